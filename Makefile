@@ -1,0 +1,61 @@
+# Each target first makes .venv if it is missing and installs what it needs; a stamp file in .venv
+# remembers that until pyproject.toml or constraints.txt changes. A fresh start: rm -rf .venv
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+# One thread: CPU seconds mean something, and results do not depend on the number of cores.
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
+
+.PHONY: help demo test test-all lint docs bench clean
+
+help:
+	@echo "make demo      train a network of 1000 neurons on the breast cancer data (the main job)"
+	@echo "make test      linters, then the tests, without the slow ones"
+	@echo "make test-all  linters, then all tests"
+	@echo "make lint      ruff and mypy"
+	@echo "make docs      the documentation, in docs/_build"
+	@echo "make bench     all benchmarks"
+	@echo "make clean     remove caches and what was built; keeps .venv and runs/"
+
+demo: .venv/.dev
+	$(BIN)/python -m jko train breast-cancer --out runs/breast-cancer
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-all: lint
+	$(BIN)/python -m pytest -m ""
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: .venv/.docs
+	$(BIN)/sphinx-build -q -W -b html -C -D project=jko -D extensions=myst_parser \
+		-D exclude_patterns=_build docs docs/_build
+
+bench: .venv/.dev
+	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "jko needs Python >= 3.11, and $(PYTHON) is older: make PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.dev: .venv/.python pyproject.toml constraints.txt
+	@echo "Installing jko and its tools into .venv (once, a few minutes)"
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/.docs: .venv/.dev
+	$(PIP) --editable '.[docs]'
+	@touch $@
