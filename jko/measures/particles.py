@@ -1,0 +1,355 @@
+"""Atoms: the measure mu = sum_i m_i delta_{xi_i}, and the pair (rho, H) of atoms with charges.
+
+For a shallow network xi = (w, theta) and Omega = R x Theta, so column 0 of ``points`` is w and the others are
+theta (survey 2.1).  Equal weights 1/N are the empirical measure mu_N of the survey.
+
+Everything about a pair (rho, H) is read off its graph lift ``(id, H)_# rho`` on R x Theta (survey 2.3):
+G(rho, H) = F(lift) and D = W2 between lifts, so no other file needs to know this kind of state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.spaces import Box, Cylinder, Domain
+
+
+class Atoms(ABC):
+    """What both kinds of atomic state share: masses, and the integral against them."""
+
+    weights: Tensor
+    domain: Domain | None
+
+    @property
+    @abstractmethod
+    def support(self) -> Tensor:
+        """Where the atoms sit, shape (N, d)."""
+
+    @property
+    def N(self) -> int:
+        """Number of atoms."""
+        return self.weights.shape[0]
+
+    @cached_property
+    def has_equal_weights(self) -> bool:
+        """Whether all weights are the same number."""
+        return bool((self.weights == self.weights[0]).all())
+
+    @property
+    def mass(self) -> Tensor:
+        """Total mass, one up to rounding."""
+        return self.weights.sum()
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """The integral of a function given by its values on the atoms.
+
+        Parameters
+        ----------
+        values : (N, ...)
+            Values at the atoms.
+
+        Returns
+        -------
+        Tensor (...)
+            ``sum_i weights[i] values[i]``.
+        """
+        return torch.tensordot(self.weights, values, dims=1)
+
+    def inner(self, u: Tensor, v: Tensor) -> Tensor:
+        """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
+        if self.has_equal_weights:
+            return self.weights[0] * torch.dot(u.reshape(-1), v.reshape(-1))
+        return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def mean(self) -> Tensor:
+        """The mean of the atoms, shape (d,)."""
+        return self.integrate(self.support)
+
+    def covariance(self) -> Tensor:
+        """The covariance matrix of the atoms, shape (d, d)."""
+        centred = self.support - self.mean()
+        return self.integrate(centred[:, :, None] * centred[:, None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Particles(Atoms):
+    """An atomic probability measure ``mu = sum_i weights[i] delta_{points[i]}`` on R^dim.
+
+    Parameters
+    ----------
+    points : (N, dim)
+        Positions of the atoms.  For a network: column 0 is w, the others theta.
+    weights : (N,), optional
+        Masses, positive, with sum one; default 1/N each.
+    domain : Domain, optional
+        Closed convex set that holds the atoms; steps keep them there, as (3.11) does.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, numbers that are not finite, weights that are no probability, atoms outside the domain.
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[0.0], [1.0]])
+    >>> float(mu.integrate(mu.points**2))
+    0.5
+    """
+
+    points: Tensor
+    weights: Tensor
+    domain: Domain | None
+
+    def __init__(self, points: Any, weights: Any = None, domain: Domain | None = None) -> None:
+        points = checks.shape("points", checks.floats("points", points), ("N", "dim")).detach()
+        weights = checks.weights("weights", weights, len(points), points).detach()
+        if domain is not None:
+            checks.kind(
+                "domain", domain, Domain, hint="use jko.Box, jko.Ball or jko.Convex(projection)"
+            )
+            domain.check("points", points)
+        self._fill(points, weights, domain)
+
+    def _fill(self, points: Tensor, weights: Tensor, domain: Domain | None) -> None:
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "domain", domain)
+
+    @classmethod
+    def normal(
+        cls, N: int, dim: int, *, generator: torch.Generator, scale: float = 1.0
+    ) -> Particles:
+        """N independent atoms from the normal law with mean zero and covariance scale^2 I."""
+        shape = (checks.count("N", N), checks.count("dim", dim))
+        return cls(
+            scale
+            * torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+        )
+
+    @classmethod
+    def uniform(cls, N: int, box: Box, *, generator: torch.Generator) -> Particles:
+        """N independent atoms, uniform on a bounded box, which becomes the domain."""
+        lower, upper = box.lower.to(generator.device), box.upper.to(generator.device)
+        if not bool(torch.isfinite(upper - lower).all()):
+            raise ValueError(f"{box!r} is unbounded; a uniform law needs finite bounds")
+        unit = torch.rand(
+            checks.count("N", N),
+            box.dim,
+            generator=generator,
+            dtype=torch.float64,
+            device=lower.device,
+        )
+        return cls(lower + (upper - lower) * unit, domain=box)
+
+    def __repr__(self) -> str:
+        weights = "equal weights" if self.has_equal_weights else "unequal weights"
+        where = "" if self.domain is None else f", {self.domain!r}"
+        return f"Particles(N={self.N}, dim={self.dim}, {weights}{where})"
+
+    @property
+    def support(self) -> Tensor:
+        """The points."""
+        return self.points
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the space."""
+        return self.points.shape[1]
+
+    def integrate_blocks(self, function: Callable[[Particles], Tensor], rows: int) -> Tensor:
+        """The integral of ``function``, evaluated on ``rows`` atoms at a time, so that memory stays bounded.
+
+        ``function`` maps a block of this measure (its atoms with their masses) to that block's integral.
+        """
+        total: Tensor | None = None
+        for block in self.blocks(rows):
+            part = function(block)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def blocks(self, rows: int) -> Iterator[Particles]:
+        """The measure cut in pieces of at most ``rows`` consecutive atoms; masses stay as they are."""
+        for start in range(0, self.N, rows):
+            block = object.__new__(Particles)
+            block._fill(self.points[start : start + rows], self.weights[start : start + rows], None)
+            yield block
+
+    def moved(self, points: Tensor) -> Particles:
+        """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""
+        result = object.__new__(Particles)
+        result._fill(points, self.weights, self.domain)
+        return result
+
+    def project(self) -> ChargedParticles:
+        """The pair (rho, H) of section 2.3: mass merged at equal theta, H the conditional mean of w.
+
+        ``H(theta) = int w nu_theta(dw)`` where ``mu = nu_theta(dw) rho(dtheta)``.  By Jensen this never raises F
+        for a potential convex in w: ``F(mu) - G(rho, H) = lam/2 E Var(w | theta)`` for ``V = lam |xi|^2 / 2``.
+        Atoms keep the order in which their theta first appears.
+
+        Source: survey section 2.3.
+        """
+        if self.dim < 2:
+            raise ValueError(
+                "the points have one coordinate; (rho, H) needs xi = (w, theta) with at least two"
+            )
+        w, theta = self.points[:, 0], self.points[:, 1:]
+        label = _labels(theta)
+        first, count = _first(label), int(label.max()) + 1
+        mass = torch.zeros(count, dtype=w.dtype, device=w.device).index_add_(0, label, self.weights)
+        H = torch.zeros_like(mass).index_add_(0, label, self.weights * w) / mass
+        single = torch.bincount(label, minlength=count) == 1
+        H = torch.where(single, w[first], H)  # no rounding where nothing is merged
+        return ChargedParticles(theta[first], H, mass, _base(self.domain))
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedParticles(Atoms):
+    """A probability measure rho on Theta with a function H on its support.
+
+    Parameters
+    ----------
+    theta : (N, d)
+        Positions of the atoms of rho.
+    H : (N,)
+        Charges, ``H[i] = H(theta[i])``.
+    weights : (N,), optional
+        Masses of the atoms, positive, with sum one; default 1/N each.
+    domain : Domain, optional
+        Closed convex Theta that holds ``theta``.
+
+    Raises
+    ------
+    ValueError
+        As for :class:`Particles`; also two atoms at one theta with different H, which is no function of theta.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedParticles([[0.0], [1.0]], [2.0, -2.0])
+    >>> pair.lift().points[0].tolist()
+    [2.0, 0.0]
+    """
+
+    theta: Tensor
+    H: Tensor
+    weights: Tensor
+    domain: Domain | None
+
+    def __init__(
+        self, theta: Any, H: Any, weights: Any = None, domain: Domain | None = None
+    ) -> None:
+        theta = checks.shape("theta", checks.floats("theta", theta), ("N", "d")).detach()
+        H = checks.shape("H", checks.floats("H", H, theta, "theta"), (len(theta),)).detach()
+        weights = checks.weights("weights", weights, len(theta), theta).detach()
+        if domain is not None:
+            checks.kind(
+                "domain", domain, Domain, hint="use jko.Box, jko.Ball or jko.Convex(projection)"
+            )
+            domain.check("theta", theta)
+        _check_graph(theta, H)
+        for name, value in (("theta", theta), ("H", H), ("weights", weights), ("domain", domain)):
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"ChargedParticles(N={self.N}, d={self.d})"
+
+    @property
+    def support(self) -> Tensor:
+        """The positions theta."""
+        return self.theta
+
+    @property
+    def d(self) -> int:
+        """Dimension of Theta."""
+        return self.theta.shape[1]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the lift's space R x Theta."""
+        return self.d + 1
+
+    def lift(self) -> Particles:
+        """The graph lift ``(id, H)_# rho`` on R x Theta: atoms (H[i], theta[i]). Source: survey section 2.3."""
+        points = torch.cat([self.H[:, None], self.theta], dim=1)
+        return Particles(
+            points, self.weights, None if self.domain is None else cylinder(self.domain)
+        )
+
+    def signed_measure(self) -> Tensor:
+        """Masses of the signed measure m = H rho on the atoms theta, shape (N,). Source: survey section 2.3."""
+        return self.weights * self.H
+
+
+def cylinder(base: Domain) -> Domain:
+    """R x base: a box stays a box."""
+    if isinstance(base, Box):
+        line = torch.tensor([torch.inf], dtype=torch.float64)
+        return Box(torch.cat([-line, base.lower]), torch.cat([line, base.upper]))
+    return Cylinder(base)
+
+
+def _base(domain: Domain | None) -> Domain | None:
+    if isinstance(domain, Cylinder):
+        return domain.base
+    if isinstance(domain, Box) and domain.dim > 1:
+        return Box(domain.lower[1:], domain.upper[1:])
+    if domain is None:
+        return None
+    raise ValueError(
+        f"{domain!r} is not of the form R x Theta, so it has no projection to Theta; use jko.Cylinder"
+    )
+
+
+def _labels(theta: Tensor) -> Tensor:
+    """Number the distinct rows in order of first appearance."""
+    order = torch.sort(theta[:, 0]).values
+    if len(theta) == 1 or bool(
+        (order[1:] > order[:-1]).all()
+    ):  # one coordinate alone tells all atoms apart
+        return torch.arange(len(theta), device=theta.device)
+    _, label = torch.unique(theta, dim=0, return_inverse=True)
+    first = _first(label)
+    rank = torch.empty_like(first)
+    rank[first.argsort()] = torch.arange(len(first), device=theta.device)
+    return rank[label]
+
+
+def _first(label: Tensor) -> Tensor:
+    """The first row that carries each label."""
+    rows = torch.arange(len(label), device=label.device)
+    return torch.full((int(label.max()) + 1,), len(label), device=label.device).scatter_reduce_(
+        0, label, rows, "amin"
+    )
+
+
+def _check_graph(theta: Tensor, H: Tensor) -> None:
+    """Refuse two atoms at one theta with different H."""
+    label = _labels(theta)
+    count = int(label.max()) + 1
+    if count == len(theta):
+        return
+    low = torch.full((count,), torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
+        0, label, H, "amin"
+    )
+    high = torch.full((count,), -torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
+        0, label, H, "amax"
+    )
+    if bool((low < high).any()):
+        bad = int((high - low).argmax())
+        rows = torch.nonzero(label == bad).flatten()[:5].tolist()
+        raise ValueError(
+            f"the atoms in rows {rows} sit at one theta with different H (from {float(low[bad]):g} to "
+            f"{float(high[bad]):g}), so H is not a function of theta; "
+            "keep them as jko.Particles(points), whose .project() merges them with the mean of H"
+        )

@@ -1,0 +1,152 @@
+"""Where the mass may be: closed convex sets, given by their projections.
+
+The no-flux condition (3.11) says that mass does not leave Theta.  On atoms it is a constraint on every atom of
+the minimisation inside a step, and all that a solver needs of the set is the nearest-point projection.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+
+
+class Domain(ABC):
+    """A closed convex set K in R^dim.
+
+    Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
+    """
+
+    dim: int | None = None
+
+    @abstractmethod
+    def project(self, points: Tensor) -> Tensor:
+        """Nearest points of K, shape (N, dim)."""
+
+    def distance(self, points: Tensor) -> Tensor:
+        """Euclidean distance to K, shape (N,)."""
+        return (points - self.project(points)).norm(dim=-1)
+
+    def check(self, name: str, points: Tensor) -> None:
+        """Refuse points outside K, beyond rounding."""
+        if self.dim is not None and points.shape[-1] != self.dim:
+            raise ValueError(
+                f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
+            )
+        outside = self.distance(points)
+        rounding = 64 * torch.finfo(points.dtype).eps * (1 + points.abs().amax(-1))
+        if bool((outside > rounding).any()):
+            i = int(outside.argmax())
+            raise ValueError(
+                f"{int((outside > rounding).sum())} of the {name} lie outside the domain {self!r}, the furthest by "
+                f"{float(outside[i]):g} (row {i}); project them first: domain.project(points)"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Box(Domain):
+    """The box ``prod [lower_i, upper_i]``; bounds may be -inf and +inf.
+
+    Parameters
+    ----------
+    lower, upper
+        Numbers or sequences of length dim.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.Box([0.0, -1.0], [1.0, float("inf")]).dim
+    2
+    """
+
+    lower: Tensor
+    upper: Tensor
+
+    def __init__(self, lower: Any, upper: Any) -> None:
+        lower, upper = (
+            torch.atleast_1d(torch.as_tensor(b, dtype=torch.float64)) for b in (lower, upper)
+        )
+        if lower.shape != upper.shape or lower.ndim != 1:
+            raise ValueError(
+                f"lower has shape {tuple(lower.shape)} and upper {tuple(upper.shape)}; both need shape (dim,)"
+            )
+        if not bool((lower < upper).all()):
+            i = int((lower < upper).to(torch.int8).argmin())
+            raise ValueError(
+                f"lower[{i}] = {lower[i]:g} and upper[{i}] = {upper[i]:g}; a box needs lower < upper"
+            )
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+
+    def __repr__(self) -> str:
+        return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Number of coordinates."""
+        return len(self.lower)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Clamp every coordinate."""
+        return points.clamp(self.lower.to(points), self.upper.to(points))
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(Domain):
+    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0."""
+
+    centre: Tensor
+    radius: float
+
+    def __init__(self, centre: Any, radius: float) -> None:
+        object.__setattr__(self, "centre", torch.atleast_1d(checks.floats("centre", centre)))
+        object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
+
+    def __repr__(self) -> str:
+        return f"Ball({self.centre.tolist()}, {self.radius:g})"
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Number of coordinates."""
+        return len(self.centre)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Scale radially where the distance to the centre exceeds the radius."""
+        out = points - self.centre.to(points)
+        norm = out.norm(dim=-1, keepdim=True)
+        return torch.where(
+            norm > self.radius, self.centre.to(points) + out * (self.radius / norm), points
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Convex(Domain):
+    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
+
+    projection: Callable[[Tensor], Tensor]
+
+    def project(self, points: Tensor) -> Tensor:
+        """Call the given projection."""
+        return checks.returned(
+            "the projection of the domain", self.projection(points), tuple(points.shape), points
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cylinder(Domain):
+    """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``."""
+
+    base: Domain
+
+    @property
+    def dim(self) -> int | None:  # type: ignore[override]
+        """One more than Theta."""
+        return None if self.base.dim is None else self.base.dim + 1
+
+    def project(self, points: Tensor) -> Tensor:
+        """Leave w alone, project theta."""
+        return torch.cat([points[..., :1], self.base.project(points[..., 1:])], dim=-1)

@@ -1,0 +1,32 @@
+"""How a step or a flow ended: an enum whose values are sentences with a remedy."""
+
+from enum import Enum
+
+
+class Status(Enum):
+    """How a step or a flow ended."""
+
+    CONVERGED = "the residual is below its tolerance"
+    STALLED = (
+        "the objective could not be lowered further although the residual is above its tolerance: rounding, or a kink "
+        "(ReLU); certificate() bounds the distance to the minimum"
+    )
+    STOPPED = "an observer ended the flow"
+    INTERRUPTED = "interrupted from the keyboard; what was computed so far is in the trajectory"
+    MAX_ITERATIONS = (
+        "the iterations ran out before the tolerance; raise max_iterations or tol, or lower tau"
+    )
+    NOT_FINITE = "the energy or its gradient is not finite; lower tau, or check the data, features and potential"
+    ENERGY_ROSE = "the energy rose, which a minimising step cannot do; the energy's gradient may not match its value"
+    COUPLING_NOT_OPTIMAL = (
+        "the coupling could not be certified nor improved; lower tau, or use jko.Plans()"
+    )
+    NOT_A_GRAPH = (
+        "two atoms met at one theta with different H, so the step is no function of theta; continue with "
+        "jko.Particles (state.lift()), or with its .project()"
+    )
+
+    @property
+    def ok(self) -> bool:
+        """Whether a step with this status is a step of the scheme."""
+        return self in (Status.CONVERGED, Status.STALLED)
