@@ -1,0 +1,22 @@
+"""Energies: functionals of a measure, with their first variation and its gradient."""
+
+from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
+from jko.energies.interaction import Interaction
+from jko.energies.internal import Entropy, PorousMedium
+from jko.energies.potential import Potential, PowerNorm, SquaredNorm
+from jko.energies.risk import Risk
+
+__all__ = [
+    "Curvature",
+    "Energy",
+    "Entropy",
+    "Evaluation",
+    "Interaction",
+    "PorousMedium",
+    "Potential",
+    "PowerNorm",
+    "Risk",
+    "Scaled",
+    "SquaredNorm",
+    "Sum",
+]

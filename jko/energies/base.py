@@ -1,0 +1,234 @@
+"""What an energy is: a functional E(mu), its first variation, and the gradient of that.
+
+For every smooth E the derivative of ``E(sum_i m_i delta_{x_i})`` in x_i is ``m_i grad (dE/dmu)(x_i)``, so the
+gradient in L2(mu) *is* the Wasserstein gradient (3.5)-(3.6), and nothing here divides by N.
+
+To add an energy: subclass :class:`Energy`, write ``__call__`` and ``variation`` in torch, declare ``convex``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.measures import Particles, State, lifted
+
+
+class Evaluation(NamedTuple):
+    """E(mu), dE/dmu on the atoms, and its gradient there, from one pass.
+
+    Shapes: value (), variation (N,), gradient (N, dim).
+    """
+
+    value: Tensor
+    variation: Tensor
+    gradient: Tensor
+
+
+class Curvature(NamedTuple):
+    """The Hessian of T -> E(T_# mu) in L2(mu): ``(Hess v)_i = B_i v_i + sum_m J_im int J_m . v dmu + (cross v)_i``.
+
+    Shapes: blocks B (N, dim, dim); factor J (N, dim, M) or None; cross maps (N, dim) to (N, dim), or is None.
+    """
+
+    blocks: Tensor
+    factor: Tensor | None = None
+    cross: Callable[[Tensor], Tensor] | None = None
+
+
+class Energy(ABC):
+    """A functional of probability measures.
+
+    A state of the kind (rho, H) is read as its graph lift, so that E(rho, H) is G when E(mu) is F (survey 2.3).
+    """
+
+    #: whether the energy is convex for the linear structure mu -> (1 - s) mu_0 + s mu_1 (Remark 2.1)
+    convex: bool = False
+
+    @abstractmethod
+    def __call__(self, state: State) -> Tensor:
+        """The value, a 0-d tensor, differentiable in the state's points."""
+
+    @abstractmethod
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """The first variation dE/dmu (3.5) at the points ``at`` (n, dim), default the atoms; shape (n,).
+
+        Defined up to a constant on probability measures; here always the derivative along ``mu + eps nu``.
+        """
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """The Wasserstein gradient, grad dE/dmu at the points ``at`` (n, dim); shape (n, dim)."""
+        at = (lifted(state).points if at is None else at).detach().requires_grad_()
+        with torch.enable_grad():
+            total = self.variation(state, at).sum()
+        if not total.requires_grad:
+            return torch.zeros_like(at)
+        return torch.autograd.grad(total, at)[0]
+
+    def evaluate(self, mu: Particles) -> Evaluation:
+        """Value, variation and gradient on the atoms; override where one pass can share work."""
+        with torch.no_grad():
+            return Evaluation(self(mu), self.variation(mu), self.gradient(mu))
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """The Hessian in L2(mu); override where blocks and a low-rank factor are known."""
+        blocks = self._blocks(mu)
+        points = mu.points.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self(mu.moved(points))
+            slope = (
+                torch.autograd.grad(value, points, create_graph=True)[0]
+                if value.requires_grad
+                else value
+            )
+
+        def cross(v: Tensor) -> Tensor:
+            if not slope.requires_grad:
+                return torch.zeros_like(v)
+            (total,) = torch.autograd.grad(slope, points, v, retain_graph=True)
+            return total / mu.weights[:, None] - (blocks @ v[:, :, None])[:, :, 0]
+
+        return Curvature(blocks, cross=cross)
+
+    def _blocks(self, mu: Particles) -> Tensor:
+        """The second derivatives of dE/dmu on the atoms, shape (N, dim, dim)."""
+        at = mu.points.detach().requires_grad_()
+        with torch.enable_grad():
+            total = self.variation(mu, at).sum()
+            if not total.requires_grad:
+                return at.new_zeros(mu.N, mu.dim, mu.dim)
+            slope = torch.autograd.grad(total, at, create_graph=True)[0]
+            if not slope.requires_grad:
+                return at.new_zeros(mu.N, mu.dim, mu.dim)
+            columns = [
+                torch.autograd.grad(slope[:, k].sum(), at, retain_graph=True)[0]
+                for k in range(mu.dim)
+            ]
+        return torch.stack(columns, dim=2)
+
+    @property
+    def terms(self) -> tuple[tuple[float, Energy], ...]:
+        """The energy as a sum ``c_1 E_1 + c_2 E_2 + ...`` of plain energies."""
+        return ((1.0, self),)
+
+    def __add__(self, other: Energy) -> Sum:
+        if not isinstance(other, Energy):
+            return NotImplemented
+        return Sum((*_addends(self), *_addends(other)))
+
+    def __mul__(self, coefficient: float) -> Scaled:
+        return Scaled(checks.number("the coefficient of an energy", coefficient), self)
+
+    __rmul__ = __mul__
+
+
+def _addends(energy: Energy) -> Sequence[Energy]:
+    return energy.energies if isinstance(energy, Sum) else (energy,)
+
+
+@dataclass(frozen=True)
+class Sum(Energy):
+    """``E_1 + E_2 + ...``."""
+
+    energies: tuple[Energy, ...]
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """A sum of convex energies is convex."""
+        return all(E.convex for E in self.energies)
+
+    @property
+    def terms(self) -> tuple[tuple[float, Energy], ...]:
+        """The terms of all addends."""
+        return tuple(term for E in self.energies for term in E.terms)
+
+    def __call__(self, state: State) -> Tensor:
+        """The sum of the values."""
+        return sum((E(state) for E in self.energies[1:]), self.energies[0](state))
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """The sum of the variations."""
+        return sum(
+            (E.variation(state, at) for E in self.energies[1:]),
+            self.energies[0].variation(state, at),
+        )
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """The sum of the gradients."""
+        return sum(
+            (E.gradient(state, at) for E in self.energies[1:]), self.energies[0].gradient(state, at)
+        )
+
+    def evaluate(self, mu: Particles) -> Evaluation:
+        """The sum of the evaluations."""
+        parts = [E.evaluate(mu) for E in self.energies]
+        return Evaluation(*(sum(column[1:], column[0]) for column in zip(*parts, strict=True)))
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """Blocks add, factors stand side by side."""
+        parts = [E.second_order(mu) for E in self.energies]
+        factors = [p.factor for p in parts if p.factor is not None]
+        crosses = [p.cross for p in parts if p.cross is not None]
+        return Curvature(
+            sum((p.blocks for p in parts[1:]), parts[0].blocks),
+            torch.cat(factors, dim=2) if factors else None,
+            (lambda v: sum((c(v) for c in crosses[1:]), crosses[0](v))) if crosses else None,
+        )
+
+
+@dataclass(frozen=True)
+class Scaled(Energy):
+    """``c E`` with a number c."""
+
+    coefficient: float
+    energy: Energy
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """Convex if E is and c >= 0."""
+        return self.coefficient >= 0 and bool(self.energy.convex)
+
+    @property
+    def terms(self) -> tuple[tuple[float, Energy], ...]:
+        """The terms of E, scaled."""
+        return tuple((self.coefficient * c, E) for c, E in self.energy.terms)
+
+    def __call__(self, state: State) -> Tensor:
+        """c E(mu)."""
+        return self.coefficient * self.energy(state)
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """c dE/dmu."""
+        return self.coefficient * self.energy.variation(state, at)
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """c grad dE/dmu."""
+        return self.coefficient * self.energy.gradient(state, at)
+
+    def evaluate(self, mu: Particles) -> Evaluation:
+        """c times the evaluation."""
+        return Evaluation(*(self.coefficient * part for part in self.energy.evaluate(mu)))
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """c times the Hessian; a negative c turns the factor into a cross term."""
+        c = self.coefficient
+        blocks, factor, cross = self.energy.second_order(mu)
+        if factor is not None and c < 0:
+            low_rank, rest = factor, cross
+
+            def cross(v: Tensor) -> Tensor:
+                along = mu.integrate((low_rank * v[:, :, None]).sum(1))
+                return low_rank @ along + (rest(v) if rest else 0)
+
+            return Curvature(c * blocks, None, lambda v: c * cross(v))
+        return Curvature(
+            c * blocks,
+            None if factor is None else c**0.5 * factor,
+            None if cross is None else (lambda v: c * cross(v)),
+        )

@@ -1,0 +1,104 @@
+"""Potential energies: ``int V dmu``, the regularisation of (2.7)-(2.8) and of footnote 6."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.energies.base import Curvature, Energy, Evaluation
+from jko.measures import Particles, State, lifted
+
+
+@dataclass(frozen=True)
+class Potential(Energy):
+    """``int V(xi) mu(dxi)`` for a torch callable V: (n, dim) -> (n,).
+
+    On a pair (rho, H) it is ``int Vbar(H, theta) rho(dtheta)`` with Vbar(H, theta) = V((H, theta)).
+    Linear, hence convex in mu, whatever V is.  Source: survey (2.7), (2.13).
+
+    Examples
+    --------
+    >>> import jko
+    >>> E = jko.Potential(lambda xi: xi[:, 0] ** 4)
+    >>> float(E(jko.Particles([[2.0]])))
+    16.0
+    """
+
+    V: Callable[[Tensor], Tensor]
+    convex = True
+
+    def __call__(self, state: State) -> Tensor:
+        """Int V dmu."""
+        mu = lifted(state)
+        return mu.integrate(self.variation(mu))
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """V at the points, shape (n,)."""
+        at = lifted(state).points if at is None else at
+        return checks.returned("the potential V", self.V(at), (len(at),), at)
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """Blocks Hess V(xi_i)."""
+        return Curvature(self._blocks(mu))
+
+
+@dataclass(frozen=True)
+class SquaredNorm(Energy):
+    """``1/2 int |xi|^2 dmu``: lam times it is the L2 regularisation (2.8), on pairs (3.15)."""
+
+    convex = True
+
+    def __call__(self, state: State) -> Tensor:
+        """Half the second moment."""
+        mu = lifted(state)
+        return mu.integrate(self.variation(mu))
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """|xi|^2 / 2, shape (n,)."""
+        at = lifted(state).points if at is None else at
+        return 0.5 * (at * at).sum(-1)
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """Xi itself, shape (n, dim)."""
+        return (lifted(state).points if at is None else at).detach()
+
+    def evaluate(self, mu: Particles) -> Evaluation:
+        """One pass."""
+        with torch.no_grad():
+            variation = self.variation(mu)
+            return Evaluation(mu.integrate(variation), variation, mu.points)
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """Identity blocks."""
+        eye = torch.eye(mu.dim, dtype=mu.points.dtype, device=mu.points.device)
+        return Curvature(eye.expand(mu.N, mu.dim, mu.dim))
+
+
+@dataclass(frozen=True)
+class PowerNorm(Energy):
+    """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0."""
+
+    p: float
+    convex = True
+
+    def __post_init__(self) -> None:
+        if checks.number("p", self.p) < 1:
+            raise ValueError(f"p = {self.p:g}; the power norm needs p >= 1")
+
+    def __call__(self, state: State) -> Tensor:
+        """The p-th moment."""
+        mu = lifted(state)
+        return mu.integrate(self.variation(mu))
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """|xi|^p, shape (n,)."""
+        at = lifted(state).points if at is None else at
+        square = (at * at).sum(-1)
+        safe = torch.where(square > 0, square, torch.ones_like(square))
+        return torch.where(square > 0, safe ** (self.p / 2), torch.zeros_like(square))
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """Blocks Hess |xi|^p."""
+        return Curvature(self._blocks(mu))
