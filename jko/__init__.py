@@ -1,0 +1,87 @@
+"""Wasserstein gradient flows by the JKO scheme, for shallow networks and their kin.
+
+In reading order: states, networks, energies, metrics, the step, the flow, and what to hold them against.
+"""
+
+from jko import exact, limits
+from jko.diagnostics import (
+    Convergence,
+    Optimality,
+    convergence,
+    dissipation,
+    optimality,
+    stationarity,
+)
+from jko.energies import (
+    Energy,
+    Entropy,
+    Interaction,
+    PorousMedium,
+    Potential,
+    PowerNorm,
+    Risk,
+    SquaredNorm,
+)
+from jko.flow import flow
+from jko.measures import ChargedParticles, Particles
+from jko.metrics import Distance, GraphWasserstein, Metric, Wasserstein, distance, geodesic
+from jko.networks import Data, FeatureMap, GaussianBump, Neuron, Ridge
+from jko.observers import Conserved, Progress, Record, SteadyState, Stop
+from jko.spaces import Ball, Box, Convex, Cylinder, Domain
+from jko.status import Status
+from jko.steps import LBFGS, BlockNewton, Plans, StepFailed, StepProblem, StepResult, step
+from jko.trajectory import Trajectory
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LBFGS",
+    "Ball",
+    "BlockNewton",
+    "Box",
+    "ChargedParticles",
+    "Conserved",
+    "Convergence",
+    "Convex",
+    "Cylinder",
+    "Data",
+    "Distance",
+    "Domain",
+    "Energy",
+    "Entropy",
+    "FeatureMap",
+    "GaussianBump",
+    "GraphWasserstein",
+    "Interaction",
+    "Metric",
+    "Neuron",
+    "Optimality",
+    "Particles",
+    "Plans",
+    "PorousMedium",
+    "Potential",
+    "PowerNorm",
+    "Progress",
+    "Record",
+    "Ridge",
+    "Risk",
+    "SquaredNorm",
+    "Status",
+    "SteadyState",
+    "StepFailed",
+    "StepProblem",
+    "StepResult",
+    "Stop",
+    "Trajectory",
+    "Wasserstein",
+    "convergence",
+    "dissipation",
+    "distance",
+    "exact",
+    "flow",
+    "geodesic",
+    "limits",
+    "optimality",
+    "stationarity",
+    "step",
+]

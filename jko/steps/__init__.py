@@ -1,0 +1,24 @@
+"""The JKO step: problem, solvers, result."""
+
+from jko.status import Status
+from jko.steps.lbfgs import LBFGS
+from jko.steps.newton import BlockNewton
+from jko.steps.plans import Plans
+from jko.steps.problem import Memory, StepProblem, natural_metric
+from jko.steps.result import StepFailed, StepResult
+from jko.steps.step import Solver, natural_solver, step
+
+__all__ = [
+    "LBFGS",
+    "BlockNewton",
+    "Memory",
+    "Plans",
+    "Solver",
+    "Status",
+    "StepFailed",
+    "StepProblem",
+    "StepResult",
+    "natural_metric",
+    "natural_solver",
+    "step",
+]

@@ -1,0 +1,19 @@
+"""Small symmetric matrices, one for each atom."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def descending(blocks: Tensor) -> Tensor:
+    """Symmetric blocks (N, dim, dim), negative eigenvalues of the indefinite ones replaced by their size."""
+    _, failed = torch.linalg.cholesky_ex(blocks)
+    bad = failed > 0
+    if not bool(bad.any()):
+        return blocks
+    values, vectors = torch.linalg.eigh(blocks[bad])
+    floor = 1e-3 * values.abs().amax(dim=1, keepdim=True)
+    blocks = blocks.clone()
+    blocks[bad] = vectors @ (values.abs().maximum(floor)[:, :, None] * vectors.transpose(1, 2))
+    return blocks

@@ -1,0 +1,188 @@
+"""The Lagrangian step: the unknown is the map T in L2(mu_k; R^dim), and mu = T_# mu_k.
+
+``minimise over T:  E(T_# mu_k) + int |T - y|^2 dmu_k / (2 tau) + const``
+
+with partners y = id at first.  With equal weights the identity coupling is optimal at a global minimiser: relabelling
+leaves E alone and cannot raise the cost.  So a step minimises with the coupling fixed and certifies it afterwards; if
+it is not optimal, it relabels (equal weights) or takes the exact plan (unequal weights; y is then the plan's
+barycentre, and the constant its variance) and goes on.  The objective only falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jko.measures import State
+from jko.metrics import Certificate, Plan, Proof, certify, certify_plan
+from jko.status import Status
+from jko.steps.linesearch import Objective, Point
+from jko.steps.problem import Memory, StepProblem
+from jko.steps.result import StepResult
+
+ROUNDS = 20  # of minimising and planning in one step
+ROUNDING = 512  # of an energy, in units of its last place
+NO_PROOF = Certificate(Proof.NONE, float("inf"), float("nan"), None, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """The coupling held fixed by a minimisation: partner y_i of atom i, and the cost that no map can remove."""
+
+    partners: Tensor
+    variance: float = 0.0
+    plan: Plan | None = None  # None: the index coupling
+
+    def cost(self, problem: StepProblem, points: Tensor) -> float:
+        """int |T - y|^2 dmu + variance."""
+        d = points - self.partners
+        return float(problem.inner(d, d)) + self.variance
+
+    def objective(self, problem: StepProblem) -> Objective:
+        """T -> E(T_# mu_k) + cost / (2 tau), with its gradient in L2(mu_k)."""
+        base, tau = problem.base, problem.tau
+
+        def evaluate(points: Tensor) -> Point:
+            energy = problem.energy.evaluate(base.moved(points))
+            gradient = energy.gradient + (points - self.partners) / tau
+            return Point(
+                points,
+                float(energy.value) + self.cost(problem, points) / (2 * tau),
+                gradient,
+                energy,
+            )
+
+        return evaluate
+
+
+class Found(NamedTuple):
+    """What a minimiser gives back."""
+
+    point: Point
+    residual: float
+    iterations: int
+    evaluations: int
+    status: Status
+    memory: Memory
+
+
+#: (problem, coupling, starting point, memory) -> Found
+Minimiser = Callable[[StepProblem, Coupling, Point, Memory], Found]
+
+
+def natural_residual(problem: StepProblem, point: Point) -> Tensor:
+    """``(T - P(T - tau g)) / tau``: the gradient g itself without a domain. It vanishes at stationary points."""
+    domain, tau = problem.base.domain, problem.tau
+    if domain is None:
+        return point.gradient
+    return (point.x - domain.project(point.x - tau * point.gradient)) / tau
+
+
+def starting_point(problem: StepProblem, coupling: Coupling, points: Tensor) -> Point:
+    """The objective at ``points``; nothing is evaluated again at the base point."""
+    if points is problem.base.points:
+        cost = coupling.cost(problem, points) / (2 * problem.tau)
+        gradient = problem.before.gradient + (points - coupling.partners) / problem.tau
+        return Point(points, float(problem.before.value) + cost, gradient, problem.before)
+    return coupling.objective(problem)(points)
+
+
+def solve_lagrangian(
+    problem: StepProblem, minimise: Minimiser, exact_plans: bool = False
+) -> StepResult:
+    """Minimise, certify, relabel or re-plan, and go on until the coupling is proved optimal."""
+    base = problem.base
+    coupling, memory = Coupling(base.points), problem.memory
+    point = starting_point(problem, coupling, base.points)
+    iterations, evaluations = 0, 0 if "gradient" in memory else 1
+    for _ in range(ROUNDS):
+        found = minimise(problem, coupling, point, memory)
+        iterations, evaluations = iterations + found.iterations, evaluations + found.evaluations
+        if found.status is Status.NOT_FINITE:
+            return _result(problem, coupling, found, NO_PROOF, iterations, evaluations)
+        certificate = prove(problem, coupling, found.point, exact_plans)
+        if certificate.optimal or certificate.plan is None:
+            break
+        order, coupling = follow(problem, certificate.plan)
+        point, memory = (
+            starting_point(problem, coupling, found.point.x[order]),
+            permuted(found.memory, order),
+        )
+        evaluations += 1
+    return _result(problem, coupling, found, certificate, iterations, evaluations)
+
+
+def prove(problem: StepProblem, coupling: Coupling, point: Point, exact_plans: bool) -> Certificate:
+    """Whether the coupling is optimal between the new atoms and the old ones, and a better plan if it is not."""
+    base, potential = problem.base, problem.tau * point.energy.variation
+    x, y, m, p = (_array(t) for t in (point.x, base.points, base.weights, potential))
+    if coupling.plan is None and not exact_plans:
+        return certify(x, y, m, p)
+    return certify_plan(x, y, m, coupling.plan or Plan.identity(m))
+
+
+def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
+    """The order that makes a better plan the index coupling (equal weights), or the coupling of the plan itself."""
+    base = problem.base
+    device = base.points.device
+    if plan.is_permutation and base.has_equal_weights:
+        partner = torch.from_numpy(plan.cols[plan.rows.argsort()]).to(device)
+        return partner.argsort(), Coupling(base.points)
+    y = _array(base.points)
+    partners = plan.barycentres(y)
+    variance = plan.cost(partners, y)
+    stay = torch.arange(base.N, device=device)
+    return stay, Coupling(torch.from_numpy(partners).to(base.points), variance, plan)
+
+
+def permuted(memory: Memory, order: Tensor) -> Memory:
+    """Curvature pairs of the relabelled atoms."""
+    return {name: memory[name][:, order] for name in ("moves", "slopes") if name in memory}
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().double().numpy()
+
+
+def _result(
+    problem: StepProblem,
+    coupling: Coupling,
+    found: Found,
+    certificate: Certificate,
+    iterations: int,
+    evaluations: int,
+) -> StepResult:
+    point, status = found.point, found.status
+    before, energy = float(problem.before.value), float(point.energy.value)
+    cost = coupling.cost(problem, point.x)
+    slack = before - energy - cost / (2 * problem.tau)
+    state: State = problem.base
+    if status.ok:
+        if slack < -ROUNDING * torch.finfo(point.x.dtype).eps * max(abs(before), abs(energy)):
+            status = Status.ENERGY_ROSE
+        elif not certificate.optimal:
+            status = Status.COUPLING_NOT_OPTIMAL
+    try:
+        state = problem.state(point.x)
+    except ValueError:
+        status = Status.NOT_A_GRAPH if torch.isfinite(point.x).all() else Status.NOT_FINITE
+    evaluation = dict(zip(("value", "variation", "gradient"), point.energy, strict=True))
+    return StepResult(
+        state=state,
+        energy=energy,
+        cost=cost,
+        objective=energy + cost / (2 * problem.tau),
+        slack=slack,
+        residual=found.residual,
+        iterations=iterations,
+        evaluations=evaluations,
+        status=status,
+        coupling=certificate,
+        problem=problem,
+        memory=found.memory | evaluation,
+    )

@@ -1,0 +1,204 @@
+"""``LBFGS``: limited-memory quasi-Newton in L2(mu_k), the default minimiser of a Lagrangian step.
+
+The energy's share of the curvature (differences of its gradient along the moves) is kept from step to step; the
+metric's share, 1/tau times the identity, is known and added.  So tau may change and nothing is learned twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.status import Status
+from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
+from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
+from jko.steps.problem import Memory, StepProblem
+from jko.steps.result import StepResult
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS in L2(mu_k; R^dim), whose iteration counts do not grow with the number of atoms.
+
+    Parameters
+    ----------
+    tol
+        Stop when the residual ``|grad dE/dmu(T) + (T - id)/tau|`` in L2(mu_k) is below ``tol``.  Default None: stop
+        when it is below ``fraction`` of ``|T - id| / tau``, an inexact step whose error is a fraction of its length.
+    fraction
+        See ``tol``.
+    history
+        Curvature pairs kept.
+    max_iterations
+        In one minimisation.
+
+    Notes
+    -----
+    A kinked energy (ReLU) has minimisers where no gradient vanishes; with ``tol=None`` the minimisation also ends
+    where the value stops falling, with status STALLED.  With a domain the residual is the natural one,
+    ``(T - P(T - tau g)) / tau``, and moves are projected.
+
+    Examples
+    --------
+    >>> import jko
+    >>> result = jko.step(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=1.0, solver=jko.LBFGS(tol=1e-12)
+    ... )
+    >>> round(float(result.state.points), 12)
+    0.5
+    """
+
+    tol: float | None = None
+    fraction: float = 0.1
+    history: int = 10
+    max_iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.tol is not None:
+            checks.number("tol", self.tol, above=0)
+        checks.number("fraction", self.fraction, above=0, below=1)
+        checks.count("history", self.history)
+        checks.count("max_iterations", self.max_iterations)
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Minimise, certify the coupling, relabel or re-plan where it is not optimal."""
+        return solve_lagrangian(problem, self.minimise)
+
+    def minimise(
+        self, problem: StepProblem, coupling: Coupling, point: Point, memory: Memory
+    ) -> Found:
+        """One minimisation with the coupling fixed."""
+        objective = Counted(coupling.objective(problem))
+        pairs = Pairs(problem, self.history, memory)
+        domain, first = problem.base.domain, point.value
+        values = [point.value]
+        status, k = Status.MAX_ITERATIONS, 0
+        while True:
+            if not finite(point):
+                status = Status.NOT_FINITE
+                break
+            r = natural_residual(problem, point)
+            residual = problem.norm(r)
+            if residual <= tolerance(self.tol, self.fraction, problem, coupling, point):
+                status = Status.CONVERGED
+                break
+            if (
+                self.tol is None
+                and len(values) > WINDOW
+                and values[-WINDOW] - values[-1] <= FLAT * (first - values[-1])
+            ):
+                status = Status.STALLED
+                break
+            if k == self.max_iterations:
+                break
+            d = pairs.direction(r)
+            noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
+            if domain is None:
+                new = weak_wolfe(objective, problem.inner, point, d, noise)
+            else:
+                new = projected_path(
+                    objective, problem.inner, domain.project, point, d, problem.tau, noise
+                )
+            if new is None and pairs.empty:
+                status = Status.STALLED
+                break
+            if new is None:  # the curvature misled: forget it, and go on from the gradient
+                pairs = Pairs(problem, self.history, {})
+                continue
+            slope = new.energy.gradient - point.energy.gradient
+            if domain is not None:  # of the projected equation, less the metric's share
+                slope = natural_residual(problem, new) - r - (new.x - point.x) / problem.tau
+            pairs.add(new.x - point.x, slope)
+            point, k = new, k + 1
+            values.append(point.value)
+        return Found(
+            point,
+            residual if status is not Status.NOT_FINITE else float("nan"),
+            k,
+            objective.count,
+            status,
+            pairs.memory,
+        )
+
+
+# the value has stopped falling: WINDOW iterations brought less than FLAT of the whole decrease
+WINDOW, FLAT = 20, 1e-3
+NOISE = 16  # of a value, in units of its last place
+
+
+class Counted:
+    """An objective that counts its calls."""
+
+    def __init__(self, function: Objective) -> None:
+        self.function, self.count = function, 0
+
+    def __call__(self, x: Tensor) -> Point:
+        """Evaluate."""
+        self.count += 1
+        return self.function(x)
+
+
+def finite(point: Point) -> bool:
+    """Whether value and gradient are finite."""
+    return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
+
+
+def tolerance(
+    tol: float | None, fraction: float, problem: StepProblem, coupling: Coupling, point: Point
+) -> float:
+    """The residual at which to stop: ``tol``, or ``fraction |T - y| / tau``, and never below the rounding of 1/tau."""
+    rounding = torch.finfo(point.x.dtype).eps * problem.norm(point.x) / problem.tau
+    if tol is not None:
+        return max(tol, rounding)
+    return max(fraction * problem.norm(point.x - coupling.partners) / problem.tau, 4 * rounding)
+
+
+class Pairs:
+    """Curvature pairs (s, y) with ``y = H s``: y is the energy's gradient difference plus ``s / tau``."""
+
+    def __init__(self, problem: StepProblem, history: int, memory: Memory) -> None:
+        self.problem, self.history = problem, history
+        self.pairs: list[tuple[Tensor, Tensor, Tensor, float]] = []
+        if "moves" in memory and memory["moves"].shape[1:] == problem.base.points.shape:
+            for s, slope in zip(memory["moves"], memory["slopes"], strict=True):
+                self.add(s, slope)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been learned."""
+        return not self.pairs
+
+    def add(self, s: Tensor, slope: Tensor) -> None:
+        """Keep a pair if the curvature along it is positive."""
+        y = slope + s / self.problem.tau
+        curvature = float(self.problem.inner(s, y))
+        if curvature > 1e-10 * self.problem.norm(s) * self.problem.norm(y):
+            self.pairs = [*self.pairs, (s, slope, y, curvature)][-self.history :]
+
+    def direction(self, r: Tensor) -> Tensor:
+        """Two-loop recursion: -H^{-1} r, with ``H^{-1} = tau`` before anything is learned."""
+        inner = self.problem.inner
+        d, scale, alphas = -r, self.problem.tau, []
+        for s, _, y, curvature in reversed(self.pairs):
+            alphas.append(float(inner(s, d)) / curvature)
+            d.add_(y, alpha=-alphas[-1])
+        if self.pairs:
+            _, _, y, curvature = self.pairs[-1]
+            scale = curvature / float(inner(y, y))
+        d.mul_(scale)
+        for (s, _, y, curvature), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            d.add_(s, alpha=alpha - float(inner(y, d)) / curvature)
+        return d
+
+    @property
+    def memory(self) -> Memory:
+        """What the next step can use: moves and the energy's gradient differences along them, (history, N, dim)."""
+        if self.empty:
+            return {}
+        return {
+            "moves": torch.stack([pair[0] for pair in self.pairs]),
+            "slopes": torch.stack([pair[1] for pair in self.pairs]),
+        }

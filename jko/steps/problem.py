@@ -1,0 +1,84 @@
+"""The proximal problem of one JKO step.
+
+``minimise over mu:  E(mu) + metric(mu, mu_k)^2 / (2 tau)``        survey Remark 3.4; Jordan, Kinderlehrer, Otto 1998
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from jko import checks
+from jko.energies import Energy, Evaluation
+from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.metrics import GraphWasserstein, Metric, Wasserstein
+
+Memory = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class StepProblem:
+    """Energy, metric, base point mu_k and time step tau of one step.
+
+    ``memory`` is what the previous step's solver left for this one (its evaluation at mu_k, curvature pairs); it
+    changes the work, never the problem.  A solver that does not know it ignores it.
+    """
+
+    energy: Energy
+    metric: Metric
+    previous: State
+    tau: float
+    memory: Memory = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.kind(
+            "energy",
+            self.energy,
+            Energy,
+            hint="build it from jko.Risk, jko.Potential, ... by + and *",
+        )
+        checks.kind("the state", self.previous, Particles, ChargedParticles)
+        checks.number("tau", self.tau, above=0)
+        wanted = natural_metric(self.previous)
+        checks.kind(
+            "metric",
+            self.metric,
+            type(wanted),
+            hint=f"a {type(self.previous).__name__} moves in {wanted!r} here",
+        )
+
+    @cached_property
+    def base(self) -> Particles:
+        """The base point as a measure on Omega: mu_k, or the lift of (rho_k, H_k)."""
+        return lifted(self.previous)
+
+    @cached_property
+    def before(self) -> Evaluation:
+        """The energy, its variation and gradient at the base point; taken from the memory when it is there."""
+        names = ("value", "variation", "gradient")
+        if all(name in self.memory for name in names):
+            return Evaluation(*(self.memory[name] for name in names))
+        return self.energy.evaluate(self.base)
+
+    def state(self, points: Tensor) -> State:
+        """A state of the kind of the base point, with the atoms at ``points``."""
+        if isinstance(self.previous, ChargedParticles):
+            return ChargedParticles(
+                points[:, 1:], points[:, 0], self.previous.weights, self.previous.domain
+            )
+        return self.base.moved(points)
+
+    def inner(self, u: Tensor, v: Tensor) -> Tensor:
+        """The inner product of vector fields in L2(mu_k; R^dim)."""
+        return self.base.inner(u, v)
+
+    def norm(self, u: Tensor) -> float:
+        """The norm of L2(mu_k; R^dim)."""
+        return float(self.base.inner(u, u)) ** 0.5
+
+
+def natural_metric(state: State) -> Metric:
+    """The metric that a kind of state moves in: the first column of the library's small table."""
+    return GraphWasserstein() if isinstance(state, ChargedParticles) else Wasserstein()

@@ -1,0 +1,82 @@
+"""What a step gives back: the new state with its proof, or a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jko.measures import State
+from jko.metrics import Certificate
+from jko.status import Status
+from jko.steps.problem import Memory, StepProblem
+
+if TYPE_CHECKING:
+    from jko.steps.duality import Gap
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """One JKO step.
+
+    Attributes
+    ----------
+    state
+        mu_{k+1}.
+    energy, cost, objective
+        E(mu_{k+1}); metric^2 of the coupling; ``energy + cost / (2 tau)``.
+    slack
+        ``E(mu_k) - E(mu_{k+1}) - cost / (2 tau)``: >= 0 says that the step lowered the objective.
+    residual
+        L2(mu) norm of ``grad dE/dmu(T) + (T - id) / tau``; with a domain, of the natural residual
+        ``(T - P(T - tau g)) / tau``.
+    iterations, evaluations
+        Of the solver, and of the energy with its gradient.
+    status
+        A :class:`Status`.
+    coupling
+        Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
+    """
+
+    state: State
+    energy: float
+    cost: float
+    objective: float
+    slack: float
+    residual: float
+    iterations: int
+    evaluations: int
+    status: Status
+    coupling: Certificate
+    problem: StepProblem = field(repr=False)
+    memory: Memory = field(repr=False, default_factory=dict)
+
+    def certificate(self, **options: Any) -> Gap:
+        """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
+
+        See :func:`jko.steps.duality.step_gap` for the options.
+        """
+        from jko.steps.duality import step_gap
+
+        return step_gap(self.problem, self.state, self.objective, **options)
+
+    def __str__(self) -> str:
+        return (
+            f"energy {self.energy:.6g}  cost {self.cost:.3g}  slack {self.slack:.3g}  residual {self.residual:.1e}  "
+            f"({self.iterations} iterations, {self.evaluations} evaluations; {self.status.name}; "
+            f"coupling {self.coupling.proof.name})"
+        )
+
+
+class StepFailed(RuntimeError):
+    """A step that is no step of the scheme; ``result`` is what there is, ``trajectory`` what came before it."""
+
+    def __init__(
+        self, status: Status, result: StepResult | None = None, trajectory: Any = None
+    ) -> None:
+        at = (
+            ""
+            if trajectory is None
+            else f" (step {len(trajectory.times)}, t = {trajectory.times[-1]:g})"
+        )
+        super().__init__(f"{status.name}{at}: {status.value}")
+        self.status, self.result, self.trajectory = status, result, trajectory

@@ -1,0 +1,96 @@
+"""``step``: one JKO step, by the natural metric and solver of the state unless told otherwise."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jko import checks
+from jko.energies import Energy
+from jko.measures import ChargedParticles, Particles, State
+from jko.metrics import Metric
+from jko.steps.lbfgs import LBFGS
+from jko.steps.problem import Memory, StepProblem, natural_metric
+from jko.steps.result import StepFailed, StepResult
+
+
+class Solver(Protocol):
+    """What a solver is: ``solve(problem) -> StepResult``."""
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Solve the proximal problem."""
+        ...
+
+
+def natural_solver(state: State) -> Solver:
+    """The solver for a kind of state: the second column of the library's small table."""
+    return LBFGS()
+
+
+def step(
+    energy: Energy,
+    state: State,
+    *,
+    tau: float,
+    metric: Metric | None = None,
+    solver: Solver | None = None,
+    throw: bool = True,
+    memory: Memory | None = None,
+) -> StepResult:
+    """One JKO step: minimise ``energy(mu) + metric(mu, state)^2 / (2 tau)``.
+
+    Parameters
+    ----------
+    energy : Energy
+        F for :class:`Particles`, G for :class:`ChargedParticles`.
+    state : Particles or ChargedParticles
+        The base point mu_k.
+    tau : float
+        The time step, > 0.
+    metric, solver
+        Default: the natural ones of the state: W2 for particles, D for (rho, H), and :class:`jko.LBFGS`.
+    throw : bool
+        Raise :class:`jko.StepFailed` unless the result is a step of the scheme; otherwise read ``result.status``.
+    memory : dict of tensors, optional
+        The ``memory`` of the previous step's result: saves work, changes no problem.
+
+    Returns
+    -------
+    StepResult
+        The state with its energy, cost, slack, residual and the proof of its coupling.
+
+    Raises
+    ------
+    StepFailed
+        If the step is none; it carries the result and says what to try.
+    TypeError, ValueError
+        Arguments of a wrong kind or value.
+
+    Notes
+    -----
+    Source: survey Remark 3.4; for W2, Jordan, Kinderlehrer and Otto, SIAM J. Math. Anal. 29 (1998).
+
+    Examples
+    --------
+    >>> import jko
+    >>> result = jko.step(
+    ...     jko.SquaredNorm(), jko.Particles([[2.0, 0.0]]), tau=1.0, solver=jko.LBFGS(tol=1e-12)
+    ... )
+    >>> [round(v, 12) for v in result.state.points[0].tolist()]
+    [1.0, 0.0]
+    """
+    checks.kind(
+        "the state", state, Particles, ChargedParticles, hint="build it by jko.Particles(points)"
+    )
+    tau = checks.number("tau", tau, above=0)
+    solver = natural_solver(state) if solver is None else solver
+    if not callable(getattr(solver, "solve", None)):
+        raise TypeError(
+            f"solver must have a method solve(problem), like jko.LBFGS(); {type(solver).__name__} has none"
+        )
+    problem = StepProblem(
+        energy, natural_metric(state) if metric is None else metric, state, tau, memory or {}
+    )
+    result = solver.solve(problem)
+    if throw and not result.status.ok:
+        raise StepFailed(result.status, result)
+    return result
