@@ -1,0 +1,186 @@
+"""Proofs that the index coupling x_i <-> y_i is optimal, cheapest first.
+
+A step moves the atoms y_i of mu_k to x_i and pays ``cost = sum_i m_i |x_i - y_i|^2``.  The cost is W2^2 if and only if
+no other coupling is cheaper (cyclic monotonicity).  Proofs that need no transport solver come first: each hands back a
+``bound`` with ``cost - W2^2 <= bound``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from jko.metrics.couplings import Array, Plan, pair_costs
+from jko.metrics.duality import EPS, price, rounding
+from jko.metrics.transport import nearest_partners, transport
+
+ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
+TOLERANCE = 1e-10  # of the cost
+
+
+class Proof(Enum):
+    """What a certificate rests on."""
+
+    NEAREST = "no atom has a partner nearer than its own"
+    POTENTIAL = "the step's own potential satisfies the dual constraint of every pair"
+    LINE = "the exact plan of sorted atoms"
+    ASSIGNMENT = "an exact assignment"
+    SIMPLEX = "an exact plan with potentials, priced over all pairs"
+    NONE = "nothing was proved"
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """How far a coupling can be from optimal.
+
+    Parameters
+    ----------
+    proof
+        What it rests on.
+    bound
+        ``cost - W2^2 <= bound``, up to rounding.
+    cost
+        The coupling's cost.
+    plan
+        A cheaper plan, when the coupling is proved not to be optimal.
+    optimal
+        Whether ``bound <= 1e-10 cost``, or the bound is rounding: at most ``8 eps (max |alpha| + max |beta|)`` for
+        the potentials of the proof, or ``8 eps cost`` where there are none.
+    """
+
+    proof: Proof
+    bound: float
+    cost: float
+    plan: Plan | None
+    optimal: bool
+
+    def __str__(self) -> str:
+        verdict = (
+            "optimal"
+            if self.optimal
+            else "not proved optimal"
+            if self.plan is None
+            else "not optimal"
+        )
+        return f"{verdict}: cost {self.cost:.6g}, at most {self.bound:.2g} above W2^2 ({self.proof.value})"
+
+
+NO_PROOF = Certificate(Proof.NONE, np.inf, np.nan, None, False)
+
+
+def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Certificate:
+    """Prove the index coupling optimal, or find a cheaper plan.
+
+    Parameters
+    ----------
+    x, y : (N, dim)
+        New atoms and the old atoms they came from.
+    m : (N,)
+        Masses, positive, sum one.
+    potential : (N,), optional
+        ``tau phi(x_j)`` with phi the first variation at the new measure: a step ``x = y - tau grad phi(x)`` has its
+        proof in it.
+
+    Returns
+    -------
+    Certificate
+        From the first proof that succeeds; the last one decides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([[0.0, 0.0], [1.0, 0.0]])
+    >>> print(certify(0.9 * y, y, np.array([0.5, 0.5])))
+    optimal: cost 0.005, at most 0 above W2^2 (no atom has a partner nearer than its own)
+    """
+    if small_displacement(x, y):
+        return Certificate(Proof.NEAREST, 0.0, _cost(x, y, m), None, True)
+    tried = None if potential is None else by_potential(x, y, m, potential)
+    if tried is not None and tried.optimal:
+        return tried
+    if _equal(m) and len(m) <= ASSIGNMENT and x.shape[1] > 1:
+        return by_assignment(x, y, m)
+    return certify_plan(x, y, m, Plan.identity(m))
+
+
+def small_displacement(x: Array, y: Array) -> bool:
+    """Whether no atom has a partner nearer than its own, on one of the two sides.
+
+    So it is when no displacement exceeds half the smallest gap between old atoms.  It proves the index coupling
+    optimal for all weights.
+    """
+    return nearest_partners(x, y) is not None
+
+
+def by_potential(x: Array, y: Array, m: Array, potential: Array) -> Certificate:
+    """The proof by a potential ``u = |x|^2/2 + potential`` on the new atoms.
+
+    ``violation_ij = |x_i - y_i|^2/2 + p_i - p_j - |x_j - y_i|^2/2 <= 0`` for all i, j proves the coupling optimal, and
+    ``cost - W2^2 <= 2 sum_i m_i max(0, max_j violation_ij)`` in any case: it is the duality gap of
+    ``alpha_j = -2 p_j, beta_i = |x_i - y_i|^2 + 2 p_i - 2 max_j violation_ij``.
+    """
+    index = np.arange(len(m))
+    own = pair_costs(x, y, index, index)
+    alpha = -2 * (potential - potential.mean())
+    beta = own - alpha
+    bound, cost = float(m @ price(x, y, alpha, beta).deficit), float(m @ own)
+    optimal = bound <= max(TOLERANCE * cost, rounding(alpha, beta))
+    return Certificate(Proof.POTENTIAL, bound, cost, None, bool(optimal))
+
+
+def by_assignment(x: Array, y: Array, m: Array) -> Certificate:
+    """The proof by ``scipy.optimize.linear_sum_assignment``, for equal weights; needs an N x N matrix.
+
+    Raises
+    ------
+    ValueError
+        Unequal weights, for which a plan may split atoms: use :func:`certify_plan`.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    if not _equal(m):
+        raise ValueError(
+            f"weights range from {m.min():g} to {m.max():g}; an assignment needs equal ones: use certify_plan"
+        )
+    rows, cols = linear_sum_assignment(cdist(x, y, "sqeuclidean"))
+    return _compared(
+        Proof.ASSIGNMENT, _cost(x, y, m), Plan(rows, cols, m[rows], (len(m), len(m))), x, y, 0.0
+    )
+
+
+def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
+    """Compare a plan between ``sum m_i delta_{x_i}`` and ``sum m_i delta_{y_i}`` with an optimal one.
+
+    Parameters
+    ----------
+    x, y : (N, dim)
+        Atoms.
+    m : (N,)
+        Their masses, on both sides.
+    plan
+        The coupling in question.
+    """
+    best = transport(x, m, y, m)
+    proof = Proof.LINE if x.shape[1] == 1 else Proof.SIMPLEX
+    return _compared(
+        proof, plan.cost(x, y), best.plan, x, y, best.gap, rounding(best.alpha, best.beta)
+    )
+
+
+def _compared(
+    proof: Proof, cost: float, best: Plan, x: Array, y: Array, gap: float, unsure: float = 0.0
+) -> Certificate:
+    bound = max(0.0, cost - best.cost(x, y) + gap)
+    optimal = bound <= max(TOLERANCE * cost, unsure, 8 * EPS * cost)
+    return Certificate(proof, bound, cost, None if optimal else best, bool(optimal))
+
+
+def _cost(x: Array, y: Array, m: Array) -> float:
+    return Plan.identity(m).cost(x, y)
+
+
+def _equal(m: Array) -> bool:
+    return bool(np.all(m == m[0]))

@@ -1,0 +1,110 @@
+"""Plans: couplings of two weighted clouds, as sparse matrices of mass.
+
+``Gamma(mu, nu)`` for atoms: mass[k] goes from ``x[rows[k]]`` to ``y[cols[k]]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+BLOCK = 2**18  # entries of a block of pairs: what fits in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A coupling of N atoms with M atoms.
+
+    Parameters
+    ----------
+    rows, cols : (K,)
+        Indices of the atoms that exchange mass.
+    mass : (K,)
+        Mass that goes from ``rows[k]`` to ``cols[k]``, positive.
+    shape : (N, M)
+        Numbers of atoms on both sides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = Plan.identity(np.array([0.25, 0.75]))
+    >>> plan.cost(np.array([[0.0], [0.0]]), np.array([[2.0], [0.0]]))
+    1.0
+    """
+
+    rows: Index
+    cols: Index
+    mass: Array
+    shape: tuple[int, int]
+
+    @classmethod
+    def identity(cls, weights: Array) -> Plan:
+        """The index coupling: the mass ``weights[i]`` goes from atom i to atom i."""
+        index = np.arange(len(weights))
+        return cls(index, index, np.asarray(weights, dtype=np.float64), (len(index), len(index)))
+
+    def __repr__(self) -> str:
+        kind = "permutation" if self.is_permutation else f"{len(self.mass)} entries"
+        return f"Plan(shape={self.shape}, {kind})"
+
+    @cached_property
+    def is_permutation(self) -> bool:
+        """Whether every atom exchanges mass with exactly one atom of the other side."""
+        N, M = self.shape
+        return bool(
+            N == M == len(self.mass)
+            and (np.bincount(self.rows, minlength=N) == 1).all()
+            and (np.bincount(self.cols, minlength=M) == 1).all()
+        )
+
+    @property
+    def transposed(self) -> Plan:
+        """The same coupling, read from the other side."""
+        return Plan(self.cols, self.rows, self.mass, self.shape[::-1])
+
+    def to_dense(self) -> Array:
+        """The matrix of masses, shape (N, M)."""
+        dense = np.zeros(self.shape)
+        np.add.at(dense, (self.rows, self.cols), self.mass)
+        return dense
+
+    def marginals(self) -> tuple[Array, Array]:
+        """The masses of the atoms, shapes (N,) and (M,)."""
+        N, M = self.shape
+        return sums(self.rows, self.mass, N), sums(self.cols, self.mass, M)
+
+    def cost(self, x: Array, y: Array) -> float:
+        """``sum_k mass[k] |x[rows[k]] - y[cols[k]]|^2``, from coordinate differences."""
+        return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
+
+    def barycentres(self, y: Array) -> Array:
+        """The conditional means ``E[y | x_i]``, shape (N, dim); of x given y_j: ``plan.transposed.barycentres(x)``.
+
+        A row with one entry has its partner, without rounding.
+        """
+        N = self.shape[0]
+        total = sums(self.rows, self.mass, N)
+        heaviest = np.zeros(N, dtype=np.int64)
+        order = np.argsort(self.mass, kind="stable")
+        heaviest[self.rows[order]] = self.cols[order]
+        anchor = y[heaviest]  # means of differences: translations and permutations stay exact
+        shift = self.mass[:, None] * (y[self.cols] - anchor[self.rows])
+        mean = [sums(self.rows, column, N) / total for column in shift.T]
+        return np.asarray(anchor + np.stack(mean, axis=1))
+
+
+def sums(label: Index, values: Array, count: int) -> Array:
+    """Sum of ``values`` over the entries with each label 0 ... count - 1."""
+    return np.bincount(label, values, count).astype(np.float64)
+
+
+def pair_costs(x: Array, y: Array, rows: Index, cols: Index) -> Array:
+    """``|x[rows[k]] - y[cols[k]]|^2``, shape (K,)."""
+    difference = x[rows] - y[cols]
+    return np.asarray(np.einsum("kd,kd->k", difference, difference))

@@ -1,0 +1,110 @@
+"""Kantorovich duality on atoms: potentials, reduced costs of all pairs, and what they prove.
+
+``W2^2 = max sum_i a_i alpha_i + sum_j b_j beta_j   subject to  alpha_i + beta_j <= |x_i - y_j|^2``
+
+So potentials that satisfy all N M constraints bound W2^2 from below.  The constraints are checked in blocks by one
+matrix product each; only pairs too close to call are recomputed from coordinate differences, since the expanded
+square |x|^2 + |y|^2 - 2 x.y is wrong by rounding of the large terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.metrics.couplings import BLOCK, Array, Index, pair_costs
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Pricing(NamedTuple):
+    """The constraints that a pair of potentials violates.
+
+    ``deficit[j] = max(0, max_i alpha_i + beta_j - |x_i - y_j|^2)``; ``beta - deficit`` is feasible.
+    ``rows``, ``cols`` are pairs with a violation, the largest of its row or column within one of ``groups`` parts.
+    """
+
+    deficit: Array
+    rows: Index
+    cols: Index
+
+
+class Reduced:
+    """The reduced costs ``|x_i - y_j|^2 - alpha_i - beta_j`` by blocks of rows, wrong by at most ``error``."""
+
+    def __init__(self, x: Array, y: Array, alpha: Array, beta: Array) -> None:
+        centre = y.mean(0)
+        x, y = x - centre, y - centre
+        left, right = np.einsum("id,id->i", x, x) - alpha, np.einsum("jd,jd->j", y, y) - beta
+        self.left = np.column_stack([x, left, np.ones(len(x))])
+        self.right = np.column_stack([-2 * y, np.ones(len(y)), right])
+        scale = max(
+            np.abs(left).max(), np.abs(right).max(), (x * x).sum(1).max(), (y * y).sum(1).max()
+        )
+        self.error = 4 * (x.shape[1] + 4) * EPS * float(scale)
+
+    def blocks(self) -> Iterator[tuple[int, Array]]:
+        """First row and reduced costs (rows, M) of every block."""
+        height = max(1, BLOCK // len(self.right))
+        for start in range(0, len(self.left), height):
+            yield start, self.left[start : start + height] @ self.right.T
+
+
+def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pricing:
+    """Check ``alpha_i + beta_j <= |x_i - y_j|^2`` for all pairs.
+
+    Parameters
+    ----------
+    x, y : (N, dim), (M, dim)
+        Atoms.
+    alpha, beta : (N,), (M,)
+        Potentials.
+    groups
+        How many violated pairs to report for each row and each column, at most.
+    """
+    M = len(y)
+    reduced = Reduced(x, y, alpha, beta)
+    sure = -reduced.error
+    deficit, found = np.zeros(M), []
+    lowest, where = np.full((groups, M), sure), np.full((groups, M), -1)
+    for block, (start, R) in enumerate(reduced.blocks()):
+        best = R.argmin(0)
+        value = R[best, np.arange(M)]
+        group = block % groups
+        better = value < lowest[group]
+        lowest[group][better], where[group][better] = value[better], start + best[better]
+        if better.any():
+            found.append(_lowest_of_rows(R, start, sure, groups))
+        doubtful = np.flatnonzero((value >= sure) & (value <= reduced.error))
+        if len(doubtful):
+            i, column = np.nonzero(np.abs(R[:, doubtful]) <= reduced.error)
+            i, j = start + i, doubtful[column]
+            exact = pair_costs(x, y, i, j) - alpha[i] - beta[j]
+            np.maximum.at(deficit, j, -exact)
+            low = exact < -4 * EPS * (np.abs(alpha[i]) + np.abs(beta[j]))
+            found.append((i[low], j[low]))
+    part, j = np.nonzero(where >= 0)
+    found.append((where[part, j], j))
+    deficit = np.maximum(deficit, np.where(where >= 0, -lowest, 0.0).max(0))
+    rows, cols = (np.concatenate(part) for part in zip(*found, strict=True))
+    return Pricing(deficit, rows.astype(np.int64), cols.astype(np.int64))
+
+
+def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[Index, Index]:
+    """The lowest entry of every row in each group of columns, where it is under ``below``."""
+    rows, cols, every = [], [], np.arange(len(R))
+    width = -(-R.shape[1] // groups)
+    for first in range(0, R.shape[1], width):
+        part = R[:, first : first + width]
+        best = part.argmin(1)
+        low = part[every, best] < below
+        rows.append(start + every[low])
+        cols.append(first + best[low])
+    return np.concatenate(rows), np.concatenate(cols)
+
+
+def rounding(alpha: Array, beta: Array) -> float:
+    """What reduced costs are worth: differences below it are rounding of the potentials."""
+    return 8 * EPS * float(np.abs(alpha).max() + np.abs(beta).max())

@@ -1,0 +1,168 @@
+"""Exact transport by the network simplex on few arcs, and pricing of all pairs.
+
+Solve on a sparse set of arcs, look for pairs with a negative reduced cost among *all* pairs, add the worst of each row
+and column, and solve again from the potentials found, until there is none: then the plan is optimal among all plans.
+POT's sparse network simplex does the pivots.  The last basis is a spanning tree, whose flow (whole numbers, exact)
+and potentials are recomputed directly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.metrics.couplings import Array, Index, Plan, pair_costs
+from jko.metrics.duality import price
+from jko.metrics.neighbours import candidates, quantised
+from jko.metrics.supplies import Supplies, jittered, plan_of_flow, supplies
+
+ALL_PAIRS = 2**18  # up to here every pair is an arc
+REFEREE = 4000 * 4000  # entries of the dense referee's matrix
+PIVOTS = 10**9
+ROUNDS = 200
+
+
+class Basis(NamedTuple):
+    """A flow on arcs with potentials ``alpha_i + beta_j <= cost`` on those arcs."""
+
+    rows: Index
+    cols: Index
+    flow: Array
+    alpha: Array
+    beta: Array
+
+
+def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
+    """An optimal plan and potentials (not yet shifted to exact feasibility) for any weights and dimension."""
+    exact = supplies(a, b)
+    if len(x) * len(y) <= ALL_PAIRS:
+        keys = np.arange(len(x) * len(y))
+    else:
+        X, A = quantised(x, a)
+        Y, B = quantised(y, b)
+        coarse, _, _ = sparse_simplex(X, A, Y, B)
+        keys = candidates(x, y, exact, X, Y, coarse)
+    basis, keys = _priced(x, y, jittered(exact), keys, np.zeros(len(x)), np.zeros(len(y)))
+    tree = _on_tree(x, y, exact, basis)
+    if tree is None:  # weights that nearly balance: closer than the jitter can tell
+        tree, _ = _priced(x, y, exact, keys, basis.alpha, basis.beta)
+    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a)
+    return plan, tree.alpha, tree.beta
+
+
+def _priced(
+    x: Array, y: Array, masses: Supplies, keys: Index, alpha: Array, beta: Array
+) -> tuple[Basis, Index]:
+    """Solve and add violated pairs until there are none; pairs are kept as keys i M + j."""
+    M = len(y)
+    for _ in range(ROUNDS):
+        basis = network_simplex(x, y, masses, keys // M, keys % M, alpha, beta)
+        if len(keys) == len(x) * M:
+            return basis, keys
+        alpha, beta = basis.alpha, basis.beta
+        _, rows, cols = price(x, y, alpha, beta)
+        more = np.union1d(keys, rows * M + cols)
+        if len(more) == len(keys):
+            return basis, keys
+        keys = more
+    raise RuntimeError(
+        f"transport of {len(x)} to {M} atoms still found violated pairs after {ROUNDS} rounds of pricing; "
+        "this is a defect: please report the clouds"
+    )
+
+
+def network_simplex(
+    x: Array, y: Array, masses: Supplies, rows: Index, cols: Index, alpha: Array, beta: Array
+) -> Basis:
+    """POT's network simplex on the arcs given, for costs reduced by ``alpha`` and ``beta``.
+
+    The start potentials change the pivots, not the problem.  Costs are scaled to one, because POT's artificial arcs
+    cost (largest + 1) (N + M): costs much below one would drown in their rounding.
+    """
+    from ot.lp.emd_wrap import emd_c_sparse
+
+    reduced = pair_costs(x, y, rows, cols) - alpha[rows] - beta[cols]
+    scale = float(np.abs(reduced).max()) or 1.0
+    arcs = rows.astype(np.uint64), cols.astype(np.uint64)
+    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, reduced / scale, PIVOTS)
+    _check(int(code), float(flow.sum()), float(masses.a.sum()))
+    return Basis(
+        i.astype(np.int64), j.astype(np.int64), flow, alpha + scale * du, beta + scale * dv
+    )
+
+
+def _on_tree(x: Array, y: Array, exact: Supplies, basis: Basis) -> Basis | None:
+    """The flow of the exact masses and the potentials on the basis, if that is a feasible spanning tree.
+
+    Both solve linear systems with the tree's incidence matrix, which is totally unimodular: sums of whole numbers.
+    """
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    N, M = len(x), len(y)
+    K = len(basis.flow)
+    if K != N + M - 1:
+        return None
+    nodes = np.concatenate([basis.rows, N + basis.cols])
+    arcs = np.concatenate([np.arange(K), np.arange(K)])
+    inside = nodes > 0  # node 0 is the root: its potential is kept
+    incidence = csc_array((np.ones(inside.sum()), (nodes[inside] - 1, arcs[inside])), shape=(K, K))
+    try:
+        tree = splu(incidence, permc_spec="COLAMD")
+    except RuntimeError:  # a cycle: no tree
+        return None
+    flow = tree.solve(np.concatenate(exact)[1:])
+    if not np.array_equal(flow, np.rint(flow)) or flow.min() < 0:
+        return None
+    root = basis.alpha[0]
+    cost = pair_costs(x, y, basis.rows, basis.cols) - root * (basis.rows == 0)
+    potentials = np.concatenate([[root], tree.solve(cost, trans="T")])
+    return basis._replace(flow=flow, alpha=potentials[:N], beta=potentials[N:])
+
+
+def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
+    """Cost and plan by dense ``ot.emd``: the program that everything else here is held against.
+
+    Raises
+    ------
+    ValueError
+        More pairs than a dense matrix should have.
+    """
+    from ot.lp.emd_wrap import emd_c
+
+    if len(x) * len(y) > REFEREE:
+        raise ValueError(
+            f"the dense referee would need a matrix of {len(x)} x {len(y)}; it takes up to {REFEREE:.3g} entries. "
+            "Use jko.distance, which is exact too and needs no matrix"
+        )
+    cost = np.stack(
+        [
+            pair_costs(x[i : i + 1], y, np.zeros(len(y), dtype=int), np.arange(len(y)))
+            for i in range(len(x))
+        ]
+    )
+    scale = float(cost.max()) or 1.0
+    target = b * (math.fsum(a) / math.fsum(b))
+    dense, _, _, _, code = emd_c(
+        a, target, np.ascontiguousarray(cost / scale), PIVOTS, 1, None, None
+    )
+    _check(int(code), float(dense.sum()), float(a.sum()))
+    rows, cols = np.nonzero(dense)
+    plan = Plan(rows, cols, dense[rows, cols], dense.shape)
+    return plan.cost(x, y), plan
+
+
+def _check(code: int, sent: float, mass: float) -> None:
+    """POT's result codes, and mass that went nowhere, as sentences."""
+    reasons = {
+        0: "found no flow on the arcs given",
+        2: "found costs unbounded below",
+        3: f"stopped after {PIVOTS} pivots",
+    }
+    if code != 1 or abs(sent - mass) > 1e-9 * mass:
+        reason = reasons.get(code, f"sent the mass {sent:g} of {mass:g}")
+        raise RuntimeError(
+            f"POT's network simplex {reason}; check that all points and weights are finite and sane"
+        )
