@@ -53,7 +53,7 @@ class LBFGS:
 
     tol: float | None = None
     fraction: float = 0.1
-    history: int = 10
+    history: int = 20
     max_iterations: int = 1000
 
     def __post_init__(self) -> None:
@@ -179,19 +179,30 @@ class Pairs:
             self.pairs = [*self.pairs, (s, slope, y, curvature)][-self.history :]
 
     def direction(self, r: Tensor) -> Tensor:
-        """Two-loop recursion: -H^{-1} r, with ``H^{-1} = tau`` before anything is learned."""
+        """Two-loop recursion: -H^{-1} r.
+
+        Before anything is learned the inverse curvature is ``2 |E| / |r|^2``, the step after which the linear model
+        has lost twice the energy (Polyak's length if the minimum is near zero), and at most tau.
+        """
         inner = self.problem.inner
-        d, scale, alphas = -r, self.problem.tau, []
+        d, alphas = -r, []
         for s, _, y, curvature in reversed(self.pairs):
             alphas.append(float(inner(s, d)) / curvature)
             d.add_(y, alpha=-alphas[-1])
         if self.pairs:
             _, _, y, curvature = self.pairs[-1]
-            scale = curvature / float(inner(y, y))
-        d.mul_(scale)
+            d.mul_(curvature / float(inner(y, y)))
+        else:
+            d.mul_(self.first_scale(r))
         for (s, _, y, curvature), alpha in zip(self.pairs, reversed(alphas), strict=True):
             d.add_(s, alpha=alpha - float(inner(y, d)) / curvature)
         return d
+
+    def first_scale(self, r: Tensor) -> float:
+        """The length ``min(tau, 2 |E| / |r|^2)``."""
+        square = float(self.problem.inner(r, r))
+        polyak = 2 * abs(float(self.problem.before.value)) / square if square > 0 else 0.0
+        return min(self.problem.tau, polyak) if polyak > 0 else self.problem.tau
 
     @property
     def memory(self) -> Memory:

@@ -1,0 +1,114 @@
+"""Errors against an exact answer as tau -> 0, with pairwise orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko import checks
+from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.trajectory import Trajectory
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Convergence:
+    """How errors fall with tau; prints as a table.
+
+    Attributes
+    ----------
+    taus, errors : (K,)
+        Time steps, in the order given, and errors.
+    orders : (K - 1,)
+        ``log(e_k / e_{k+1}) / log(tau_k / tau_{k+1})`` between neighbours; nan where an error vanishes.
+    """
+
+    taus: Array
+    errors: Array
+
+    @property
+    def orders(self) -> Array:
+        """Orders between neighbours: a single fit over all of them would hide a trend."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            order = np.diff(np.log(self.errors)) / np.diff(np.log(self.taus))
+        return np.where(np.isfinite(order), order, np.nan)
+
+    def __str__(self) -> str:
+        orders = ["", *(f"{order:.3f}" for order in self.orders)]
+        rows = [
+            f"{tau:10.4g}  {error:11.4e}  {order:>6}"
+            for tau, error, order in zip(self.taus, self.errors, orders, strict=True)
+        ]
+        return "\n".join([f"{'tau':>10}  {'error':>11}  {'order':>6}", *rows])
+
+
+def convergence(
+    run: Callable[[float], State | Trajectory],
+    exact: State | Trajectory,
+    taus: Sequence[float],
+    norm: Callable[[Any, Any], float] | None = None,
+) -> Convergence:
+    """Run a scheme for several time steps and hold every result against the exact one.
+
+    Parameters
+    ----------
+    run : callable
+        tau -> state, or a trajectory, whose last state is taken.
+    exact : state or Trajectory
+        What the states should converge to; of a trajectory the last state.
+    taus : (K,)
+        Different positive time steps, each other than the one before.
+    norm : callable, optional
+        (state, exact) -> error.  Default: the L2(mu) distance of atoms with the same label,
+        ``sqrt(int |xi - xi_exact|^2 dmu)``, which bounds W2 (and D, on lifts) from above.
+
+    Returns
+    -------
+    Convergence
+        Errors and pairwise orders.
+
+    Examples
+    --------
+    >>> import jko
+    >>> start, E = jko.Particles([[1.0]]), jko.SquaredNorm()
+    >>> def run(tau):
+    ...     return jko.flow(E, start, tau=tau, t1=1.0, solver=jko.LBFGS(tol=1e-12))
+    >>> table = jko.convergence(run, jko.limits.wasserstein(E, start, t1=1.0), taus=[0.1, 0.05])
+    >>> round(float(table.orders[0]), 1)
+    1.0
+    """
+    steps = [checks.number(f"taus[{k}]", tau, above=0) for k, tau in enumerate(taus)]
+    if not steps or any(a == b for a, b in pairwise(steps)):
+        raise ValueError(
+            f"taus = {steps}; at least one time step is needed, and neighbours must differ"
+        )
+    norm = labelled_distance if norm is None else norm
+    target = _state(exact)
+    return Convergence(
+        np.array(steps), np.array([float(norm(_state(run(tau)), target)) for tau in steps])
+    )
+
+
+def labelled_distance(a: State, b: State) -> float:
+    """``sqrt(int |xi - xi'|^2 dmu)`` between atoms with the same label; both states need the same weights."""
+    for name, state in (("the state of the run", a), ("the exact state", b)):
+        checks.kind(
+            name, state, Particles, ChargedParticles, hint="pass norm=(state, exact) -> error"
+        )
+    mu, nu = lifted(a), lifted(b)
+    if mu.points.shape != nu.points.shape or not bool((mu.weights == nu.weights).all()):
+        raise ValueError(
+            f"the states have atoms of shapes {tuple(mu.points.shape)} and {tuple(nu.points.shape)}, which must agree, "
+            "as must their weights, for atoms to be compared by label; pass norm=lambda a, b: jko.distance(a, b).value"
+        )
+    return float(mu.integrate(((mu.points - nu.points) ** 2).sum(-1)).sqrt())
+
+
+def _state(result: Any) -> Any:
+    return result.final if isinstance(result, Trajectory) else result

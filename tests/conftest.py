@@ -1,0 +1,19 @@
+"""What every test shares: one thread, repeatable random numbers."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, also where there is a screen
+
+settings.register_profile("jko", derandomize=True, deadline=None, max_examples=25, database=None)
+settings.load_profile("jko")
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A freshly seeded source of random numbers, the same for every test."""
+    return torch.Generator().manual_seed(20)
