@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1] / "jko"
 
 STATES = {"checks", "spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
-STEPS = STATES | {"status", "networks", "energies", "metrics"}
+STEPS = STATES | {"blocks", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers"}
 NUMERIC = FLOWS | {"flow", "limits", "exact"}
 ANALYSIS = NUMERIC | {"diagnostics"}
@@ -27,11 +27,13 @@ ANALYSIS = NUMERIC | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "checks": set(),
     "status": set(),
+    "blocks": set(),
     "spaces": {"checks"},
     "measures": {"checks", "spaces"},
     "networks": STATES,
     "energies": STATES | {"networks"},  # never metrics
     "metrics": STATES,  # never energies
+    "duality": STATES | {"blocks", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
     "steps": STEPS,

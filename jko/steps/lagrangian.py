@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import State
-from jko.metrics import Certificate, Plan, Proof, certify, certify_plan
+from jko.metrics import NO_PROOF, Certificate, Plan, certify, certify_plan
 from jko.status import Status
 from jko.steps.linesearch import Objective, Point
 from jko.steps.problem import Memory, StepProblem
@@ -27,7 +27,6 @@ from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step
 ROUNDING = 512  # of an energy, in units of its last place
-NO_PROOF = Certificate(Proof.NONE, float("inf"), float("nan"), None, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +92,15 @@ def starting_point(problem: StepProblem, coupling: Coupling, points: Tensor) -> 
 
 
 def solve_lagrangian(
-    problem: StepProblem, minimise: Minimiser, exact_plans: bool = False
+    problem: StepProblem,
+    minimise: Minimiser,
+    exact_plans: bool = False,
+    start: Tensor | None = None,
 ) -> StepResult:
-    """Minimise, certify, relabel or re-plan, and go on until the coupling is proved optimal."""
+    """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
     base = problem.base
     coupling, memory = Coupling(base.points), problem.memory
-    point = starting_point(problem, coupling, base.points)
+    point = starting_point(problem, coupling, base.points if start is None else start)
     iterations, evaluations = 0, 0 if "gradient" in memory else 1
     for _ in range(ROUNDS):
         found = minimise(problem, coupling, point, memory)

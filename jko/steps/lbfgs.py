@@ -73,7 +73,7 @@ class LBFGS:
         """One minimisation with the coupling fixed."""
         objective = Counted(coupling.objective(problem))
         pairs = Pairs(problem, self.history, memory)
-        domain, first = problem.base.domain, point.value
+        domain, start = problem.base.domain, float(problem.before.value)
         values = [point.value]
         status, k = Status.MAX_ITERATIONS, 0
         while True:
@@ -88,7 +88,7 @@ class LBFGS:
             if (
                 self.tol is None
                 and len(values) > WINDOW
-                and values[-WINDOW] - values[-1] <= FLAT * (first - values[-1])
+                and values[-WINDOW] - values[-1] <= FLAT * (start - values[-1])
             ):
                 status = Status.STALLED
                 break
@@ -124,7 +124,7 @@ class LBFGS:
         )
 
 
-# the value has stopped falling: WINDOW iterations brought less than FLAT of the whole decrease
+# the value has stopped falling: WINDOW iterations brought less than FLAT of the step's decrease
 WINDOW, FLAT = 20, 1e-3
 NOISE = 16  # of a value, in units of its last place
 

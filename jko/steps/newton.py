@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.blocks import descending
 from jko.energies import Curvature
 from jko.spaces import Domain
 from jko.status import Status
-from jko.steps.blocks import descending
 from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
 from jko.steps.lbfgs import NOISE, Counted, finite, tolerance
 from jko.steps.linesearch import Point, projected_path, weak_wolfe

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jko.measures import State
+from jko.duality import Gap, step_gap
+from jko.measures import State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.problem import Memory, StepProblem
-
-if TYPE_CHECKING:
-    from jko.steps.duality import Gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +51,11 @@ class StepResult:
     def certificate(self, **options: Any) -> Gap:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
 
-        See :func:`jko.steps.duality.step_gap` for the options.
+        See :func:`jko.duality.step_gap` for the options.
         """
-        from jko.steps.duality import step_gap
-
-        return step_gap(self.problem, self.state, self.objective, **options)
+        problem = self.problem
+        mu = lifted(self.state)
+        return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)
 
     def __str__(self) -> str:
         return (

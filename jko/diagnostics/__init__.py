@@ -1,0 +1,7 @@
+"""What can be asked of a state, a step or a run."""
+
+from jko.diagnostics.certificates import Optimality, optimality
+from jko.diagnostics.convergence import Convergence, convergence
+from jko.diagnostics.dissipation import dissipation, stationarity
+
+__all__ = ["Convergence", "Optimality", "convergence", "dissipation", "optimality", "stationarity"]

@@ -1,0 +1,139 @@
+"""The bundle: minimisers met so far, as columns of the restricted problem and as planes above the dual D.
+
+``D(g) <= -|g|^2/2 - <g, f> + sum_i m_i min over a in block i of (<g, Phi(z_a)> + cost_a)``
+
+with equality at every g where the minimisers are in the bundle.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jko.duality.descent import fixed
+from jko.duality.envelope import Envelope, Minima
+from jko.duality.master import best_plan
+
+MERGE = 1e-4  # of a position, relative
+
+
+class Columns:
+    """The minimisers met so far, as columns of the restricted problem and planes above D."""
+
+    def __init__(
+        self, envelope: Envelope, masses: Tensor, mixture: tuple[Tensor, float] | None = None
+    ) -> None:
+        self.envelope, self.masses = envelope, masses
+        every = torch.arange(envelope.N, device=envelope.anchors.device)
+        z = (
+            envelope.anchors
+            if envelope.domain is None
+            else envelope.domain.project(envelope.anchors)
+        )
+        self.points, self.block = z, every
+        self.features = envelope.minorant.features(z)
+        self.cost = envelope.cost(z, every)
+        self.plan = masses.clone()
+        if len(envelope.own) == envelope.N:
+            own = envelope.own
+            self._append(own, every, envelope.minorant.features(own), envelope.cost(own, every))
+        if mixture is not None:
+            phi, cost = mixture
+            self._append(z[:1], every[:1], phi[None], cost * torch.ones_like(self.cost[:1]))
+
+    def _append(self, z: Tensor, block: Tensor, features: Tensor, cost: Tensor) -> None:
+        self.points = torch.cat([self.points, z])
+        self.block = torch.cat([self.block, block])
+        self.features = torch.cat([self.features, features])
+        self.cost = torch.cat([self.cost, cost])
+        self.plan = torch.cat([self.plan, torch.zeros_like(cost)])
+
+    def add(self, minima: Minima) -> None:
+        """Take in minimisers; drop what holds no mass once there are very many."""
+        if len(self.plan) > 30 * self.envelope.N + 300:
+            keep = self.plan > 0
+            self.points, self.block, self.plan = (
+                self.points[keep],
+                self.block[keep],
+                self.plan[keep],
+            )
+            self.features, self.cost = self.features[keep], self.cost[keep]
+        envelope = self.envelope
+        phi = envelope.minorant.features(minima.points)
+        self._append(minima.points, minima.block, phi, envelope.cost(minima.points, minima.block))
+
+    def capped(self, g: Tensor, minima: Minima) -> Minima:
+        """The minima, no block above the planes of its columns: a local search may have missed one of them."""
+        planes = self.cost + self.features @ (self.envelope.minorant.q * g)
+        return minima._replace(lowest=minima.lowest.scatter_reduce(0, self.block, planes, "amin"))
+
+    def solve(self) -> tuple[float, Tensor]:
+        """Value and residual of the best plan over the columns."""
+        minorant = self.envelope.minorant
+        root = minorant.q.sqrt()
+        self.plan = self._best(
+            root * self.features, root * minorant.f, self.cost, self.block, self.plan
+        )
+        g = self.plan @ self.features - minorant.f
+        return minorant.constant + float(
+            0.5 * (minorant.q * g * g).sum() + self.plan @ self.cost
+        ), g
+
+    def split(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The best plan as points, blocks and masses; columns of one block at nearly one place are one atom."""
+        rows = torch.nonzero(self.plan > 0).flatten()
+        z, block, mass = self.points[rows], self.block[rows], self.plan[rows].clone()
+        near = torch.cdist(z, z) <= MERGE * (1 + z.norm(dim=1, keepdim=True))
+        near &= block[:, None] == block[None, :]
+        first = near.to(torch.int8).argmax(1)  # the first column of each cluster
+        mass = torch.zeros_like(mass).index_add_(0, first, mass)
+        keep = torch.nonzero(mass > 0).flatten()
+        return z[keep], block[keep], mass[keep]
+
+    def _best(self, A: Tensor, b: Tensor, cost: Tensor, block: Tensor, start: Tensor) -> Tensor:
+        arrays = (
+            t.detach().cpu().double().numpy() for t in (A.T, b, cost, block, self.masses, start)
+        )
+        A_, b_, cost_, block_, masses_, start_ = arrays
+        return torch.from_numpy(best_plan(A_, b_, cost_, block_.astype(int), masses_, start_)).to(
+            cost
+        )
+
+    def newton_step(self, g: Tensor, minima: Minima) -> Tensor:
+        """The maximum over g of the planes, less half the curvature of D at g times the squared step.
+
+        D has the second derivative ``-q - q int J Hess^{-1} J^T dp q`` along pieces on which no minimiser jumps (J the
+        derivatives of the features at the minimisers, p their masses), so this is Newton's method for a maximum that
+        may sit on a kink; its step is again a restricted problem, in the metric of that matrix.
+        """
+        minorant = self.envelope.minorant
+        root = minorant.q.sqrt()
+        K = torch.eye(len(root), dtype=root.dtype, device=root.device) + self._curvature(g, minima)
+        L = torch.linalg.cholesky(K)
+        A = torch.linalg.solve_triangular(L, (root * self.features).T, upper=False)
+        b = torch.linalg.solve_triangular(L, (root * (g + minorant.f))[:, None], upper=False)
+        planes = self.cost + self.features @ (minorant.q * g)
+        plan = self._best(A.T, b[:, 0], planes, self.block, self.plan)
+        step = torch.linalg.solve_triangular(L.T, A @ plan[:, None] - b, upper=True)[:, 0]
+        return g + step / root
+
+    def _curvature(self, g: Tensor, minima: Minima) -> Tensor:
+        """``sum_a p_a J_a Hess_a^{-1} J_a^T`` in the metric of q, masses moved to the nearest minimiser."""
+        envelope = self.envelope
+        loaded = torch.nonzero(self.plan > 0).flatten()
+        far = torch.cdist(self.points[loaded], minima.points)
+        far[self.block[loaded][:, None] != minima.block[None, :]] = torch.inf
+        p = torch.zeros_like(minima.values).index_add_(0, far.argmin(1), self.plan[loaded])
+        used = p > 0
+        z = minima.points[used]
+        J = (
+            envelope.minorant.jacobian(z)
+            * (p[used].sqrt()[:, None] * envelope.minorant.q.sqrt())[:, :, None]
+        )
+        held = fixed(envelope.domain, z, envelope.gradient(g, z, minima.block[used]))
+        J = J * (~held).to(J)[:, None, :]
+        values, vectors = torch.linalg.eigh(envelope.hessian(g, z) + torch.diag_embed(held.to(J)))
+        floor = 1e-9 * values.abs().amax() + 1e-300
+        J = J @ (vectors * values.abs().clamp(min=float(floor)).rsqrt()[:, None, :])
+        J = J.transpose(0, 1).flatten(1)
+        return J @ J.T

@@ -1,0 +1,125 @@
+"""Many small minimisations at once: damped Newton in every row, each row with its own step length."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from jko.blocks import descending
+from jko.spaces import Box, Domain
+
+NEWTON = 60  # iterations
+TRIALS = 12  # halvings along the Newton direction, then as many steps along the gradient
+BLUR = 4e-16  # values closer than this, relatively, count as equal
+
+
+class Landscape(Protocol):
+    """A function of one point for each row; ``rows`` says which rows the points belong to."""
+
+    def value(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Values, (b,)."""
+        ...
+
+    def slope(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients (b, dim), and the norm below which each is rounding, (b,)."""
+        ...
+
+    def hessian(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Second derivatives, (b, dim, dim)."""
+        ...
+
+
+def descend(
+    f: Landscape, z: Tensor, domain: Domain | None, step: float, far: float
+) -> tuple[Tensor, Tensor]:
+    """A local minimiser for every row.
+
+    Parameters
+    ----------
+    f : Landscape
+        What is minimised.
+    z : (b, dim)
+        Where the rows start.
+    domain : Domain, optional
+        Where they stay.
+    step : float
+        Length of a gradient step, for rows that Newton does not help.
+    far : float
+        Rows that move further than this from their start are left where they are.
+
+    Returns
+    -------
+    points (b, dim), values (b,)
+    """
+    start, z = z, z if domain is None else domain.project(z)
+    live = torch.arange(len(z), device=z.device)
+    values = f.value(z, live)
+    z = z.clone()
+    for _ in range(NEWTON):
+        gradient, rounding = f.slope(z[live], live)
+        natural = (
+            gradient
+            if domain is None
+            else (z[live] - domain.project(z[live] - step * gradient)) / step
+        )
+        going = (natural.norm(dim=1) > rounding) & ((z[live] - start[live]).norm(dim=1) < far)
+        live, gradient = live[going], gradient[going]
+        if not len(live):
+            break
+        d = newton_directions(f.hessian(z[live], live), gradient, fixed(domain, z[live], gradient))
+        moved = _search(f, z, values, live, gradient, d, domain, step)
+        live = live[moved]
+    return z, values
+
+
+def newton_directions(H: Tensor, gradient: Tensor, held: Tensor) -> Tensor:
+    """``-|H|^{-1} gradient`` in the coordinates that are not held."""
+    free = (~held).to(H)
+    H = descending(free[:, :, None] * H * free[:, None, :] + torch.diag_embed(1 - free))
+    factor, failed = torch.linalg.cholesky_ex(H)
+    d = -torch.cholesky_solve((free * gradient)[:, :, None], factor)[:, :, 0]
+    return torch.where((failed > 0)[:, None] | ~torch.isfinite(d), -free * gradient, d)
+
+
+def fixed(domain: Domain | None, z: Tensor, gradient: Tensor) -> Tensor:
+    """Coordinates at a bound of a box, with the gradient pushing outwards; (b, dim), boolean."""
+    if not isinstance(domain, Box):
+        return torch.zeros_like(z, dtype=torch.bool)
+    lower, upper = domain.lower.to(z), domain.upper.to(z)
+    return ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
+
+
+def _search(
+    f: Landscape,
+    z: Tensor,
+    values: Tensor,
+    live: Tensor,
+    gradient: Tensor,
+    d: Tensor,
+    domain: Domain | None,
+    step: float,
+) -> Tensor:
+    """Move the live rows in place, with sufficient decrease; which of them moved."""
+    moved = torch.zeros_like(live, dtype=torch.bool)
+    for trial in range(2 * TRIALS):
+        rows = torch.nonzero(~moved).flatten()
+        if not len(rows):
+            break
+        here = live[rows]
+        ahead = (
+            0.5**trial * d[rows]
+            if trial < TRIALS
+            else -step * 0.25 ** (trial - TRIALS) * gradient[rows]
+        )
+        new = z[here] + ahead if domain is None else domain.project(z[here] + ahead)
+        found = f.value(new, here)
+        predicted = (gradient[rows] * (new - z[here])).sum(1)
+        better = found <= values[here] + 1e-4 * predicted
+        if trial == 0:  # near convergence the values are equal, but the Newton step is right
+            better |= found <= values[here] + BLUR * values[here].abs()
+        better &= predicted < 0
+        z[here[better]], values[here[better]] = new[better], found[better]
+        moved[rows[better]] = True
+    return moved

@@ -1,0 +1,317 @@
+"""The Moreau envelope e_tau[phi](y) = min over z of phi(z) + |z - y|^2 / (2 tau), at all base atoms at once.
+
+phi is not convex, so this is a global minimisation in a few dimensions, once for each base atom.  It is done by many
+local ones in a single batch, from starts chosen by a fixed rule: no random numbers.  The rate 1/tau may be zero; then
+the envelope is min phi, and one block stands for all atoms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from jko.duality.descent import descend
+from jko.duality.minorant import Minorant
+from jko.spaces import Box, Cylinder, Domain
+
+STARTS = 4  # of each block from the pool; a single block takes SINGLE
+SINGLE = 12
+KNOWN = (
+    10  # of each block from the minimisers known at other prices; a single block takes up to 100
+)
+LATTICE = 128  # points of a low-discrepancy sequence in the pool
+ROUNDING = 1e-13  # of a gradient, relative to the parts that cancel in it
+FAR = 1e3  # times the size of the problem: what runs out so far is taken to run to infinity
+NEIGHBOUR = 0.2  # distance, relative to the spread of the pool, at which starts are one
+SAME = 1e-6  # distance, relative to the size, at which two minimisers are one
+
+
+class Minima(NamedTuple):
+    """Local minimisers of phi_g + rate |. - y_i|^2 / 2, the best of each block first found or known.
+
+    Shapes: points (k, dim), block (k,), values (k,); lowest (N,) of the blocks, -inf where no minimum exists (then
+    ``points`` holds points on the way out).
+    """
+
+    points: Tensor
+    block: Tensor
+    values: Tensor
+    lowest: Tensor
+
+    def joined(self, points: Tensor, block: Tensor) -> Minima:
+        """With more points to start from."""
+        order = torch.cat([self.block, block])
+        values = torch.cat(
+            [self.values, torch.full_like(self.values[:1], -torch.inf).expand(len(block))]
+        )
+        return Minima(torch.cat([self.points, points]), order, values, self.lowest)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every block has a minimum."""
+        return bool(torch.isfinite(self.lowest).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """``min over z of phi_g(z) + rate |z - y_i|^2 / 2`` for the anchors y, z in the domain.
+
+    Attributes
+    ----------
+    minorant : Minorant
+        Gives phi_g.
+    anchors : (N, dim)
+        The base atoms y; a block for each.
+    rate : float
+        1 / tau, >= 0.
+    domain : Domain, optional
+        Where z may be.
+    own : (N', dim)
+        Where the atoms are now; if N' = N, block i starts from own[i].
+    """
+
+    minorant: Minorant
+    anchors: Tensor
+    rate: float
+    domain: Domain | None
+    own: Tensor
+
+    @property
+    def N(self) -> int:
+        """Number of blocks."""
+        return len(self.anchors)
+
+    @property
+    def stiffness(self) -> float | None:
+        """k = lam + rate for V = lam |xi|^2 / 2: the curvature of all but <g, Phi>; None for another V."""
+        return None if self.minorant.lam is None else self.minorant.lam + self.rate
+
+    @property
+    def w_range(self) -> tuple[float, float] | None:
+        """The interval of w where the domain is R x Theta or a box; None where w and theta are tied."""
+        if self.domain is None or isinstance(self.domain, Cylinder):
+            return -math.inf, math.inf
+        return (
+            (float(self.domain.lower[0]), float(self.domain.upper[0]))
+            if isinstance(self.domain, Box)
+            else None
+        )
+
+    @cached_property
+    def size(self) -> float:
+        """A length: one plus how far the points are spread."""
+        points = torch.cat([self.anchors, self.own])
+        return 1.0 + float((points - points.mean(0)).norm(dim=1).max())
+
+    @cached_property
+    def pool(self) -> Tensor:
+        """Points that any block may start from: the atoms, the anchors and a lattice around them, (C, dim)."""
+        points = torch.cat([self.own, self.anchors])
+        dim = points.shape[1]
+        sobol = (
+            torch.quasirandom.SobolEngine(dim)
+            .draw(LATTICE + 1, dtype=points.dtype)[1:]
+            .to(points.device)
+        )
+        reach = 1.0 + 2 * (points - points.mean(0)).abs().amax(0)
+        lattice = points.mean(0) + reach * (2 * sobol - 1)
+        return torch.cat([points, lattice if self.domain is None else self.domain.project(lattice)])
+
+    def value(self, g: Tensor, z: Tensor, block: Tensor) -> Tensor:
+        """phi_g(z) + rate |z - y|^2 / 2, shape (b,)."""
+        return self.minorant.value(g, z) + self._distance(z, block)
+
+    def cost(self, z: Tensor, block: Tensor) -> Tensor:
+        """V(z) + rate |z - y|^2 / 2, shape (b,)."""
+        return self.minorant.potential(z) + self._distance(z, block)
+
+    def _distance(self, z: Tensor, block: Tensor) -> Tensor:
+        return 0.5 * self.rate * ((z - self.anchors[block]) ** 2).sum(1)
+
+    def gradient(self, g: Tensor, z: Tensor, block: Tensor) -> Tensor:
+        """The gradient of phi_g + rate |. - y|^2 / 2, shape (b, dim)."""
+        return self.minorant.slope(g, z)[1] + self.rate * (z - self.anchors[block])
+
+    def hessian(self, g: Tensor, z: Tensor) -> Tensor:
+        """Second derivatives of phi_g + rate |. - y|^2 / 2, shape (b, dim, dim)."""
+        H = self.minorant.hessian(g, z)
+        H.diagonal(dim1=1, dim2=2).add_(self.rate)
+        return H
+
+    def search(self, g: Tensor, known: Minima | None = None, thorough: bool = True) -> Minima:
+        """Local minimisers for every block.
+
+        Parameters
+        ----------
+        g : (M,)
+            The prices.
+        known : Minima, optional
+            Minimisers at other prices: each block starts from its own ones, and may start from the others'.
+        thorough
+            False: one start for each block, its own atom or where another one's is better.
+        """
+        every = torch.arange(self.N, device=self.anchors.device)
+        if self._flat(g):
+            return self._at_once(g, every)
+        pool = self.pool if known is None else torch.cat([self.pool, known.points])
+        table = self.table(g, pool)
+        count = (SINGLE if self.N == 1 else STARTS) if thorough else 1
+        starts = [self._picked(table, pool, g, count)]
+        if len(self.own) == self.N and thorough:
+            starts.append((self.own, every))
+        if known is not None:
+            values = self.value(g, known.points, known.block)
+            lowest = _order(known.block, values)
+            lowest = lowest[_rank(known.block[lowest]) < (KNOWN if self.N > 1 else 10 * KNOWN)]
+            starts.append((known.points[lowest], known.block[lowest]))
+        elif thorough:
+            starts.append(self._escapes(g))
+        z, block = (torch.cat(part) for part in zip(*starts, strict=True))
+        if not thorough:
+            z, block = self._best_start(g, z, block)
+        step = 1.0 / (self.stiffness or self.rate or 1.0)
+        z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far(g))
+        return self._collect(z, block, values)
+
+    def table(self, g: Tensor, pool: Tensor) -> Tensor:
+        """The value of every pool point for every block, w chosen best where it can be; shape (N, C)."""
+        minorant, k = self.minorant, self.stiffness
+        if minorant.activations is None or self.w_range is None or not k:
+            return minorant.value(g, pool) + 0.5 * self.rate * torch.cdist(self.anchors, pool) ** 2
+        w, c = self._best_w(g, pool)
+        near = 0.5 * self.rate * torch.cdist(self.anchors[:, 1:], pool[:, 1:]) ** 2
+        rest = near + 0.5 * float(minorant.lam or 0.0) * (pool[:, 1:] ** 2).sum(1)
+        y = self.anchors[:, :1]
+        return rest + w * c + 0.5 * k * w**2 - self.rate * y * w + 0.5 * self.rate * y**2
+
+    def _best_w(self, g: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
+        """w* = (y_w rate - c_g(theta)) / k, cut to its interval, (N, C); and c_g (C,)."""
+        with torch.no_grad():
+            c = self.minorant.charge(g, pool[:, 1:])
+        low, high = self.w_range or (-math.inf, math.inf)
+        return ((self.rate * self.anchors[:, :1] - c) / (self.stiffness or 1.0)).clamp(low, high), c
+
+    def _picked(self, table: Tensor, pool: Tensor, g: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The best pool points of each block, one from each neighbourhood."""
+        every, table = torch.arange(self.N, device=pool.device), table.clone()
+        chosen = (
+            self.minorant.activations is not None
+            and self.w_range is not None
+            and bool(self.stiffness)
+        )
+        place = pool[:, 1:] if chosen else pool
+        near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm() if count > 1 else None
+        picks = []
+        for _ in range(count):
+            pick = table.argmin(1)
+            picks.append(pick)
+            if near is not None:
+                table[near[pick]] = torch.inf
+        pick, block = torch.cat(picks), every.repeat(count)
+        z = pool[pick]
+        if chosen:
+            w, _ = self._best_w(g, pool)
+            z = torch.cat([w[block, pick][:, None], z[:, 1:]], dim=1)
+        return z, block
+
+    def _escapes(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        """Points to both sides of each atom and anchor, along the direction of lowest curvature."""
+        every = torch.arange(self.N, device=self.anchors.device)
+        sources = [self.anchors, *([self.own] if len(self.own) == self.N else [])]
+        starts = []
+        for z in sources:
+            lowest = torch.linalg.eigh(self.hessian(g, z))[1][:, :, 0]
+            starts += [z + s * lowest for s in (-1.0, -0.1, 0.1, 1.0)]
+        return torch.cat(starts), every.repeat(len(starts))
+
+    def _best_start(self, g: Tensor, z: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        if len(self.own) == self.N:
+            z = torch.cat([self.own, z])
+            block = torch.cat([torch.arange(self.N, device=block.device), block])
+        order = _order(block, self.value(g, z, block))
+        order = order[_rank(block[order]) == 0]
+        return z[order], block[order]
+
+    def _flat(self, g: Tensor) -> bool:
+        """Whether phi_g + rate |. - y|^2 / 2 has no curvature in w (lam = rate = 0, w free): minimum -inf or 0."""
+        free = self.w_range is not None and not math.isfinite(sum(map(abs, self.w_range)))
+        return (
+            self.stiffness == 0
+            and free
+            and (self.minorant.activations is not None or not self.minorant.risks)
+        )
+
+    def _at_once(self, g: Tensor, every: Tensor) -> Minima:
+        z = self.anchors if self.domain is None else self.domain.project(self.anchors)
+        value = self.value(g, z, every)
+        zero = bool((self.minorant.q * g == 0).all())
+        return Minima(z, every, value, value if zero else torch.full_like(value, -torch.inf))
+
+    def _far(self, g: Tensor) -> float:
+        k = self.stiffness or self.rate or 1.0
+        return FAR * self.size * (1 + 1 / max(abs(k), 1e-12))
+
+    def _collect(self, z: Tensor, block: Tensor, values: Tensor) -> Minima:
+        """Minimisers without repetitions; those that ran away are called back to a moderate distance."""
+        out = z - self.anchors[block]
+        norm = out.norm(dim=1, keepdim=True)
+        away = (norm[:, 0] >= 0.5 * self._far(z)) | ~torch.isfinite(values)
+        lowest = values.new_full((self.N,), torch.inf).scatter_reduce_(0, block, values, "amin")
+        lowest[block[away]] = -torch.inf
+        z = torch.where(
+            away[:, None], self.anchors[block] + out * (4 * self.size / norm.clamp(min=1e-300)), z
+        )
+        finite = torch.isfinite(z).all(1)
+        z, block, values = z[finite], block[finite], values[finite]
+        order = _order(block, values)
+        z, block, values = z[order], block[order], values[order]
+        keep = torch.ones_like(block, dtype=torch.bool)
+        for lag in range(1, int(torch.bincount(block).max())):
+            same = (
+                (block[lag:] == block[:-lag])
+                & ((z[lag:] - z[:-lag]).norm(dim=1) < SAME * self.size)
+                & keep[:-lag]
+            )
+            keep[lag:] &= ~same
+        return Minima(z[keep], block[keep], values[keep], lowest)
+
+
+def _order(block: Tensor, values: Tensor) -> Tensor:
+    """Rows by block, within a block by value."""
+    order = values.sort(stable=True).indices
+    return order[block[order].sort(stable=True).indices]
+
+
+def _rank(block: Tensor) -> Tensor:
+    """The place of each row within its block, rows being sorted by block."""
+    rows = torch.arange(len(block), device=block.device)
+    return rows - torch.searchsorted(block.contiguous(), block.contiguous())
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The envelope as a landscape: row j belongs to ``block[j]``."""
+
+    envelope: Envelope
+    g: Tensor
+    block: Tensor
+
+    def value(self, z: Tensor, rows: Tensor) -> Tensor:
+        return self.envelope.value(self.g, z, self.block[rows])
+
+    def slope(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        envelope = self.envelope
+        _, slope = envelope.minorant.slope(self.g, z)
+        pull = envelope.rate * (z - envelope.anchors[self.block[rows]])
+        k = abs(envelope.stiffness or envelope.rate)
+        return slope + pull, ROUNDING * (
+            slope.norm(dim=1) + pull.norm(dim=1) + k * (0.1 + z.norm(dim=1))
+        )
+
+    def hessian(self, z: Tensor, rows: Tensor) -> Tensor:
+        return self.envelope.hessian(self.g, z)

@@ -1,0 +1,193 @@
+"""The minorant of an energy: what convexity says about *every* measure from one function phi_g.
+
+With one vector g of "prices", one number for each data point,
+
+``E(nu) >= constant - |g|_q^2 / 2 - <g, f>_q + int phi_g dnu    for every nu``,    phi_g = <g, Phi>_q + V
+
+because ``|a|^2 / 2 >= <g, a> - |g|^2 / 2`` with a = f_nu - f; equality at nu where g is the residual f_nu - f.  Terms
+of E that are linear in nu are in V as they are; other convex terms enter V by their first variation at a reference
+measure, and the constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko.energies import Energy, Potential, PowerNorm, Risk, SquaredNorm
+from jko.measures import Particles
+from jko.networks import FeatureMap, Pullback
+
+LINEAR = (Potential, SquaredNorm, PowerNorm)
+
+
+def obstacle(energy: Energy) -> str | None:
+    """Why the energy has no minorant of this form; None where it has one."""
+    for c, term in energy.terms:
+        if isinstance(term, LINEAR) or c == 0:
+            continue
+        if not term.convex:
+            return (
+                f"{type(term).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
+                "declare convex=True if it is"
+            )
+        if c < 0:
+            return f"{type(term).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Minorant:
+    """phi_g and its derivatives, for the energy of one state.
+
+    Attributes
+    ----------
+    risks
+        The risk terms c_j R_j; data of all of them stand one after the other, M in all.
+    q, f : (M,)
+        Quadrature weights, with the coefficients c_j in them; targets.
+    others
+        Coefficients and energies of the terms in V.
+    reference : Particles
+        Where terms that are neither risks nor linear are linearised.
+    constant : float
+        What the linearised terms leave behind: ``sum c E(reference) - int c dE/dmu dreference``.
+    residual : (M,)
+        The residual ``f_mu - f`` of the reference: the g that makes the minorant touch there.
+    """
+
+    risks: tuple[Risk, ...]
+    q: Tensor
+    f: Tensor
+    others: tuple[tuple[float, Energy], ...]
+    reference: Particles
+    constant: float
+    residual: Tensor
+
+    @classmethod
+    def of(cls, energy: Energy, mu: Particles) -> Minorant:
+        """The minorant that touches ``energy`` at ``mu``; ``obstacle(energy)`` must be None."""
+        terms = [(c, E) for c, E in energy.terms if c != 0]
+        risks = [(c, E) for c, E in terms if isinstance(E, Risk)]
+        others = tuple((c, E) for c, E in terms if not isinstance(E, Risk))
+        none = mu.points.new_zeros(0)
+        with torch.no_grad():
+            constant = sum(
+                c * float(E(mu) - mu.integrate(E.variation(mu)))
+                for c, E in others
+                if not isinstance(E, LINEAR)
+            )
+            return cls(
+                tuple(E for _, E in risks),
+                torch.cat([none, *(c * E.data.weights for c, E in risks)]),
+                torch.cat([none, *(E.data.f for _, E in risks)]),
+                others,
+                mu,
+                constant,
+                torch.cat([none, *(E.residual(mu) for _, E in risks)]),
+            )
+
+    def concave_part(self, g: Tensor) -> float:
+        """``constant - |g|_q^2 / 2 - <g, f>_q``."""
+        return self.constant - float((self.q * g * (0.5 * g + self.f)).sum())
+
+    @property
+    def lam(self) -> float | None:
+        """The number with ``V = lam |xi|^2 / 2``; None where V is of another kind."""
+        if any(not isinstance(E, SquaredNorm) for _, E in self.others):
+            return None
+        return float(sum(c for c, _ in self.others))
+
+    @property
+    def activations(self) -> tuple[FeatureMap, ...] | None:
+        """The h of every risk, so that ``<g, Phi> = w c_g(theta)``; None if there is a risk without, or no risk."""
+        found = [risk.activation for risk in self.risks]
+        return tuple(h for h in found if h is not None) if found and None not in found else None
+
+    def charge(self, g: Tensor, theta: Tensor) -> Tensor:
+        """c_g(theta) = <g, h(theta, .)>_q, shape (b,), where there are activations."""
+        assert self.activations is not None
+        parts = zip(self.activations, self.risks, self._split(g), strict=True)
+        return sum(
+            (h(theta, risk.data.x) @ part for h, risk, part in parts), torch.zeros_like(theta[:, 0])
+        )
+
+    def features(self, z: Tensor) -> Tensor:
+        """Phi(z, x_m), shape (b, M)."""
+        with torch.no_grad():
+            return torch.cat(
+                [z[:, :0], *(risk.features(z, risk.data.x) for risk in self.risks)], dim=1
+            )
+
+    def jacobian(self, z: Tensor) -> Tensor:
+        """grad_z Phi(z, x_m), shape (b, M, dim)."""
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    z[:, None, :][:, :0],
+                    *(risk.features.jacobian(z, risk.data.x) for risk in self.risks),
+                ],
+                dim=1,
+            )
+
+    def potential(self, z: Tensor) -> Tensor:
+        """V(z), shape (b,)."""
+        with torch.no_grad():
+            return sum(
+                (c * E.variation(self.reference, z) for c, E in self.others),
+                torch.zeros_like(z[:, 0]),
+            )
+
+    def value(self, g: Tensor, z: Tensor) -> Tensor:
+        """phi_g(z), shape (b,)."""
+        with torch.no_grad():
+            pairs = zip(self.risks, self._split(g), strict=True)
+            return sum((risk.pairing(part, z) for risk, part in pairs), self.potential(z))
+
+    def slope(self, g: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi_g(z) and its gradient, shapes (b,) and (b, dim)."""
+        with torch.no_grad():
+            value = self.potential(z)
+            gradient = sum(
+                (c * E.gradient(self.reference, z) for c, E in self.others), torch.zeros_like(z)
+            )
+            for risk, part in zip(self.risks, self._split(g), strict=True):
+                pull: Pullback = risk.features.linearise(z, risk.data.x)[1]
+                v, d = pull(part)
+                value, gradient = value + v, gradient + d
+        return value, gradient
+
+    def hessian(self, g: Tensor, z: Tensor) -> Tensor:
+        """Second derivatives of phi_g, shape (b, dim, dim)."""
+        total = torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
+        with torch.no_grad():
+            for risk, part in zip(self.risks, self._split(g), strict=True):
+                total += risk.features.hessian(z, risk.data.x, part)
+        if self.lam is not None:
+            total.diagonal(dim1=1, dim2=2).add_(self.lam)
+            return total
+        return total + sum(
+            (c * self._second(E, z) for c, E in self.others), torch.zeros_like(total)
+        )
+
+    def _second(self, E: Energy, z: Tensor) -> Tensor:
+        z = z.detach().requires_grad_()
+        zero = torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
+        with torch.enable_grad():
+            value = E.variation(self.reference, z).sum()
+            if not value.requires_grad:
+                return zero
+            slope = torch.autograd.grad(value, z, create_graph=True)[0]
+            if not slope.requires_grad:
+                return zero
+            rows = [
+                torch.autograd.grad(slope[:, k].sum(), z, retain_graph=True)[0]
+                for k in range(z.shape[1])
+            ]
+        return torch.stack(rows, dim=2)
+
+    def _split(self, g: Tensor) -> tuple[Tensor, ...]:
+        """q g, in the pieces that belong to the risks."""
+        return torch.split(self.q * g, [risk.data.M for risk in self.risks]) if self.risks else ()

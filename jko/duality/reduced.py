@@ -1,0 +1,125 @@
+"""The envelope of a network as a problem in theta alone, the best w being explicit.
+
+For neurons Phi = w h(theta, x) and V = lam |xi|^2 / 2, with k = lam + 1/tau and a = y_w / tau, what is left is
+
+``psi(theta) = v(c_g(theta)) + k |theta|^2 / 2 - theta . y_theta / tau + const``
+
+with ``v(c) = min over w of w c + k w^2 / 2 - a w`` and c_g = <g, h>.  v is concave, v' = w* and v'' >= -1/k.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko.duality.envelope import Envelope, Minima
+from jko.duality.slopes import Slopes
+from jko.spaces import Box, Cylinder, Domain
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """psi for a list of blocks: w in [low, high] (equal: w is fixed), theta in ``domain``.
+
+    Shapes: block, a, constant, low, high (n,); beta = y_theta / tau (n, d).
+    """
+
+    slopes: Slopes
+    domain: Domain | None
+    k: float
+    block: Tensor
+    a: Tensor
+    beta: Tensor
+    constant: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, envelope: Envelope, slopes: Slopes) -> Reduced:
+        """All blocks of an envelope; without curvature in w only its two bounds matter: each block is there twice."""
+        y, rate, domain, k = (
+            envelope.anchors,
+            envelope.rate,
+            envelope.domain,
+            envelope.stiffness or 0.0,
+        )
+        theta: Domain | None = None
+        if isinstance(domain, Cylinder):
+            theta = domain.base
+        elif isinstance(domain, Box):
+            theta = Box(domain.lower[1:], domain.upper[1:])
+        low, high = envelope.w_range or (-math.inf, math.inf)
+        ranges = [(low, high)] if k > 0 else [(low, low), (high, high)]
+        block = torch.arange(len(y), device=y.device)
+        constant = 0.5 * rate * (y * y).sum(1)
+        ends = [[torch.full_like(constant, end) for end in pair] for pair in ranges]
+        rows = [(block, rate * y[:, 0], rate * y[:, 1:], constant, *pair) for pair in ends]
+        return cls(slopes, theta, k, *(torch.cat(column) for column in zip(*rows, strict=True)))
+
+    def rows(self, blocks: Tensor) -> Reduced:
+        """The problems of some blocks."""
+        keep = torch.isin(self.block, blocks)
+        fields = (self.block, self.a, self.beta, self.constant, self.low, self.high)
+        return Reduced(self.slopes, self.domain, self.k, *(t[keep] for t in fields))
+
+    @property
+    def give(self) -> Tensor:
+        """-v'' at most: 1/k, or 0 where w is fixed, (n,)."""
+        return torch.where(
+            self.low == self.high, 0.0, torch.full_like(self.a, 1 / self.k if self.k > 0 else 0.0)
+        )
+
+    def best_w(self, c: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
+        """w* and v(c) for problems i."""
+        w = (self.a[i] - c) / self.k if self.k > 0 else self.low[i]
+        w = torch.minimum(torch.maximum(w, self.low[i]), self.high[i])
+        return w, w * c + 0.5 * self.k * w * w - self.a[i] * w
+
+    def reach(self, c: Tensor, i: Tensor) -> Tensor:
+        """The largest |w*| for charges in [-c, c]."""
+        return torch.maximum(self.best_w(c, i)[0].abs(), self.best_w(-c, i)[0].abs())
+
+    def psi(self, theta: Tensor, i: Tensor) -> tuple[Tensor, ...]:
+        """psi, its gradient and a lower bound on its Hessian; then w*, c and grad c."""
+        c, slope, hessian = self.slopes.at(theta)
+        w, v = self.best_w(c, i)
+        value = (
+            v
+            + 0.5 * self.k * (theta * theta).sum(1)
+            - (theta * self.beta[i]).sum(1)
+            + self.constant[i]
+        )
+        gradient = w[:, None] * slope + self.k * theta - self.beta[i]
+        least = (
+            w[:, None, None] * hessian
+            - self.give[i][:, None, None] * slope[:, :, None] * slope[:, None, :]
+        )
+        least.diagonal(dim1=1, dim2=2).add_(self.k)
+        return value, gradient, least, w, c, slope
+
+    def below(self, theta: Tensor, value: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
+        """The minimum over the domain of ``value + gradient . d + curvature |d|^2 / 2`` around theta."""
+        target = theta - gradient / curvature[:, None]
+        d = (target if self.domain is None else self.domain.project(target)) - theta
+        return value + (gradient * d).sum(1) + 0.5 * curvature * (d * d).sum(1)
+
+    def strongly_convex(self, minima: Minima) -> tuple[Tensor, Tensor]:
+        """Lower bounds (N,), and where they are proved: ``k > |grad c|^2 / k + |w*| |Hess c|`` with sup norms."""
+        C0, C1, C2, _ = (torch.as_tensor(C).to(self.a) for C in self.slopes.everywhere)
+        n = torch.arange(len(self.a), device=self.a.device)
+        curvature = self.k - self.give * C1**2 - self.reach(C0.expand_as(self.a), n) * C2
+        convex = (curvature > 1e-6 * self.k) & (self.k > 0)
+        if not bool(convex.any()):
+            return minima.lowest, convex[: len(minima.lowest)]
+        theta = minima.points[first_rows(minima.block, len(minima.lowest)), 1:]
+        value, gradient, *_ = self.psi(theta, n)
+        bound = self.below(theta, value, gradient, torch.where(convex, curvature, 1.0))
+        return torch.where(convex, bound, minima.lowest), convex
+
+
+def first_rows(block: Tensor, N: int) -> Tensor:
+    """The first row of each block, rows being sorted by block."""
+    return torch.searchsorted(block.contiguous(), torch.arange(N, device=block.device))

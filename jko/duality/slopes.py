@@ -1,0 +1,98 @@
+"""Bounds on c_g(theta) = <g, h(theta, .)> and its derivatives, from the data alone.
+
+For a ridge, c_g has the derivatives ``sum_m q_m g_m sigma^(j)(theta . x_m) x_m^(j times)`` (a one appended to x_m), so
+bounds on three derivatives of sigma bound them: everywhere, or in a box from the least |theta . x_m| in it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko.duality.minorant import Minorant
+from jko.networks import FeatureMap, GaussianBump, Ridge
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """c_g and its derivatives at points, and bounds on the derivatives in boxes around them.
+
+    ``everywhere`` holds C0 .. C3, bounds on |c|, |grad c|, |Hess c|, |D^3 c| (Euclidean operator norms).
+    """
+
+    parts: tuple[tuple[FeatureMap, Tensor, Tensor], ...]  # h, x, q g
+    everywhere: tuple[float, float, float, float]
+
+    @classmethod
+    def of(cls, minorant: Minorant, g: Tensor) -> Slopes | None:
+        """None where an activation's derivatives have no known bounds."""
+        prices = torch.split(minorant.q * g, [risk.data.M for risk in minorant.risks])
+        parts = tuple(
+            (h, risk.data.x, part)
+            for h, risk, part in zip(
+                minorant.activations or (), minorant.risks, prices, strict=True
+            )
+        )
+        found = [_everywhere(*part) for part in parts]
+        if any(bounds is None for bounds in found):
+            return None
+        totals = torch.tensor([bounds for bounds in found if bounds is not None]).sum(0).tolist()
+        return cls(parts, (totals[0], totals[1], totals[2], totals[3]))
+
+    def at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c (b,), grad c (b, d), Hess c (b, d, d)."""
+        with torch.no_grad():
+            pulls = [h.linearise(theta, x)[1](part) for h, x, part in self.parts]
+            hessians = [h.hessian(theta, x, part) for h, x, part in self.parts]
+        c, slope = (torch.stack(column).sum(0) for column in zip(*pulls, strict=True))
+        return c, slope, torch.stack(hessians).sum(0)
+
+    def near(self, theta: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bounds C1, C2, C3 (b,) in the boxes ``theta +- half``."""
+        total = [torch.zeros_like(theta[:, 0])] * 3
+        for h, x, part in self.parts:
+            if isinstance(h, Ridge):
+                local = _ridge_near(h, x, part, theta, half)
+            else:
+                bounds = _everywhere(h, x, part) or (math.inf,) * 4
+                local = [torch.full_like(theta[:, 0], b) for b in bounds[1:]]
+            total = [t + b for t, b in zip(total, local, strict=True)]
+        return tuple(t.clamp(max=C) for t, C in zip(total, self.everywhere[1:], strict=True))  # type: ignore[return-value]
+
+
+#: sup |sigma|, |sigma'|, |sigma''|, |sigma'''|, rounded up
+RIDGE = {torch.tanh: (1.0, 1.0, 0.769801, 2.0), torch.sigmoid: (1.0, 0.25, 0.0962251, 0.125)}
+#: the same for exp(-|u|^2/2) in any dimension: 1, e^{-1/2}, 1, sup (3 t - t^3) e^{-t^2/2}
+BUMP = (1.0, 0.606531, 1.0, 1.380120)
+
+
+def _everywhere(h: FeatureMap, x: Tensor, g: Tensor) -> tuple[float, float, float, float] | None:
+    """Bounds on c_g and its first three derivatives on all of Theta."""
+    weight = g.abs()
+    total = float(weight.sum())
+    if isinstance(h, GaussianBump):
+        return tuple(total * b / h.width**j for j, b in enumerate(BUMP))  # type: ignore[return-value]
+    if not (isinstance(h, Ridge) and h.sigma in RIDGE):
+        return None
+    one = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    gram = float(torch.linalg.eigvalsh((one * weight[:, None]).T @ one)[-1]) * (1 + 1e-12)
+    b = RIDGE[h.sigma]
+    length = one.norm(dim=1)
+    slope = min(float(weight @ length), math.sqrt(total * gram))
+    return b[0] * total, b[1] * slope, b[2] * gram, b[3] * gram * float(length.max())
+
+
+def _ridge_near(h: Ridge, x: Tensor, g: Tensor, theta: Tensor, half: Tensor) -> list[Tensor]:
+    """The same, from the slopes of sigma on the interval of theta . x + b in each box."""
+    one = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    least = ((theta @ one.T).abs() - half @ one.abs().T).clamp(min=0)
+    scale = 1.0 if h.sigma is torch.tanh else 0.5  # sigmoid(s) = (1 + tanh(s/2)) / 2
+    decay = 1 / torch.cosh((scale * least).clamp(max=300)) ** 2  # tanh' at the least argument
+    amplitude = 1.0 if h.sigma is torch.tanh else 0.5
+    weight, length = amplitude * g.abs(), scale * one.norm(dim=1)
+    first = decay  # |tanh'| ; |tanh''| <= 2 tanh' ; |tanh'''| <= 4 tanh'
+    second, third = (2 * decay).clamp(max=RIDGE[torch.tanh][2]), (4 * decay).clamp(max=2.0)
+    return [s @ (weight * length**j) for j, s in enumerate((first, second, third), start=1)]
