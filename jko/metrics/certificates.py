@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from jko.metrics.couplings import Array, Plan, pair_costs
-from jko.metrics.duality import EPS, price, rounding
+from jko.metrics.pricing import EPS, price, rounding
 from jko.metrics.transport import nearest_partners, transport
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-BLOCK = 2**18  # entries of a block of pairs: what fits in the cache
+BLOCK = 2**19  # entries of a block of pairs: what fits in the cache
 
 
 @dataclass(frozen=True, eq=False)

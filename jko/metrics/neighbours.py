@@ -76,6 +76,7 @@ def _smoothed(points: Array, X: Array, displacement: Array) -> Array:
     """A displacement field known on X, at other points: the mean over the nearest, weighted by inverse squares."""
     distance, index = cKDTree(X).query(points, range(1, min(SMOOTH, len(X)) + 1))
     square = distance**2
-    weight = 1 / (square + 0.1 * square[:, -1:] + np.finfo(float).tiny)
+    last = square[:, -1:] + np.finfo(float).tiny
+    weight = last / (square + 0.1 * last)
     weight /= weight.sum(1, keepdims=True)
     return np.asarray(np.einsum("ik,ikd->id", weight, displacement[index]))

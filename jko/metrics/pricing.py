@@ -1,4 +1,4 @@
-"""Kantorovich duality on atoms: potentials, reduced costs of all pairs, and what they prove.
+"""Pricing: the reduced costs of all pairs, and what potentials prove (Kantorovich duality on atoms).
 
 ``W2^2 = max sum_i a_i alpha_i + sum_j b_j beta_j   subject to  alpha_i + beta_j <= |x_i - y_j|^2``
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from jko.metrics.couplings import BLOCK, Array, Index, pair_costs
 
@@ -49,7 +50,9 @@ class Reduced:
         """First row and reduced costs (rows, M) of every block."""
         height = max(1, BLOCK // len(self.right))
         for start in range(0, len(self.left), height):
-            yield start, self.left[start : start + height] @ self.right.T
+            # by torch, whose number of threads a caller can set
+            block = torch.from_numpy(self.left[start : start + height])
+            yield start, (block @ torch.from_numpy(self.right).T).numpy()
 
 
 def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pricing:
@@ -103,6 +106,12 @@ def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[In
         rows.append(start + every[low])
         cols.append(first + best[low])
     return np.concatenate(rows), np.concatenate(cols)
+
+
+def c_transform(x: Array, y: Array, beta: Array) -> Array:
+    """``alpha_i = min_j |x_i - y_j|^2 - beta_j``: the largest potential that ``beta`` allows, up to rounding."""
+    reduced = Reduced(x, y, np.zeros(len(x)), beta)
+    return np.concatenate([R.min(1) for _, R in reduced.blocks()])
 
 
 def rounding(alpha: Array, beta: Array) -> float:

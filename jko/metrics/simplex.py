@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.metrics.couplings import Array, Index, Plan, pair_costs
-from jko.metrics.duality import price
 from jko.metrics.neighbours import candidates, quantised
+from jko.metrics.pricing import c_transform, price
 from jko.metrics.supplies import Supplies, jittered, plan_of_flow, supplies
 
 ALL_PAIRS = 2**18  # up to here every pair is an arc
@@ -39,12 +39,14 @@ def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array,
     exact = supplies(a, b)
     if len(x) * len(y) <= ALL_PAIRS:
         keys = np.arange(len(x) * len(y))
+        start = np.zeros(len(x)), np.zeros(len(y))
     else:
         X, A = quantised(x, a)
         Y, B = quantised(y, b)
-        coarse, _, _ = sparse_simplex(X, A, Y, B)
+        coarse, alpha, beta = sparse_simplex(X, A, Y, B)
         keys = candidates(x, y, exact, X, Y, coarse)
-    basis, keys = _priced(x, y, jittered(exact), keys, np.zeros(len(x)), np.zeros(len(y)))
+        start = c_transform(x, Y, beta), c_transform(y, X, alpha)
+    basis, keys = _priced(x, y, jittered(exact), keys, *start)
     tree = _on_tree(x, y, exact, basis)
     if tree is None:  # weights that nearly balance: closer than the jitter can tell
         tree, _ = _priced(x, y, exact, keys, basis.alpha, basis.beta)

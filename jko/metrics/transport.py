@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from jko.metrics.couplings import Array, Plan, pair_costs
-from jko.metrics.duality import price
+from jko.metrics.pricing import price
 from jko.metrics.simplex import sparse_simplex
 from jko.metrics.supplies import plan_of_flow, staircase, supplies
 
