@@ -34,7 +34,9 @@ def normal(N: int, seed: int) -> jko.Particles:
 
 def sobol(N: int, seed: int) -> jko.Particles:
     """A scrambled Sobol sample of the cube."""
-    return jko.Particles(2 * SobolEngine(D + 1, scramble=True, seed=seed).draw(N, dtype=torch.float64) - 1)
+    return jko.Particles(
+        2 * SobolEngine(D + 1, scramble=True, seed=seed).draw(N, dtype=torch.float64) - 1
+    )
 
 
 def work(F: jko.Energy, mu: jko.Particles, solver) -> tuple[int, int, float]:
@@ -53,7 +55,9 @@ def table(title: str, rows) -> None:
         figures = np.array([run(seed) for seed in range(5)])
         low, high = figures[:, 1].min(), figures[:, 1].max()
         median = np.median(figures, axis=0)
-        print(f"{name:34s}{median[0]:10.0f}{median[1]:13.0f}{low:7.0f}-{high:<4.0f}{median[2]:8.3f}")
+        print(
+            f"{name:34s}{median[0]:10.0f}{median[1]:13.0f}{low:7.0f}-{high:<4.0f}{median[2]:8.3f}"
+        )
 
 
 def main() -> None:
@@ -62,14 +66,19 @@ def main() -> None:
     rows = [
         (
             f"{sigma.__name__}, {solver.__name__}",
-            lambda seed, sigma=sigma, solver=solver: work(energy(seed, sigma), normal(400, seed), solver),
+            lambda seed, sigma=sigma, solver=solver: work(
+                energy(seed, sigma), normal(400, seed), solver
+            ),
         )
         for sigma in (torch.tanh, torch.sigmoid)
         for solver in (jko.LBFGS, jko.BlockNewton)
     ]
     table("N = 400 normal atoms", rows)
     rows = [
-        (f"{law.__name__}, N = {N}", lambda seed, N=N, law=law: work(energy(seed), law(N, seed), jko.LBFGS))
+        (
+            f"{law.__name__}, N = {N}",
+            lambda seed, N=N, law=law: work(energy(seed), law(N, seed), jko.LBFGS),
+        )
         for law in (sobol, normal)
         for N in (100, 1000, 10_000)
     ]

@@ -40,7 +40,9 @@ def slope() -> None:
     sizes = (1000, 3000, 10_000, 30_000, 100_000)
     figures = [seconds(N, 500) for N in sizes]
     for N, s in zip(sizes, figures, strict=True):
-        print(f"N = {N:7d}  {1e3 * s:9.2f} ms  {1e9 * s / (N * 500):6.2f} ns for each neuron and data point")
+        print(
+            f"N = {N:7d}  {1e3 * s:9.2f} ms  {1e9 * s / (N * 500):6.2f} ns for each neuron and data point"
+        )
     print(f"log-log slope {np.polyfit(np.log(sizes), np.log(figures), 1)[0]:.3f}")
 
 

@@ -53,7 +53,9 @@ def datasets(seed: int) -> dict[str, jko.Data]:
 
 def start(data: jko.Data, seed: int) -> jko.Particles:
     """w ~ N(0, 1), theta' ~ N(0, 1/n), bias ~ N(0, 1)."""
-    points = torch.randn(N, data.n + 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    points = torch.randn(
+        N, data.n + 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     points[:, 1:-1] /= data.n**0.5
     return jko.Particles(points)
 
@@ -67,7 +69,9 @@ class Clock:
 
     def __call__(self, points: Tensor):
         evaluation = self.energy.evaluate(self.mu.moved(points))
-        self.log.append((len(self.log) + 1, time.process_time() - self.begin, float(evaluation.value)))
+        self.log.append(
+            (len(self.log) + 1, time.process_time() - self.begin, float(evaluation.value))
+        )
         return evaluation
 
 
@@ -172,12 +176,17 @@ def main() -> None:
         for seed in range(options.splits):
             for method, figures in compare(datasets(seed)[name], seed):
                 rows.setdefault(method, []).append(figures)
-        print(f"\n{name}: medians over {options.splits} splits, to Adam's energy after 50 | 200 steps")
+        print(
+            f"\n{name}: medians over {options.splits} splits, to Adam's energy after 50 | 200 steps"
+        )
         print(f"{'':20s}{'evaluations':>18s}{'CPU seconds':>18s}{'times faster than Adam':>26s}")
         adam_seconds = np.array(rows["Adam"])[:, :, 1]
         for method, figures in rows.items():
             table = np.array(figures)
-            evaluations, seconds = np.median(table[:, :, 0], axis=0), np.median(table[:, :, 1], axis=0)
+            evaluations, seconds = (
+                np.median(table[:, :, 0], axis=0),
+                np.median(table[:, :, 1], axis=0),
+            )
             ratio = np.median(adam_seconds / table[:, :, 1], axis=0)
             print(
                 f"{method:20s}{evaluations[0]:9.0f}{evaluations[1]:9.0f}"

@@ -71,11 +71,10 @@ def alike(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     for what in ("dtype", "device"):
         mine, theirs = getattr(tensor, what), getattr(other, what)
         if mine != theirs:
+            target = repr(str(theirs)) if what == "device" else theirs
             raise ValueError(
                 f"{name} has {what} {mine} but {other_name} has {what} {theirs}; "
-                f"convert one of them with .to({str(theirs)!r})"
-                if what == "device"
-                else f"{name} has dtype {mine} but {other_name} has dtype {theirs}; convert one of them with .to({theirs})"
+                f"convert one of them with .to({target})"
             )
 
 

@@ -164,7 +164,7 @@ class Ledger:
         self.times.append(t)
         self.energies.append(result.energy)
         self.state, self.memory = result.state, result.memory
-        figures = {
+        figures: dict[str, float | str] = {
             "costs": result.cost,
             "slacks": result.slack,
             "residuals": result.residual,

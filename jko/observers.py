@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,10 +37,11 @@ class Progress:
             return
         figures = {"energy": result.energy, "cost": result.cost, "slack": result.slack}
         figures |= self.more(k, t, result) if self.more else {}
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
         line = f"step {k:4d}  t {t:<8.4g}" + "".join(
             f"  {name} {value:.5g}" for name, value in figures.items()
         )
-        stream.write("\r\x1b[K" + line)
+        stream.write("\r\x1b[K" + line[:width])
         stream.flush()
 
 

@@ -1,5 +1,6 @@
 """A step minimises E + cost / (2 tau), proves its coupling, and says so when it cannot."""
 
+import itertools
 import math
 
 import pytest
@@ -75,7 +76,7 @@ def test_newton_converges_quadratically():
     ]
     small = [r for r in residuals if 1e-13 < r < 1e-1]
     assert len(small) >= 2
-    for a, b in zip(small, small[1:], strict=False):
+    for a, b in itertools.pairwise(small):
         assert math.log(b) < 1.6 * math.log(a)
 
 
@@ -154,6 +155,35 @@ def test_a_wrong_labelling_is_found_and_mended():
     assert torch.equal(result.state.points, mu.points)
 
 
+def test_plans_split_mass_where_that_pays():
+    """1/3 at 0 and 2/3 at 1; the mean must be 1/3 and every atom at 0 or 1: mass must leave the atom at 1."""
+    at_wells = 400 * jko.Potential(lambda z: (z**2 * (1 - z) ** 2)[:, 0])
+    mean = jko.Risk(jko.Data([[0.0]], [1 / 3], weights=[4000.0]), features=lambda z, x: z)
+    mu = jko.Particles([[0.0], [1.0]], [1 / 3, 2 / 3])
+    whole = jko.step(at_wells + mean, mu, tau=2.0)
+    split = jko.step(at_wells + mean, mu, tau=2.0, solver=jko.Plans(jko.LBFGS(tol=1e-11)))
+    assert whole.objective > 16  # a local minimum in the positions
+    assert split.objective == pytest.approx(
+        0.0832864746, abs=1e-9
+    )  # 1/12, less what moving off the wells saves
+    assert abs(split.certificate().value) < 1e-12
+    assert float(split.state.mass) == pytest.approx(1, abs=1e-14)
+    assert split.cost == pytest.approx(jko.distance(split.state, mu).squared, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["measure", "graph"])
+def test_plans_reach_the_minimum_over_all_measures(kind):
+    energy, mu = network(N=20)
+    start = mu if kind == "measure" else mu.project()
+    whole = jko.step(energy, start, tau=10.0, solver=jko.LBFGS(tol=1e-11))
+    split = jko.step(energy, start, tau=10.0, solver=jko.Plans(jko.BlockNewton(tol=1e-11)))
+    gap = whole.certificate().value
+    assert gap > 1e-4
+    assert whole.objective - split.objective == pytest.approx(gap, rel=1e-9)
+    assert abs(split.certificate().value) < 1e-12
+    assert split.state.N > 20
+
+
 @pytest.mark.parametrize("tau", [1.0, 10.0, 100.0])
 def test_relu_steps_end_on_their_value(tau):
     """At a kink no gradient vanishes: the step ends where the value stops falling, and is a step all the same."""
@@ -212,7 +242,7 @@ def test_a_fold_ends_the_step_with_the_remedy():
 )
 def test_an_energy_that_is_not_finite_fails_with_a_sentence(potential, status):
     energy = jko.Potential(potential)
-    with pytest.raises(jko.StepFailed, match="NOT_FINITE.*not finite"):
+    with pytest.raises(jko.StepFailed, match=r"NOT_FINITE.*not finite"):
         jko.step(energy, jko.Particles([[1.0]]), tau=1.0)
     assert jko.step(energy, jko.Particles([[1.0]]), tau=1.0, throw=False).status is status
 
@@ -234,7 +264,7 @@ def test_a_gradient_that_does_not_match_is_seen():
 
 def test_running_out_of_iterations_is_said():
     energy, mu = network()
-    with pytest.raises(jko.StepFailed, match="MAX_ITERATIONS.*raise max_iterations"):
+    with pytest.raises(jko.StepFailed, match=r"MAX_ITERATIONS.*raise max_iterations"):
         jko.step(energy, mu, tau=10.0, solver=jko.LBFGS(tol=1e-13, max_iterations=2))
 
 

@@ -8,7 +8,7 @@ The operators of (3.3)-(3.8) are its expansion ``R = 1/2 |f|^2 + int int K dmu d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +114,7 @@ class Risk(Energy):
         if at is None:
             return self.evaluate(mu).gradient
         with torch.no_grad():
-            g = self.data.weights * self.residual(mu)
-            return torch.cat([self._pull(z)(g)[1] for z in at.split(_rows(self.data.M))])
+            return self._pull_back(self.data.weights * self.residual(mu), at)[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
@@ -133,15 +132,25 @@ class Risk(Energy):
         with torch.no_grad():
             r = mu.integrate_blocks(forward, rows) - data.f
             g = data.weights * r
-            if not keep:
-                back = [self._pull(z)(g) for z in mu.points.split(rows)]
-            else:
-                back = [pull(g) for pull in pulls]
-            variation, gradient = (torch.cat(part) for part in zip(*back, strict=True))
-            return Evaluation(0.5 * (g @ r), variation, gradient)
+            return Evaluation(0.5 * (g @ r), *self._pull_back(g, mu.points, pulls))
 
-    def _pull(self, z: Tensor) -> Pullback:
-        return self.features.linearise(z, self.data.x)[1]
+    def _pull_back(
+        self, g: Tensor, at: Tensor, pulls: Sequence[Pullback] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """sum_m g[m] Phi(., x_m) and its gradient at the points, from pullbacks kept or made again.
+
+        Blocks are written into place: small results kept between large temporaries would tear the heap.
+        """
+        variation, gradient = at.new_empty(len(at)), torch.empty_like(at)
+        chunks = at.split(_rows(self.data.M))
+        into = zip(
+            variation.split(_rows(self.data.M)), gradient.split(_rows(self.data.M)), strict=True
+        )
+        for k, (part, slope) in enumerate(into):
+            pull = pulls[k] if pulls else self.features.linearise(chunks[k], self.data.x)[1]
+            for target, result in zip((part, slope), pull(g), strict=True):
+                target.copy_(result)
+        return variation, gradient
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess <r, Phi>(xi_i) and the factor J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)."""

@@ -173,7 +173,7 @@ class Particles(Atoms):
         total: Tensor | None = None
         for block in self.blocks(rows):
             part = function(block)
-            total = part if total is None else total + part
+            total = part if total is None else total.add_(part)
         assert total is not None
         return total
 

@@ -1,0 +1,193 @@
+"""What a training run leaves behind: a summary, a table on the screen, and a folder of files and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import jko
+from jko.cli.job import Job, score, score_name
+from jko.metrics import Proof
+
+FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
+Summary = dict[str, Any]
+
+
+def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
+    """Everything worth knowing, in numbers that JSON can hold: where there is none, null and a reason."""
+    final, columns = trajectory.final, trajectory.columns
+    test = score(job, final, job.split.test)
+    return {
+        "data": _data(job),
+        "settings": asdict(job.settings),
+        "status": trajectory.status.name,
+        "steps": len(trajectory.times) - 1,
+        "evaluations": int(columns["evaluations"].sum()),
+        "cpu_seconds": seconds,
+        "risk": float(job.risk(final)),
+        "score": score_name(job),
+        "train_score": score(job, final, job.split.train),
+        "test_score": test,
+        "test_score_reason": None if test is not None else "R2 needs test targets that differ",
+        "smallest_slack": float(trajectory.slacks.min()),
+        "certificates": _certificates(trajectory),
+        **_optimality(job, final),
+        "times": trajectory.times.tolist(),
+        "energies": trajectory.energies.tolist(),
+        "costs": trajectory.costs.tolist(),
+        "slacks": trajectory.slacks.tolist(),
+        "residuals": trajectory.residuals.tolist(),
+        "versions": {"jko": jko.__version__, "torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+def as_json(summary: Summary) -> str:
+    """One JSON object; NaN and infinity are no JSON and are refused."""
+    return json.dumps(summary, indent=1, allow_nan=False)
+
+
+def _data(job: Job) -> Summary:
+    table, split = job.table, job.split
+    return {
+        "name": table.name,
+        "rows": len(table.f),
+        "train_rows": split.train.M,
+        "test_rows": split.test.M,
+        "inputs": list(split.columns),
+        "dropped": list(split.dropped),
+        "target": table.target,
+        "classes": None if table.classes is None else list(table.classes),
+    }
+
+
+def _certificates(trajectory: jko.Trajectory) -> Summary:
+    """How many couplings were proved optimal in which way; a flow goes on only from steps that are."""
+    proofs = dict(Counter(str(name) for name in trajectory.columns["proofs"]))
+    return {
+        "all_certified": trajectory.status.ok and Proof.NONE.name not in proofs,
+        "proofs": proofs,
+        "largest_bound": float(trajectory.columns["bounds"].max()),
+    }
+
+
+def _optimality(job: Job, state: jko.Particles | jko.ChargedParticles) -> Summary:
+    """The gap to the global minimum: (4.9)-(4.10)."""
+    began = time.process_time()
+    found = jko.optimality(job.energy, state)
+    return {
+        "optimality_gap": _finite(found.gap),
+        "optimality_lower_bound": _finite(found.lower_bound),
+        "optimality_rigorous": bool(found.rigorous),
+        "optimality_reason": found.reason,
+        "optimality_cpu_seconds": time.process_time() - began,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def table(summary: Summary, folder: Folder | None) -> str:
+    """The summary as a table."""
+    data, settings = summary["data"], summary["settings"]
+    kind = f"classes {' / '.join(data['classes'])} of" if data["classes"] else "values of"
+    inputs = f"{len(data['inputs'])} inputs"
+    if data["dropped"]:
+        inputs += f" ({len(data['dropped'])} constant left out: {', '.join(data['dropped'])})"
+    metric = {"measure": "F with W2", "graph": "G with D"}[settings["formulation"]]
+    share = "{:.1%}" if summary["score"] == "accuracy" else "{:.3f}"
+    test = (
+        share.format(summary["test_score"])
+        if summary["test_score"] is not None
+        else summary["test_score_reason"]
+    )
+    gap, bound = summary["optimality_gap"], summary["optimality_lower_bound"]
+    rows = {
+        "data": f"{data['name']}: {data['train_rows']} rows to train, {data['test_rows']} to test, {inputs}",
+        "target": f"{kind} {data['target']}",
+        "network": f"{settings['neurons']} {settings['activation']} neurons; {metric}",
+        "steps": f"{summary['steps']} to t = {summary['times'][-1]:g}, {summary['evaluations']} evaluations",
+        "energy": f"{summary['energies'][0]:.5g} -> {summary['energies'][-1]:.5g}",
+        "risk": f"{summary['risk']:.5g}",
+        f"test {summary['score']}": f"{test} (training {share.format(summary['train_score'])})",
+        "CPU seconds": f"{summary['cpu_seconds']:.2f}",
+        "smallest slack": f"{summary['smallest_slack']:.2e}",
+        "couplings": _couplings(summary["certificates"]),
+        "gap to minimum": "unknown"
+        if gap is None
+        else f"{gap:.3g} above the lower bound {bound:.5g}",
+        "": f"{'proved' if summary['optimality_rigorous'] else 'not proved'}: {summary['optimality_reason']}",
+    }
+    if folder:
+        rows["files"] = f"{folder.path}/: {', '.join(folder.written)}{folder.remark}"
+    return "\n".join(f"{name:<15} {value}" for name, value in rows.items())
+
+
+def _couplings(certificates: Summary) -> str:
+    proofs = certificates["proofs"]
+    verdict = "all certified" if certificates["all_certified"] else "NOT all certified"
+    return f"{verdict}: {', '.join(f'{count} by {name.lower()}' for name, count in proofs.items())}"
+
+
+@dataclass
+class Folder:
+    """Where the files go; each is written whole or not at all.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    written : list of str
+        Files of this run.
+    remark : str
+        Why pictures are missing.
+    """
+
+    path: Path
+    written: list[str]
+    remark: str = ""
+
+    @classmethod
+    def ready(cls, path: str) -> Folder:
+        """Make the folder and try it, before anything is computed."""
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"--out {path!r} cannot be written: {error.strerror}; name a folder that can"
+            ) from None
+        return cls(Path(path), [])
+
+    def trajectory(self, trajectory: jko.Trajectory) -> Path:
+        """Write the trajectory; what an earlier run left beside it no longer belongs to it and goes."""
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
+        self.written.append(FILES[0])
+        return trajectory.save(self.path / FILES[0])
+
+    def rest(self, summary: Summary, job: Job, trajectory: jko.Trajectory) -> None:
+        """Write summary and pictures."""
+        try:
+            from jko.cli import pictures
+        except ImportError as error:
+            self.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
+        else:
+            pictures.energy(summary, trajectory, self.path / "energy.png")
+            pictures.prediction(job, trajectory.final, self.path / "prediction.png")
+            self.written += FILES[2:]
+        aside = self.path / f".summary.json.{os.getpid()}.part"
+        aside.write_text(as_json(summary) + "\n", encoding="utf-8")
+        os.replace(aside, self.path / FILES[1])
+        self.written.insert(1, FILES[1])

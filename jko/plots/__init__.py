@@ -1,0 +1,28 @@
+"""Pictures: Axes in, Axes out. Only this folder imports matplotlib."""
+
+from jko.plots.atoms import particles, paths
+from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, canvas, shades, write
+from jko.plots.flows import convergence, energy, energy_ledger
+from jko.plots.predictions import class_outputs, curve, predicted_against_true, roc
+
+__all__ = [
+    "canvas",
+    "write",
+    "shades",
+    "energy",
+    "energy_ledger",
+    "convergence",
+    "particles",
+    "paths",
+    "class_outputs",
+    "roc",
+    "predicted_against_true",
+    "curve",
+    "BLACK",
+    "GREY",
+    "BLUE",
+    "SKY",
+    "GREEN",
+    "ORANGE",
+    "RED",
+]

@@ -1,0 +1,106 @@
+"""Pictures of a flow: its energy, where the energy went, and how its error falls with tau."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from jko.diagnostics import Convergence
+from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.trajectory import Trajectory
+
+
+def energy(
+    trajectory: Trajectory, ax: Axes, lower_bound: float | None = None, proved: bool = True
+) -> Axes:
+    """The energy against flow time, on logarithmic axes from the first step on.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        A flow or a limit.
+    ax : Axes
+        Where to draw.
+    lower_bound : float, optional
+        A positive lower bound on the minimum of the energy; the minimum lies in the band up to the last energy.
+    proved : bool
+        Whether the bound is proved, or estimated.
+    """
+    times, energies = trajectory.times[1:], trajectory.energies
+    ax.axhline(energies[0], color=GREY, lw=1, ls=":")
+    ax.annotate(
+        f"start {energies[0]:.3g}", (1, energies[0]), (-2, -3), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="top", color=GREY, fontsize=9,
+    )  # fmt: skip
+    ax.plot(
+        times, energies[1:], color=BLUE, marker="o", ms=3.5, lw=1.5, label="energy after each step"
+    )
+    if lower_bound is not None and 0 < lower_bound < energies[-1]:
+        label = "the minimum lies in here" + ("" if proved else " (estimate)")
+        ax.axhspan(lower_bound, energies[-1], color=GREEN, alpha=0.18, lw=0, label=label)
+    if len(times) > 2:
+        ax.set_xscale("log")
+    if energies.min() > 0 and energies[0] > 2 * energies[-1]:
+        ax.set_yscale("log")
+    ax.set_xlabel("flow time $t$")
+    ax.set_ylabel("energy $F(\\mu_k)$")
+    ax.legend(loc="best", frameon=False, fontsize=9)
+    return ax
+
+
+def energy_ledger(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Where the energy went: ``E_0 = E_k + sum cost / (2 tau) + sum slack``, the three terms stacked over flow time.
+
+    The cost of motion ``metric^2 / (2 tau)`` is what a step may spend at most; the slack is what it lowered the energy
+    by beyond that.  No slack is negative exactly if no band narrows.
+    """
+    times, energies = trajectory.times, trajectory.energies
+    moved = np.concatenate([[0.0], np.cumsum(trajectory.costs / (2 * np.diff(times)))])
+    slack = np.concatenate([[0.0], np.cumsum(trajectory.slacks)])
+    bands = {
+        "energy left, $F(\\mu_k)$": (energies, BLUE),
+        "spent on motion, $\\sum d^2(\\mu_{k+1}, \\mu_k)\\,/\\,2\\tau$": (moved, ORANGE),
+        "lowered beyond that, $\\sum$ slack": (slack, GREEN),
+    }
+    below = np.zeros_like(energies)
+    for label, (band, colour) in bands.items():  # mu_k holds on (t_{k-1}, t_k]
+        ax.fill_between(
+            times, below, below + band, step="pre", color=colour, alpha=0.85, lw=0, label=label
+        )
+        below = below + band
+    ax.axhline(energies[0], color=BLACK, lw=1, ls="--")
+    many = len(times) > 2
+    ax.annotate(
+        f"start {energies[0]:.3g}", (0, energies[0]), (3, 2), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="left", va="bottom", fontsize=9,
+    )  # fmt: skip
+    if many:
+        ax.set_xscale("log")
+    ax.set_xlim(times[1] / 2 if many else 0, times[-1])
+    ax.set_ylim(0, energies[0] * 1.09)
+    ax.set_xlabel("flow time $t$")
+    ax.set_ylabel("energy")
+    legend_below(ax)
+    return ax
+
+
+def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) -> Axes:
+    """Errors against tau on logarithmic axes, with the slope of the expected order."""
+    colours = [BLUE, RED, GREEN, ORANGE, SKY]
+    for k, (name, table) in enumerate(tables.items()):
+        style = {"color": colours[k % 5], "marker": "os^Dv"[k % 5], "mfc": "none", "lw": 1.5}
+        style |= {
+            "ms": 8 - 1.5 * (k % 5),
+            "ls": ["-", (0, (4, 4))][min(k, 1)],
+        }  # curves may lie on each other
+        ax.loglog(table.taus, table.errors, label=name, **style)
+    first = next(iter(tables.values()))
+    line = 0.6 * first.errors[0] * (first.taus / first.taus[0]) ** order
+    ax.loglog(first.taus, line, color=BLACK, lw=1, ls="--", label=f"slope {order:g}")
+    ax.set_xticks(first.taus, [f"{tau:g}" for tau in first.taus])
+    ax.minorticks_off()
+    ax.grid(axis="y", color=GREY, alpha=0.3, lw=0.6)
+    ax.set_xlabel("time step $\\tau$")
+    ax.set_ylabel("error at the end time")
+    ax.legend(loc="best", frameon=False, fontsize=9)
+    return ax

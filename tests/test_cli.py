@@ -1,0 +1,408 @@
+"""The command line trains, certifies and writes; bad input is one sentence, exit code 2, and nothing written."""
+
+import csv
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jko
+from jko import datasets
+from jko.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["--neurons", "40", "--steps", "3"]
+TINY = ["--neurons", "8", "--steps", "2"]
+FILES = ["energy.png", "prediction.png", "summary.json", "trajectory.npz"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing may land in the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def line(tmp_path):
+    """A noisy line with one input, as CSV."""
+    x = np.linspace(-1, 2, 30)
+    rows = [
+        f"{a!r},{b!r}" for a, b in zip(x.tolist(), (3 + 2 * np.tanh(2 * x)).tolist(), strict=True)
+    ]
+    path = tmp_path / "line.csv"
+    path.write_text("\n".join(["x,y", *rows]))
+    return path
+
+
+def trained(capsys, *arguments):
+    assert main(["train", *arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_json_is_one_object_with_the_promised_keys_and_no_files(capsys, tmp_path):
+    found = trained(capsys, "diabetes", *SMALL)
+    promised = {
+        "energies",
+        "slacks",
+        "test_score",
+        "cpu_seconds",
+        "optimality_gap",
+        "risk",
+        "evaluations",
+    }
+    assert promised | {
+        "certificates",
+        "settings",
+        "optimality_reason",
+        "optimality_rigorous",
+    } <= set(found)
+    assert len(found["energies"]) == 4
+    assert len(found["slacks"]) == 3
+    assert found["settings"]["neurons"] == 40
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ledger_balances_and_every_coupling_is_certified(capsys):
+    found = trained(capsys, "breast-cancer", *SMALL)
+    fall = found["energies"][0] - found["energies"][-1]
+    spent = sum(found["costs"]) / (2 * found["settings"]["tau"]) + sum(found["slacks"])
+    assert fall == pytest.approx(spent, rel=1e-10)
+    assert found["smallest_slack"] == min(found["slacks"]) >= -1e-12 * found["energies"][0]
+    assert found["certificates"]["all_certified"]
+    assert sum(found["certificates"]["proofs"].values()) == found["steps"] == 3
+    assert found["energies"][-1] >= found["optimality_lower_bound"]
+
+
+def test_training_learns_what_it_has_not_seen(capsys):
+    found = trained(capsys, "breast-cancer", "--neurons", "200", "--steps", "8")
+    assert found["score"] == "accuracy"
+    assert found["test_score"] >= 0.93
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(capsys, line):
+    data = ["--csv", str(line), "--target", "y", *SMALL]
+    first, again, other = (trained(capsys, *data, "--seed", s) for s in ("3", "3", "4"))
+    for key in ("energies", "slacks", "test_score", "optimality_gap"):
+        assert first[key] == again[key]
+    assert first["energies"] != other["energies"]
+
+
+def test_the_graph_formulation_takes_the_steps_of_the_measure_formulation(capsys, line):
+    data = ["--csv", str(line), "--target", "y", "--neurons", "40", "--steps", "6"]
+    measure, graph = (trained(capsys, *data, "--formulation", f) for f in ("measure", "graph"))
+    assert graph["energies"] == pytest.approx(measure["energies"], rel=1e-9)
+    assert graph["costs"] == pytest.approx(measure["costs"], rel=1e-9)
+
+
+def test_a_csv_file_gives_the_run_of_the_set_it_was_written_from(capsys, tmp_path):
+    table = datasets.load("breast-cancer")
+    with open(tmp_path / "wdbc.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*table.columns, "diagnosis"])
+        writer.writerows([*x, f] for x, f in zip(table.x.tolist(), table.f.tolist(), strict=True))
+    named = trained(capsys, "breast-cancer", *SMALL)
+    read = trained(capsys, "--csv", "wdbc.csv", "--target", "diagnosis", *SMALL)
+    assert read["energies"] == named["energies"]
+    assert read["data"]["classes"] == ["-1", "1"]
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "relu", "softplus", "sin"])
+def test_every_activation_lowers_the_energy(capsys, line, activation):
+    found = trained(capsys, "--csv", str(line), "--target", "y", *TINY, "--activation", activation)
+    assert np.all(np.diff(found["energies"]) < 0)
+
+
+def test_t1_ends_the_flow_there(capsys, line):
+    found = trained(
+        capsys, "--csv", str(line), "--target", "y", "--neurons", "10", "--tau", "2", "--t1", "5"
+    )
+    assert found["times"] == [0, 2, 4, 5]
+
+
+def test_without_regularisation_what_is_unknown_is_null_with_a_reason(capsys, line):
+    found = trained(
+        capsys, "--csv", str(line), "--target", "y", *SMALL, "--lam", "0", "--activation", "relu"
+    )
+    assert found["optimality_reason"]
+    assert found["optimality_gap"] is None or math.isfinite(found["optimality_gap"])
+
+
+def test_a_score_that_does_not_exist_is_null_with_a_reason(capsys, line):
+    found = trained(capsys, "--csv", str(line), "--target", "y", *SMALL, "--test-fraction", "0.02")
+    assert found["data"]["test_rows"] == 1
+    assert found["test_score"] is None
+    assert found["test_score_reason"] == "R2 needs test targets that differ"
+
+
+@pytest.mark.parametrize("data", [["breast-cancer"], ["--csv", "line.csv", "--target", "y"]])
+def test_a_run_leaves_four_files_and_a_table(capsys, tmp_path, line, data):
+    assert main(["train", *data, *SMALL, "--out", "deep/er"]) == 0
+    out, err = capsys.readouterr()
+    for word in (
+        "risk",
+        "test",
+        "evaluations",
+        "CPU seconds",
+        "slack",
+        "couplings",
+        "gap",
+        "deep/er",
+    ):
+        assert word in out
+    assert err == ""
+    folder = tmp_path / "deep" / "er"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    summary = json.loads((folder / "summary.json").read_text())
+    run = jko.Trajectory.load(folder / "trajectory.npz")
+    assert run.energies.tolist() == summary["energies"]
+    assert all((folder / name).read_bytes().startswith(PNG) for name in FILES[:2])
+
+
+def test_a_run_goes_to_its_own_folder_unless_told_otherwise(capsys, tmp_path, line):
+    assert main(["train", "--csv", "line.csv", "--target", "y", *SMALL]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs" / "line").iterdir()) == FILES
+
+
+def test_constant_columns_are_named_in_the_table(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("a,flat,y\n" + "".join(f"{k},7,{k * k}\n" for k in range(12)))
+    assert main(["train", "--csv", "t.csv", "--target", "y", *SMALL]) == 0
+    assert "1 inputs (1 constant left out: flat)" in capsys.readouterr().out
+
+
+BAD = {
+    "no data": (
+        [],
+        r"either DATA \(breast-cancer or diabetes\) or --csv FILE --target COLUMN; got neither",
+    ),
+    "two data": (["diabetes", "--csv", "line.csv", "--target", "y"], r"got both"),
+    "unknown data": (["iris"], r"data set 'iris' is unknown; choose from breast-cancer, diabetes"),
+    "stray target": (["diabetes", "--target", "y"], r"--target and --ignore belong to --csv"),
+    "no target": (["--csv", "line.csv"], r"--target is missing; name the column"),
+    "unknown target": (
+        ["--csv", "line.csv", "--target", "z"],
+        r"--target 'z' is no column .* columns are x, y",
+    ),
+    "no file": (
+        ["--csv", "none.csv", "--target", "y"],
+        r"--csv 'none.csv' cannot be read: No such file",
+    ),
+    "text": (
+        ["--csv", "text.csv", "--target", "y"],
+        r"column 'x' of 'text.csv' holds 'red' in line 2",
+    ),
+    "missing": (
+        ["--csv", "gap.csv", "--target", "y"],
+        r"column 'x' of 'gap.csv' misses 1 of 2 values",
+    ),
+    "empty": (["--csv", "empty.csv", "--target", "y"], r"'empty.csv' is empty"),
+    "out is a file": (
+        ["diabetes", "--out", "line.csv"],
+        r"--out 'line.csv' cannot be written: File exists",
+    ),
+    "out in a file": (["diabetes", "--out", "line.csv/a"], r"--out 'line.csv/a' cannot be written"),
+    "out in /proc": (["diabetes", "--out", "/proc/jko"], r"--out '/proc/jko' cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_and_nothing_is_written(capsys, tmp_path, line, case):
+    arguments, sentence = BAD[case]
+    (tmp_path / "text.csv").write_text("x,y\nred,1\nblue,2\n")
+    (tmp_path / "gap.csv").write_text("x,y\n,1\n3,2\n")
+    (tmp_path / "empty.csv").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(sentence, err)
+    assert err.count("\n") == 1
+    assert err.startswith("jko train: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "diabetes", "--tau", "-1"], r"argument --tau: '-1' must be a finite number > 0"),
+        (
+            ["train", "diabetes", "--tau", "nan"],
+            r"argument --tau: 'nan' must be a finite number > 0",
+        ),
+        (
+            ["train", "diabetes", "--tau", "fast"],
+            r"argument --tau: 'fast' must be a finite number > 0",
+        ),
+        (
+            ["train", "diabetes", "--lam", "-0.1"],
+            r"argument --lam: '-0.1' must be a finite number >= 0",
+        ),
+        (
+            ["train", "diabetes", "--neurons", "0"],
+            r"argument --neurons: '0' must be a whole number from 1 to",
+        ),
+        (
+            ["train", "diabetes", "--steps", "2.5"],
+            r"argument --steps: '2.5' must be a whole number from 1 to",
+        ),
+        (
+            ["train", "diabetes", "--test-fraction", "1"],
+            r"--test-fraction: '1' must be .* > 0 and < 1",
+        ),
+        (
+            ["train", "diabetes", "--steps", "2", "--t1", "3"],
+            r"--t1: not allowed with argument --steps",
+        ),
+        (
+            ["train", "diabetes", "--activation", "tan"],
+            r"--activation: invalid choice: 'tan' \(choose from",
+        ),
+        (
+            ["train", "diabetes", "--formulation", "x"],
+            r"--formulation: invalid choice: 'x' \(choose from",
+        ),
+        (["train", "diabetes", "--neuron", "5"], r"unrecognized arguments: --neuron 5"),
+        (["learn"], r"invalid choice: 'learn'"),
+    ],
+)
+def test_a_bad_option_is_one_sentence(capsys, tmp_path, arguments, sentence):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == ""
+    assert re.search(sentence, err)
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_fails_ends_with_its_sentence_and_what_was_done_is_saved(
+    capsys, tmp_path, monkeypatch
+):
+    flow = jko.flow
+
+    def failing(*arguments, **options):
+        partial = flow(*arguments, **options | {"steps": 2})
+        raise jko.StepFailed(jko.Status.NOT_FINITE, None, partial)
+
+    monkeypatch.setattr(jko, "flow", failing)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "summary.json").write_text("of another run")
+    assert main(["train", "diabetes", *SMALL, "--out", "kept"]) == 1
+    err = capsys.readouterr().err
+    assert re.search(
+        r"NOT_FINITE .*lower tau.*2 steps were done, they are in kept/trajectory.npz", err
+    )
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["trajectory.npz"]
+    assert len(jko.Trajectory.load("kept/trajectory.npz").times) == 3
+
+
+def test_control_c_saves_the_steps_that_were_done(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "jko",
+        "train",
+        "diabetes",
+        "--neurons",
+        "30",
+        "--tau",
+        "0.001",
+    ]
+    process = subprocess.Popen(
+        [*command, "--steps", "1000000", "--out", str(tmp_path / "cut")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a background shell ignores it
+    )
+    try:
+        while not (tmp_path / "cut").exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "interrupted from the keyboard" in err
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["trajectory.npz"]
+    run = jko.Trajectory.load(tmp_path / "cut" / "trajectory.npz")
+    assert run.status is jko.Status.INTERRUPTED
+    assert len(run.times) > 1
+    assert np.all(np.diff(run.energies) <= 0)
+
+
+def saved(path, state):
+    return str(jko.flow(jko.SquaredNorm(), state, tau=1.0, steps=0).save(path))
+
+
+def test_distance_of_two_runs_is_that_of_their_final_states(capsys, tmp_path):
+    a = saved(tmp_path / "a.npz", jko.Particles([[0.0, 0.0], [1.0, 0.0]]))
+    b = saved(tmp_path / "b.npz", jko.Particles([[4.0, 4.0], [3.0, 4.0]]))
+    assert main(["distance", a, b]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"metric +W2", out)
+    assert float(re.search(r"distance +(\S+)", out)[1]) == pytest.approx(5, abs=1e-12)
+
+
+def test_distance_refuses_what_it_cannot_compare(capsys, tmp_path):
+    a = saved(tmp_path / "a.npz", jko.Particles([[0.0, 0.0], [1.0, 0.0]]))
+    pair = saved(tmp_path / "c.npz", jko.ChargedParticles([[0.0], [1.0]], [1.0, 2.0]))
+    (tmp_path / "text.npz").write_text("no run")
+    for other, sentence in (
+        (pair, "lift"),
+        ("none.npz", "no file"),
+        ("text.npz", "is not a run saved by jko"),
+    ):
+        assert main(["distance", a, other]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert sentence in err
+
+
+def test_doctor_finds_everything_well_here(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for name in ("python", "torch", "numpy", "scipy", "POT", "cvxpy", "scikit-learn", "matplotlib"):
+        assert re.search(rf"^{name} +\d", out, re.MULTILINE)
+    assert "all well" in out
+
+
+def test_doctor_fails_when_a_known_answer_does_not_come_out(capsys, monkeypatch):
+    step = jko.step
+    monkeypatch.setattr(
+        jko, "step", lambda F, mu, tau, solver: step(F, mu, tau=2 * tau, solver=solver)
+    )
+    assert main(["doctor"]) == 1
+    assert re.search(r"one step +FAILED", capsys.readouterr().out)
+
+
+def test_demo_draws_a_sine(capsys):
+    assert main(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("o") > 60
+    assert "every step lowered the energy" in out
+
+
+def test_help_and_version_are_said(capsys):
+    for option, word in (
+        ("--help", "python -m jko train breast-cancer"),
+        ("--version", jko.__version__),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([option])
+        assert stop.value.code == 0
+        assert word in capsys.readouterr().out
