@@ -55,9 +55,13 @@ def test_a_step_splits_the_heavy_atom_or_says_how_much_is_missing(solver):
     problem = split()
     result = jko.step(problem.energy, problem.start, tau=problem.tau, solver=solver)
     bound = result.objective - result.certificate().value
-    # a lower bound of the minimum over all measures, and found to five digits of it
-    assert problem.free - 1e-4 <= bound <= problem.free + 1e-8
-    assert result.objective >= problem.weights - 1e-8
+    assert bound == pytest.approx(problem.free, abs=1e-10)
+    if (
+        solver is None
+    ):  # a map of the two atoms: stuck in a local minimum, and the certificate says so
+        assert result.objective > 16
+    else:
+        assert result.objective == pytest.approx(problem.free, abs=1e-10)
 
 
 def lowest(objective, starts) -> float:
@@ -72,7 +76,7 @@ def lowest(objective, starts) -> float:
     [
         ("identity", [0, 1, 1], np.asarray),
         ("weights", [0, 1, 1], np.sort),
-        ("free", [0, 1, 2], np.sort),
+        ("thirds", [0, 1, 2], np.sort),
     ],
 )
 def test_the_values_of_the_splitting_example_are_minima(value, atoms, plan):
