@@ -197,9 +197,9 @@ class Split:
     """Unequal weights: atoms of mass 1/3 at 0 and 2/3 at 1 for which the best step splits the heavy one.
 
     ``E = 400 int x^2 (1 - x)^2 + 2000 (mean - 1/3)^2`` and tau = 2: the wells hold the atoms at 0 and 1 and the mean
-    asks for mass 2/3 at 0.  Values of the step: ``free`` over all measures (about half of the heavy atom moves to
-    0), ``thirds`` over three atoms of mass 1/3, ``weights`` over two atoms of masses 1/3 and 2/3 with any plan (which then sit at 1 and 0), ``identity`` over maps
-    of the two atoms (which change places: cost .9989, while W2^2 is about 1/3).
+    asks for mass 2/3 at 0.  Values of the step: ``free`` over all measures (about half of the heavy atom moves to 0),
+    ``thirds`` over three atoms of mass 1/3, ``weights`` over two atoms of masses 1/3 and 2/3 with any plan (which then
+    sit at 1 and 0), ``identity`` over maps of the two atoms (which change places: cost .9989, while W2^2 is about 1/3).
     """
 
     energy: jko.Energy
