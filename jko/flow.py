@@ -85,7 +85,7 @@ def flow(
     count = float("inf") if steps is None else checks.count("steps", steps, least=0)
     time_step = tau if callable(tau) else _constant(checks.number("tau", tau, above=0))
     ledger = Ledger(energy, start, checks.count("save", save), checkpoint)
-    observers = tuple(observers)
+    observers, failed = tuple(observers), None
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
     try:
@@ -104,7 +104,8 @@ def flow(
                 memory=ledger.memory,
             )
             if not result.status.ok:
-                return ledger.fail(result, throw)
+                ledger.status, failed = result.status, result
+                break
             ledger.enter(end if last else ledger.t + h, result)
             for observer in observers:
                 observer(k, ledger.t, result)
@@ -112,7 +113,15 @@ def flow(
         ledger.status = Status.STOPPED
     except KeyboardInterrupt:
         ledger.status = Status.INTERRUPTED
-    return ledger.close()
+    except Exception:  # of an observer or a callable: not ours to explain, but nothing is lost
+        ledger.status = Status.STOPPED
+        if len(ledger.times) > 1:
+            ledger.close()
+        raise
+    trajectory = ledger.close()
+    if failed is not None and throw:
+        raise StepFailed(failed.status, failed, trajectory)
+    return trajectory
 
 
 def _constant(tau: float) -> Callable[[int], float]:
@@ -206,14 +215,6 @@ class Ledger:
         if self.checkpoint is not None:
             result.save(self.checkpoint)
         return result
-
-    def fail(self, result: StepResult, throw: bool) -> Trajectory:
-        """The trajectory up to a step that failed."""
-        self.status = result.status
-        trajectory = self.close()
-        if throw:
-            raise StepFailed(result.status, result, trajectory)
-        return trajectory
 
 
 def _device(state: State) -> str:

@@ -192,6 +192,22 @@ def test_a_failed_step_gives_what_came_before(tmp_path):
     assert jko.flow(energy, mu, throw=False, **options).status is jko.Status.NOT_FINITE
 
 
+def test_an_observer_that_breaks_loses_nothing(tmp_path):
+    energy, mu = problem()
+
+    def breaks(k, t, result):
+        if k == 3:
+            raise ZeroDivisionError
+
+    path = tmp_path / "run.npz"
+    with pytest.raises(ZeroDivisionError):
+        jko.flow(energy, mu, tau=1.0, steps=9, save=2, observers=[breaks], checkpoint=path)
+    saved = jko.Trajectory.load(path)
+    assert len(saved.times) == 4
+    rest = jko.flow(energy, saved, tau=1.0, steps=6, save=2)
+    assert same(rest, jko.flow(energy, mu, tau=1.0, steps=6, save=2))
+
+
 def test_observers_see_every_step_and_can_stop():
     energy, mu = problem()
     record = jko.Record(lambda k, t, result: (k, t, result.energy))

@@ -144,7 +144,9 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
 
 def permuted(memory: Memory, order: Tensor) -> Memory:
     """Curvature pairs of the relabelled atoms."""
-    return {name: memory[name][:, order] for name in ("moves", "slopes") if name in memory}
+    return {
+        name: pair[order] for name, pair in memory.items() if name.startswith(("move/", "slope/"))
+    }
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -162,8 +162,9 @@ class Pairs:
     def __init__(self, problem: StepProblem, history: int, memory: Memory) -> None:
         self.problem, self.history = problem, history
         self.pairs: list[tuple[Tensor, Tensor, Tensor, float]] = []
-        if "moves" in memory and memory["moves"].shape[1:] == problem.base.points.shape:
-            for s, slope in zip(memory["moves"], memory["slopes"], strict=True):
+        for k in range(history):
+            s, slope = memory.get(f"move/{k}"), memory.get(f"slope/{k}")
+            if s is not None and slope is not None and s.shape == problem.base.points.shape:
                 self.add(s, slope)
 
     @property
@@ -206,10 +207,6 @@ class Pairs:
 
     @property
     def memory(self) -> Memory:
-        """What the next step can use: moves and the energy's gradient differences along them, (history, N, dim)."""
-        if self.empty:
-            return {}
-        return {
-            "moves": torch.stack([pair[0] for pair in self.pairs]),
-            "slopes": torch.stack([pair[1] for pair in self.pairs]),
-        }
+        """What the next step can use: moves and the energy's gradient differences along them, (N, dim) each."""
+        moves = {f"move/{k}": pair[0] for k, pair in enumerate(self.pairs)}
+        return moves | {f"slope/{k}": pair[1] for k, pair in enumerate(self.pairs)}
