@@ -1,6 +1,7 @@
 """States: probability measures that know how to integrate."""
 
-from jko.measures.particles import Atoms, ChargedParticles, Particles
+from jko.measures.atoms import Atoms
+from jko.measures.particles import ChargedParticles, Particles
 
 State = Particles | ChargedParticles
 

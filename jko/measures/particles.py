@@ -9,74 +9,17 @@ G(rho, H) = F(lift) and D = W2 between lifts, so no other file needs to know thi
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko import checks
+from jko.measures.atoms import Atoms
+from jko.measures.labels import first_rows, labels
 from jko.spaces import Box, Cylinder, Domain
-
-
-class Atoms(ABC):
-    """What both kinds of atomic state share: masses, and the integral against them."""
-
-    weights: Tensor
-    domain: Domain | None
-
-    @property
-    @abstractmethod
-    def support(self) -> Tensor:
-        """Where the atoms sit, shape (N, d)."""
-
-    @property
-    def N(self) -> int:
-        """Number of atoms."""
-        return self.weights.shape[0]
-
-    @cached_property
-    def has_equal_weights(self) -> bool:
-        """Whether all weights are the same number."""
-        return bool((self.weights == self.weights[0]).all())
-
-    @property
-    def mass(self) -> Tensor:
-        """Total mass, one up to rounding."""
-        return self.weights.sum()
-
-    def integrate(self, values: Tensor) -> Tensor:
-        """The integral of a function given by its values on the atoms.
-
-        Parameters
-        ----------
-        values : (N, ...)
-            Values at the atoms.
-
-        Returns
-        -------
-        Tensor (...)
-            ``sum_i weights[i] values[i]``.
-        """
-        return torch.tensordot(self.weights, values, dims=1)
-
-    def inner(self, u: Tensor, v: Tensor) -> Tensor:
-        """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
-        if self.has_equal_weights:
-            return self.weights[0] * torch.dot(u.reshape(-1), v.reshape(-1))
-        return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
-
-    def mean(self) -> Tensor:
-        """The mean of the atoms, shape (d,)."""
-        return self.integrate(self.support)
-
-    def covariance(self) -> Tensor:
-        """The covariance matrix of the atoms, shape (d, d)."""
-        centred = self.support - self.mean()
-        return self.integrate(centred[:, :, None] * centred[:, None, :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +147,8 @@ class Particles(Atoms):
                 "the points have one coordinate; (rho, H) needs xi = (w, theta) with at least two"
             )
         w, theta = self.points[:, 0], self.points[:, 1:]
-        label = _labels(theta)
-        first, count = _first(label), int(label.max()) + 1
+        label = labels(theta)
+        first, count = first_rows(label), int(label.max()) + 1
         mass = torch.zeros(count, dtype=w.dtype, device=w.device).index_add_(0, label, self.weights)
         H = torch.zeros_like(mass).index_add_(0, label, self.weights * w) / mass
         single = torch.bincount(label, minlength=count) == 1
@@ -311,31 +254,9 @@ def _base(domain: Domain | None) -> Domain | None:
     )
 
 
-def _labels(theta: Tensor) -> Tensor:
-    """Number the distinct rows in order of first appearance."""
-    order = torch.sort(theta[:, 0]).values
-    if len(theta) == 1 or bool(
-        (order[1:] > order[:-1]).all()
-    ):  # one coordinate alone tells all atoms apart
-        return torch.arange(len(theta), device=theta.device)
-    _, label = torch.unique(theta, dim=0, return_inverse=True)
-    first = _first(label)
-    rank = torch.empty_like(first)
-    rank[first.argsort()] = torch.arange(len(first), device=theta.device)
-    return rank[label]
-
-
-def _first(label: Tensor) -> Tensor:
-    """The first row that carries each label."""
-    rows = torch.arange(len(label), device=label.device)
-    return torch.full((int(label.max()) + 1,), len(label), device=label.device).scatter_reduce_(
-        0, label, rows, "amin"
-    )
-
-
 def _check_graph(theta: Tensor, H: Tensor) -> None:
     """Refuse two atoms at one theta with different H."""
-    label = _labels(theta)
+    label = labels(theta)
     count = int(label.max()) + 1
     if count == len(theta):
         return

@@ -1,0 +1,71 @@
+"""What all atomic states share: masses, and the integral against them.
+
+Every sum over atoms goes through :meth:`Atoms.integrate` and :meth:`Atoms.inner`: they *are* the integral.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from jko.spaces import Domain
+
+
+class Atoms(ABC):
+    """What both kinds of atomic state share: masses, and the integral against them."""
+
+    weights: Tensor
+    domain: Domain | None
+
+    @property
+    @abstractmethod
+    def support(self) -> Tensor:
+        """Where the atoms sit, shape (N, d)."""
+
+    @property
+    def N(self) -> int:
+        """Number of atoms."""
+        return self.weights.shape[0]
+
+    @cached_property
+    def has_equal_weights(self) -> bool:
+        """Whether all weights are the same number."""
+        return bool((self.weights == self.weights[0]).all())
+
+    @property
+    def mass(self) -> Tensor:
+        """Total mass, one up to rounding."""
+        return self.weights.sum()
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """The integral of a function given by its values on the atoms.
+
+        Parameters
+        ----------
+        values : (N, ...)
+            Values at the atoms.
+
+        Returns
+        -------
+        Tensor (...)
+            ``sum_i weights[i] values[i]``.
+        """
+        return torch.tensordot(self.weights, values, dims=1)
+
+    def inner(self, u: Tensor, v: Tensor) -> Tensor:
+        """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
+        if self.has_equal_weights:
+            return self.weights[0] * torch.dot(u.reshape(-1), v.reshape(-1))
+        return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def mean(self) -> Tensor:
+        """The mean of the atoms, shape (d,)."""
+        return self.integrate(self.support)
+
+    def covariance(self) -> Tensor:
+        """The covariance matrix of the atoms, shape (d, d)."""
+        centred = self.support - self.mean()
+        return self.integrate(centred[:, :, None] * centred[:, None, :])
