@@ -14,7 +14,7 @@ import numpy as np
 
 from jko.metrics.couplings import Array, Plan, pair_costs
 from jko.metrics.pricing import EPS, price, rounding
-from jko.metrics.transport import nearest_partners, transport
+from jko.metrics.transport import TREE_DIM, nearest_partners, transport
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
 TOLERANCE = 1e-10  # of the cost
@@ -95,7 +95,10 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
     >>> print(certify(0.9 * y, y, np.array([0.5, 0.5])))
     optimal: cost 0.005, at most 0 above W2^2 (no atom has a partner nearer than its own)
     """
-    if small_displacement(x, y):
+    tree = (
+        x.shape[1] <= TREE_DIM
+    )  # nearest partners cost N log N; above, as much as a potential's N^2
+    if tree and small_displacement(x, y):
         return Certificate(Proof.NEAREST, 0.0, _cost(x, y, m), None, True)
     tried = None if potential is None else by_potential(x, y, m, potential)
     if tried is not None and tried.optimal:
