@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from jko import checks
-from jko.status import Status
+from jko.steps.descent import descend
 from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
-from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
+from jko.steps.linesearch import Point
 from jko.steps.problem import Memory, StepProblem
 from jko.steps.result import StepResult
 
@@ -71,89 +70,16 @@ class LBFGS:
         self, problem: StepProblem, coupling: Coupling, point: Point, memory: Memory
     ) -> Found:
         """One minimisation with the coupling fixed."""
-        objective = Counted(coupling.objective(problem))
-        pairs = Pairs(problem, self.history, memory)
-        domain, start = problem.base.domain, float(problem.before.value)
-        values = [point.value]
-        status, k = Status.MAX_ITERATIONS, 0
-        while True:
-            if not finite(point):
-                status = Status.NOT_FINITE
-                break
-            r = natural_residual(problem, point)
-            residual = problem.norm(r)
-            if residual <= tolerance(self.tol, self.fraction, problem, coupling, point):
-                status = Status.CONVERGED
-                break
-            if (
-                self.tol is None
-                and len(values) > WINDOW
-                and values[-WINDOW] - values[-1] <= FLAT * (start - values[-1])
-            ):
-                status = Status.STALLED
-                break
-            if k == self.max_iterations:
-                break
-            d = pairs.direction(r)
-            noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
-            if domain is None:
-                new = weak_wolfe(objective, problem.inner, point, d, noise)
-            else:
-                new = projected_path(
-                    objective, problem.inner, domain.project, point, d, problem.tau, noise
-                )
-            if new is None and pairs.empty:
-                status = Status.STALLED
-                break
-            if new is None:  # the curvature misled: forget it, and go on from the gradient
-                pairs = Pairs(problem, self.history, {})
-                continue
-            slope = new.energy.gradient - point.energy.gradient
-            if domain is not None:  # of the projected equation, less the metric's share
-                slope = natural_residual(problem, new) - r - (new.x - point.x) / problem.tau
-            pairs.add(new.x - point.x, slope)
-            point, k = new, k + 1
-            values.append(point.value)
-        return Found(
+        return descend(
+            problem,
+            coupling,
             point,
-            residual if status is not Status.NOT_FINITE else float("nan"),
-            k,
-            objective.count,
-            status,
-            pairs.memory,
+            Pairs(problem, self.history, memory),
+            tol=self.tol,
+            fraction=self.fraction,
+            max_iterations=self.max_iterations,
+            stop_when_flat=self.tol is None,
         )
-
-
-# the value has stopped falling: WINDOW iterations brought less than FLAT of the step's decrease
-WINDOW, FLAT = 20, 1e-3
-NOISE = 16  # of a value, in units of its last place
-
-
-class Counted:
-    """An objective that counts its calls."""
-
-    def __init__(self, function: Objective) -> None:
-        self.function, self.count = function, 0
-
-    def __call__(self, x: Tensor) -> Point:
-        """Evaluate."""
-        self.count += 1
-        return self.function(x)
-
-
-def finite(point: Point) -> bool:
-    """Whether value and gradient are finite."""
-    return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
-
-
-def tolerance(
-    tol: float | None, fraction: float, problem: StepProblem, coupling: Coupling, point: Point
-) -> float:
-    """The residual at which to stop: ``tol``, or ``fraction |T - y| / tau``, and never below the rounding of 1/tau."""
-    rounding = torch.finfo(point.x.dtype).eps * problem.norm(point.x) / problem.tau
-    if tol is not None:
-        return max(tol, rounding)
-    return max(fraction * problem.norm(point.x - coupling.partners) / problem.tau, 4 * rounding)
 
 
 class Pairs:
@@ -167,10 +93,18 @@ class Pairs:
             if s is not None and slope is not None and s.shape == problem.base.points.shape:
                 self.add(s, slope)
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing has been learned."""
-        return not self.pairs
+    def learn(self, old: Point, new: Point, r: Tensor) -> None:
+        """Take in a move; with a domain, of the projected equation, less the metric's share."""
+        s = new.x - old.x
+        if self.problem.base.domain is None:
+            self.add(s, new.energy.gradient - old.energy.gradient)
+        else:
+            self.add(s, natural_residual(self.problem, new) - r - s / self.problem.tau)
+
+    def forget(self) -> bool:
+        """Drop all pairs."""
+        known, self.pairs = bool(self.pairs), []
+        return known
 
     def add(self, s: Tensor, slope: Tensor) -> None:
         """Keep a pair if the curvature along it is positive."""
@@ -179,7 +113,7 @@ class Pairs:
         if curvature > 1e-10 * self.problem.norm(s) * self.problem.norm(y):
             self.pairs = [*self.pairs, (s, slope, y, curvature)][-self.history :]
 
-    def direction(self, r: Tensor) -> Tensor:
+    def direction(self, point: Point, r: Tensor) -> Tensor:
         """Two-loop recursion: -H^{-1} r.
 
         Before anything is learned the inverse curvature is ``2 |E| / |r|^2``, the step after which the linear model

@@ -22,10 +22,9 @@ from jko import checks
 from jko.blocks import descending
 from jko.energies import Curvature
 from jko.spaces import Domain
-from jko.status import Status
-from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
-from jko.steps.lbfgs import NOISE, Counted, finite, tolerance
-from jko.steps.linesearch import Point, projected_path, weak_wolfe
+from jko.steps.descent import descend
+from jko.steps.lagrangian import Coupling, Found, solve_lagrangian
+from jko.steps.linesearch import Point
 from jko.steps.problem import Memory, StepProblem
 from jko.steps.result import StepResult
 
@@ -77,33 +76,38 @@ class BlockNewton:
         self, problem: StepProblem, coupling: Coupling, point: Point, memory: Memory
     ) -> Found:
         """One minimisation with the coupling fixed."""
-        objective = Counted(coupling.objective(problem))
-        domain, status = problem.base.domain, Status.MAX_ITERATIONS
-        residual = float("nan")
-        for k in range(self.max_iterations + 1):
-            if not finite(point):
-                status = Status.NOT_FINITE
-                break
-            r = natural_residual(problem, point)
-            residual = problem.norm(r)
-            if residual <= tolerance(self.tol, 1e-8, problem, coupling, point):
-                status = Status.CONVERGED
-                break
-            if k == self.max_iterations:
-                break
-            d = newton_direction(problem, point, r)
-            noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
-            if domain is None:
-                new = weak_wolfe(objective, problem.inner, point, d, noise)
-            else:
-                new = projected_path(
-                    objective, problem.inner, domain.project, point, d, problem.tau, noise
-                )
-            if new is None:
-                status = Status.STALLED
-                break
-            point = new
-        return Found(point, residual, k, objective.count, status, {})
+        return descend(
+            problem,
+            coupling,
+            point,
+            SecondOrder(problem),
+            tol=self.tol,
+            fraction=1e-8,
+            max_iterations=self.max_iterations,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SecondOrder:
+    """Exact curvature at every point: nothing to learn, nothing to forget."""
+
+    problem: StepProblem
+
+    def direction(self, point: Point, r: Tensor) -> Tensor:
+        """Newton's move."""
+        return newton_direction(self.problem, point, r)
+
+    def learn(self, old: Point, new: Point, r: Tensor) -> None:
+        """Nothing."""
+
+    def forget(self) -> bool:
+        """Nothing was learned."""
+        return False
+
+    @property
+    def memory(self) -> Memory:
+        """Empty."""
+        return {}
 
 
 def newton_direction(problem: StepProblem, point: Point, r: Tensor) -> Tensor:
