@@ -16,17 +16,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Potential, PowerNorm, Risk, SquaredNorm
+from jko.energies import Energy, Linear, Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import FeatureMap, Pullback
-
-LINEAR = (Potential, SquaredNorm, PowerNorm)
 
 
 def obstacle(energy: Energy) -> str | None:
     """Why the energy has no minorant of this form; None where it has one."""
     for c, term in energy.terms:
-        if isinstance(term, LINEAR) or c == 0:
+        if isinstance(term, Linear) or c == 0:
             continue
         if not term.convex:
             return (
@@ -77,7 +75,7 @@ class Minorant:
             constant = sum(
                 c * float(E(mu) - mu.integrate(E.variation(mu)))
                 for c, E in others
-                if not isinstance(E, LINEAR)
+                if not isinstance(E, Linear)
             )
             return cls(
                 tuple(E for _, E in risks),

@@ -3,7 +3,7 @@
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Entropy, PorousMedium
-from jko.energies.potential import Potential, PowerNorm, SquaredNorm
+from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Entropy",
     "Evaluation",
     "Interaction",
+    "Linear",
     "PorousMedium",
     "Potential",
     "PowerNorm",

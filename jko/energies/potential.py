@@ -11,8 +11,32 @@ from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State, lifted
 
 
+class Linear(Energy):
+    """An energy that is linear in the measure: ``int V dmu``; a subclass writes V as its ``variation``."""
+
+    convex = True
+
+    def __call__(self, state: State) -> Tensor:
+        """Int V dmu."""
+        mu = lifted(state)
+        return mu.integrate(self.variation(mu))
+
+    def evaluate(self, mu: Particles) -> Evaluation:
+        """V and its gradient from one pass."""
+        at = mu.points.detach().requires_grad_()
+        with torch.enable_grad():
+            V = self.variation(mu, at)
+            total = V.sum()
+        slope = torch.autograd.grad(total, at)[0] if V.requires_grad else torch.zeros_like(at)
+        return Evaluation(mu.integrate(V.detach()), V.detach(), slope)
+
+    def second_order(self, mu: Particles) -> Curvature:
+        """Blocks Hess V(xi_i)."""
+        return Curvature(self._blocks(mu))
+
+
 @dataclass(frozen=True)
-class Potential(Energy):
+class Potential(Linear):
     """``int V(xi) mu(dxi)`` for a torch callable V: (n, dim) -> (n,).
 
     On a pair (rho, H) it is ``int Vbar(H, theta) rho(dtheta)`` with Vbar(H, theta) = V((H, theta)).
@@ -27,33 +51,16 @@ class Potential(Energy):
     """
 
     V: Callable[[Tensor], Tensor]
-    convex = True
-
-    def __call__(self, state: State) -> Tensor:
-        """Int V dmu."""
-        mu = lifted(state)
-        return mu.integrate(self.variation(mu))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """V at the points, shape (n,)."""
         at = lifted(state).points if at is None else at
         return checks.returned("the potential V", self.V(at), (len(at),), at)
 
-    def second_order(self, mu: Particles) -> Curvature:
-        """Blocks Hess V(xi_i)."""
-        return Curvature(self._blocks(mu))
-
 
 @dataclass(frozen=True)
-class SquaredNorm(Energy):
+class SquaredNorm(Linear):
     """``1/2 int |xi|^2 dmu``: lam times it is the L2 regularisation (2.8), on pairs (3.15)."""
-
-    convex = True
-
-    def __call__(self, state: State) -> Tensor:
-        """Half the second moment."""
-        mu = lifted(state)
-        return mu.integrate(self.variation(mu))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """|xi|^2 / 2, shape (n,)."""
@@ -77,20 +84,14 @@ class SquaredNorm(Energy):
 
 
 @dataclass(frozen=True)
-class PowerNorm(Energy):
+class PowerNorm(Linear):
     """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0."""
 
     p: float
-    convex = True
 
     def __post_init__(self) -> None:
         if checks.number("p", self.p) < 1:
             raise ValueError(f"p = {self.p:g}; the power norm needs p >= 1")
-
-    def __call__(self, state: State) -> Tensor:
-        """The p-th moment."""
-        mu = lifted(state)
-        return mu.integrate(self.variation(mu))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """|xi|^p, shape (n,)."""
@@ -98,7 +99,3 @@ class PowerNorm(Energy):
         square = (at * at).sum(-1)
         safe = torch.where(square > 0, square, torch.ones_like(square))
         return torch.where(square > 0, safe ** (self.p / 2), torch.zeros_like(square))
-
-    def second_order(self, mu: Particles) -> Curvature:
-        """Blocks Hess |xi|^p."""
-        return Curvature(self._blocks(mu))
