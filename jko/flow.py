@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,8 +90,8 @@ def flow(
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
     try:
-        while len(ledger.times) - 1 < count and ledger.t < end:
-            k = len(ledger.times)
+        while ledger.steps < count and ledger.t < end:
+            k = ledger.steps + 1
             h = checks.number(f"tau({k - 1})", time_step(k - 1), above=0)
             last = end - ledger.t <= h * (1 + 1e-9)
             h = end - ledger.t if last and end - ledger.t < h * (1 - 1e-9) else h
@@ -115,7 +116,7 @@ def flow(
         ledger.status = Status.INTERRUPTED
     except Exception:  # of an observer or a callable: not ours to explain, but nothing is lost
         ledger.status = Status.STOPPED
-        if len(ledger.times) > 1:
+        if ledger.steps:
             ledger.close()
         raise
     trajectory = ledger.close()
@@ -128,51 +129,55 @@ def _constant(tau: float) -> Callable[[int], float]:
     return lambda k: tau
 
 
+class Entry(NamedTuple):
+    """One step in the ledger; ``state`` is None where it is not kept."""
+
+    t: float
+    energy: float
+    figures: dict[str, float | str]
+    state: State | None
+    memory: Memory
+
+
 class Ledger:
     """The trajectory while it is being written."""
 
     def __init__(
         self, energy: Energy, start: State | Trajectory, save: int, checkpoint: str | Path | None
     ) -> None:
+        checks.kind("energy", energy, Energy)
         self.save, self.checkpoint, self.status = save, checkpoint, Status.CONVERGED
-        self.columns: dict[str, list[float | str]] = {}
         if isinstance(start, Trajectory):
-            self.times, self.energies = start.times.tolist(), start.energies.tolist()
-            self.states, self.kept, self.state = (
-                list(start.states),
-                start.kept.tolist(),
-                start.final,
-            )
-            self.columns = {name: values.tolist() for name, values in start.columns.items()}
-            self.memory: Memory = {
-                name: tensor.to(_device(self.state)) for name, tensor in start.memory.items()
-            }
-            if self.kept[-1] % save and len(self.kept) > 1:  # kept only because it was the end
-                self.states.pop()
-                self.kept.pop()
+            self.entries = _entries(start)
         else:
-            checks.kind(
-                "start",
-                start,
-                Particles,
-                ChargedParticles,
-                Trajectory,
-                hint="build it by jko.Particles(points)",
-            )
-            checks.kind("energy", energy, Energy)
-            self.times, self.energies = [0.0], [float(energy(start))]
-            self.states, self.kept, self.state, self.memory = [start], [0], start, {}
+            hint = "build it by jko.Particles(points)"
+            checks.kind("start", start, Particles, ChargedParticles, Trajectory, hint=hint)
+            self.entries = [Entry(0.0, float(energy(start)), {}, start, {})]
+
+    @property
+    def steps(self) -> int:
+        """Steps entered."""
+        return len(self.entries) - 1
 
     @property
     def t(self) -> float:
         """Time reached."""
-        return self.times[-1]
+        return self.entries[-1].t
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        state = self.entries[-1].state
+        assert state is not None
+        return state
+
+    @property
+    def memory(self) -> Memory:
+        """What the last solver left for the next."""
+        return self.entries[-1].memory
 
     def enter(self, t: float, result: StepResult) -> None:
-        """Enter a step."""
-        self.times.append(t)
-        self.energies.append(result.energy)
-        self.state, self.memory = result.state, result.memory
+        """Enter a step, at once: an interruption finds all of it or nothing."""
         figures: dict[str, float | str] = {
             "costs": result.cost,
             "slacks": result.slack,
@@ -182,31 +187,28 @@ class Ledger:
             "bounds": result.coupling.bound,
             "proofs": result.coupling.proof.name,
         }
-        for name, figure in figures.items():
-            self.columns.setdefault(name, []).append(figure)
-        if (len(self.times) - 1) % self.save == 0:
-            self.keep()
-            if self.checkpoint is not None:
-                self.trajectory().save(self.checkpoint)
-
-    def keep(self) -> None:
-        """Keep the present state."""
-        if self.kept[-1] != len(self.times) - 1:
-            self.states.append(self.state)
-            self.kept.append(len(self.times) - 1)
+        self.entries.append(Entry(t, result.energy, figures, result.state, result.memory))
+        before = self.steps - 1
+        old = self.entries[before]
+        state = old.state if before % self.save == 0 else None
+        self.entries[before] = old._replace(state=state, memory={})
+        if self.checkpoint is not None and self.steps % self.save == 0:
+            self.trajectory().save(self.checkpoint)
 
     def trajectory(self) -> Trajectory:
         """What has been entered so far; its last state is the present one."""
-        self.keep()
-        columns = {name: np.array(values) for name, values in self.columns.items()}
+        entries = tuple(self.entries)
+        names = entries[-1].figures
         return Trajectory(
-            np.array(self.times),
-            np.array(self.energies),
-            tuple(self.states),
-            np.array(self.kept),
-            columns,
-            self.status,
-            self.memory,
+            times=np.array([entry.t for entry in entries]),
+            energies=np.array([entry.energy for entry in entries]),
+            states=tuple(entry.state for entry in entries if entry.state is not None),
+            kept=np.array([k for k, entry in enumerate(entries) if entry.state is not None]),
+            columns={
+                name: np.array([entry.figures[name] for entry in entries[1:]]) for name in names
+            },
+            status=self.status,
+            memory=entries[-1].memory,
         )
 
     def close(self) -> Trajectory:
@@ -217,5 +219,28 @@ class Ledger:
         return result
 
 
-def _device(state: State) -> str:
-    return str(state.weights.device)
+def _entries(start: Trajectory) -> list[Entry]:
+    """The ledger of a trajectory that is to be continued."""
+    count = len(start.times)
+    if any(len(values) != count - 1 for values in start.columns.values()) or (
+        count > 1 and not start.columns
+    ):
+        raise ValueError(
+            "this trajectory has no figures of JKO steps (it is a limit equation's?), so a flow cannot continue it; "
+            "start from its .final"
+        )
+    states = dict(zip(start.kept.tolist(), start.states, strict=True))
+    rows = zip(*(values.tolist() for values in start.columns.values()), strict=True)
+    figures = [{}, *(dict(zip(start.columns, row, strict=True)) for row in rows)]
+    device = start.final.weights.device
+    memory = {name: tensor.to(device) for name, tensor in start.memory.items()}
+    return [
+        Entry(
+            float(start.times[k]),
+            float(start.energies[k]),
+            figures[k],
+            states.get(k),
+            memory if k == count - 1 else {},
+        )
+        for k in range(count)
+    ]

@@ -173,6 +173,18 @@ def test_ctrl_c_returns_the_partial_trajectory():
     assert len(jko.flow(energy, run, tau=1.0, steps=6).times) == 7
 
 
+def test_a_limit_cannot_be_continued_by_steps():
+    limit = jko.limits.wasserstein(jko.SquaredNorm(), jko.Particles([[1.0]]), t1=1.0)
+    with pytest.raises(ValueError, match=r"no figures of JKO steps.*start from its \.final"):
+        jko.flow(jko.SquaredNorm(), limit, tau=1.0, steps=99)
+
+
+def test_resuming_with_another_save_keeps_what_was_kept():
+    energy, mu = problem()
+    first = jko.flow(energy, mu, tau=1.0, steps=5, save=2)
+    assert jko.flow(energy, first, tau=1.0, steps=9, save=3).kept.tolist() == [0, 2, 4, 6, 9]
+
+
 def test_a_failed_step_gives_what_came_before(tmp_path):
     calls = []
 
