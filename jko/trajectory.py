@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import ChargedParticles, State, lifted
+from jko.measures import State, lifted, placed
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -99,9 +99,7 @@ class Trajectory:
             )
         s = float((t - times[j - 1]) / (times[j] - times[j - 1]))
         points = (1 - s) * start.points + s * end.points
-        if isinstance(a, ChargedParticles):
-            return ChargedParticles(points[:, 1:], points[:, 0], a.weights, a.domain)
-        return start.moved(points)
+        return placed(a, points)
 
     def save(self, path: str | Path) -> Path:
         """Write one ``.npz`` file, whole or not at all; returns its path."""

@@ -175,7 +175,7 @@ class Envelope:
         if not thorough:
             z, block = self._best_start(g, z, block)
         step = 1.0 / (self.stiffness or self.rate or 1.0)
-        z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far(g))
+        z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far)
         return self._collect(z, block, values)
 
     def table(self, g: Tensor, pool: Tensor) -> Tensor:
@@ -252,7 +252,8 @@ class Envelope:
         zero = bool((self.minorant.q * g == 0).all())
         return Minima(z, every, value, value if zero else torch.full_like(value, -torch.inf))
 
-    def _far(self, g: Tensor) -> float:
+    @property
+    def _far(self) -> float:
         k = self.stiffness or self.rate or 1.0
         return FAR * self.size * (1 + 1 / max(abs(k), 1e-12))
 
@@ -260,7 +261,7 @@ class Envelope:
         """Minimisers without repetitions; those that ran away are called back to a moderate distance."""
         out = z - self.anchors[block]
         norm = out.norm(dim=1, keepdim=True)
-        away = (norm[:, 0] >= 0.5 * self._far(z)) | ~torch.isfinite(values)
+        away = (norm[:, 0] >= 0.5 * self._far) | ~torch.isfinite(values)
         lowest = values.new_full((self.N,), torch.inf).scatter_reduce_(0, block, values, "amin")
         lowest[block[away]] = -torch.inf
         z = torch.where(

@@ -167,24 +167,8 @@ class Minorant:
             total.diagonal(dim1=1, dim2=2).add_(self.lam)
             return total
         return total + sum(
-            (c * self._second(E, z) for c, E in self.others), torch.zeros_like(total)
+            (c * E.hessian(self.reference, z) for c, E in self.others), torch.zeros_like(total)
         )
-
-    def _second(self, E: Energy, z: Tensor) -> Tensor:
-        z = z.detach().requires_grad_()
-        zero = torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
-        with torch.enable_grad():
-            value = E.variation(self.reference, z).sum()
-            if not value.requires_grad:
-                return zero
-            slope = torch.autograd.grad(value, z, create_graph=True)[0]
-            if not slope.requires_grad:
-                return zero
-            rows = [
-                torch.autograd.grad(slope[:, k].sum(), z, retain_graph=True)[0]
-                for k in range(z.shape[1])
-            ]
-        return torch.stack(rows, dim=2)
 
     def _split(self, g: Tensor) -> tuple[Tensor, ...]:
         """q g, in the pieces that belong to the risks."""

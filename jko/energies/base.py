@@ -78,7 +78,7 @@ class Energy(ABC):
 
     def second_order(self, mu: Particles) -> Curvature:
         """The Hessian in L2(mu); override where blocks and a low-rank factor are known."""
-        blocks = self._blocks(mu)
+        blocks = self.hessian(mu)
         points = mu.points.detach().requires_grad_()
         with torch.enable_grad():
             value = self(mu.moved(points))
@@ -96,16 +96,16 @@ class Energy(ABC):
 
         return Curvature(blocks, cross=cross)
 
-    def _blocks(self, mu: Particles) -> Tensor:
-        """The second derivatives of dE/dmu on the atoms, shape (N, dim, dim)."""
-        at = mu.points.detach().requires_grad_()
+    def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
+        """The second derivatives of dE/dmu at the points ``at`` (n, dim), default the atoms; shape (n, dim, dim)."""
+        at = (mu.points if at is None else at).detach().requires_grad_()
         with torch.enable_grad():
             total = self.variation(mu, at).sum()
             if not total.requires_grad:
-                return at.new_zeros(mu.N, mu.dim, mu.dim)
+                return at.new_zeros(*at.shape, mu.dim)
             slope = torch.autograd.grad(total, at, create_graph=True)[0]
             if not slope.requires_grad:
-                return at.new_zeros(mu.N, mu.dim, mu.dim)
+                return at.new_zeros(*at.shape, mu.dim)
             columns = [
                 torch.autograd.grad(slope[:, k].sum(), at, retain_graph=True)[0]
                 for k in range(mu.dim)

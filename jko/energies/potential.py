@@ -32,7 +32,7 @@ class Linear(Energy):
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess V(xi_i)."""
-        return Curvature(self._blocks(mu))
+        return Curvature(self.hessian(mu))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.measures import ChargedParticles, Particles, State, lifted, placed
 from jko.spaces import Domain
 from jko.trajectory import Trajectory
 
@@ -125,7 +125,7 @@ def wasserstein(
     return Trajectory(
         times=kept,
         energies=np.array([float(energy(measure)) for measure in measures]),
-        states=(start, *(_like(start, measure) for measure in measures[1:])),
+        states=(start, *(placed(start, measure.points) for measure in measures[1:])),
         kept=np.arange(len(kept)),
     )
 
@@ -164,13 +164,6 @@ def _at(mu: Particles, flat: Array) -> Particles:
     return mu.moved(
         torch.from_numpy(np.ascontiguousarray(flat)).to(mu.points).view(mu.points.shape)
     )
-
-
-def _like(start: State, mu: Particles) -> State:
-    """mu as a state of the kind of ``start``."""
-    if isinstance(start, ChargedParticles):
-        return ChargedParticles(mu.points[:, 1:], mu.points[:, 0], start.weights, start.domain)
-    return mu
 
 
 def _watch(mu: Particles, domain: Domain, solution) -> None:  # type: ignore[no-untyped-def]

@@ -1,5 +1,7 @@
 """States: probability measures that know how to integrate."""
 
+from torch import Tensor
+
 from jko.measures.atoms import Atoms
 from jko.measures.particles import ChargedParticles, Particles
 
@@ -11,4 +13,11 @@ def lifted(state: State) -> Particles:
     return state.lift() if isinstance(state, ChargedParticles) else state
 
 
-__all__ = ["Atoms", "ChargedParticles", "Particles", "State", "lifted"]
+def placed(state: State, points: Tensor) -> State:
+    """A state of the same kind, weights and domain with the atoms of its lift at ``points`` (N, dim)."""
+    if isinstance(state, ChargedParticles):
+        return ChargedParticles(points[:, 1:], points[:, 0], state.weights, state.domain)
+    return state.moved(points)
+
+
+__all__ = ["Atoms", "ChargedParticles", "Particles", "State", "lifted", "placed"]

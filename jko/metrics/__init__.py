@@ -12,11 +12,11 @@ from jko.metrics.certificates import (
     small_displacement,
 )
 from jko.metrics.couplings import Plan
-from jko.metrics.geodesics import distance, geodesic
+from jko.metrics.geodesics import distance, geodesic, natural_metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.transport import Transport, transport
-from jko.metrics.wasserstein import Wasserstein
+from jko.metrics.wasserstein import Wasserstein, as_array
 
 __all__ = [
     "Metric",
@@ -25,6 +25,7 @@ __all__ = [
     "Distance",
     "distance",
     "geodesic",
+    "natural_metric",
     "Plan",
     "Transport",
     "transport",
@@ -37,4 +38,5 @@ __all__ = [
     "small_displacement",
     "by_potential",
     "by_assignment",
+    "as_array",
 ]

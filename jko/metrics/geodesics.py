@@ -1,4 +1,4 @@
-"""The verbs ``distance`` and ``geodesic``."""
+"""The verbs ``distance`` and ``geodesic``, and the natural metric of a kind of state."""
 
 from __future__ import annotations
 
@@ -80,6 +80,11 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Part
     return Particles(points, weights, start.domain if a.domain is b.domain else None)
 
 
+def natural_metric(state: State) -> Metric:
+    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H)."""
+    return GraphWasserstein() if isinstance(state, ChargedParticles) else Wasserstein()
+
+
 def _natural(a: State, b: State) -> Metric:
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, Particles, ChargedParticles)
@@ -88,4 +93,4 @@ def _natural(a: State, b: State) -> Metric:
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare the .lift() of the ChargedParticles with the Particles"
         )
-    return GraphWasserstein() if isinstance(a, ChargedParticles) else Wasserstein()
+    return natural_metric(a)

@@ -48,7 +48,7 @@ class Wasserstein(Metric):
         mu, nu = _particles("a", a), _particles("b", b)
         _same_space("a", mu, "b", nu)
         found = transport(
-            _array(mu.points), _array(mu.weights), _array(nu.points), _array(nu.weights)
+            as_array(mu.points), as_array(mu.weights), as_array(nu.points), as_array(nu.weights)
         )
         return Distance(found.cost, found.plan, (found.alpha, found.beta), found.gap)
 
@@ -69,5 +69,6 @@ def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:
     checks.alike(name, a.points, other, b.points)
 
 
-def _array(tensor: Tensor) -> Array:
+def as_array(tensor: Tensor) -> Array:
+    """The numbers of a tensor as a contiguous float64 array."""
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)

@@ -4,7 +4,7 @@ from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
-from jko.steps.problem import Memory, StepProblem, natural_metric
+from jko.steps.problem import Memory, StepProblem
 from jko.steps.result import StepFailed, StepResult
 from jko.steps.step import Solver, natural_solver, step
 
@@ -18,7 +18,6 @@ __all__ = [
     "StepFailed",
     "StepProblem",
     "StepResult",
-    "natural_metric",
     "natural_solver",
     "step",
 ]

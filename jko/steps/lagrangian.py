@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from jko.measures import State
-from jko.metrics import NO_PROOF, Certificate, Plan, certify, certify_plan
+from jko.metrics import NO_PROOF, Certificate, Plan, as_array, certify, certify_plan
 from jko.status import Status
 from jko.steps.linesearch import Objective, Point
 from jko.steps.problem import Memory, StepProblem
@@ -122,7 +121,7 @@ def solve_lagrangian(
 def prove(problem: StepProblem, coupling: Coupling, point: Point, exact_plans: bool) -> Certificate:
     """Whether the coupling is optimal between the new atoms and the old ones, and a better plan if it is not."""
     base, potential = problem.base, problem.tau * point.energy.variation
-    x, y, m, p = (_array(t) for t in (point.x, base.points, base.weights, potential))
+    x, y, m, p = (as_array(t) for t in (point.x, base.points, base.weights, potential))
     if coupling.plan is None and not exact_plans:
         return certify(x, y, m, p)
     return certify_plan(x, y, m, coupling.plan or Plan.identity(m))
@@ -135,7 +134,7 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
     if plan.is_permutation and base.has_equal_weights:
         partner = torch.from_numpy(plan.cols[plan.rows.argsort()]).to(device)
         return partner.argsort(), Coupling(base.points)
-    y = _array(base.points)
+    y = as_array(base.points)
     partners = plan.barycentres(y)
     variance = plan.cost(partners, y)
     stay = torch.arange(base.N, device=device)
@@ -147,10 +146,6 @@ def permuted(memory: Memory, order: Tensor) -> Memory:
     return {
         name: pair[order] for name, pair in memory.items() if name.startswith(("move/", "slope/"))
     }
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().double().numpy()
 
 
 def _result(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Evaluation
-from jko.measures import ChargedParticles, Particles, State, lifted
-from jko.metrics import GraphWasserstein, Metric, Wasserstein
+from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.metrics import Metric, natural_metric
 
 Memory = dict[str, Tensor]
 
@@ -64,11 +64,7 @@ class StepProblem:
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""
-        if isinstance(self.previous, ChargedParticles):
-            return ChargedParticles(
-                points[:, 1:], points[:, 0], self.previous.weights, self.previous.domain
-            )
-        return self.base.moved(points)
+        return placed(self.previous, points)
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """The inner product of vector fields in L2(mu_k; R^dim)."""
@@ -77,8 +73,3 @@ class StepProblem:
     def norm(self, u: Tensor) -> float:
         """The norm of L2(mu_k; R^dim)."""
         return float(self.base.inner(u, u)) ** 0.5
-
-
-def natural_metric(state: State) -> Metric:
-    """The metric that a kind of state moves in: the first column of the library's small table."""
-    return GraphWasserstein() if isinstance(state, ChargedParticles) else Wasserstein()

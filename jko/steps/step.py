@@ -7,9 +7,9 @@ from typing import Protocol
 from jko import checks
 from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles, State
-from jko.metrics import Metric
+from jko.metrics import Metric, natural_metric
 from jko.steps.lbfgs import LBFGS
-from jko.steps.problem import Memory, StepProblem, natural_metric
+from jko.steps.problem import Memory, StepProblem
 from jko.steps.result import StepFailed, StepResult
 
 
@@ -22,7 +22,7 @@ class Solver(Protocol):
 
 
 def natural_solver(state: State) -> Solver:
-    """The solver for a kind of state: the second column of the library's small table."""
+    """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
     return LBFGS()
 
 
