@@ -16,6 +16,7 @@ from jko.energies import (
     Energy,
     Entropy,
     Interaction,
+    Internal,
     PorousMedium,
     Potential,
     PowerNorm,
@@ -23,11 +24,12 @@ from jko.energies import (
     SquaredNorm,
 )
 from jko.flow import flow
-from jko.measures import ChargedParticles, Particles
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles
 from jko.metrics import Distance, GraphWasserstein, Metric, Wasserstein, distance, geodesic
 from jko.networks import Data, FeatureMap, GaussianBump, Neuron, Ridge
 from jko.observers import Conserved, Progress, Record, SteadyState, Stop
-from jko.spaces import Ball, Box, Convex, Cylinder, Domain
+from jko.schemes import Implicit, Scheme
+from jko.spaces import Ball, Box, Convex, Cylinder, Domain, Grid
 from jko.status import Status
 from jko.steps import LBFGS, BlockNewton, Plans, StepFailed, StepProblem, StepResult, step
 from jko.trajectory import Trajectory
@@ -52,7 +54,12 @@ __all__ = [
     "FeatureMap",
     "GaussianBump",
     "GraphWasserstein",
+    "Grid",
+    "GridDensity",
+    "Implicit",
     "Interaction",
+    "Internal",
+    "LineMesh",
     "Metric",
     "Neuron",
     "Optimality",
@@ -65,6 +72,7 @@ __all__ = [
     "Record",
     "Ridge",
     "Risk",
+    "Scheme",
     "SquaredNorm",
     "Status",
     "SteadyState",

@@ -98,6 +98,26 @@ def weights(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     return tensor
 
 
+def density(name: str, tensor: Tensor, shape_: tuple[int, ...], cell: float) -> Tensor:
+    """Values of a probability density on cells of volume ``cell``."""
+    if tuple(tensor.shape) != shape_:
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}; the grid has {shape_} cells: one value for each is needed"
+        )
+    lowest, total = float(tensor.min()), float(tensor.sum()) * cell
+    if lowest < 0:
+        raise ValueError(
+            f"{name} goes down to {lowest:g}; a density is not negative: "
+            "GridDensity.from_function(grid, lambda x: f(x).clamp(min=0)) cuts and normalises"
+        )
+    if abs(total - 1) > WEIGHT_TOLERANCE[tensor.dtype]:
+        raise ValueError(
+            f"{name} has total mass {total:.12g} (sum times the cell volume {cell:g}); a state is a probability "
+            f"measure: pass {name} / ({name}.sum() * grid.cell) if that is meant"
+        )
+    return tensor
+
+
 def quadrature(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     """Positive quadrature weights (any total); ``None`` means 1 / count each."""
     if value is None:

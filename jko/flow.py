@@ -10,10 +10,11 @@ import numpy as np
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.metrics import Metric
+from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.steps import Memory, Solver, StepFailed, StepResult, step
+from jko.steps import Memory, Solver, StepFailed, StepResult
 from jko.trajectory import Trajectory
 
 Observer = Callable[[int, float, StepResult], object]
@@ -28,6 +29,7 @@ def flow(
     steps: int | None = None,
     metric: Metric | None = None,
     solver: Solver | None = None,
+    scheme: Scheme | None = None,
     save: int = 1,
     observers: Iterable[Observer] = (),
     checkpoint: str | Path | None = None,
@@ -40,7 +42,7 @@ def flow(
     Parameters
     ----------
     energy : Energy
-        F for :class:`Particles`, G for :class:`ChargedParticles`.
+        F for measures, G for :class:`ChargedParticles`.
     start : state or Trajectory
         Where to start; a trajectory is continued from its end, and the whole is returned.
     tau : float or callable
@@ -51,6 +53,8 @@ def flow(
         Or the number of steps of the whole trajectory.  Exactly one of the two is needed.
     metric, solver
         As in :func:`jko.step`.
+    scheme : Scheme
+        Default :class:`jko.Implicit`, the JKO scheme itself; :class:`jko.SDIRK2` is of second order in tau.
     save : int
         Keep every ``save``-th state; the last one is always kept.
     observers : iterable of callables
@@ -87,6 +91,7 @@ def flow(
     time_step = tau if callable(tau) else _constant(checks.number("tau", tau, above=0))
     ledger = Ledger(energy, start, checks.count("save", save), checkpoint)
     observers, failed = tuple(observers), None
+    scheme = Implicit() if scheme is None else scheme
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
     try:
@@ -95,14 +100,8 @@ def flow(
             h = checks.number(f"tau({k - 1})", time_step(k - 1), above=0)
             last = end - ledger.t <= h * (1 + 1e-9)
             h = end - ledger.t if last and end - ledger.t < h * (1 - 1e-9) else h
-            result = step(
-                energy,
-                ledger.state,
-                tau=h,
-                metric=metric,
-                solver=solver,
-                throw=False,
-                memory=ledger.memory,
+            result = scheme.advance(
+                energy, ledger.state, tau=h, metric=metric, solver=solver, memory=ledger.memory
             )
             if not result.status.ok:
                 ledger.status, failed = result.status, result
@@ -150,8 +149,9 @@ class Ledger:
         if isinstance(start, Trajectory):
             self.entries = _entries(start)
         else:
-            hint = "build it by jko.Particles(points)"
-            checks.kind("start", start, Particles, ChargedParticles, Trajectory, hint=hint)
+            hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
+            kinds = (Particles, ChargedParticles, GridDensity, LineMesh, Trajectory)
+            checks.kind("start", start, *kinds, hint=hint)
             self.entries = [Entry(0.0, float(energy(start)), {}, start, {})]
 
     @property
@@ -186,6 +186,7 @@ class Ledger:
             "evaluations": result.evaluations,
             "bounds": result.coupling.bound,
             "proofs": result.coupling.proof.name,
+            **result.figures,
         }
         self.entries.append(Entry(t, result.energy, figures, result.state, result.memory))
         before = self.steps - 1

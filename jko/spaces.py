@@ -1,12 +1,15 @@
-"""Where the mass may be: closed convex sets, given by their projections.
+"""Where the mass may be: closed convex sets, given by their projections, and boxes cut into cells.
 
 The no-flux condition (3.11) says that mass does not leave Theta.  On atoms it is a constraint on every atom of
-the minimisation inside a step, and all that a solver needs of the set is the nearest-point projection.
+the minimisation inside a step, and all that a solver needs of the set is the nearest-point projection.  On a
+:class:`Grid` no face of the boundary carries a flux.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -150,3 +153,88 @@ class Cylinder(Domain):
     def project(self, points: Tensor) -> Tensor:
         """Leave w alone, project theta."""
         return torch.cat([points[..., :1], self.base.project(points[..., 1:])], dim=-1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A box in R^d, d = 1, 2, 3, cut into equal cells.
+
+    Parameters
+    ----------
+    bounds
+        ``((lower, upper), ...)``, one pair for each axis, or one pair for all of them.
+    shape
+        Numbers of cells along the axes; a single number means d = 1.
+
+    Attributes
+    ----------
+    spacing : tuple of d floats
+        Widths of a cell.
+    cell : float
+        Its volume.
+    centres : (N, d)
+        Centres of the cells, the last axis fastest (C order).
+
+    Examples
+    --------
+    >>> import jko
+    >>> grid = jko.Grid((0.0, 1.0), (4, 2))
+    >>> grid.N, grid.spacing, grid.centres[1].tolist()
+    (8, (0.25, 0.5), [0.125, 0.75])
+    """
+
+    bounds: tuple[tuple[float, float], ...]
+    shape: tuple[int, ...]
+
+    def __init__(self, bounds: Sequence[Any], shape: int | Sequence[int]) -> None:
+        cells = (shape,) if not isinstance(shape, Sequence) else tuple(shape)
+        if not 1 <= len(cells) <= 3:
+            raise ValueError(f"shape has {len(cells)} axes; a grid has d = 1, 2 or 3")
+        pairs = checks.floats("bounds", bounds)
+        if pairs.ndim == 1:
+            pairs = pairs.expand(len(cells), -1)
+        checks.shape("bounds", pairs, (len(cells), 2))
+        box = Box(pairs[:, 0], pairs[:, 1])
+        ends = zip(box.lower.tolist(), box.upper.tolist(), strict=True)
+        object.__setattr__(self, "bounds", tuple(ends))
+        counts = tuple(checks.count(f"shape[{k}]", n) for k, n in enumerate(cells))
+        object.__setattr__(self, "shape", counts)
+
+    @property
+    def dim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def N(self) -> int:
+        """Number of cells."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def spacing(self) -> tuple[float, ...]:
+        """Widths of a cell."""
+        return tuple((b - a) / n for (a, b), n in zip(self.bounds, self.shape, strict=True))
+
+    @cached_property
+    def cell(self) -> float:
+        """Volume of a cell."""
+        return math.prod(self.spacing)
+
+    @cached_property
+    def box(self) -> Box:
+        """The box."""
+        lower, upper = zip(*self.bounds, strict=True)
+        return Box(lower, upper)
+
+    @cached_property
+    def axes(self) -> tuple[Tensor, ...]:
+        """Centres along each axis, tensors of lengths ``shape``."""
+        return tuple(
+            a + h * (torch.arange(n, dtype=torch.float64) + 0.5)
+            for (a, _), h, n in zip(self.bounds, self.spacing, self.shape, strict=True)
+        )
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Centres of the cells, (N, d)."""
+        return torch.stack(torch.meshgrid(*self.axes, indexing="ij"), dim=-1).reshape(-1, self.dim)

@@ -25,6 +25,13 @@ class Status(Enum):
         "two atoms met at one theta with different H, so the step is no function of theta; continue with "
         "jko.Particles (state.lift()), or with its .project()"
     )
+    LOCKED = (
+        "the support is fixed and the step is shorter than half its spacing, so no mass can move; raise tau, refine "
+        "the support, or use jko.Dynamic() on a grid or moving particles"
+    )
+    MASS_LOST = (
+        "mass would have to be corrected by more than the solver's tolerance; lower tau, or raise max_iterations"
+    )
 
     @property
     def ok(self) -> bool:

@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from jko.measures import ChargedParticles, Particles, State
-from jko.spaces import Ball, Box, Cylinder, Domain
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.spaces import Ball, Box, Cylinder, Domain, Grid
 
 FORMAT = 1
 Arrays = dict[str, np.ndarray]
+FIELDS = {
+    "Particles": ("points", "weights"),
+    "ChargedParticles": ("theta", "H", "weights"),
+    "GridDensity": ("values",),
+    "LineMesh": ("edges", "masses"),
+}
 
 
 def write(path: str | Path, arrays: Arrays, facts: dict[str, Any]) -> Path:
@@ -69,17 +75,15 @@ def read(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
 def pack_states(states: tuple[State, ...]) -> tuple[Arrays, dict[str, Any]]:
     """States of one kind as arrays ``state/k/...`` and facts."""
     arrays: Arrays = {}
+    kind = type(states[0]).__name__
     for k, state in enumerate(states):
-        if isinstance(state, ChargedParticles):
-            parts = {"theta": state.theta, "H": state.H, "weights": state.weights}
-        else:
-            parts = {"points": state.points, "weights": state.weights}
-        arrays |= {f"state/{k}/{name}": tensor.cpu().numpy() for name, tensor in parts.items()}
-    facts = {
-        "kind": type(states[0]).__name__,
-        "states": len(states),
-        "domain": _pack_domain(states[0].domain),
-    }
+        arrays |= {f"state/{k}/{name}": getattr(state, name).cpu().numpy() for name in FIELDS[kind]}
+    facts: dict[str, Any] = {"kind": kind, "states": len(states)}
+    if isinstance(states[0], GridDensity):
+        grid = states[0].grid
+        facts |= {"grid": {"bounds": grid.bounds, "shape": grid.shape}}
+    else:
+        facts |= {"domain": _pack_domain(states[0].domain)}
     return arrays, facts
 
 
@@ -87,17 +91,17 @@ def unpack_states(
     arrays: Arrays, facts: dict[str, Any], domain: Domain | None = None
 ) -> tuple[State, ...]:
     """The inverse of :func:`pack_states`; ``domain`` replaces one that was given by its projection."""
+    kind = facts["kind"]
+    rows = [
+        [torch.from_numpy(arrays[f"state/{k}/{name}"]) for name in FIELDS[kind]]
+        for k in range(facts["states"])
+    ]
+    if kind == "GridDensity":
+        grid = Grid(facts["grid"]["bounds"], facts["grid"]["shape"])
+        return tuple(GridDensity(grid, *row) for row in rows)
     domain = _unpack_domain(facts["domain"], domain)
-    kinds = {
-        "Particles": (Particles, ("points",)),
-        "ChargedParticles": (ChargedParticles, ("theta", "H")),
-    }
-    kind, names = kinds[facts["kind"]]
-    states = []
-    for k in range(facts["states"]):
-        parts = [torch.from_numpy(arrays[f"state/{k}/{name}"]) for name in (*names, "weights")]
-        states.append(kind(*parts, domain=domain))
-    return tuple(states)
+    atoms = {"Particles": Particles, "ChargedParticles": ChargedParticles, "LineMesh": LineMesh}
+    return tuple(atoms[kind](*row, domain=domain) for row in rows)
 
 
 def _pack_domain(domain: Domain | None) -> Any:

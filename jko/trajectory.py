@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import State, lifted, placed
+from jko.measures import GridDensity, LineMesh, State, lifted, placed
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -28,7 +28,8 @@ class Trajectory:
         The states kept; ``kept[j]`` is the index of ``states[j]`` in ``times``.
     columns : dict of (K,) arrays
         Figures of each step: ``costs``, ``slacks``, ``residuals``, ``iterations``, ``evaluations``, ``bounds`` (on
-        cost - metric^2) and ``proofs`` (of the couplings); empty for a limit equation.
+        cost - metric^2) and ``proofs`` (of the couplings), and what else the solver reports; empty for a limit
+        equation.
     status : Status
         How it ended.
     memory : dict of tensors
@@ -92,6 +93,11 @@ class Trajectory:
         if abs(times[near] - t) <= slip:
             return self.states[near]
         a, b = self.states[j - 1], self.states[j]
+        if isinstance(a, (GridDensity, LineMesh)):
+            raise ValueError(
+                f"t = {t:g} is not a kept time, and between two densities there is no straight line of atoms; choose "
+                f"one of {times}, or jko.geodesic between two states"
+            )
         start, end = lifted(a), lifted(b)
         if not torch.equal(start.weights, end.weights):
             raise ValueError(

@@ -174,7 +174,7 @@ CASES = {
     "entropy of atoms": (
         lambda: jko.step(jko.Entropy(), jko.Particles(two), tau=1.0),
         TypeError,
-        r"Entropy of Particles is \+inf: atoms have no density.*Leave this term out",
+        r"Entropy of Particles is \+inf: atoms have no density.*Use jko.GridDensity",
     ),
     "porous medium of atoms": (
         lambda: jko.PorousMedium()(jko.Particles(two)),

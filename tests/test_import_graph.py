@@ -59,6 +59,7 @@ OUTSIDE: dict[str, set[str]] = {
     "numpy": {""},
     "scipy": {""},
     "torch": {""},
+    "numba": {"steps", "metrics"},
     "ot": {"metrics", "steps.plans"},
     "cvxpy": {"steps.conic"},
     "sklearn": {"estimators", "datasets", "cli"},

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("cvxpy", "matplotlib", "ot", "sklearn")
+HEAVY = ("cvxpy", "matplotlib", "numba", "ot", "sklearn")
 
 
 def test_a_fresh_import_loads_no_heavy_package():

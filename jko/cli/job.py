@@ -11,6 +11,7 @@ import torch
 import jko
 from jko import datasets
 from jko.flow import Observer
+from jko.measures import State
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -47,7 +48,7 @@ class Job:
     split: datasets.Split
     risk: jko.Risk
     energy: jko.Energy
-    start: jko.Particles | jko.ChargedParticles
+    start: State
 
 
 def prepare(table: datasets.Table, settings: Settings) -> Job:
@@ -86,7 +87,7 @@ def train(job: Job, observers: Sequence[Observer] = ()) -> tuple[jko.Trajectory,
     return trajectory, time.process_time() - began
 
 
-def score(job: Job, state: jko.Particles | jko.ChargedParticles, data: jko.Data) -> float | None:
+def score(job: Job, state: State, data: jko.Data) -> float | None:
     """The share of right classes, or R2; None where R2 is 0 / 0."""
     output = job.risk.predict(state, data.x)
     if job.table.classes:

@@ -10,6 +10,7 @@ import torch
 import jko
 from jko import plots
 from jko.cli.job import Job
+from jko.measures import State
 
 
 def energy(summary: dict[str, Any], trajectory: jko.Trajectory, path: Path) -> Path:
@@ -24,7 +25,7 @@ def energy(summary: dict[str, Any], trajectory: jko.Trajectory, path: Path) -> P
     return plots.write(figure, path)
 
 
-def prediction(job: Job, state: jko.Particles | jko.ChargedParticles, path: Path) -> Path:
+def prediction(job: Job, state: State, path: Path) -> Path:
     """Outputs by class and the ROC; or predicted against true, and the curve if there is one input."""
     split = job.split
     parts = {"training": split.train, "test": split.test}

@@ -17,6 +17,7 @@ import torch
 
 import jko
 from jko.cli.job import Job, score, score_name
+from jko.measures import State
 from jko.metrics import Proof
 
 FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
@@ -80,7 +81,7 @@ def _certificates(trajectory: jko.Trajectory) -> Summary:
     }
 
 
-def _optimality(job: Job, state: jko.Particles | jko.ChargedParticles) -> Summary:
+def _optimality(job: Job, state: State) -> Summary:
     """The gap to the global minimum: (4.9)-(4.10)."""
     began = time.process_time()
     found = jko.optimality(job.energy, state)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
-from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -66,7 +66,8 @@ def convergence(
         Different positive time steps, each other than the one before.
     norm : callable, optional
         (state, exact) -> error.  Default: the L2(mu) distance of atoms with the same label,
-        ``sqrt(int |xi - xi_exact|^2 dmu)``, which bounds W2 (and D, on lifts) from above.
+        ``sqrt(int |xi - xi_exact|^2 dmu)``, which bounds W2 (and D, on lifts) from above; between densities on
+        one grid ``int |rho - rho_exact| dx``.
 
     Returns
     -------
@@ -88,18 +89,35 @@ def convergence(
         raise ValueError(
             f"taus = {steps}; at least one time step is needed, and neighbours must differ"
         )
-    norm = labelled_distance if norm is None else norm
+    norm = natural_norm if norm is None else norm
     target = _state(exact)
     return Convergence(
         np.array(steps), np.array([float(norm(_state(run(tau)), target)) for tau in steps])
     )
 
 
+def natural_norm(a: State, b: State) -> float:
+    """``int |rho - sigma| dx`` between densities on one grid, :func:`labelled_distance` between atoms."""
+    if isinstance(a, GridDensity) and isinstance(b, GridDensity):
+        if a.grid != b.grid:
+            raise ValueError(
+                f"the densities live on different grids, {a.grid} and {b.grid}; "
+                "pass norm=lambda a, b: jko.distance(a, b).value"
+            )
+        return float((a.values - b.values).abs().sum()) * a.grid.cell
+    return labelled_distance(a, b)
+
+
 def labelled_distance(a: State, b: State) -> float:
     """``sqrt(int |xi - xi'|^2 dmu)`` between atoms with the same label; both states need the same weights."""
     for name, state in (("the state of the run", a), ("the exact state", b)):
         checks.kind(
-            name, state, Particles, ChargedParticles, hint="pass norm=(state, exact) -> error"
+            name,
+            state,
+            Particles,
+            ChargedParticles,
+            LineMesh,
+            hint="pass norm=(state, exact) -> error",
         )
     mu, nu = lifted(a), lifted(b)
     if mu.points.shape != nu.points.shape or not bool((mu.weights == nu.weights).all()):

@@ -2,7 +2,8 @@
 
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.interaction import Interaction
-from jko.energies.internal import Entropy, PorousMedium
+from jko.energies.internal import Entropy, Internal, PorousMedium
+from jko.energies.parts import Parts, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
 
@@ -12,7 +13,9 @@ __all__ = [
     "Entropy",
     "Evaluation",
     "Interaction",
+    "Internal",
     "Linear",
+    "Parts",
     "PorousMedium",
     "Potential",
     "PowerNorm",
@@ -20,4 +23,5 @@ __all__ = [
     "Scaled",
     "SquaredNorm",
     "Sum",
+    "parts",
 ]

@@ -1,54 +1,157 @@
 """Internal energies ``int U(rho)`` of a density: heat (4.1) and porous medium (4.6).
 
-Atoms have no density, so on particles both are +inf; they say so instead of returning it.
+Atoms have no density, so on particles they are +inf; they say so instead of returning it.  See
+:class:`jko.KernelEntropy` and :class:`jko.KernelPorousMedium` for their smooth relatives on particles.
+
+To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.
 """
 
-from dataclasses import dataclass
-from typing import NoReturn
+from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Energy
-from jko.measures import State
+from jko.energies.base import Energy, Evaluation
+from jko.measures import GridDensity, LineMesh, Particles, State
 
 
-def _refuse(name: str, state: State) -> NoReturn:
-    raise TypeError(
-        f"{name} of {type(state).__name__} is +inf: atoms have no density. Leave this term out for particles; "
-        "a state with a density is needed for it"
-    )
+class Internal(Energy):
+    """``int U(rho) dx`` for a convex U with U(0) = 0.
 
-
-@dataclass(frozen=True)
-class Entropy(Energy):
-    """``int rho log rho``, +inf where there is no density. Source: survey (4.1)."""
+    Contract: ``U`` and ``slope`` take densities; ``density`` and ``density_slope`` are the first two derivatives of
+    the convex conjugate U*, functions of a pressure-like number p.  All are tensor in, tensor out, of one shape.
+    """
 
     convex = True
+
+    @abstractmethod
+    def U(self, rho: Tensor) -> Tensor:
+        """Energy per unit volume."""
+
+    @abstractmethod
+    def slope(self, rho: Tensor) -> Tensor:
+        """U'(rho); -inf is allowed at rho = 0."""
+
+    @abstractmethod
+    def density(self, p: Tensor) -> Tensor:
+        """(U*)'(p): the rho >= 0 with U'(rho) = p, and 0 for p below U'(0)."""
+
+    @abstractmethod
+    def density_slope(self, p: Tensor) -> Tensor:
+        """(U*)''(p) = 1 / U''(rho) at that rho, and 0 for p below U'(0)."""
 
     def __call__(self, state: State) -> Tensor:
-        """Refuse atoms."""
-        _refuse("Entropy", state)
+        """Int U(rho) dx: the sum over the cells of volume times U."""
+        rho = self._of_density(state)
+        return (rho.volumes * self.U(rho.values.reshape(-1))).sum()
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """U'(rho) at the atoms of the state, shape (N,); a density has no other points."""
+        rho = self._of_density(state)
+        if at is not None:
+            raise ValueError(
+                f"the variation of {self!r} is known in the cells of the density alone; leave out at=..."
+            )
+        return rho.spread(self.slope(rho.values.reshape(-1)))
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """Refused: a density that is constant on cells has no gradient at a point; steps take it across faces."""
+        self._of_density(state)
+        raise TypeError(
+            f"{self!r} has no pointwise gradient: a {type(state).__name__} is constant on its cells. "
+            "The solvers of densities take differences across faces; use E.variation(state)"
+        )
+
+    def evaluate(self, mu: Particles) -> Evaluation:
         """Refuse atoms."""
-        _refuse("Entropy", state)
+        self._of_density(mu)
+        raise AssertionError("unreachable")
+
+    def _of_density(self, state: State) -> GridDensity | LineMesh:
+        if isinstance(state, (GridDensity, LineMesh)):
+            return state
+        name = type(self).__name__
+        raise TypeError(
+            f"{name} of {type(state).__name__} is +inf: atoms have no density. Use jko.GridDensity or jko.LineMesh, "
+            f"or Kernel{name}(bandwidth, ...) on particles"
+        )
 
 
 @dataclass(frozen=True)
-class PorousMedium(Energy):
-    """``1/(m (m - 1)) int rho^m`` with m > 1; m = 2 is the ``1/2 int mu^2`` of (4.6). Source: survey (4.6)."""
+class Entropy(Internal):
+    """``int rho log rho``. Source: survey (4.1).
+
+    Its flow is the heat equation: with coefficient c it adds ``c Lap rho`` to the right side, (4.2).
+    Here ``U' = log rho + 1`` and ``(U*)'(p) = exp(p - 1)``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> rho = jko.GridDensity(jko.Grid((0.0, 2.0), 4), [0.5, 0.5, 0.5, 0.5])
+    >>> round(float(jko.Entropy()(rho)), 6)
+    -0.693147
+    """
+
+    def U(self, rho: Tensor) -> Tensor:
+        """Rho log rho, 0 at 0."""
+        return torch.xlogy(rho, rho)
+
+    def slope(self, rho: Tensor) -> Tensor:
+        """log rho + 1."""
+        return rho.log() + 1
+
+    def density(self, p: Tensor) -> Tensor:
+        """exp(p - 1)."""
+        return (p - 1).exp()
+
+    def density_slope(self, p: Tensor) -> Tensor:
+        """exp(p - 1)."""
+        return (p - 1).exp()
+
+
+@dataclass(frozen=True)
+class PorousMedium(Internal):
+    """``1/(m (m - 1)) int rho^m`` with m > 1; m = 2 is the ``1/2 int mu^2`` of (4.6). Source: survey (4.6).
+
+    Its flow is ``d_t rho = (1/m) Lap rho^m``, (4.7); so ``Lap rho^m`` is that of ``m * PorousMedium(m)``.
+    Here ``U' = rho^(m - 1) / (m - 1)`` and ``(U*)'(p) = ((m - 1) p)_+^(1 / (m - 1))``.
+
+    Raises
+    ------
+    ValueError
+        For m <= 1.
+
+    Examples
+    --------
+    >>> import jko
+    >>> rho = jko.GridDensity(jko.Grid((0.0, 2.0), 4), [0.5, 0.5, 0.5, 0.5])
+    >>> float(jko.PorousMedium(2)(rho))
+    0.25
+    """
 
     m: float = 2.0
-    convex = True
 
     def __post_init__(self) -> None:
         checks.number("m", self.m, above=1)
 
-    def __call__(self, state: State) -> Tensor:
-        """Refuse atoms."""
-        _refuse("PorousMedium", state)
+    def U(self, rho: Tensor) -> Tensor:
+        """rho^m / (m (m - 1))."""
+        return rho**self.m / (self.m * (self.m - 1))
 
-    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
-        """Refuse atoms."""
-        _refuse("PorousMedium", state)
+    def slope(self, rho: Tensor) -> Tensor:
+        """rho^(m - 1) / (m - 1)."""
+        return rho ** (self.m - 1) / (self.m - 1)
+
+    def density(self, p: Tensor) -> Tensor:
+        """((m - 1) p)_+^(1 / (m - 1))."""
+        return ((self.m - 1) * p).clamp(min=0) ** (1 / (self.m - 1))
+
+    def density_slope(self, p: Tensor) -> Tensor:
+        """((m - 1) p)^((2 - m) / (m - 1)) for p > 0, else 0."""
+        s = ((self.m - 1) * p).clamp(min=0)
+        power = s ** ((2 - self.m) / (self.m - 1))
+        return torch.where(p > 0, power, torch.zeros_like(power))

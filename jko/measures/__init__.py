@@ -3,21 +3,36 @@
 from torch import Tensor
 
 from jko.measures.atoms import Atoms
+from jko.measures.density import GridDensity
+from jko.measures.mesh import LineMesh
 from jko.measures.particles import ChargedParticles, Particles
 
-State = Particles | ChargedParticles
+State = Particles | ChargedParticles | GridDensity | LineMesh
 
 
 def lifted(state: State) -> Particles:
-    """The state as a measure on R x Theta: itself, or the graph lift (id, H)_# rho of a pair (rho, H)."""
-    return state.lift() if isinstance(state, ChargedParticles) else state
+    """The state as atoms: itself, the graph lift (id, H)_# rho of a pair (rho, H), or a density's quadrature."""
+    if isinstance(state, ChargedParticles):
+        return state.lift()
+    return state if isinstance(state, Particles) else state.atoms
 
 
 def placed(state: State, points: Tensor) -> State:
     """A state of the same kind, weights and domain with the atoms of its lift at ``points`` (N, dim)."""
     if isinstance(state, ChargedParticles):
         return ChargedParticles(points[:, 1:], points[:, 0], state.weights, state.domain)
-    return state.moved(points)
+    if isinstance(state, Particles):
+        return state.moved(points)
+    raise TypeError(f"a {type(state).__name__} has no atoms to place; its own solver moves it")
 
 
-__all__ = ["Atoms", "ChargedParticles", "Particles", "State", "lifted", "placed"]
+__all__ = [
+    "Atoms",
+    "ChargedParticles",
+    "GridDensity",
+    "LineMesh",
+    "Particles",
+    "State",
+    "lifted",
+    "placed",
+]

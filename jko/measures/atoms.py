@@ -35,6 +35,11 @@ class Atoms(ABC):
         """Whether all weights are the same number."""
         return bool((self.weights == self.weights[0]).all())
 
+    @cached_property
+    def has_empty_atoms(self) -> bool:
+        """Whether some weight is zero; only densities on a grid have such."""
+        return bool((self.weights == 0).any())
+
     @property
     def mass(self) -> Tensor:
         """Total mass, one up to rounding."""
@@ -51,8 +56,11 @@ class Atoms(ABC):
         Returns
         -------
         Tensor (...)
-            ``sum_i weights[i] values[i]``.
+            ``sum_i weights[i] values[i]``; where a weight is zero the value may be infinite.
         """
+        if self.has_empty_atoms:
+            empty = (self.weights == 0).reshape(-1, *[1] * (values.ndim - 1))
+            values = values.masked_fill(empty, 0)
         return torch.tensordot(self.weights, values, dims=1)
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:

@@ -68,6 +68,13 @@ class Particles(Atoms):
         object.__setattr__(self, "domain", domain)
 
     @classmethod
+    def of(cls, points: Tensor, weights: Tensor, domain: Domain | None = None) -> Particles:
+        """The same without checks, weights may be zero: for the measures that are read as atoms."""
+        result = object.__new__(cls)
+        result._fill(points, weights, domain)
+        return result
+
+    @classmethod
     def normal(
         cls, N: int, dim: int, *, generator: torch.Generator, scale: float = 1.0
     ) -> Particles:
@@ -123,15 +130,12 @@ class Particles(Atoms):
     def blocks(self, rows: int) -> Iterator[Particles]:
         """The measure cut in pieces of at most ``rows`` consecutive atoms; masses stay as they are."""
         for start in range(0, self.N, rows):
-            block = object.__new__(Particles)
-            block._fill(self.points[start : start + rows], self.weights[start : start + rows], None)
-            yield block
+            rows_ = slice(start, start + rows)
+            yield Particles.of(self.points[rows_], self.weights[rows_])
 
     def moved(self, points: Tensor) -> Particles:
         """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""
-        result = object.__new__(Particles)
-        result._fill(points, self.weights, self.domain)
-        return result
+        return Particles.of(points, self.weights, self.domain)
 
     def project(self) -> ChargedParticles:
         """The pair (rho, H) of section 2.3: mass merged at equal theta, H the conditional mean of w.

@@ -2,6 +2,9 @@
 
 from jko.metrics.base import Distance, Metric
 from jko.metrics.certificates import (
+    ACTION,
+    ENTROPIC,
+    MONOTONE,
     NO_PROOF,
     Certificate,
     Proof,
@@ -33,6 +36,9 @@ __all__ = [
     "Certificate",
     "Proof",
     "NO_PROOF",
+    "MONOTONE",
+    "ACTION",
+    "ENTROPIC",
     "certify",
     "certify_plan",
     "small_displacement",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from jko.measures import ChargedParticles, Particles
+from jko.measures import State
 from jko.metrics.couplings import Array, Plan
 
 
@@ -49,9 +49,7 @@ class Metric(ABC):
     """A metric on states; a JKO step penalises its square."""
 
     @abstractmethod
-    def cost(
-        self, state: Particles | ChargedParticles, base: Particles | ChargedParticles
-    ) -> Tensor:
+    def cost(self, state: State, base: State) -> Tensor:
         """The squared cost of the index coupling, ``base.integrate(|T - id|^2)``: 0-d, differentiable.
 
         Atom i of ``state`` is where atom i of ``base`` went.  It is at least the squared distance.
@@ -65,9 +63,7 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def distance(
-        self, a: Particles | ChargedParticles, b: Particles | ChargedParticles
-    ) -> Distance:
+    def distance(self, a: State, b: State) -> Distance:
         """The distance between two states.
 
         Raises

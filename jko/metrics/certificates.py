@@ -28,6 +28,9 @@ class Proof(Enum):
     LINE = "the exact plan of sorted atoms"
     ASSIGNMENT = "an exact assignment"
     SIMPLEX = "an exact plan with potentials, priced over all pairs"
+    MONOTONE = "a monotone map of the line"
+    ACTION = "none: the cost is the one-step dynamic action, W2^2 to third order; the gap certifies the step"
+    ENTROPIC = "none: the cost is that of an entropic plan, above W2^2"
     NONE = "nothing was proved"
 
 
@@ -68,6 +71,9 @@ class Certificate:
 
 
 NO_PROOF = Certificate(Proof.NONE, np.inf, np.nan, None, False)
+MONOTONE = Certificate(Proof.MONOTONE, 0.0, np.nan, None, True)
+ACTION = Certificate(Proof.ACTION, np.inf, np.nan, None, False)
+ENTROPIC = Certificate(Proof.ENTROPIC, np.inf, np.nan, None, False)
 
 
 def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Certificate:

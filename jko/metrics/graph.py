@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedParticles, Particles, lifted
+from jko.measures import ChargedParticles, State, lifted
 from jko.metrics.base import Distance, Metric
 from jko.metrics.wasserstein import Wasserstein
 
@@ -29,15 +29,11 @@ class GraphWasserstein(Metric):
     5.0
     """
 
-    def cost(
-        self, state: Particles | ChargedParticles, base: Particles | ChargedParticles
-    ) -> Tensor:
+    def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i (|theta_i - theta'_i|^2 + |H_i - H'_i|^2)``; lifts keep their gradients."""
         return Wasserstein().cost(lifted(state), lifted(base))
 
-    def distance(
-        self, a: Particles | ChargedParticles, b: Particles | ChargedParticles
-    ) -> Distance:
+    def distance(self, a: State, b: State) -> Distance:
         """D(a, b), with the plan between the atoms of rho_1 and rho_2."""
         for name, state in (("a", a), ("b", b)):
             checks.kind(

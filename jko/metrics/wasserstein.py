@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedParticles, Particles
+from jko.measures import Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array
 from jko.metrics.transport import transport
@@ -28,9 +28,7 @@ class Wasserstein(Metric):
     2.0
     """
 
-    def cost(
-        self, state: Particles | ChargedParticles, base: Particles | ChargedParticles
-    ) -> Tensor:
+    def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i |x_i - y_i|^2`` with x the atoms of ``state``, y and m those of ``base``."""
         x, y = _particles("state", state), _particles("base", base)
         _same_space("state", x, "base", y)
@@ -41,9 +39,7 @@ class Wasserstein(Metric):
             )
         return y.integrate(((x.points - y.points) ** 2).sum(-1))
 
-    def distance(
-        self, a: Particles | ChargedParticles, b: Particles | ChargedParticles
-    ) -> Distance:
+    def distance(self, a: State, b: State) -> Distance:
         """W2(a, b) with an optimal plan and potentials."""
         mu, nu = _particles("a", a), _particles("b", b)
         _same_space("a", mu, "b", nu)
@@ -53,7 +49,7 @@ class Wasserstein(Metric):
         return Distance(found.cost, found.plan, (found.alpha, found.beta), found.gap)
 
 
-def _particles(name: str, state: Particles | ChargedParticles) -> Particles:
+def _particles(name: str, state: State) -> Particles:
     checks.kind(
         name, state, Particles, hint="W2 compares measures: pass the .lift() of a pair (rho, H)"
     )

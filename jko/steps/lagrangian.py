@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jko.measures import State
+from jko import checks
+from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import NO_PROOF, Certificate, Plan, as_array, certify, certify_plan
 from jko.status import Status
 from jko.steps.linesearch import Objective, Point
@@ -97,6 +98,13 @@ def solve_lagrangian(
     start: Tensor | None = None,
 ) -> StepResult:
     """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
+    checks.kind(
+        "the state of a solver that moves atoms",
+        problem.previous,
+        Particles,
+        ChargedParticles,
+        hint="densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line",
+    )
     base = problem.base
     coupling, memory = Coupling(base.points), problem.memory
     point = starting_point(problem, coupling, base.points if start is None else start)

@@ -87,4 +87,4 @@ def _cut(state: State, block: Tensor, masses: Tensor) -> State:
     weights = masses * (state.weights / whole)[block]
     if isinstance(state, ChargedParticles):
         return ChargedParticles(state.theta[block], state.H[block], weights, state.domain)
-    return Particles(state.points[block], weights, state.domain)
+    return Particles(lifted(state).points[block], weights, state.domain)

@@ -11,8 +11,8 @@ from functools import cached_property
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Evaluation
-from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.energies import Energy, Evaluation, Parts, parts
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted, placed
 from jko.metrics import Metric, natural_metric
 
 Memory = dict[str, Tensor]
@@ -39,7 +39,7 @@ class StepProblem:
             Energy,
             hint="build it from jko.Risk, jko.Potential, ... by + and *",
         )
-        checks.kind("the state", self.previous, Particles, ChargedParticles)
+        checks.kind("the state", self.previous, Particles, ChargedParticles, GridDensity, LineMesh)
         checks.number("tau", self.tau, above=0)
         wanted = natural_metric(self.previous)
         checks.kind(
@@ -61,6 +61,11 @@ class StepProblem:
         if all(name in self.memory for name in names):
             return Evaluation(*(self.memory[name] for name in names))
         return self.energy.evaluate(self.base)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The terms of the energy on the atoms of the base point, sorted by kind."""
+        return parts(self.energy, self.previous)
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,8 @@ class StepResult:
         A :class:`Status`.
     coupling
         Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
+    figures
+        What else the solver reports, by name; a flow keeps each as a column of the trajectory.
     """
 
     state: State
@@ -47,12 +50,17 @@ class StepResult:
     coupling: Certificate
     problem: StepProblem = field(repr=False)
     memory: Memory = field(repr=False, default_factory=dict)
+    figures: dict[str, float | str] = field(default_factory=dict)
+    gap: Gap | Callable[[], Gap] | None = field(repr=False, default=None)
 
     def certificate(self, **options: Any) -> Gap:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
 
-        See :func:`jko.duality.step_gap` for the options.
+        On particles see :func:`jko.duality.step_gap` for the options.  On a grid it is the gap of the discrete
+        problem, over all densities on that grid, and there are no options.
         """
+        if self.gap is not None:
+            return self.gap() if callable(self.gap) else self.gap
         problem = self.problem
         mu = lifted(self.state)
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)

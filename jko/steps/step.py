@@ -6,7 +6,7 @@ from typing import Protocol
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.lbfgs import LBFGS
 from jko.steps.problem import Memory, StepProblem
@@ -23,6 +23,14 @@ class Solver(Protocol):
 
 def natural_solver(state: State) -> Solver:
     """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
+    if isinstance(state, GridDensity):
+        from jko.steps.dynamic import Dynamic
+
+        return Dynamic()
+    if isinstance(state, LineMesh):
+        from jko.steps.quantile import Quantile
+
+        return Quantile()
     return LBFGS()
 
 
@@ -41,13 +49,14 @@ def step(
     Parameters
     ----------
     energy : Energy
-        F for :class:`Particles`, G for :class:`ChargedParticles`.
-    state : Particles or ChargedParticles
+        F for measures, G for :class:`ChargedParticles`.
+    state : Particles, ChargedParticles, GridDensity or LineMesh
         The base point mu_k.
     tau : float
         The time step, > 0.
     metric, solver
-        Default: the natural ones of the state: W2 for particles, D for (rho, H), and :class:`jko.LBFGS`.
+        Default: the natural ones of the state: W2 for measures, D for (rho, H); :class:`jko.LBFGS` for atoms,
+        :class:`jko.Dynamic` for densities on a grid, :class:`jko.Quantile` for those on a mesh of the line.
     throw : bool
         Raise :class:`jko.StepFailed` unless the result is a step of the scheme; otherwise read ``result.status``.
     memory : dict of tensors, optional
@@ -79,7 +88,13 @@ def step(
     [1.0, 0.0]
     """
     checks.kind(
-        "the state", state, Particles, ChargedParticles, hint="build it by jko.Particles(points)"
+        "the state",
+        state,
+        Particles,
+        ChargedParticles,
+        GridDensity,
+        LineMesh,
+        hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)
     solver = natural_solver(state) if solver is None else solver

@@ -1,0 +1,176 @@
+"""Stationary states on a grid: the minimisers of F with entropy or a porous-medium term, (4.5) and (4.8)-(4.10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.diagnostics.cells import Cells
+from jko.diagnostics.mixtures import Mixture
+from jko.energies import Energy, Linear, Parts, Risk, parts
+from jko.measures import GridDensity
+from jko.spaces import Grid
+from jko.status import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Stationary:
+    """The minimiser of an energy over the densities on a grid.
+
+    Attributes
+    ----------
+    state : GridDensity
+        mu*, with ``dF/dmu(mu*) = level`` where it has mass, and >= level elsewhere: (4.9)-(4.10).
+    energy : float
+        F(mu*).
+    gap : float
+        ``F(mu*) - min F`` over all densities on the grid is at most this.
+    level : float
+        The constant lambda of (4.9).
+    residual : float
+        How far (4.9) is from holding: the norm of ``(f_mu* - f) - g`` over all data.
+    iterations : int
+        Newton steps.
+    status : Status
+        CONVERGED, STALLED or MAX_ITERATIONS.
+    g : (M,)
+        Prices of the data: the residual f_mu* - f.
+    """
+
+    state: GridDensity
+    energy: float
+    gap: float
+    level: float
+    residual: float
+    iterations: int
+    status: Status
+    g: Tensor = field(repr=False)
+
+    def __str__(self) -> str:
+        return (
+            f"energy {self.energy:.6g}  gap {self.gap:.1e}  residual {self.residual:.1e}  "
+            f"({self.iterations} iterations; {self.status.name})"
+        )
+
+
+def stationary(
+    energy: Energy, where: Grid | GridDensity, *, tol: float = 1e-12, max_iterations: int = 100
+) -> Stationary:
+    """The minimiser of F over all densities on a grid, F convex with an internal energy.
+
+    With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of its own potential ``phi = <f_mu* - f, Phi>``,
+    with the porous medium ``(l - phi - V)_+ / c``, and in general ``(U*)'(l - phi - V)``.  For convex F it is the only
+    stationary state with full support, (4.5); with the porous medium other stationary states exist, (4.8), but this is
+    the minimum.  No flow is run: the dual problem has one unknown for each data point and is solved by Newton's method.
+
+    Parameters
+    ----------
+    energy : Energy
+        Sums of risks, potentials (+inf where no mass may be), entropies and porous-medium terms, all with positive
+        coefficients but the potentials; one internal energy at least.
+    where : Grid or GridDensity
+        The cells; of a density, its residual is the first guess.
+    tol
+        Of the residual, relative to ``1 + |f|``.
+
+    Returns
+    -------
+    Stationary
+        Unconverged results say so in ``status``; their gap is as rigorous.
+
+    Raises
+    ------
+    ValueError
+        For an energy without internal energy (its minimiser is no density), or with terms that this cannot treat.
+
+    Notes
+    -----
+    Source: survey (4.5), (4.8)-(4.10).  As printed, (4.8) is an equality and stationary states have full support; for
+    the porous medium neither holds: ``F(mu) - F(mu*)`` has the further term ``int (dF/dmu(mu*) - l) dmu >= 0``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.stationary(jko.SquaredNorm() + 0.5 * jko.Entropy(), jko.Grid((-6.0, 6.0), 200))
+    >>> round(float(found.state.covariance()[0, 0]), 6)
+    0.5
+    """
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.Entropy, ... by +")
+    checks.kind("where", where, Grid, GridDensity, hint="build it by jko.Grid(bounds, shape)")
+    checks.number("tol", tol, above=0)
+    checks.count("max_iterations", max_iterations)
+    start = where if isinstance(where, GridDensity) else _uniform(energy, where)
+    sorted_ = parts(energy, start)
+    refuse(sorted_)
+    cells, open_ = on_cells(sorted_, start)
+    m = start.weights[open_]
+    found = cells.maximise(cells.features @ m - cells.targets, max_iterations, tol)
+    best = found.best
+    rho = start.values.new_zeros(start.grid.N)
+    rho[open_] = best.rho
+    state = GridDensity.of(start.grid, rho.reshape(start.grid.shape))
+    status = Status.STALLED if found.iterations < max_iterations else Status.MAX_ITERATIONS
+    with torch.no_grad():
+        value = float(energy(state))
+    return Stationary(
+        state,
+        value,
+        cells.gap(best.rho * cells.volumes, best),
+        best.level,
+        float(best.gradient.norm()),
+        found.iterations,
+        Status.CONVERGED if found.converged else status,
+        best.g / row_scale(energy, best.g),
+    )
+
+
+def refuse(terms: Parts) -> None:
+    """Raise where the minimiser is no density, or not within reach."""
+    if terms.rest is not None:
+        names = ", ".join(f"{c:g} * {type(E).__name__}" for c, E in terms.rest.terms)
+        raise ValueError(
+            f"the stationary state of {names} is not computed here: only risks, potentials, entropies and porous-medium "
+            "terms with positive coefficients; run jko.flow for a long time instead"
+        )
+    if not terms.internal:
+        raise ValueError(
+            "the energy has no internal energy, so its minimiser is no density; add 0.01 * jko.Entropy() or "
+            "0.01 * jko.PorousMedium(), or bound the minimum from a state by jko.optimality"
+        )
+
+
+def on_cells(terms: Parts, state: GridDensity, internal: Any = None) -> tuple[Cells, Tensor]:
+    """The minimisation over masses on the cells that mass may enter, and which these are, (N,)."""
+    open_ = terms.potential.isfinite()
+    A, b = terms.features, terms.targets
+    if A is None or b is None:
+        A, b = terms.potential.new_zeros(0, len(open_)), terms.potential.new_zeros(0)
+    mixture = Mixture(terms.internal if internal is None else internal)
+    cells = Cells(
+        terms.potential[open_], state.volumes[open_], mixture, A[:, open_].contiguous(), b
+    )
+    return cells, open_
+
+
+def row_scale(energy: Energy, like: Tensor) -> Tensor:
+    """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
+    weights = [c * E.data.weights for c, E in energy.terms if isinstance(E, Risk) and c > 0]
+    return torch.cat([like.new_zeros(0), *weights]).sqrt()
+
+
+def _uniform(energy: Energy, grid: Grid) -> GridDensity:
+    """The uniform density on the cells where no potential is +inf."""
+    state = GridDensity.of(grid, torch.full(grid.shape, 1 / (grid.N * grid.cell)).double())
+    blocked = torch.zeros(grid.N, dtype=torch.bool)
+    with torch.no_grad():
+        for c, E in energy.terms:
+            if isinstance(E, Linear) and c != 0:
+                blocked |= (c * E.variation(state)).isposinf()
+    if not bool(blocked.any()) or bool(blocked.all()):
+        return state
+    values = (~blocked).double() / (float((~blocked).sum()) * grid.cell)
+    return GridDensity.of(grid, values.reshape(grid.shape))
