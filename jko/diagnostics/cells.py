@@ -24,10 +24,13 @@ import torch
 from torch import Tensor
 
 from jko.diagnostics.mixtures import Mixture
+from jko.energies import Energy, Internal, Parts, Risk
+from jko.measures import GridDensity, LineMesh
 
 RANK = 1e-8  # relative singular values of A that the curvature sees; values and gradients see all
 NOISE = 1e-13  # relative differences of D that are rounding
 LEVELS = 200  # of the safeguarded Newton method for l; it takes about six
+MASS, ROUNDING = 1e-13, 2e-15  # an error of the mass that is small, and one that is rounding
 HALVINGS = 40
 
 
@@ -56,40 +59,58 @@ class Cells:
 
     Attributes
     ----------
+    open : (N,)
+        Which cells of the state these are: those without obstacle.
     potential, volumes : (n,)
         V, finite; volumes.
     internal : Mixture
-        U, with one term at least.
+        U.
     features, targets : (M, n), (M,)
         A and b; M = 0 without a risk.
     """
 
+    open: Tensor
     potential: Tensor
     volumes: Tensor
     internal: Mixture
     features: Tensor
     targets: Tensor
 
-    def at(self, g: Tensor) -> Bound:
-        """D(g), with its gradient and the minimising density."""
+    @classmethod
+    def of(
+        cls,
+        terms: Parts,
+        state: GridDensity | LineMesh,
+        internal: tuple[tuple[float, Internal], ...],
+    ) -> Cells:
+        """The problem on the cells of a state; on a mesh, cells have the mean of their Gauss points."""
+        A = terms.features
+        A = terms.potential.new_zeros(0, len(terms.potential)) if A is None else A
+        b = A.new_zeros(0) if terms.targets is None else terms.targets
+        V, A = per_cell(terms.potential, state), per_cell(A, state)
+        open_ = V.isfinite()
+        mixture = Mixture(internal)
+        return cls(open_, V[open_], state.volumes[open_], mixture, A[:, open_].contiguous(), b)
+
+    def at(self, g: Tensor, guess: float = -math.inf) -> Bound:
+        """D(g), with its gradient and the minimising density; ``guess`` is where the search for l begins."""
         phi = self.potential + g @ self.features
-        level = self._level(phi)
+        level, rho = self._filled(phi, guess)
         p = level - phi
-        rho = self.internal.density(p)
-        dual = level - float(self.volumes @ self.internal.conjugate(p, rho))
+        dual = level - float(self.volumes @ self._conjugate(p))
         value = dual - float(0.5 * g @ g + g @ self.targets)
-        gradient = self.features @ (self.volumes * rho) - self.targets - g
-        return Bound(value, g, level, p, rho, gradient)
+        return Bound(value, g, level, p, rho, self.residual(self.volumes * rho) - g)
+
+    def residual(self, m: Tensor) -> Tensor:
+        """``A m - b``."""
+        return self.features @ m - self.targets
 
     def gap(self, m: Tensor, bound: Bound) -> float:
         """The value of the masses m (n,) less ``bound.value``, without cancellation."""
         rho = m / self.volumes
-        conjugate = self.internal.conjugate(bound.p, bound.rho)
-        waste = self.internal.U(rho) + conjugate - bound.p * rho
-        mismatch = self.features @ m - self.targets - bound.g
-        return float(
-            self.volumes @ waste + 0.5 * mismatch @ mismatch + bound.level * (m.sum() - 1)
-        )
+        waste = self.internal.U(rho) + self._conjugate(bound.p) - bound.p * rho
+        mismatch = self.residual(m) - bound.g
+        return float(self.volumes @ waste + 0.5 * mismatch @ mismatch + bound.level * (m.sum() - 1))
 
     def maximise(self, start: Tensor, iterations: int, tol: float) -> Ascent:
         """Newton's method on D until ``|gradient| <= tol (1 + |b|)``."""
@@ -106,13 +127,16 @@ class Cells:
     def _direction(self, bound: Bound) -> Tensor:
         """``(I + A C A^T)^{-1}`` gradient, C the derivative of the masses in -phi at mass one."""
         W, A = self._range
-        weight = self.volumes * self.internal.density_slope(bound.p, bound.rho)
+        weight = self.volumes * self.internal.density_slope(bound.p, self.internal.density(bound.p))
         mean = A @ (weight / weight.sum())
         spread = A - mean[:, None]
         curvature = (weight * spread) @ spread.T
         curvature.diagonal().add_(1)
+        L, failed = torch.linalg.cholesky_ex(curvature)
+        if int(failed) or not bool(L.isfinite().all()):  # a density with infinite slope at a front
+            return bound.gradient
         inside = W.T @ bound.gradient
-        solved = torch.cholesky_solve(inside[:, None], torch.linalg.cholesky(curvature))[:, 0]
+        solved = torch.cholesky_solve(inside[:, None], L)[:, 0]
         return bound.gradient + W @ (solved - inside)
 
     @cached_property
@@ -127,7 +151,7 @@ class Cells:
         slope, s = float(best.gradient @ direction), 1.0
         noise = NOISE * (1 + abs(best.value))
         for _ in range(HALVINGS):
-            trial = self.at(best.g + s * direction)
+            trial = self.at(best.g + s * direction, best.level)
             gain = trial.value - best.value
             if gain >= 1e-4 * s * slope:
                 return trial
@@ -136,23 +160,53 @@ class Cells:
             s *= 0.5
         return None
 
-    def _level(self, phi: Tensor) -> float:
-        """The l at which ``sum vol (U*)'(l - phi) = 1``: Newton for the logarithm of the mass, between bounds."""
+    def _conjugate(self, p: Tensor) -> Tensor:
+        """U*(p)."""
+        return self.internal.conjugate(p, self.internal.density(p))
+
+    def _filled(self, phi: Tensor, guess: float) -> tuple[float, Tensor]:
+        """The level l and the density ``(U*)'(l - phi)`` with mass one: Newton for the log of the mass, with bounds.
+
+        Where no number l gives mass one (at the front of a porous medium with large m), the density is between those of
+        two neighbouring numbers.
+        """
         lowest, cell = phi.min(dim=0)
         one = torch.stack([1 / self.volumes.sum(), 1 / self.volumes[cell]])
         low, high = (float(lowest) + self.internal.slope(one)).tolist()
-        level = low
+        level = min(max(low, guess), high)
         for _ in range(LEVELS):
-            p = level - phi
-            rho = self.internal.density(p)
-            mass = float(self.volumes @ rho)
-            low, high = (level, high) if mass < 1 else (low, level)
-            rate = float(self.volumes @ self.internal.density_slope(p, rho))
+            mass, rate, rho = self._mass(level, phi)
             step = -math.log(mass) * mass / rate if mass > 0 and 0 < rate < math.inf else math.nan
             new = level + step
-            if not low <= new <= high:
-                new = 0.5 * (low + high)
-            if abs(new - level) <= 1e-15 * abs(level) or new in (low, high) and new == level:
+            if abs(mass - 1) <= MASS and (new == level or abs(mass - 1) <= ROUNDING):
+                return level, rho
+            low, high = (level, high) if mass < 1 else (low, level)
+            if not low < new < high and not low < (new := 0.5 * (low + high)) < high:
                 break
             level = new
-        return level
+        (less, _, below), (more, _, above) = self._mass(low, phi), self._mass(high, phi)
+        share = min(max((1 - less) / (more - less), 0.0), 1.0) if more > less else 0.0
+        return low, below + share * (above - below)
+
+    def _mass(self, level: float, phi: Tensor) -> tuple[float, float, Tensor]:
+        """Mass at a level, its derivative, and the density."""
+        p = level - phi
+        rho = self.internal.density(p)
+        rate = self.volumes @ self.internal.density_slope(p, rho)
+        return float(self.volumes @ rho), float(rate), rho
+
+
+def per_cell(values: Tensor, state: GridDensity | LineMesh) -> Tensor:
+    """Means over each cell of numbers (..., atoms) on the atoms of the lifted state."""
+    return values.unflatten(-1, (len(state.volumes), -1)).mean(-1)
+
+
+def masses(state: GridDensity | LineMesh) -> Tensor:
+    """Masses of the cells, (N,)."""
+    return state.masses if isinstance(state, LineMesh) else state.weights
+
+
+def row_scale(energy: Energy, like: Tensor) -> Tensor:
+    """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
+    weights = [c * E.data.weights for c, E in energy.terms if isinstance(E, Risk) and c > 0]
+    return torch.cat([like.new_zeros(0), *weights]).sqrt()

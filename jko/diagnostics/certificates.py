@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.diagnostics.grids import grid_gap
 from jko.duality.envelope import Envelope
-from jko.duality.gap import Dual
+from jko.duality.gap import Dual, Gap
 from jko.duality.minorant import Minorant, obstacle
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
+STEPS = 100  # of Newton's method over g, for densities
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,8 @@ class Optimality:
     gap : float
         ``F(mu) - lower_bound >= F(mu) - min F``; inf where nothing is known.
     lower_bound : float
-        Of min F over all probability measures on Omega (on the domain of mu, where it has one).
+        Of min F over all probability measures on Omega (on the domain of mu, where it has one); for a density, over
+        all densities on its cells.
     rigorous : bool
         Whether the minimum of phi over Omega was enclosed (in exact arithmetic), not estimated.
     reason : str
@@ -65,12 +68,14 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
     ----------
     energy : Energy
         F, or G read on the lift of a pair (rho, H).
-    state : Particles or ChargedParticles
-        The measure mu.
+    state : Particles, ChargedParticles, GridDensity or LineMesh
+        The measure mu.  For a density the minimum is that over all densities on its cells, where phi_mu has U'(rho) of
+        the internal energies in it; with an internal energy the best g is found to rounding.
     rounds
         Of the maximisation over g, each of them many local minimisations in Omega; 0 tries only multiples of the
         residual.  None: 60 where M dim^2 is small (they take a second or two), else 0.  For a large network, 30 rounds
-        take some seconds and prove much more.
+        take some seconds and prove much more.  For densities they are Newton steps; None means 100, and 0
+        tries only the residual.
 
     Returns
     -------
@@ -100,15 +105,31 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
     checks.kind(
-        "the state", state, Particles, ChargedParticles, hint="build it by jko.Particles(points)"
+        "the state",
+        state,
+        Particles,
+        ChargedParticles,
+        GridDensity,
+        LineMesh,
+        hint="build it by jko.Particles(points)",
     )
     if rounds is not None:
         checks.count("rounds", rounds, least=0)
-    mu = lifted(state)
     with torch.no_grad():
-        value = float(energy(mu))
+        value = float(energy(state))
     if why := obstacle(energy):
         return Optimality(math.inf, -math.inf, False, why, value)
+    if isinstance(state, (GridDensity, LineMesh)):
+        found = grid_gap(energy, state, STEPS if rounds is None else rounds)
+    else:
+        found = _atoms_gap(energy, lifted(state), value, rounds)
+    return Optimality(
+        found.value, found.dual, found.rigorous, found.reason, found.reachable, found.g
+    )
+
+
+def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:
+    """The gap to the minimum over all measures, by the envelope with one block."""
     minorant = Minorant.of(energy, mu)
     anchor = torch.zeros_like(mu.points[:1])
     if mu.domain is not None:
@@ -121,7 +142,4 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
         )
     one = torch.ones_like(mu.weights[:1])
     dual = Dual(envelope, one, value, mixture)
-    found = dual.gap((ROUNDS if dual.affordable else 0) if rounds is None else rounds)
-    return Optimality(
-        found.value, found.dual, found.rigorous, found.reason, found.reachable, found.g
-    )
+    return dual.gap((ROUNDS if dual.affordable else 0) if rounds is None else rounds)

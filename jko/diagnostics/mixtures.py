@@ -10,13 +10,15 @@ from torch import Tensor
 from jko.energies import Internal
 
 SWEEPS = 200  # of the safeguarded Newton method; it takes about ten
+ROUNDING = 1e-15  # relative, of slopes and of log rho
 
 
 @dataclass(frozen=True)
 class Mixture:
     """``U = sum_i c_i U_i`` with c_i > 0, on arrays of densities or of pressures p = U'(rho).
 
-    For one term all of it is the term's own; for several, ``rho = (U*)'(p)`` solves ``sum_i c_i U_i'(rho) = p``.
+    Without a term U is 0, for p <= 0; for one, all of it is the term's own; for several, ``rho = (U*)'(p)`` solves
+    ``sum_i c_i U_i'(rho) = p``.
     """
 
     terms: tuple[tuple[float, Internal], ...]
@@ -31,6 +33,8 @@ class Mixture:
 
     def density(self, p: Tensor) -> Tensor:
         """(U*)'(p): the rho >= 0 with U'(rho) = p, 0 for p below U'(0)."""
+        if not self.terms:
+            return torch.zeros_like(p)
         if len(self.terms) == 1:
             ((c, E),) = self.terms
             return E.density(p / c)
@@ -41,15 +45,20 @@ class Mixture:
 
     def density_slope(self, p: Tensor, rho: Tensor) -> Tensor:
         """(U*)''(p) = 1 / U''(rho) at ``rho = density(p)``, 0 where that is 0."""
-        stiffness = sum((c / E.density_slope(E.slope(rho)) for c, E in self.terms), 0 * rho)
         if len(self.terms) == 1:
             ((c, E),) = self.terms
             return E.density_slope(p / c) / c
-        return torch.where(rho > 0, 1 / stiffness, torch.zeros_like(rho))
+        return torch.where(rho > 0, 1 / self._stiffness(rho), torch.zeros_like(rho))
 
     def conjugate(self, p: Tensor, rho: Tensor) -> Tensor:
         """``U*(p) = p rho - U(rho)`` at ``rho = density(p)``."""
         return p * rho - self.U(rho)
+
+    def _stiffness(self, rho: Tensor) -> Tensor:
+        """U''(rho)."""
+        return sum(
+            (c / E.density_slope(E.slope(rho)) for c, E in self.terms), torch.zeros_like(rho)
+        )
 
     def _root(self, p: Tensor) -> Tensor:
         """Newton in log rho, between bounds.
@@ -64,15 +73,19 @@ class Mixture:
         low = torch.where(low.isfinite(), low, high - 1)
         while bool((above := self.slope(low.exp()) > p).any()):
             low, drop = torch.where(above, low - drop, low), 2 * drop
-        s = high
+        s, last = high, high - low
         for _ in range(SWEEPS):
             rho = s.exp()
-            excess = self.slope(rho) - p
+            slopes = torch.stack([c * E.slope(rho) for c, E in self.terms])
+            excess = slopes.sum(0) - p
             low, high = torch.where(excess < 0, s, low), torch.where(excess < 0, high, s)
-            stiffness = sum((c / E.density_slope(E.slope(rho)) for c, E in self.terms), 0 * rho)
-            new = s - excess / (rho * stiffness)
-            new = torch.where((new >= low) & (new <= high), new, 0.5 * (low + high))
-            if bool((new == s).all()) or bool(((new - s).abs() <= 1e-16 * (1 + s.abs())).all()):
+            step = excess / (rho * self._stiffness(rho))
+            done = excess.abs() <= ROUNDING * slopes.abs().sum(0)
+            done |= step.abs() <= ROUNDING * (1 + s.abs())
+            if bool(done.all()):
                 break
-            s = new
+            new = s - step
+            fast = (new >= low) & (new <= high) & (step.abs() <= 0.5 * last)
+            new = torch.where(done, s, torch.where(fast, new, 0.5 * (low + high)))
+            s, last = new, (new - s).abs()
         return s.exp()

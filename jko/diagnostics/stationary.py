@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko import checks
-from jko.diagnostics.cells import Cells
-from jko.diagnostics.mixtures import Mixture
-from jko.energies import Energy, Linear, Parts, Risk, parts
+from jko.diagnostics.cells import Cells, row_scale
+from jko.energies import Energy, Linear, Parts, parts
 from jko.measures import GridDensity
 from jko.spaces import Grid
 from jko.status import Status
@@ -62,10 +60,10 @@ def stationary(
 ) -> Stationary:
     """The minimiser of F over all densities on a grid, F convex with an internal energy.
 
-    With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of its own potential ``phi = <f_mu* - f, Phi>``,
-    with the porous medium ``(l - phi - V)_+ / c``, and in general ``(U*)'(l - phi - V)``.  For convex F it is the only
-    stationary state with full support, (4.5); with the porous medium other stationary states exist, (4.8), but this is
-    the minimum.  No flow is run: the dual problem has one unknown for each data point and is solved by Newton's method.
+    With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of its own ``phi = <f_mu* - f, Phi>``, with
+    the porous medium ``(l - phi - V)_+ / c``, and in general ``(U*)'(l - phi - V)``.  It is the only stationary state
+    with full support, (4.5); the porous medium has others, but this one is the minimum, (4.8).  No flow is run: the
+    dual problem has one unknown for each data point and is solved by Newton's method.
 
     Parameters
     ----------
@@ -104,14 +102,13 @@ def stationary(
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     start = where if isinstance(where, GridDensity) else _uniform(energy, where)
-    sorted_ = parts(energy, start)
-    refuse(sorted_)
-    cells, open_ = on_cells(sorted_, start)
-    m = start.weights[open_]
-    found = cells.maximise(cells.features @ m - cells.targets, max_iterations, tol)
+    terms = parts(energy, start)
+    _refuse(terms)
+    cells = Cells.of(terms, start, terms.internal)
+    found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
     best = found.best
     rho = start.values.new_zeros(start.grid.N)
-    rho[open_] = best.rho
+    rho[cells.open] = best.rho
     state = GridDensity.of(start.grid, rho.reshape(start.grid.shape))
     status = Status.STALLED if found.iterations < max_iterations else Status.MAX_ITERATIONS
     with torch.no_grad():
@@ -128,38 +125,19 @@ def stationary(
     )
 
 
-def refuse(terms: Parts) -> None:
+def _refuse(terms: Parts) -> None:
     """Raise where the minimiser is no density, or not within reach."""
     if terms.rest is not None:
         names = ", ".join(f"{c:g} * {type(E).__name__}" for c, E in terms.rest.terms)
         raise ValueError(
-            f"the stationary state of {names} is not computed here: only risks, potentials, entropies and porous-medium "
-            "terms with positive coefficients; run jko.flow for a long time instead"
+            f"the minimiser of an energy with {names} is not computed here: only risks, potentials, entropies and "
+            "porous-medium terms with positive coefficients; run jko.flow for a long time instead"
         )
     if not terms.internal:
         raise ValueError(
             "the energy has no internal energy, so its minimiser is no density; add 0.01 * jko.Entropy() or "
             "0.01 * jko.PorousMedium(), or bound the minimum from a state by jko.optimality"
         )
-
-
-def on_cells(terms: Parts, state: GridDensity, internal: Any = None) -> tuple[Cells, Tensor]:
-    """The minimisation over masses on the cells that mass may enter, and which these are, (N,)."""
-    open_ = terms.potential.isfinite()
-    A, b = terms.features, terms.targets
-    if A is None or b is None:
-        A, b = terms.potential.new_zeros(0, len(open_)), terms.potential.new_zeros(0)
-    mixture = Mixture(terms.internal if internal is None else internal)
-    cells = Cells(
-        terms.potential[open_], state.volumes[open_], mixture, A[:, open_].contiguous(), b
-    )
-    return cells, open_
-
-
-def row_scale(energy: Energy, like: Tensor) -> Tensor:
-    """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
-    weights = [c * E.data.weights for c, E in energy.terms if isinstance(E, Risk) and c > 0]
-    return torch.cat([like.new_zeros(0), *weights]).sqrt()
 
 
 def _uniform(energy: Energy, grid: Grid) -> GridDensity:

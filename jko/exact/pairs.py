@@ -1,0 +1,75 @@
+"""Pairs (rho, H), rho a normal law and H affine, under entropy of rho and ``lam (|theta|^2 + H^2) / 2``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.exact.gaussians import gaussian_flow, gaussian_step, matrix, point
+
+Array = NDArray[np.float64]
+
+
+class ChargedGaussian(NamedTuple):
+    """A pair (rho, H): rho = N(mean, covariance) on Theta, ``H(theta) = slope . (theta - mean) + charge``."""
+
+    mean: Array
+    covariance: Array
+    slope: Array
+    charge: float
+
+
+def charged_gaussian_step(
+    mean: Any, covariance: Any, slope: Any, charge: float, *, lam: float, beta: float, tau: float
+) -> ChargedGaussian:
+    """The JKO step in D of ``int lam (|theta|^2 + H^2)/2 drho + beta Ent(rho)`` from an affine pair (rho, H).
+
+    theta moves as in :func:`gaussian_step`, by ``theta_k - mean_k = T (theta - mean)``; each particle's H goes to
+    ``H / (1 + tau lam)``, so that the slope becomes ``T slope / (1 + tau lam)``.
+
+    Parameters
+    ----------
+    mean, slope : (d,)
+    covariance : (d, d)
+        Positive definite, that H be a function.
+    charge
+        H at the mean.
+
+    Notes
+    -----
+    Source: survey Remark 3.4 and Remark 4.1.  For every coupling, cost and energy are a sum over theta and H, and both
+    minima are attained at once, so the step is the minimum over all pairs.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> pair = exact.charged_gaussian_step([1.0], [[1.0]], [2.0], 3.0, lam=1.0, beta=0.0, tau=1.0)
+    >>> pair.mean.tolist(), pair.slope.tolist(), pair.charge
+    ([0.5], [2.0], 1.5)
+    """
+    law = gaussian_step(mean, covariance, A=lam, beta=beta, tau=tau)
+    shrink = 1 + tau * lam
+    T = shrink * np.eye(len(law.mean)) - tau * beta * np.linalg.inv(law.covariance)
+    return ChargedGaussian(*law, T @ point(slope, len(law.mean)) / shrink, charge / shrink)
+
+
+def charged_gaussian_flow(
+    mean: Any, covariance: Any, slope: Any, charge: float, *, lam: float, beta: float, t: float
+) -> ChargedGaussian:
+    """The D-gradient flow of the same energy at time t: H too is carried by ``-lam theta - beta grad log rho``.
+
+    rho as in :func:`gaussian_flow`; S(t) commutes with S, and ``slope(t) = e^{-lam t} (S / S(t))^{1/2} slope``.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> pair = exact.charged_gaussian_flow([0.0], [[1.0]], [2.0], 0.0, lam=0.0, beta=0.5, t=3.0)
+    >>> pair.covariance.tolist(), pair.slope.tolist()
+    ([[4.0]], [1.0])
+    """
+    law = gaussian_flow(mean, covariance, A=lam, beta=beta, t=t)
+    s, U = np.linalg.eigh(matrix(covariance, len(law.mean)))
+    after = np.einsum("ij,ik,kj->j", U, law.covariance, U)
+    ratio = (U * np.sqrt(s / after)) @ U.T
+    decay = float(np.exp(-lam * t))
+    return ChargedGaussian(*law, decay * ratio @ point(slope, len(law.mean)), decay * charge)
