@@ -3,6 +3,7 @@
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Entropy, Internal, PorousMedium
+from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
 from jko.energies.parts import Parts, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
@@ -14,6 +15,9 @@ __all__ = [
     "Evaluation",
     "Interaction",
     "Internal",
+    "KernelEntropy",
+    "KernelInternal",
+    "KernelPorousMedium",
     "Linear",
     "Parts",
     "PorousMedium",

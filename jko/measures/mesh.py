@@ -50,7 +50,7 @@ class LineMesh(Atoms):
     masses: Tensor
     domain: Domain | None
 
-    def __init__(self, edges: Any, masses: Any, domain: Box | None = None) -> None:
+    def __init__(self, edges: Any, masses: Any, domain: Domain | None = None) -> None:
         edges = checks.shape("edges", checks.floats("edges", edges), ("N + 1",)).detach()
         masses = checks.weights("masses", masses, len(edges) - 1, edges).detach()
         width = edges.diff()

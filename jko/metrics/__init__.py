@@ -15,6 +15,7 @@ from jko.metrics.certificates import (
     small_displacement,
 )
 from jko.metrics.couplings import Plan
+from jko.metrics.divergence import Divergence, SinkhornDivergence
 from jko.metrics.geodesics import distance, geodesic, natural_metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.simplex import referee
@@ -26,6 +27,8 @@ __all__ = [
     "Wasserstein",
     "GraphWasserstein",
     "Distance",
+    "Divergence",
+    "SinkhornDivergence",
     "distance",
     "geodesic",
     "natural_metric",

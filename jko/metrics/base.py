@@ -19,9 +19,9 @@ class Distance:
     Parameters
     ----------
     squared
-        The cost of ``plan``: the squared distance.
+        The cost of ``plan``: the squared distance, or between large grids an upper bound of it.
     plan
-        An optimal coupling of the atoms.
+        An optimal coupling of the atoms; between large grids one whose cost is within ``gap`` of the optimum.
     potentials : (N,), (M,)
         ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs, up to rounding.
     gap
