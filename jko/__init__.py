@@ -7,16 +7,20 @@ from jko import exact, limits
 from jko.diagnostics import (
     Convergence,
     Optimality,
+    Stationary,
     convergence,
     dissipation,
     optimality,
     stationarity,
+    stationary,
 )
 from jko.energies import (
     Energy,
     Entropy,
     Interaction,
     Internal,
+    KernelEntropy,
+    KernelPorousMedium,
     PorousMedium,
     Potential,
     PowerNorm,
@@ -25,13 +29,30 @@ from jko.energies import (
 )
 from jko.flow import flow
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles
-from jko.metrics import Distance, GraphWasserstein, Metric, Wasserstein, distance, geodesic
+from jko.metrics import (
+    Distance,
+    GraphWasserstein,
+    Metric,
+    SinkhornDivergence,
+    Wasserstein,
+    distance,
+    geodesic,
+)
 from jko.networks import Data, FeatureMap, GaussianBump, Neuron, Ridge
 from jko.observers import Conserved, Progress, Record, SteadyState, Stop
 from jko.schemes import Implicit, Scheme
 from jko.spaces import Ball, Box, Convex, Cylinder, Domain, Grid
 from jko.status import Status
-from jko.steps import LBFGS, BlockNewton, Plans, StepFailed, StepProblem, StepResult, step
+from jko.steps import (
+    LBFGS,
+    BlockNewton,
+    Conic,
+    Plans,
+    StepFailed,
+    StepProblem,
+    StepResult,
+    step,
+)
 from jko.trajectory import Trajectory
 
 __version__ = "0.1.0"
@@ -42,6 +63,7 @@ __all__ = [
     "BlockNewton",
     "Box",
     "ChargedParticles",
+    "Conic",
     "Conserved",
     "Convergence",
     "Convex",
@@ -59,6 +81,8 @@ __all__ = [
     "Implicit",
     "Interaction",
     "Internal",
+    "KernelEntropy",
+    "KernelPorousMedium",
     "LineMesh",
     "Metric",
     "Neuron",
@@ -73,7 +97,9 @@ __all__ = [
     "Ridge",
     "Risk",
     "Scheme",
+    "SinkhornDivergence",
     "SquaredNorm",
+    "Stationary",
     "Status",
     "SteadyState",
     "StepFailed",
@@ -91,5 +117,6 @@ __all__ = [
     "limits",
     "optimality",
     "stationarity",
+    "stationary",
     "step",
 ]

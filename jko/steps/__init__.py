@@ -1,6 +1,7 @@
 """The JKO step: problem, solvers, result."""
 
 from jko.status import Status
+from jko.steps.conic import Conic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
@@ -11,6 +12,7 @@ from jko.steps.step import Solver, natural_solver, step
 __all__ = [
     "LBFGS",
     "BlockNewton",
+    "Conic",
     "Memory",
     "Plans",
     "Solver",

@@ -1,0 +1,150 @@
+"""An energy on a fixed set of atoms, as sums of what a cone can hold.
+
+``E(m) = constant + V . m + sum_K volume sum_i c_i U_i(m_K / volume) + 1/2 |A m - b|^2``   for masses m of total one
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jko.energies import Energy, Entropy, Interaction, Internal, Parts, PorousMedium, parts
+from jko.measures import GridDensity, Particles, lifted
+from jko.metrics import as_array
+
+Array = NDArray[np.float64]
+Internals = tuple[tuple[float, Internal], ...]
+
+INDEFINITE = 1e-9  # of the largest eigenvalue of a kernel: a more negative one is no rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """The energy on the n atoms where the potential is finite.
+
+    Attributes
+    ----------
+    free : (N,), bool
+        Which of the atoms of the state these are.
+    potential : (n,)
+        V.
+    internal : tuple of (c, Internal)
+        Internal energies.
+    features, targets : (r, n), (r,)
+        A and b.
+    constant : float
+        What does not depend on m.
+    """
+
+    free: NDArray[np.bool_]
+    potential: Array
+    internal: Internals
+    features: Array
+    targets: Array
+    constant: float
+
+    @property
+    def n(self) -> int:
+        """Number of atoms that may hold mass."""
+        return len(self.potential)
+
+    @classmethod
+    def of(cls, energy: Energy, state: GridDensity | Particles) -> Terms:
+        """Sort the terms of the energy on the atoms of ``lifted(state)``.
+
+        Raises
+        ------
+        TypeError
+            A term that is no cone: an internal energy that is neither entropy nor porous medium, an energy of the
+            user, an interaction that is not declared convex.
+        ValueError
+            A negative coefficient of a term that is not linear; a kernel that is not positive definite.
+        """
+        sorted_ = parts(energy, state)
+        for _, E in sorted_.internal:
+            if not isinstance(E, (Entropy, PorousMedium)):
+                raise TypeError(
+                    f"Conic knows Entropy, PorousMedium and sums of them, not {type(E).__name__}; write it as such a "
+                    "sum, or use another solver"
+                )
+        potential = as_array(sorted_.potential)
+        free = np.isfinite(potential)
+        terms = cls(
+            free, potential[free], sorted_.internal, *_risk(sorted_, free), sorted_.constant
+        )
+        points = lifted(state).points[torch.from_numpy(free)]
+        for c, term in sorted_.rest.terms if sorted_.rest is not None else ():
+            terms = terms._with(c, term, points)
+        return terms
+
+    def _with(self, c: float, E: Energy, points: torch.Tensor) -> Terms:
+        """The terms and a quadratic form: ``W = L L^T`` on masses of total zero, around equal masses m0."""
+        W, m0 = c * _kernel(c, E, points), np.full(self.n, 1 / self.n)
+        centred = W - W.mean(0) - W.mean(1)[:, None] + W.mean()
+        value, vector = np.linalg.eigh(centred)
+        if value[0] < -INDEFINITE * np.abs(value).max():
+            raise ValueError(
+                f"the kernel of {type(E).__name__} has the eigenvalue {value[0]:.3g} on masses of total zero on these "
+                f"{self.n} points, so the energy is not convex in the measure, whatever convex=True says; "
+                "use another solver"
+            )
+        some = value > INDEFINITE * max(value[-1], 0.0)
+        L = np.sqrt(value[some])[:, None] * vector[:, some].T
+        slope = W @ m0
+        return replace(
+            self,
+            potential=self.potential + slope,
+            features=np.concatenate([self.features, L]),
+            targets=np.concatenate([self.targets, L @ m0]),
+            constant=self.constant - 0.5 * float(m0 @ slope),
+        )
+
+    def only(self, some: NDArray[np.bool_]) -> Terms:
+        """The same where ``some`` (N,) of the free atoms may hold mass."""
+        kept = some[self.free]
+        return replace(
+            self,
+            free=self.free & some,
+            potential=self.potential[kept],
+            features=self.features[:, kept],
+        )
+
+    def residual(self, m: Array) -> Array:
+        """A m - b, shape (r,)."""
+        return np.asarray(self.features @ m - self.targets)
+
+    def slope(self, m: Array) -> Array:
+        """V + A^T (A m - b), shape (n,): the first variation without the internal energies."""
+        return np.asarray(self.potential + self.residual(m) @ self.features)
+
+
+def _risk(sorted_: Parts, free: NDArray[np.bool_]) -> tuple[Array, Array]:
+    if sorted_.features is None or sorted_.targets is None:
+        return np.zeros((0, int(free.sum()))), np.zeros(0)
+    return as_array(sorted_.features)[:, free], as_array(sorted_.targets)
+
+
+def _kernel(c: float, E: Energy, points: torch.Tensor) -> Array:
+    """The even part of W between all points, (n, n)."""
+    if c < 0:
+        raise ValueError(
+            f"{type(E).__name__} has the coefficient {c:g}, so the energy is not convex in the measure, which a conic "
+            "program needs: use another solver"
+        )
+    if not isinstance(E, Interaction):
+        raise TypeError(
+            f"{type(E).__name__} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, "
+            "PorousMedium and convex interactions; use another solver"
+        )
+    if not E.convex:
+        raise TypeError(
+            "this Interaction is not declared convex in the measure, which a conic program needs; if W is positive "
+            "definite, say so by Interaction(W, convex=True): it is checked on the points"
+        )
+    n, dim = points.shape
+    with torch.no_grad():
+        W = E.W((points[:, None] - points[None]).reshape(-1, dim)).reshape(n, n)
+    return 0.5 * as_array(W + W.T)
