@@ -40,7 +40,7 @@ from jko.metrics import (
 )
 from jko.networks import Data, FeatureMap, GaussianBump, Neuron, Ridge
 from jko.observers import Conserved, Progress, Record, SteadyState, Stop
-from jko.schemes import Implicit, Scheme
+from jko.schemes import SDIRK2, Implicit, Scheme
 from jko.spaces import Ball, Box, Convex, Cylinder, Domain, Grid
 from jko.status import Status
 from jko.steps import (
@@ -48,6 +48,7 @@ from jko.steps import (
     BlockNewton,
     Conic,
     Plans,
+    Quantile,
     StepFailed,
     StepProblem,
     StepResult,
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LBFGS",
+    "SDIRK2",
     "Ball",
     "BlockNewton",
     "Box",
@@ -93,6 +95,7 @@ __all__ = [
     "Potential",
     "PowerNorm",
     "Progress",
+    "Quantile",
     "Record",
     "Ridge",
     "Risk",

@@ -45,12 +45,18 @@ class FeatureMap(ABC):
         return value.detach(), pull
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Derivatives grad_z value(z[i], x[m]), shape (b, M, p)."""
+        """Derivatives grad_z value(z[i], x[m]), shape (b, M, p).
+
+        ``grad_z <value, u>`` is linear in u, so p passes backward through it give what M passes through the value
+        would.
+        """
         z = z.detach().requires_grad_()
         with torch.enable_grad():
-            total = self(z, x).sum(0)
-            rows = [derivative(total[m], z, retain=True) for m in range(len(x))]
-        return torch.stack(rows, dim=1)
+            value = self(z, x)
+            u = torch.zeros_like(value).requires_grad_()
+            slope = derivative((value * u).sum(), z, create=True)
+            columns = [derivative(slope[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
+        return torch.stack(columns, dim=2)
 
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""

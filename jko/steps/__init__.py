@@ -6,6 +6,7 @@ from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
 from jko.steps.problem import Memory, StepProblem
+from jko.steps.quantile import Quantile
 from jko.steps.result import StepFailed, StepResult
 from jko.steps.step import Solver, natural_solver, step
 
@@ -15,6 +16,7 @@ __all__ = [
     "Conic",
     "Memory",
     "Plans",
+    "Quantile",
     "Solver",
     "Status",
     "StepFailed",

@@ -1,0 +1,103 @@
+"""``beyond``: further along the geodesic that a step has found."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jko.measures import GridDensity, LineMesh, State, lifted, placed
+from jko.metrics import as_array
+from jko.steps.result import StepResult
+
+SAME = 1e-9  # of the cost: what rounding may change
+
+
+def beyond(result: StepResult, ratio: float) -> State | None:
+    """The measure ``(T + ratio (T - id))_# mu_k`` where T is the step's map: ``ratio`` times the step further.
+
+    Atoms and the edges of a mesh go on along their straight lines, up to the walls of their domain.  A density on a
+    grid is transported by the potential that its solver has left in ``result.memory["potential"]``.
+
+    Parameters
+    ----------
+    result : StepResult
+        Of one JKO step.
+    ratio : float
+        At least 0; 1 doubles the step.
+
+    Returns
+    -------
+    State or None
+        None where it does not exist: a mesh folds, two atoms of a pair (rho, H) meet.
+
+    Raises
+    ------
+    ValueError
+        A density on a grid whose solver has left no potential.
+
+    Examples
+    --------
+    >>> import jko
+    >>> from jko.steps.beyond import beyond
+    >>> result = jko.step(
+    ...     jko.SquaredNorm(), jko.Particles([[2.0]]), tau=1.0, solver=jko.LBFGS(tol=1e-12)
+    ... )
+    >>> round(float(beyond(result, 0.5).points), 9)
+    0.5
+    """
+    state = result.state
+    if isinstance(state, GridDensity):
+        return _pushed(result, state, ratio)
+    if isinstance(state, LineMesh):
+        return _stretched(result, state, ratio)
+    points = lifted(state).points + ratio * displacement(result)
+    domain = lifted(state).domain
+    try:
+        return placed(state, points if domain is None else domain.project(points))
+    except ValueError:  # no graph any more
+        return None
+
+
+def displacement(result: StepResult) -> Tensor:
+    """Where each atom of the new state has come from, T - id, shape (N, dim).
+
+    Where the coupling is not the one of the indices, it is ``-tau grad dE/dmu``: the Euler-Lagrange equation.
+    """
+    new, old = lifted(result.state), result.problem.base
+    if new.N == old.N:
+        d = new.points - old.points
+        if abs(float(old.inner(d, d)) - result.cost) <= SAME * result.cost:
+            return d
+    return -result.problem.tau * result.problem.energy.gradient(result.state)
+
+
+def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> LineMesh | None:
+    old = result.problem.previous
+    assert isinstance(old, LineMesh)
+    edges = mesh.edges + ratio * (mesh.edges - old.edges)
+    if mesh.domain is not None:
+        ends = mesh.domain.project(edges[[0, -1], None])[:, 0]
+        edges = torch.cat([ends[:1], edges[1:-1], ends[1:]])
+    narrow = 4 * torch.finfo(edges.dtype).eps * edges.abs().max()
+    return mesh.moved(edges) if bool((edges.diff() > narrow).all()) else None
+
+
+def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity | None:
+    from jko.steps.push import push  # numba loads here
+
+    if "potential" not in result.memory:
+        raise ValueError(
+            "the step has left no potential to go on along; take jko.Dynamic(), whose steps do"
+        )
+    values = as_array(rho.values)
+    blocked = torch.isinf(result.problem.parts.potential).reshape(rho.grid.shape).cpu().numpy()
+    new = push(
+        values,
+        as_array(result.memory["potential"]).reshape(rho.grid.shape),
+        rho.grid.spacing,
+        tau=result.problem.tau,
+        time=ratio * result.problem.tau,
+        closed=blocked if bool(np.any(blocked)) else None,
+    )
+    return None if new is None else GridDensity.of(rho.grid, torch.from_numpy(new).to(rho.values))
