@@ -89,7 +89,10 @@ def flow(
     end = float("inf") if t1 is None else checks.number("t1", t1)
     count = float("inf") if steps is None else checks.count("steps", steps, least=0)
     time_step = tau if callable(tau) else _constant(checks.number("tau", tau, above=0))
-    ledger = Ledger(energy, start, checks.count("save", save), checkpoint)
+    value = getattr(
+        solver, "value", None
+    )  # of solvers that know more of the energy than the state does
+    ledger = Ledger(energy, start, checks.count("save", save), checkpoint, value)
     observers, failed = tuple(observers), None
     scheme = Implicit() if scheme is None else scheme
     if t1 is not None and t1 < ledger.t:
@@ -142,7 +145,12 @@ class Ledger:
     """The trajectory while it is being written."""
 
     def __init__(
-        self, energy: Energy, start: State | Trajectory, save: int, checkpoint: str | Path | None
+        self,
+        energy: Energy,
+        start: State | Trajectory,
+        save: int,
+        checkpoint: str | Path | None,
+        value: Callable[[Energy, State], float] | None = None,
     ) -> None:
         checks.kind("energy", energy, Energy)
         self.save, self.checkpoint, self.status = save, checkpoint, Status.CONVERGED
@@ -152,7 +160,8 @@ class Ledger:
             hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
             kinds = (Particles, ChargedParticles, GridDensity, LineMesh, Trajectory)
             checks.kind("start", start, *kinds, hint=hint)
-            self.entries = [Entry(0.0, float(energy(start)), {}, start, {})]
+            before = float(energy(start)) if value is None else value(energy, start)
+            self.entries = [Entry(0.0, before, {}, start, {})]
 
     @property
     def steps(self) -> int:

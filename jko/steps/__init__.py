@@ -8,6 +8,7 @@ from jko.steps.plans import Plans
 from jko.steps.problem import Memory, StepProblem
 from jko.steps.quantile import Quantile
 from jko.steps.result import StepFailed, StepResult
+from jko.steps.sinkhorn import Sinkhorn
 from jko.steps.step import Solver, natural_solver, step
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Memory",
     "Plans",
     "Quantile",
+    "Sinkhorn",
     "Solver",
     "Status",
     "StepFailed",
