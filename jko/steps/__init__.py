@@ -2,6 +2,7 @@
 
 from jko.status import Status
 from jko.steps.conic import Conic
+from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
@@ -15,6 +16,7 @@ __all__ = [
     "LBFGS",
     "BlockNewton",
     "Conic",
+    "Dynamic",
     "Memory",
     "Plans",
     "Quantile",

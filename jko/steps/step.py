@@ -8,8 +8,10 @@ from jko import checks
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.metrics import Metric, natural_metric
+from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.problem import Memory, StepProblem
+from jko.steps.quantile import Quantile
 from jko.steps.result import StepFailed, StepResult
 
 
@@ -24,14 +26,8 @@ class Solver(Protocol):
 def natural_solver(state: State) -> Solver:
     """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
     if isinstance(state, GridDensity):
-        from jko.steps.dynamic import Dynamic
-
         return Dynamic()
-    if isinstance(state, LineMesh):
-        from jko.steps.quantile import Quantile
-
-        return Quantile()
-    return LBFGS()
+    return Quantile() if isinstance(state, LineMesh) else LBFGS()
 
 
 def step(

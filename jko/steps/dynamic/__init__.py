@@ -1,0 +1,42 @@
+"""JKO steps of densities on a grid by the dynamic form of W2.
+
+One step of size tau from rho_0 minimises ``E(rho) + A(rho_0, rho) / (2 tau)``, where A is the action of Benamou and
+Brenier over one time step, with the mobility taken halfway: ``M = (rho_0 + rho) / 2``.  With it A equals W2^2 up to
+O(tau^3); the mobility rho of the linearised scheme (Cances, Gallouet and Todeschi, Numer. Math. 146 (2020)) would do to
+first order only.
+
+The discrete problem (P).  Cells K of volume |K|, spacings h_a, faces f between neighbours that are no obstacles;
+nothing passes the boundary.  Each cell has 2^d corners, a corner c touches one face on every axis.  The unknowns are a
+density r_{K,c} >= 0 for every corner and a flux F_f for every face:
+
+``min  sum_K |K| mean_c [ U(r_{K,c}) + V_K r_{K,c} ]  +  tau/2 sum_f |K| F_f^2 / M_f``
+
+``rho_K = mean_c r_{K,c},    rho_K - rho_{0,K} + tau (div F)_K = 0,    (div F)_K = sum_a (F_{a+} - F_{a-}) / h_a``
+
+``M_f = 1/4 (rho_{0,K} + rho_{0,L}) + eps + 1/2 sum over the corners c of K and of L that touch f of r_c / 2^d``
+
+so that M is the arithmetic mean of rho_0 and rho on both sides, half of a cell's share from the corners next to the
+face.  A corner on the boundary, or on an obstacle, touches a closed face there, which has no flux.  The cost of the
+step is ``A = tau^2 sum_f |K| F_f^2 / M_f``.  By convexity ``sum_K |K| U(rho_K)`` is at most the mean over corners, so
+E + A / (2 tau) of the returned density is at most the value of (P).  eps > 0 is the mobility of the vacuum: there
+the potential is harmonic, and the mass stays exact.
+
+Its dual: with ``p_c = phi_K - V_K + tau/4 sum_a g_{c,a}^2`` and g_f the difference of phi across f over h (0 on closed
+faces), maximise -J for
+
+``J(phi) = sum_K |K| [ mean_c U*(p_c) - rho_{0,K} phi_K ] + tau/2 sum_f |K| (1/4 (rho_{0,K} + rho_{0,L}) + eps) g_f^2``
+
+J is convex and smooth; at its minimum ``r_c = (U*)'(p_c)``, ``F = -M grad phi`` (the velocity is -grad phi), and ``grad
+J / |K| = rho - rho_0 - tau div(M grad phi)``.  Because each corner sees one face an axis, the Hessian couples cells
+that share a corner only: 9 points in 2-D, 19 in 3-D.
+
+The modules: :mod:`layout` (fields in memory), :mod:`conjugates` (U*), :mod:`kernels` (J and its gradient),
+:mod:`stencil` (its Hessian), :mod:`multigrid` (the linear solver), :mod:`stepper` (one step as arrays), :mod:`newton`,
+:mod:`steep` and :mod:`entropic` (Newton's method for powers m > 2 and for small entropies), :mod:`guess` and
+:mod:`cascade` (where to start), :mod:`chambers` (obstacles), :mod:`setting` and :mod:`linearised` (from a step problem
+to the dual and back), :mod:`gap`, :mod:`solver`.
+"""
+
+from jko.steps.dynamic.solver import Dynamic
+
+__all__ = ["Dynamic"]

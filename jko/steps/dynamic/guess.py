@@ -1,0 +1,61 @@
+"""A first potential where no earlier step left one.
+
+At the end of a step ``E'(rho) + V`` is the potential, half a step earlier ``inf_y E'(rho)(y) + V(y) + |x - y|^2 / tau``
+(Hopf and Lax), which is the phi of the dual.  The density in E' is rho_0, smoothed and lifted off zero; a constant
+then gives the density of the guess the right mass.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from jko.steps.dynamic.kernels import prices
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.stepper import Stepper
+
+LIFT = 1e-3  # of the largest density
+WIDTH = 1.0  # of the filter, in cells
+BISECTIONS = 60
+
+
+def first_guess(stepper: Stepper) -> Array:
+    """A potential, padded."""
+    kind, rho0, V, spacing, tau, _ = stepper.data
+    smooth = gaussian_filter(rho0, WIDTH, mode="nearest")
+    smooth += LIFT * smooth.max()
+    phi = prices(kind, smooth.ravel()).reshape(rho0.shape) + V
+    for axis, h in enumerate(spacing):
+        phi = _envelope(phi, axis, h, tau)
+    phi[~np.isfinite(phi)] = 0.0
+    return balanced(stepper, stepper.layout.pad(phi))
+
+
+def _envelope(f: Array, axis: int, h: float, tau: float) -> Array:
+    """``min_j f_j + h^2 (i - j)^2 / tau`` along an axis."""
+    f = np.moveaxis(f, axis, -1)
+    x = h * np.arange(f.shape[-1])
+    out = (f[..., None, :] + (x[:, None] - x) ** 2 / tau).min(axis=-1)
+    return np.moveaxis(out, -1, axis)
+
+
+def balanced(stepper: Stepper, phi: Array) -> Array:
+    """phi plus the constant for which the density has the mass of rho_0."""
+
+    def excess(c: float) -> float:
+        stepper.evaluate(phi + c)
+        return float(stepper.rho.sum()) - stepper.mass
+
+    inner = stepper.layout.crop(phi)[stepper.layout.free]
+    width = 1e-3 * max(float(np.ptp(inner)), 1e-12)
+    sign = 1.0 if excess(0.0) < 0 else -1.0
+    while sign * excess(sign * width) < 0 and width < 1e300:
+        width *= 2.0
+    low, high = sorted((0.0, sign * width))
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        value = excess(middle)
+        if abs(value) < 1e-2 * stepper.mass:
+            return phi + middle
+        low, high = (middle, high) if value < 0 else (low, middle)
+    return phi + high

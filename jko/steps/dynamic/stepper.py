@@ -1,0 +1,124 @@
+"""One step on one grid as arrays: the dual J, its gradient, its Hessian and the solution of the Newton equation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.steps.dynamic.conjugates import Kind
+from jko.steps.dynamic.kernels import evaluate, imbalance, slopes
+from jko.steps.dynamic.layout import Array, Layout, layout
+from jko.steps.dynamic.multigrid import solve, workspace
+from jko.steps.dynamic.stencil import assemble, coarsen
+
+CG_LIMIT = 100
+SHIFT = (
+    1e-3  # of the smallest eigenvalue of the vacuum's Laplacian, added to the Hessian's diagonal
+)
+
+
+class Data(NamedTuple):
+    """What a step on a grid is given: grid fields of one shape, numbers."""
+
+    kind: Kind
+    rho0: Array  # >= 0, per unit volume
+    V: Array  # +inf in obstacle cells
+    spacing: tuple[float, ...]
+    tau: float
+    eps: float  # vacuum mobility
+
+
+@dataclass(eq=False)
+class Stepper:
+    """Working arrays of one step on one grid; all flat with ghosts, see :class:`Layout`.
+
+    After ``evaluate(phi)``: ``g`` slopes on faces (d, total; level 0 first), ``rho`` the density, ``M`` the face
+    mobilities (d, size), ``w`` the corner weights (U*)''(p_c) / 2^d (2^d, size); corners count with the last axis
+    fastest, lower face first.  After ``imbalance()``: ``F`` the gradient of J per unit cell volume.  After
+    ``prepare()``: the Hessian's off-diagonals ``A`` (S, total), diagonal ``D`` and reciprocal ``R`` on all levels.
+    """
+
+    data: Data
+
+    def __post_init__(self) -> None:
+        _, rho0, V, spacing, tau, eps = self.data
+        L: Layout = layout(rho0.shape, spacing, np.isfinite(V))
+        d, n = L.dim, L.size
+        self.layout, self.dim = L, d
+        self.strides = [tuple(int(s) for s in row) for row in L.strides]
+        self.levels = [int(q) for q in L.start]
+        self.inverse_h = tuple(1.0 / h for h in spacing)
+        self.rho0, self.V = L.pad(rho0), L.pad(V, np.inf)
+        self.mass = float(self.rho0.sum())
+        self.M0 = np.zeros((d, n))
+        for a, s in enumerate(self.strides[0]):
+            self.M0[a, : n - s] = 0.25 * (self.rho0[: n - s] + self.rho0[s:]) + eps
+        self.M0 *= L.inverse[:, :n] > 0
+        longest = max(h * m for h, m in zip(spacing, L.shape, strict=True))
+        self.shift = SHIFT * tau * eps * (np.pi / longest) ** 2
+        self.g, self.K = np.zeros((d, L.total)), np.zeros((d, L.total))
+        self.M, self.w = np.zeros((d, n)), np.zeros((1 << d, n))
+        self.coarse_w = np.zeros((1, L.total))
+        self.rho, self.F, self.step = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.A = np.zeros((L.offsets.shape[1], L.total))
+        self.D, self.R, self.work = np.zeros(L.total), np.zeros(L.total), workspace(L.total)
+
+    def evaluate(self, phi: Array) -> float:
+        """J(phi) per unit cell volume; writes g, rho, M and w."""
+        slopes(phi, self.strides[0], self.layout.inverse, self.g)
+        return evaluate(
+            self.data.kind,
+            self.strides[0],
+            self.layout.rows[0],
+            self.data.tau,
+            phi,
+            self.V,
+            self.rho0,
+            self.M0,
+            self.g,
+            self.rho,
+            self.M,
+            self.w,
+        )
+
+    def imbalance(self) -> float:
+        """Write F = rho - rho0 - tau div(M grad phi) and return |F|_1 relative to the mass."""
+        norm = imbalance(
+            self.strides[0],
+            self.layout.rows[0],
+            self.data.tau,
+            self.inverse_h,
+            self.rho0,
+            self.rho,
+            self.M,
+            self.g,
+            self.F,
+        )
+        return norm / self.mass
+
+    def prepare(self, weights: Array | None = None, mobility: Array | None = None) -> None:
+        """Assemble the Hessian on all levels, from w and M; ``weights`` zero leaves the mobility's Laplacian."""
+        L, n = self.layout, self.layout.size
+        w = self.w if weights is None else weights
+        np.multiply(self.M if mobility is None else mobility, L.inverse[:, :n], out=self.K[:, :n])
+        for k, strides in enumerate(self.strides):
+            here = w if k == 0 else self.coarse_w
+            begin, end = self.levels[k], self.levels[k + 1]
+            level = (strides, L.rows[k], begin, end, self.data.tau)
+            out = (self.A, self.D, self.R)
+            assemble(*level, here, self.K, self.g, L.inverse, self.shift, *out)
+            if k + 1 < len(self.strides):
+                fields = (here, self.coarse_w, self.K, self.g)
+                coarsen(strides, begin, end, self.levels[k + 2], L.parent, L.share, *fields)
+
+    def solve(self, rhs: Array, target: float, limit: int = CG_LIMIT) -> tuple[Array, int]:
+        """H x = rhs up to an L1 residual ``target`` (relative to the mass): x (a work array) and the CG iterations."""
+        L, n = self.layout, self.layout.size
+        self.work[0, :n] = rhs
+        level = (L.start, L.offsets, L.rows, L.parent)
+        count = solve(
+            self.A, self.D, self.R, *level, target * self.mass, limit, self.step, self.work
+        )
+        return self.step, count
