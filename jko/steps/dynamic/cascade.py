@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from jko.steps.dynamic.conjugates import Kind
 from jko.steps.dynamic.entropic import entropic, minimise_entropic
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.layout import ISOTROPIC, Array
@@ -49,14 +48,22 @@ class Solved:
         return self.outcome.cg + (self.coarser.cg if self.coarser else 0)
 
 
-def solve(data: Data, phi: Array | None, tol: float, limit: int, levels: int | None) -> Solved:
+def solve(
+    data: Data,
+    phi: Array | None,
+    tol: float,
+    limit: int,
+    levels: int | None,
+    make: Callable[[Data], Stepper] = Stepper,
+) -> Solved:
     """Minimise the dual of a step; ``phi`` (grid shape) is the previous step's potential, or None.
 
     ``levels`` coarser grids are used; None: as many as it takes until the mass moves less than one cell.
+    ``make`` gives the stepper of a grid.
     """
     if levels is None:
         levels = _levels(data, phi)
-    stepper = Stepper(data)
+    stepper = make(data)
     below = None
     if levels > 0 and (counts := coarser_shape(data)) != data.rho0.shape:
         below = solve(
@@ -65,14 +72,20 @@ def solve(data: Data, phi: Array | None, tol: float, limit: int, levels: int | N
             max(tol, min(max(LOOSER * tol, FINEST), ROUGHEST)),
             limit,
             levels - 1,
+            make,
         )
         free = np.isfinite(below.stepper.data.V)
-        phi = interpolated(below.stepper.layout.crop(below.outcome.phi), data.rho0.shape, free)
-    start = first_guess(stepper) if phi is None else stepper.layout.pad(phi)
-    return Solved(stepper, _newton(data.kind)(stepper, start, tol, limit), below)
+        phi = interpolated(below.stepper.crop(below.outcome.phi), data.rho0.shape, free)
+    start = first_guess(stepper) if phi is None else stepper.pad(phi)
+    return Solved(stepper, _newton(stepper)(stepper, start, tol, limit), below)
 
 
-def _newton(kind: Kind) -> Callable[[Stepper, Array, float, int], Outcome]:
+def _newton(stepper: Stepper) -> Callable[[Stepper, Array, float, int], Outcome]:
+    kind = stepper.data.kind
+    if kind is None or not isinstance(
+        stepper, Stepper
+    ):  # on tensors: the corners have no kernels of their own
+        return minimise
     if entropic(kind):
         return minimise_entropic
     return minimise_steep if steep(kind) else minimise

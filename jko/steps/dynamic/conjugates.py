@@ -51,27 +51,23 @@ class Mixed(NamedTuple):
 Kind = Entropic | Quadratic | Power | Mixed
 
 
-def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind:
-    """The kind of a sum of internal energies ``c_1 E_1 + c_2 E_2 + ...``.
+def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
+    """The kind of a sum of internal energies ``c_1 E_1 + c_2 E_2 + ...``; None where one of them has no kernels.
 
     Raises
     ------
     ValueError
         There is none, so that the dual has no unique density.
-    TypeError
-        An internal energy that is neither an entropy nor of porous medium type.
     """
-    sigma, powers = 0.0, dict[float, float]()
+    sigma: float = 0.0
+    powers: dict[float, float] = {}
     for c, E in internal:
         if isinstance(E, Entropy):
             sigma += float(c)
         elif isinstance(E, PorousMedium):
             powers[float(E.m)] = powers.get(float(E.m), 0.0) + float(c)
         else:
-            raise TypeError(
-                f"Dynamic knows Entropy and PorousMedium, and sums of them, not {type(E).__name__}; "
-                "use jko.Conic(), or write the energy as such a sum"
-            )
+            return None
     if not sigma and not powers:
         raise ValueError(
             "the energy has no internal term, and without one the dual of a step on a grid has kinks where Dynamic "

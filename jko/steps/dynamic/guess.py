@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from jko.steps.dynamic.kernels import prices
+from jko.metrics.envelope import c_transform
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import Stepper
 
@@ -21,22 +21,14 @@ BISECTIONS = 60
 
 def first_guess(stepper: Stepper) -> Array:
     """A potential, padded."""
-    kind, rho0, V, spacing, tau, _ = stepper.data
+    _, rho0, V, spacing, tau, _ = stepper.data
     smooth = gaussian_filter(rho0, WIDTH, mode="nearest")
     smooth += LIFT * smooth.max()
-    phi = prices(kind, smooth.ravel()).reshape(rho0.shape) + V
-    for axis, h in enumerate(spacing):
-        phi = _envelope(phi, axis, h, tau)
+    phi = stepper.slope(smooth) + V
+    axes = tuple(h * np.arange(n) for n, h in zip(rho0.shape, spacing, strict=True))
+    phi = c_transform(axes, axes, -tau * phi) / tau
     phi[~np.isfinite(phi)] = 0.0
-    return balanced(stepper, stepper.layout.pad(phi))
-
-
-def _envelope(f: Array, axis: int, h: float, tau: float) -> Array:
-    """``min_j f_j + h^2 (i - j)^2 / tau`` along an axis."""
-    f = np.moveaxis(f, axis, -1)
-    x = h * np.arange(f.shape[-1])
-    out = (f[..., None, :] + (x[:, None] - x) ** 2 / tau).min(axis=-1)
-    return np.moveaxis(out, -1, axis)
+    return balanced(stepper, stepper.pad(phi))
 
 
 def balanced(stepper: Stepper, phi: Array) -> Array:
@@ -46,7 +38,7 @@ def balanced(stepper: Stepper, phi: Array) -> Array:
         stepper.evaluate(phi + c)
         return float(stepper.rho.sum()) - stepper.mass
 
-    inner = stepper.layout.crop(phi)[stepper.layout.free]
+    inner = stepper.crop(phi)[np.isfinite(stepper.data.V)]
     width = 1e-3 * max(float(np.ptp(inner)), 1e-12)
     sign = 1.0 if excess(0.0) < 0 else -1.0
     while sign * excess(sign * width) < 0 and width < 1e300:

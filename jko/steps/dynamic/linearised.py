@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.duality import Gap
+from jko.steps.dynamic import risk
 from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.gap import gap
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import Outcome, minimise
+from jko.steps.dynamic.risk import SolvedRisk, risk_gap
 from jko.steps.dynamic.setting import Density, Setting
+from jko.steps.dynamic.stepper import Data
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
@@ -43,38 +46,40 @@ class Answer:
     @property
     def phi(self) -> Array:
         """The potential on the grid."""
-        return self.solved.stepper.layout.crop(self.outcome.phi)
+        return self.solved.stepper.crop(self.outcome.phi)
 
     def certificate(self) -> Gap:
         """The rigorous duality gap."""
         setting, state = self.setting, self.rho.state
-        if setting.settled:
-            return gap(self.solved.stepper.data, self.phi, self.rho.scale, 0.0)
-        rest = setting.problem.parts.rest
+        if setting.kind is None:
+            reason = "an internal energy of the user has no compiled conjugate to take the dual value with"
+            return Gap(float("inf"), False, reason, -float("inf"))
+        rest, data = setting.parts.rest, self.solved.stepper.data
         if rest is not None and not rest.convex:
             reason = "the energy has terms that are not convex in the density, so no dual bounds it"
             return Gap(float("inf"), False, reason, -float("inf"))
         slope = setting.variation(state)
-        constant = setting.settling(state) - float(
-            state.weights @ setting.tensor(slope).reshape(-1)
-        )
-        return gap(setting.data(slope), self.phi, self.rho.scale, constant)
+        constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
+        data = data._replace(V=setting.V + slope)
+        if not isinstance(self.solved, SolvedRisk):
+            return gap(data, self.phi, self.rho.scale, constant)
+        return risk_gap(self.solved, data, self.phi, self.rho.scale, state, constant)
 
 
 def solved(setting: Setting, tol: float, limit: int, cascade: int | None) -> Answer:
     """Solve the step."""
     if setting.settled:
-        at = solve(setting.data(), setting.potential, tol, limit, cascade)
+        at = _solve(setting, setting.data(), setting.potential, tol, limit, cascade)
         return _refined(setting, at, tol, limit)
     slope, phi, last = setting.variation(setting.previous), setting.potential, setting.rho0
     share, moved, newton, cg = 1.0, float("inf"), 0, 0
     for _ in range(OUTER):
-        at = solve(setting.data(slope), phi, tol, limit, cascade)
-        rho, phi = setting.density(at), at.stepper.layout.crop(at.outcome.phi)
+        at = _solve(setting, setting.data(slope), phi, tol, limit, cascade)
+        rho, phi = setting.density(at), at.stepper.crop(at.outcome.phi)
         newton, cg = newton + at.newton, cg + at.cg
-        values = at.stepper.layout.crop(at.stepper.rho) * rho.scale
+        values = at.stepper.crop(at.stepper.rho) * rho.scale
         before = moved
-        moved = float(np.abs(values - last).sum()) * at.stepper.layout.cell / share
+        moved = float(np.abs(values - last).sum()) * setting.previous.grid.cell / share
         last = values
         if moved <= tol or not np.isfinite(moved):
             break
@@ -83,11 +88,26 @@ def solved(setting: Setting, tol: float, limit: int, cascade: int | None) -> Ans
     return Answer(setting, at, rho, newton, cg, moved)
 
 
+def _solve(
+    setting: Setting, data: Data, phi: Array | None, tol: float, limit: int, cascade: int | None
+) -> Solved:
+    if setting.risk is None:
+        return solve(data, phi, tol, limit, cascade, setting.stepper)
+    return risk.solve(data, setting.risk, tol, limit, setting.floor)
+
+
+def _again(at: Solved, tol: float, limit: int) -> Solved:
+    """A smaller residual."""
+    if isinstance(at, SolvedRisk):
+        return risk.polished(at, tol, limit)
+    return Solved(at.stepper, minimise(at.stepper, at.outcome.phi, tol, limit))
+
+
 def _refined(setting: Setting, at: Solved, tol: float, limit: int) -> Answer:
     rho, newton, cg = setting.density(at), at.newton, at.cg
     enough = max(min(tol, SHORT * rho.moved), SHORT * tol)
     if at.outcome.finite and enough < at.outcome.residual <= tol:
-        at = Solved(at.stepper, minimise(at.stepper, at.outcome.phi, enough, limit))
+        at = _again(at, enough, limit)
         rho, newton, cg = setting.density(at), newton + at.newton, cg + at.cg
     while (
         at.outcome.finite
@@ -95,7 +115,7 @@ def _refined(setting: Setting, at: Solved, tol: float, limit: int) -> Answer:
         and at.outcome.residual <= tol > TIGHTEST
     ):
         tol = max(TIGHTER * min(tol, at.outcome.residual), TIGHTEST)
-        at = Solved(at.stepper, minimise(at.stepper, at.outcome.phi, tol, limit))
+        at = _again(at, tol, limit)
         rho, newton, cg = setting.density(at), newton + at.newton, cg + at.cg
         if at.outcome.newton == 0:
             break

@@ -21,50 +21,77 @@ the first step shows a linearisation that is too far off, the internal energy is
 from __future__ import annotations
 
 import math
+import weakref
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from jko.duality import Gap
+from jko.energies import Energy, Parts, parts
+from jko.measures import GridDensity
+from jko.metrics import as_array
+from jko.spaces import Grid
 from jko.steps.dynamic.cascade import Solved
 from jko.steps.dynamic.conjugates import Entropic, Kind, Mixed, Power, Quadratic
-from jko.steps.dynamic.kernels import prices
-from jko.steps.dynamic.layout import Array, Layout
+from jko.steps.dynamic.gap import gap
+from jko.steps.dynamic.kernels import prices, slopes
+from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.multigrid import apply, precondition
 from jko.steps.dynamic.newton import Outcome
 from jko.steps.dynamic.risk_kernels import carry, couple, gather, linearise, spread, update
 from jko.steps.dynamic.stepper import Data, Stepper
 
 FLOOR = 1e-6  # of the first corner densities / largest density
+RANK = 1e-7  # singular values of the features kept, relative to the largest; below, eigh of A A^T returns rounding
+ENTER = 1e-9  # density up to which a corner may fill at once / largest density
 LOWEST = np.array([1e-200])  # of all, absolute
 FACTOR = 4.0  # from one energy of a path to the next
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
+FAR = 0.05  # mass that a last step does not move
 SETTLED = 0.01  # residual at which the next energy of a path is tried
 FORCING = 1e-3  # reduction of the residual by one linear solve: full steps need good ones
 CG_LIMIT = 200
 
 
+_KEPT: deque[tuple[weakref.ref[Energy], Grid, Parts, Features | None]] = deque(maxlen=4)
+
+
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A (r, *shape) and b (r,) of ``1/2 |A m - b|^2`` on a grid, and their means on coarser grids."""
+    """A (r, *shape) and b (r,) of ``1/2 |A m - b|^2`` on a grid."""
 
     A: Array
     b: Array
-    known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    known: dict[Any, Array] = field(default_factory=dict, repr=False)
 
-    def coarser(self, counts: tuple[int, ...]) -> Features:
-        """Means over the cells of a coarser grid."""
-        if counts not in self.known:
-            means = np.stack([averages(row, counts) for row in self.A])
-            self.known[counts] = Features(means, self.b)
-        return self.known[counts]
+    def padded(self, stepper: Stepper) -> Array:
+        """A as padded flat fields (r, size), 0 in obstacles; kept for the next step."""
+        free = np.isfinite(stepper.data.V)
+        key = free.tobytes()
+        if key not in self.known:
+            self.known.clear()
+            self.known[key] = np.stack([stepper.layout.pad(row * free) for row in self.A])
+        return self.known[key]
 
-    def padded(self, layout: Layout) -> Array:
-        """A as padded flat fields (r, size), 0 in obstacles."""
-        if layout not in self.known:
-            self.known[layout] = np.stack([layout.pad(row * layout.free) for row in self.A])
-        return self.known[layout]
+
+def on_grid(energy: Energy, state: GridDensity) -> tuple[Parts, Features | None]:
+    """The energy's terms on the cells, and its risk; few rows of features stand for many data.
+
+    They depend on the grid alone, so the next step of a flow finds them here.
+    """
+    for kept in _KEPT:
+        if kept[0]() is energy and kept[1] == state.grid and kept[2].potential.device == state.values.device:
+            return kept[2], kept[3]
+    few = parts(energy, state).compressed(RANK)
+    risk = None
+    if few.features is not None and few.targets is not None:
+        A = as_array(few.features).reshape(-1, *state.grid.shape)
+        risk = Features(np.ascontiguousarray(A), np.array(as_array(few.targets)))
+    _KEPT.appendleft((weakref.ref(energy), state.grid, few, risk))
+    return few, risk
 
 
 @dataclass(eq=False)
@@ -76,7 +103,7 @@ class Joint:
 
     def __post_init__(self) -> None:
         step = self.stepper
-        self.A, self.b = self.features.padded(step.layout), self.features.b
+        self.A, self.b = self.features.padded(step), self.features.b
         self.V, self.cell = step.V.copy(), step.layout.cell
         self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
         self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
@@ -107,14 +134,29 @@ class Joint:
         size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)
         return max(left, float(np.linalg.norm(miss) / size) if size > 0 else 0.0)
 
-    def newton(self, target: float) -> tuple[Array, Array, int]:
-        """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients."""
+    def outcome(self, phi: Array, lam: Array) -> Outcome:
+        """J and the residual at a point."""
+        return Outcome(phi, self.at(phi, lam), self.imbalance())
+
+    def arrived(self, phi: Array, lam: Array) -> Outcome:
+        """A point that is no solution: its V and slopes, no more."""
+        self.move(lam)
+        slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
+        return Outcome(phi, math.nan, math.inf)
+
+    def newton(self, target: float) -> tuple[Array, Array, int] | None:
+        """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
+
+        None where numbers have lost their meaning.
+        """
         step = self.stepper
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
         root = np.sqrt(step.w.sum(0))
         scaled = self.A * root
         S = scaled @ scaled.T
         S[np.diag_indices_from(S)] += 1.0 / self.cell
+        if not np.isfinite(S).all() or not np.isfinite(step.F).all():
+            return None
         factor = cho_factor(S)
         rhs = step.F.copy()
         gather(*self.grid, self.coupling, cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
@@ -152,47 +194,94 @@ class Joint:
 
 @dataclass(frozen=True)
 class SolvedRisk(Solved):
-    """The outcome with the prices lam of the risk."""
+    """The outcome with the joint dual, whose lam are the prices of the data."""
 
-    lam: Array = field(default_factory=lambda: np.zeros(0))
+    joint: Joint | None = None
+
+    @property
+    def lam(self) -> Array:
+        """The prices of the data."""
+        assert self.joint is not None
+        return self.joint.lam
 
 
-def solve(data: Data, features: Features, tol: float, limit: int) -> SolvedRisk:
+def solve(data: Data, features: Features, tol: float, limit: int, floor: float) -> SolvedRisk:
     """Minimise the joint dual of a step.
 
     It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
-    of the flow, which no earlier potential and no coarser grid was found to improve upon.
+    of the flow, which no earlier potential and no coarser grid was found to improve upon.  ``floor`` is the least
+    mobility of the vacuum in a step that asks for a longer path.
     """
-    joint = Joint(Stepper(data), features)
-    return SolvedRisk(joint.stepper, *minimise(joint, tol, limit))
+    joint, outcome = minimise(Joint(Stepper(data), features), tol, limit, floor)
+    return SolvedRisk(joint.stepper, outcome, None, joint)
 
 
-def minimise(joint: Joint, tol: float, limit: int) -> tuple[Outcome, None, Array]:
+def minimise(joint: Joint, tol: float, limit: int, floor: float) -> tuple[Joint, Outcome]:
     """The primal-dual method along a path of energies; a longer path where the first linearisation is far off."""
     step, tried = joint.stepper, False
-    phi, lam = np.zeros_like(step.rho0), np.zeros_like(joint.b)
     path = Path.of(step.data.kind, float(step.rho0.max()))
-    corner = _first_prices(step, path.kind)
-    at = Outcome(phi, joint.at(phi, lam), joint.imbalance())
+    corner, enter = _first_prices(step, path.kind), ENTER * float(step.rho0.max())
+    at = joint.arrived(np.zeros_like(step.rho0), np.zeros_like(joint.b))
     while not at.residual <= tol and at.newton < limit:
         left = _linearised(joint, path.kind, at.phi, corner)
         if left <= SETTLED and path.factor != path.end:
             old, path = path.kind, path.shorter()
             carry(old, path.kind, corner)
             left = _linearised(joint, path.kind, at.phi, corner)
-        dphi, dlam, cg = joint.newton(max(FORCING * left, 0.1 * tol))
+        found = joint.newton(max(FORCING * left, 0.1 * tol))
+        if found is None:
+            break
+        dphi, dlam, cg = found
         mesh = (*joint.grid, step.data.tau, step.layout.inverse)
         fields = (at.phi, step.V, step.g, corner, dphi, dlam @ joint.A)
-        _, left_out, mass = update(path.kind, *mesh, *fields, float(prices(path.kind, LOWEST)[0]))
-        work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
+        lowest = float(prices(path.kind, LOWEST)[0])
+        moved, left_out, mass = update(path.kind, *mesh, *fields, lowest, enter)
+        work = {"newton": at.newton + 1, "cg": at.cg + cg, "evaluations": at.evaluations + 1}
         if not tried and left_out > WILD * mass:
             path = path.longer(2 * left_out / (WILD * mass))
-            corner = _first_prices(step, path.kind)
-        else:
-            phi, lam = at.phi - dphi, lam - dlam
+            if step.data.eps < floor:
+                joint = Joint(Stepper(step.data._replace(eps=floor)), joint.features)
+                step = joint.stepper
+            corner, dphi, dlam = _first_prices(step, path.kind), 0.0 * dphi, 0.0 * dlam
+            joint.move(dlam)
         tried = True
-        at = Outcome(phi, joint.at(phi, lam), joint.imbalance(), *work)
-    return at, None, lam
+        reach = joint.outcome if moved <= FAR * mass else joint.arrived
+        at = reach(at.phi - dphi, joint.lam - dlam)._replace(**work)
+    return joint, at
+
+
+def polished(solved: SolvedRisk, tol: float, limit: int) -> SolvedRisk:
+    """Newton's method for J from a solution, with full steps as long as they help."""
+    joint, at = solved.joint, solved.outcome._replace(newton=0, cg=0)
+    assert joint is not None
+    while at.finite and at.residual > tol and at.newton < limit:
+        joint.stepper.prepare()
+        lam, found = joint.lam, joint.newton(max(FORCING * at.residual, 0.1 * tol))
+        if found is None:
+            break
+        dphi, dlam, cg = found
+        after = joint.outcome(at.phi - dphi, lam - dlam)
+        if not after.residual < at.residual:
+            joint.outcome(at.phi, lam)
+            break
+        work = {"newton": at.newton + 1, "cg": at.cg + cg, "evaluations": at.evaluations + 1}
+        at = after._replace(**work)
+    return replace(solved, outcome=at)
+
+
+def risk_gap(
+    solved: SolvedRisk, data: Data, phi: Array, scale: Array, state: GridDensity, constant: float
+) -> Gap:
+    """The duality gap with the risk: that of the potential V + A^T lam, and ``1/2 |A m - b - lam|^2``."""
+    assert solved.joint is not None
+    lam, features = solved.lam, solved.joint.features
+    pull = np.tensordot(lam, features.A, 1)
+    own = float(lam @ (features.b + 0.5 * lam))
+    linear = gap(data._replace(V=data.V + pull), phi, scale, constant - own)
+    m = as_array(state.weights).reshape(data.rho0.shape)
+    miss = np.tensordot(features.A, m, m.ndim) - features.b - lam
+    more = 0.5 * float(miss @ miss)
+    return replace(linear, value=linear.value + more, reachable=linear.reachable + more)
 
 
 def _linearised(joint: Joint, kind: Kind, phi: Array, corner: Array) -> float:

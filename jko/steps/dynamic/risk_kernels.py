@@ -70,11 +70,12 @@ def update(
     step: Fields,
     lift: Fields,
     lowest: float,
+    enter: float = 0.0,
 ) -> tuple[float, float, float]:
     """The corner prices after ``phi -= step``, ``V -= lift``; (mass changed, what the linear model left out, mass).
 
     Where the linearised price falls it is taken, where it rises the density follows its tangent, which lies below
-    (U*)' and so cannot explode.  What was left out is ``sum w tau/4 |grad step|^2``; all sums are per unit cell volume.
+    (U*)' and so cannot explode; up to ``enter`` it may rise at once.  What was left out is ``sum w tau/4 |grad step|^2``; all sums are per unit cell volume.
     """
     d = len(strides)
     corners, k = 1 << d, 0.25 * tau
@@ -94,7 +95,7 @@ def update(
                     square += slope * slope
                 now = prices[c, q]
                 _, r, weight = conjugate(kind, now)
-                after = r + weight * (p - now)
+                after = max(r + weight * (p - now), enter)
                 if p > now:
                     p = min(p, price(kind, after))
                 else:

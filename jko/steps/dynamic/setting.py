@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.energies import Entropy
+from jko.energies import Entropy, Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
 from jko.steps.dynamic.chambers import factors, opened
 from jko.steps.dynamic.conjugates import Kind, kind_of
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.stepper import Data
+from jko.steps.dynamic.risk import Features, on_grid
+from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.problem import StepProblem
 
 # mobility of the vacuum / largest density, with an entropy and without: a small one keeps tails of a smooth density
@@ -47,6 +49,7 @@ class Setting:
 
     problem: StepProblem
     eps: float | None
+    compiled: bool = True
 
     @property
     def previous(self) -> GridDensity:
@@ -58,13 +61,34 @@ class Setting:
     @property
     def settled(self) -> bool:
         """Whether the dual knows all terms of the energy."""
-        parts = self.problem.parts
-        return parts.features is None and parts.rest is None
+        return self.parts.rest is None and (self.parts.features is None or self.risk is not None)
 
     @cached_property
-    def kind(self) -> Kind:
-        """The internal energy."""
-        return kind_of(self.problem.parts.internal)
+    def parts(self) -> Parts:
+        """The energy's terms on the cells, with the risk's features compressed."""
+        return on_grid(self.problem.energy, self.previous)[0]
+
+    @cached_property
+    def risk(self) -> Features | None:
+        """The risk, where the joint dual takes it."""
+        return on_grid(self.problem.energy, self.previous)[1] if self.in_kernels else None
+
+    @property
+    def in_kernels(self) -> bool:
+        """Whether the compiled kernels know this step."""
+        on_cpu = self.previous.values.device.type == "cpu"
+        return self.compiled and self.kind is not None and on_cpu
+
+    @cached_property
+    def kind(self) -> Kind | None:
+        """The internal energy, None where it has no compiled kernels."""
+        return kind_of(self.parts.internal)
+
+    def stepper(self, data: Data) -> Stepper | TensorStepper:
+        """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
+        if self.in_kernels:
+            return Stepper(data)
+        return TensorStepper(data, self.parts.internal, self.previous.values.device)
 
     @cached_property
     def rho0(self) -> Array:
@@ -74,7 +98,7 @@ class Setting:
     @cached_property
     def V(self) -> Array:
         """The potential, +inf in obstacles and in chambers without mass."""
-        V = as_array(self.problem.parts.potential).reshape(self.rho0.shape)
+        V = as_array(self.parts.potential).reshape(self.rho0.shape)
         return opened(np.array(V, dtype=np.float64), self.rho0)
 
     @cached_property
@@ -84,32 +108,44 @@ class Setting:
 
     def data(self, extra: Array | None = None) -> Data:
         """The dual's data, with ``extra`` added to the potential."""
-        smooth = any(isinstance(E, Entropy) for _, E in self.problem.parts.internal)
+        smooth = any(isinstance(E, Entropy) for _, E in self.parts.internal)
         eps = self.eps if self.eps is not None else SMOOTH_FLOOR if smooth else FLOOR
         V = self.V if extra is None else self.V + extra
         grid = self.previous.grid
         floor = eps * float(self.rho0.max())
         return Data(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
 
+    @property
+    def floor(self) -> float:
+        """The least mobility of the vacuum where a risk drives mass far."""
+        return 0.0 if self.eps is not None else FLOOR * float(self.rho0.max())
+
     def energy(self, state: GridDensity) -> float:
         """E(state)."""
-        parts = self.problem.parts
+        parts = self.parts
         m, V = state.weights, parts.potential
         total = float((V[m > 0] * m[m > 0]).sum()) + self.settling(state)
         return total + sum(c * float(E(state)) for c, E in parts.internal)
 
     def settling(self, state: GridDensity) -> float:
-        """The value of the terms that the dual does not know, a risk and the rest."""
-        parts, total = self.problem.parts, self.problem.parts.constant
-        if parts.features is not None and parts.targets is not None:
-            total += 0.5 * float((parts.features @ state.weights - parts.targets).square().sum())
-        return total if parts.rest is None else total + float(parts.rest(state).detach())
+        """The value of the risk and of the terms that the dual does not know."""
+        total = self.parts.constant + self.unknown(state)
+        return total + (0.0 if self.risk is None else self._risk(state))
+
+    def unknown(self, state: GridDensity) -> float:
+        """The value of the terms that the dual does not know."""
+        total = 0.0 if self.risk is not None else self._risk(state)
+        return total if self.parts.rest is None else total + float(self.parts.rest(state).detach())
+
+    def _risk(self, state: GridDensity) -> float:
+        A, b = self.parts.features, self.parts.targets
+        return 0.0 if A is None or b is None else 0.5 * float((A @ state.weights - b).square().sum())
 
     def variation(self, state: GridDensity) -> Array:
-        """Their first variation, on the cells."""
-        parts = self.problem.parts
+        """The first variation of the terms that the dual does not know, on the cells."""
+        parts = self.parts
         total = torch.zeros_like(state.weights)
-        if parts.features is not None and parts.targets is not None:
+        if parts.features is not None and parts.targets is not None and self.risk is None:
             total = parts.features.T @ (parts.features @ state.weights - parts.targets)
         if parts.rest is not None:
             total = total + parts.rest.variation(state).detach()
@@ -117,20 +153,19 @@ class Setting:
 
     def density(self, solved: Solved) -> Density:
         """The density of a potential, and its figures."""
-        step, tau = solved.stepper, self.problem.tau
-        L, n = step.layout, step.layout.size
-        rho = L.crop(step.rho)
+        step, tau, cell = solved.stepper, self.problem.tau, self.previous.grid.cell
+        rho = step.crop(step.rho)
         scale = factors(step.data.V, rho, self.rho0)
         values = rho * scale
         state = GridDensity.of(self.previous.grid, self.tensor(values))
         phi = solved.outcome.phi
-        inner = L.crop(phi)[L.free]
+        inner = step.crop(phi)[np.isfinite(step.data.V)]
         with np.errstate(over="ignore", invalid="ignore"):  # a step that failed; its status says so
-            cost = tau**2 * L.cell * float((step.M * step.g[:, :n] ** 2).sum())
+            cost = tau**2 * cell * step.action()
             middle = 0.5 * float(inner.min() + inner.max())
-            gap = L.cell * abs(float(step.F @ phi) - middle * float(step.F.sum()))
-        correction = L.cell * float(np.abs(values - rho).sum())
-        moved = L.cell * float(np.abs(values - self.rho0).sum())
+            gap = cell * abs(float(step.F @ phi) - middle * float(step.F.sum()))
+        correction = cell * float(np.abs(values - rho).sum())
+        moved = cell * float(np.abs(values - self.rho0).sum())
         return Density(state, self.energy(state), cost, correction, gap, moved, scale)
 
     def rise(self, rho: Density) -> float:

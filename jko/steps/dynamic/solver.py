@@ -40,6 +40,9 @@ class Dynamic:
         How many coarser grids are solved first.  Default: as many as it takes until mass moves less than a cell.
     max_iterations : int
         Newton iterations on one grid.
+    compiled : bool
+        False: take the torch path on a CPU too, as states on a GPU and internal energies of the user always do; its
+        smoother is not serial.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Dynamic:
     eps: float | None = None
     cascade: int | None = None
     max_iterations: int = 60
+    compiled: bool = True
 
     def __post_init__(self) -> None:
         checks.number("tol", self.tol, above=0, below=1)
@@ -74,6 +78,7 @@ class Dynamic:
         if self.cascade is not None:
             checks.count("cascade", self.cascade, least=0)
         checks.count("max_iterations", self.max_iterations)
+        checks.kind("compiled", self.compiled, bool)
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the proximal problem of a density on a grid."""
@@ -86,7 +91,7 @@ class Dynamic:
         from jko.steps.dynamic.linearised import solved  # numba loads here
         from jko.steps.dynamic.setting import Setting
 
-        setting = Setting(problem, self.eps)
+        setting = Setting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
         rho, outcome = answer.rho, answer.outcome
         objective = rho.energy + rho.cost / (2 * problem.tau)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.steps.dynamic.conjugates import Kind
-from jko.steps.dynamic.kernels import evaluate, imbalance, slopes
+from jko.steps.dynamic.kernels import evaluate, imbalance, prices, slopes
 from jko.steps.dynamic.layout import Array, Layout, layout
 from jko.steps.dynamic.multigrid import solve, workspace
 from jko.steps.dynamic.stencil import assemble, coarsen
@@ -22,7 +22,7 @@ SHIFT = (
 class Data(NamedTuple):
     """What a step on a grid is given: grid fields of one shape, numbers."""
 
-    kind: Kind
+    kind: Kind | None  # None where only the tensor path knows the energy
     rho0: Array  # >= 0, per unit volume
     V: Array  # +inf in obstacle cells
     spacing: tuple[float, ...]
@@ -64,6 +64,22 @@ class Stepper:
         self.rho, self.F, self.step = np.zeros(n), np.zeros(n), np.zeros(n)
         self.A = np.zeros((L.offsets.shape[1], L.total))
         self.D, self.R, self.work = np.zeros(L.total), np.zeros(L.total), workspace(L.total)
+
+    def pad(self, values: Array, fill: float = 0.0) -> Array:
+        """A grid field as the stepper's own."""
+        return self.layout.pad(values, fill)
+
+    def crop(self, values: Array) -> Array:
+        """The stepper's field as a grid field."""
+        return self.layout.crop(values)
+
+    def slope(self, rho: Array) -> Array:
+        """U' of a grid field of densities."""
+        return prices(self.data.kind, rho.ravel()).reshape(rho.shape)
+
+    def action(self) -> float:
+        """Int M |grad phi|^2 per unit cell volume."""
+        return float((self.M * self.g[:, : self.layout.size] ** 2).sum())
 
     def evaluate(self, phi: Array) -> float:
         """J(phi) per unit cell volume; writes g, rho, M and w."""

@@ -29,9 +29,7 @@ class Hierarchy:
         spans = [slice(a, b) for a, b in zip(self.start, self.start[1:], strict=False)]
         self.inverse = [inverse[:, span] for span in spans]
         self.share = [share[:, span] for span in spans]
-        self.parent = [
-            parent[fine] - coarse.start for fine, coarse in pairwise(spans)
-        ]
+        self.parent = [parent[fine] - coarse.start for fine, coarse in pairwise(spans)]
         self.children = [
             _children(up, span.stop - span.start)
             for up, span in zip(self.parent, spans[1:], strict=False)

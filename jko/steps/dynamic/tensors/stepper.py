@@ -48,6 +48,18 @@ class TensorStepper:
         """A padded flat tensor as a grid field."""
         return self.layout.crop(values.cpu().numpy()).reshape(self.data.rho0.shape)
 
+    def slope(self, rho: Array) -> Array:
+        """U' of a grid field of densities."""
+        values = torch.from_numpy(rho)
+        total = torch.zeros_like(values)
+        for c, E in self.internal:
+            total += c * E.slope(values)
+        return total.numpy()
+
+    def action(self) -> float:
+        """Int M |grad phi|^2 per unit cell volume."""
+        return float((self.M * self.g * self.g).sum())
+
     def evaluate(self, phi: Tensor) -> float:
         """J(phi) per unit cell volume."""
         step = (self.inverse, self.data.tau, phi, self.V, self.rho0, self.M0)
