@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.layout import ISOTROPIC, Array
 from jko.steps.dynamic.newton import Outcome, minimise
 from jko.steps.dynamic.steep import minimise_steep, steep
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.stepper import Data, Dual, Stepper
 
 SMALLEST = 24  # cells along the longest axis, below which a grid is not made coarser
 LOOSER = 10.0  # the tolerance on a coarser grid, relative to the one on the finer grid ...
@@ -33,7 +34,7 @@ FINEST, ROUGHEST = (
 class Solved:
     """The outcome on a grid, its stepper, and what was solved on the next coarser one before."""
 
-    stepper: Stepper
+    stepper: Dual
     outcome: Outcome
     coarser: Solved | None = None
 
@@ -54,7 +55,7 @@ def solve(
     tol: float,
     limit: int,
     levels: int | None,
-    make: Callable[[Data], Stepper] = Stepper,
+    make: Callable[[Data], Dual] = Stepper,
 ) -> Solved:
     """Minimise the dual of a step; ``phi`` (grid shape) is the previous step's potential, or None.
 
@@ -80,7 +81,7 @@ def solve(
     return Solved(stepper, _newton(stepper)(stepper, start, tol, limit), below)
 
 
-def _newton(stepper: Stepper) -> Callable[[Stepper, Array, float, int], Outcome]:
+def _newton(stepper: Dual) -> Callable[[Any, Array, float, int], Outcome]:
     kind = stepper.data.kind
     if kind is None or not isinstance(
         stepper, Stepper

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.stepper import Stepper
+from jko.steps.dynamic.stepper import Dual
 
 DECREASE, ROUNDING = 1e-4, 1e-12  # of Armijo's rule; of J, relative
 FORCING = 0.1  # reduction of the residual by one solve, at least
@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
         return math.isfinite(self.J) and math.isfinite(self.residual)
 
 
-def minimise(stepper: Stepper, phi: Array, tol: float, limit: int) -> Outcome:
+def minimise(stepper: Dual, phi: Array, tol: float, limit: int) -> Outcome:
     """Minimise J from phi until |F|_1 <= tol (relative to the mass); the stepper's arrays are those of the result."""
     at = Outcome(phi, stepper.evaluate(phi), stepper.imbalance())
     while at.finite and at.residual > tol and at.newton < limit:
@@ -40,7 +40,7 @@ def minimise(stepper: Stepper, phi: Array, tol: float, limit: int) -> Outcome:
     return at
 
 
-def advance(stepper: Stepper, at: Outcome, tol: float) -> Outcome | None:
+def advance(stepper: Dual, at: Outcome, tol: float) -> Outcome | None:
     """One Newton step, or None where J cannot be lowered."""
     stepper.prepare()
     step, cg = stepper.solve(stepper.F, precision(at.residual, tol))

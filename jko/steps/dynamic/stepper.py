@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -28,6 +28,45 @@ class Data(NamedTuple):
     spacing: tuple[float, ...]
     tau: float
     eps: float  # vacuum mobility
+
+
+class Dual(Protocol):
+    """What Newton's method and its starts need of a step on one grid; fields are arrays or tensors of its own."""
+
+    data: Data
+    mass: float
+
+    @property
+    def rho(self) -> Any:
+        """The density at the last phi."""
+
+    @property
+    def F(self) -> Any:
+        """The gradient of J there."""
+
+    def pad(self, values: Array, fill: float = 0.0) -> Any:
+        """A grid field as one of its own."""
+
+    def crop(self, values: Any) -> Array:
+        """And back."""
+
+    def slope(self, rho: Array) -> Array:
+        """U' of a grid field of densities."""
+
+    def action(self) -> float:
+        """Int M |grad phi|^2 per unit cell volume."""
+
+    def evaluate(self, phi: Any) -> float:
+        """J(phi) per unit cell volume."""
+
+    def imbalance(self) -> float:
+        """|F|_1 relative to the mass."""
+
+    def prepare(self) -> None:
+        """Assemble the Hessian."""
+
+    def solve(self, rhs: Any, target: float) -> tuple[Any, int]:
+        """H x = rhs: x, and the iterations."""
 
 
 @dataclass(eq=False)
