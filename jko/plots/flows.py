@@ -52,17 +52,20 @@ def energy_ledger(trajectory: Trajectory, ax: Axes) -> Axes:
     """Where the energy went: ``E_0 = E_k + sum cost / (2 tau) + sum slack``, the three terms stacked over flow time.
 
     The cost of motion ``metric^2 / (2 tau)`` is what a step may spend at most; the slack is what it lowered the energy
-    by beyond that.  No slack is negative exactly if no band narrows.
+    by beyond that.  No slack is negative exactly if no band narrows.  Energies below zero, as entropies are, stand on a
+    floor below the last one.
     """
     times, energies = trajectory.times, trajectory.energies
     moved = np.concatenate([[0.0], np.cumsum(trajectory.costs / (2 * np.diff(times)))])
     slack = np.concatenate([[0.0], np.cumsum(trajectory.slacks)])
+    lowest = energies.min()
+    floor = 0.0 if lowest >= 0 else lowest - 0.15 * (energies[0] - lowest)
     bands = {
-        "energy left, $F(\\mu_k)$": (energies, BLUE),
+        "energy left, $F(\\mu_k)$": (energies - floor, BLUE),
         "spent on motion, $\\sum d^2(\\mu_{k+1}, \\mu_k)\\,/\\,2\\tau$": (moved, ORANGE),
         "lowered beyond that, $\\sum$ slack": (slack, GREEN),
     }
-    below = np.zeros_like(energies)
+    below = np.full_like(energies, floor)
     for label, (band, colour) in bands.items():  # mu_k holds on (t_{k-1}, t_k]
         ax.fill_between(
             times, below, below + band, step="pre", color=colour, alpha=0.85, lw=0, label=label
@@ -77,10 +80,37 @@ def energy_ledger(trajectory: Trajectory, ax: Axes) -> Axes:
     if many:
         ax.set_xscale("log")
     ax.set_xlim(times[1] / 2 if many else 0, times[-1])
-    ax.set_ylim(0, energies[0] * 1.09)
+    ax.set_ylim(floor, energies[0] + 0.09 * (energies[0] - floor))
     ax.set_xlabel("flow time $t$")
     ax.set_ylabel("energy")
     legend_below(ax)
+    return ax
+
+
+def proofs(trajectory: Trajectory, ax: Axes) -> Axes:
+    """What each step proves, on logarithmic axes, as far as its solver reports it.
+
+    Solid, in units of the energy: what the step lowered it by, the slack, and the duality gap.  Dashed, as parts of the
+    mass: the residual of a step on a grid, and the correction that made its mass exact.  A slack below zero is missing.
+    """
+    figures = {"lowered": -np.diff(trajectory.energies)} | trajectory.columns
+    lines = {
+        "lowered": ("energy lowered by", BLUE, "-"),
+        "slacks": ("slack", GREEN, "-"),
+        "gap": ("duality gap", RED, "-"),
+        "residuals": ("residual", GREY, "--"),
+        "correction": ("correction of the mass", ORANGE, "--"),
+    }
+    for name, (label, colour, style) in lines.items():
+        if name in figures:
+            shown = np.where(figures[name] > 0, figures[name], np.nan)
+            ax.plot(trajectory.times[1:], shown, color=colour, ls=style, lw=1.5, label=label)
+    ax.set_yscale("log")
+    if len(trajectory.times) > 2:
+        ax.set_xscale("log")
+    ax.set_xlabel("flow time $t$")
+    ax.set_ylabel("figure of the step")
+    legend_below(ax, columns=3)
     return ax
 
 
