@@ -42,8 +42,10 @@ class Parts:
     rest: Energy | None = None
     constant: float = 0.0
 
-    def compressed(self, rtol: float = 1e-8) -> Parts:
+    def compressed(self, rtol: float = 1e-7) -> Parts:
         """The risk with as few rows as its features have singular values above ``rtol`` times the largest.
+
+        Below 1e-8 they are rounding, since they come from A A^T.
 
         ``A = W diag(s) Z``: only the part of A m - b in the span of the columns of W moves; the rest of |b|^2 / 2 goes
         to ``constant``.
@@ -82,7 +84,7 @@ def parts(energy: Energy, state: State) -> Parts:
             risks.append((c, E))
         elif c != 0:
             rest.append(Scaled(c, E))
-    _check_potential(V, state)
+    check_obstacles(V, state)
     A = b = None
     if risks:
         A = torch.cat([_features(c, R, state) for c, R in risks])
@@ -115,7 +117,8 @@ def _features(c: float, risk: Risk, state: State) -> Tensor:
     return ((c * risk.data.weights).sqrt()[:, None] * values.T).contiguous()
 
 
-def _check_potential(V: Tensor, state: State) -> None:
+def check_obstacles(V: Tensor, state: State) -> None:
+    """Refuse potentials that are no potentials, and mass in obstacles."""
     if bool(torch.isnan(V).any()) or bool(torch.isneginf(V).any()):
         raise ValueError(
             "the potential is NaN or -inf somewhere on the state's cells; +inf (an obstacle) is allowed, nothing else"

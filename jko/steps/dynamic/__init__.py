@@ -32,9 +32,10 @@ that share a corner only: 9 points in 2-D, 19 in 3-D.
 
 The modules: :mod:`layout` (fields in memory), :mod:`conjugates` (U*), :mod:`kernels` (J and its gradient),
 :mod:`stencil` (its Hessian), :mod:`multigrid` (the linear solver), :mod:`stepper` (one step as arrays), :mod:`newton`,
-:mod:`steep` and :mod:`entropic` (Newton's method for powers m > 2 and for small entropies), :mod:`guess` and
-:mod:`cascade` (where to start), :mod:`chambers` (obstacles), :mod:`setting` and :mod:`linearised` (from a step problem
-to the dual and back), :mod:`gap`, :mod:`solver`.
+:mod:`steep` and :mod:`entropic` (its primal-dual relatives for m > 2 and for small entropies), :mod:`guess`,
+:mod:`cascade`, :mod:`chambers` (obstacles), :mod:`risk` and its parts (the prices of the data), :mod:`setting` and
+:mod:`linearised` (from a step problem to the dual and back), :mod:`gap`, :mod:`solver`; :mod:`tensors` is the same dual
+in torch.
 """
 
 from jko.steps.dynamic.solver import Dynamic

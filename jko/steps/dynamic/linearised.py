@@ -93,7 +93,7 @@ def _solve(
 ) -> Solved:
     if setting.risk is None:
         return solve(data, phi, tol, limit, cascade, setting.stepper)
-    return risk.solve(data, setting.risk, tol, limit, setting.floor)
+    return risk.solve(data, setting.risk, phi, tol, limit, setting.floor)
 
 
 def _again(at: Solved, tol: float, limit: int) -> Solved:

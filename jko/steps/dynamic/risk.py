@@ -1,195 +1,48 @@
 """The risk of a network inside a step: its prices lam join the potential in one convex dual.
 
-``1/2 |A m - b|^2 = max over lam of lam . (A m - b) - |lam|^2 / 2`` is linear in the masses m = |K| rho, so that the dual
-of the step is that of a potential ``V + A^T lam``, and
+``1/2 |A m - b|^2 = max over lam of lam . (A m - b) - |lam|^2 / 2`` is linear in the masses m = |K| rho, so that the
+dual of the step is that of a potential ``V + A^T lam``, and
 
 ``J(phi, lam) = J(phi; V + A^T lam) + lam . b + |lam|^2 / 2``,    ``dJ/dlam = lam + b - A m``
 
-(survey (2.6), (4.1)).  It is minimised jointly.  A Newton step eliminates lam exactly: with ``W T = sum_c w_c T_c``,
-
-``S = 1/|K| + A W A^T  (r x r),    (H - (W T)^T A^T S^-1 A (W T)) dphi = -(F + (W T)^T A^T S^-1 F_lam)``
-
-solved by conjugate gradients with the multigrid of H, the local part, as preconditioner.
-
-With an entropy, (U*)' is an exponential, and Newton's method for J fails where the risk drives mass far in one step.
-There the densities r_c of the corners are unknowns too (a primal-dual method): a step solves the linearisation of
-``r_c = (U*)'(p_c)``, ``rho - rho_0 - tau div(M grad phi) = 0`` and ``lam + b = A m``, whose matrix is the same with w_c
-taken at r_c.  Densities that fall follow the exponential, those that rise its tangent.  Full steps are taken.  Where
-the first step shows a linearisation that is too far off, the internal energy is enlarged and brought back by factors.
+(survey (2.6), (4.1)), minimised jointly.  Newton's method for J fails where the risk drives mass far in one step: (U*)'
+of an entropy is an exponential, that of a power has a kink.  So the densities r_c of the corners are unknowns too, and
+a step solves the linearisation of ``r_c = (U*)'(p_c)``, ``rho - rho_0 - tau div(M grad phi) = 0``, ``lam + b = A m``,
+whose matrix is that of J with the weights w_c taken at r_c (a primal-dual method).  Densities that fall follow (U*)',
+those that rise its tangent; full steps are taken.  Where the first step shows a linearisation that is too far off,
+larger internal energies come first, and powers are reached through small entropies.  Without an entropy
+:mod:`risk_reduced` is tried first.
 """
 
 from __future__ import annotations
 
-import math
-import weakref
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from jko.duality import Gap
-from jko.energies import Energy, Parts, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
-from jko.spaces import Grid
 from jko.steps.dynamic.cascade import Solved
-from jko.steps.dynamic.conjugates import Entropic, Kind, Mixed, Power, Quadratic
+from jko.steps.dynamic.conjugates import Kind
+from jko.steps.dynamic.entropic import entropic
 from jko.steps.dynamic.gap import gap
-from jko.steps.dynamic.kernels import prices, slopes
+from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply, precondition
 from jko.steps.dynamic.newton import Outcome
-from jko.steps.dynamic.risk_kernels import carry, couple, gather, linearise, spread, update
+from jko.steps.dynamic.risk_dual import Features, Joint, on_grid
+from jko.steps.dynamic.risk_kernels import carry, linearise, update
+from jko.steps.dynamic.risk_path import Path
+from jko.steps.dynamic.risk_reduced import minimise_reduced
 from jko.steps.dynamic.stepper import Data, Stepper
 
 FLOOR = 1e-6  # of the first corner densities / largest density
-RANK = 1e-7  # singular values of the features kept, relative to the largest; below, eigh of A A^T returns rounding
 ENTER = 1e-9  # density up to which a corner may fill at once / largest density
 LOWEST = np.array([1e-200])  # of all, absolute
-FACTOR = 4.0  # from one energy of a path to the next
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
 FAR = 0.05  # mass that a last step does not move
 SETTLED = 0.01  # residual at which the next energy of a path is tried
 FORCING = 1e-3  # reduction of the residual by one linear solve: full steps need good ones
-CG_LIMIT = 200
-
-
-_KEPT: deque[tuple[weakref.ref[Energy], Grid, Parts, Features | None]] = deque(maxlen=4)
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """A (r, *shape) and b (r,) of ``1/2 |A m - b|^2`` on a grid."""
-
-    A: Array
-    b: Array
-    known: dict[Any, Array] = field(default_factory=dict, repr=False)
-
-    def padded(self, stepper: Stepper) -> Array:
-        """A as padded flat fields (r, size), 0 in obstacles; kept for the next step."""
-        free = np.isfinite(stepper.data.V)
-        key = free.tobytes()
-        if key not in self.known:
-            self.known.clear()
-            self.known[key] = np.stack([stepper.layout.pad(row * free) for row in self.A])
-        return self.known[key]
-
-
-def on_grid(energy: Energy, state: GridDensity) -> tuple[Parts, Features | None]:
-    """The energy's terms on the cells, and its risk; few rows of features stand for many data.
-
-    They depend on the grid alone, so the next step of a flow finds them here.
-    """
-    for kept in _KEPT:
-        if kept[0]() is energy and kept[1] == state.grid and kept[2].potential.device == state.values.device:
-            return kept[2], kept[3]
-    few = parts(energy, state).compressed(RANK)
-    risk = None
-    if few.features is not None and few.targets is not None:
-        A = as_array(few.features).reshape(-1, *state.grid.shape)
-        risk = Features(np.ascontiguousarray(A), np.array(as_array(few.targets)))
-    _KEPT.appendleft((weakref.ref(energy), state.grid, few, risk))
-    return few, risk
-
-
-@dataclass(eq=False)
-class Joint:
-    """The joint dual on one grid; the stepper's potential V is ``V + A^T lam`` after :meth:`at`."""
-
-    stepper: Stepper
-    features: Features
-
-    def __post_init__(self) -> None:
-        step = self.stepper
-        self.A, self.b = self.features.padded(step), self.features.b
-        self.V, self.cell = step.V.copy(), step.layout.cell
-        self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
-        self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
-        self.F_lam = np.zeros_like(self.b)
-
-    @property
-    def grid(self) -> tuple[Any, Any]:
-        """Strides and rows of the grid itself."""
-        return self.stepper.strides[0], self.stepper.layout.rows[0]
-
-    def at(self, phi: Array, lam: Array) -> float:
-        """J(phi, lam) per unit cell volume; writes the stepper's fields."""
-        self.move(lam)
-        return self.stepper.evaluate(phi) + self.own
-
-    def move(self, lam: Array) -> None:
-        """Set lam."""
-        self.lam = lam
-        np.add(self.V, lam @ self.A, out=self.stepper.V)
-        self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
-
-    def imbalance(self) -> float:
-        """Write both parts of the gradient; the larger of their relative norms."""
-        left = self.stepper.imbalance()
-        m = self.cell * (self.A @ self.stepper.rho)
-        miss = self.lam + self.b - m
-        self.F_lam = miss / self.cell
-        size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)
-        return max(left, float(np.linalg.norm(miss) / size) if size > 0 else 0.0)
-
-    def outcome(self, phi: Array, lam: Array) -> Outcome:
-        """J and the residual at a point."""
-        return Outcome(phi, self.at(phi, lam), self.imbalance())
-
-    def arrived(self, phi: Array, lam: Array) -> Outcome:
-        """A point that is no solution: its V and slopes, no more."""
-        self.move(lam)
-        slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
-        return Outcome(phi, math.nan, math.inf)
-
-    def newton(self, target: float) -> tuple[Array, Array, int] | None:
-        """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
-
-        None where numbers have lost their meaning.
-        """
-        step = self.stepper
-        couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
-        root = np.sqrt(step.w.sum(0))
-        scaled = self.A * root
-        S = scaled @ scaled.T
-        S[np.diag_indices_from(S)] += 1.0 / self.cell
-        if not np.isfinite(S).all() or not np.isfinite(step.F).all():
-            return None
-        factor = cho_factor(S)
-        rhs = step.F.copy()
-        gather(*self.grid, self.coupling, cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
-        dphi, cg = self._conjugate_gradients(factor, rhs, target * step.mass)
-        spread(*self.grid, self.coupling, dphi, self.y)
-        return dphi, cho_solve(factor, self.F_lam + self.A @ self.y), cg
-
-    def _conjugate_gradients(self, factor: Any, rhs: Array, target: float) -> tuple[Array, int]:
-        step, L, n = self.stepper, self.stepper.layout, self.stepper.layout.size
-        hessian = (step.A, step.D, L.offsets[0], L.rows[0])
-        local = (step.A, step.D, step.R, L.start, L.offsets, L.rows, L.parent)
-        b, x, t = step.work[0], step.work[1], step.work[2]
-        r, z, solution, direction, image = rhs, x[:n], np.zeros(n), np.zeros(n), np.zeros(n)
-        old = 1.0
-        for iteration in range(CG_LIMIT):
-            if not float(np.abs(r).sum()) > target:
-                return solution, iteration
-            b[:n] = r
-            precondition(*local, b, x, t)
-            new = float(r @ z)
-            direction *= new / old if iteration else 0.0
-            direction += z
-            apply(*hessian, direction, image)
-            spread(*self.grid, self.coupling, direction, self.y)
-            back = cho_solve(factor, self.A @ self.y, check_finite=False) @ self.A
-            gather(*self.grid, self.coupling, back, -1.0, image)
-            curvature = float(direction @ image)
-            if not curvature > 0.0:
-                return solution, iteration
-            solution += (new / curvature) * direction
-            r -= (new / curvature) * image
-            old = new
-        return solution, CG_LIMIT
 
 
 @dataclass(frozen=True)
@@ -205,20 +58,38 @@ class SolvedRisk(Solved):
         return self.joint.lam
 
 
-def solve(data: Data, features: Features, tol: float, limit: int, floor: float) -> SolvedRisk:
-    """Minimise the joint dual of a step.
+def solve(
+    data: Data, features: Features, phi: Array | None, tol: float, limit: int, floor: float
+) -> SolvedRisk:
+    """Minimise the joint dual of a step: with an entropy by the primal-dual method, else over lam; by the other one
+    where the first fails.
 
-    It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
-    of the flow, which no earlier potential and no coarser grid was found to improve upon.  ``floor`` is the least
-    mobility of the vacuum in a step that asks for a longer path.
+    ``phi`` (grid shape) is the previous step's potential, of use to the second alone; ``floor`` is the least mobility
+    of the vacuum in a primal-dual step that asks for a longer path.
     """
-    joint, outcome = minimise(Joint(Stepper(data), features), tol, limit, floor)
-    return SolvedRisk(joint.stepper, outcome, None, joint)
+    assert data.kind is not None
+    best: SolvedRisk | None = None
+    for jointly in (True, False) if entropic(data.kind) else (False, True):
+        if jointly:
+            joint, at = minimise(Joint(Stepper(data), features), tol, limit, floor)
+        else:
+            joint, at = minimise_reduced(data, features, phi, tol, limit)
+        if best is None or at.residual < best.outcome.residual:
+            best = SolvedRisk(joint.stepper, at, None, joint)
+        if at.residual <= tol:
+            break
+    assert best is not None
+    return best
 
 
 def minimise(joint: Joint, tol: float, limit: int, floor: float) -> tuple[Joint, Outcome]:
-    """The primal-dual method along a path of energies; a longer path where the first linearisation is far off."""
+    """The primal-dual method along a path of energies; a longer path where the first linearisation is far off.
+
+    It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
+    of the flow, which no earlier potential and no coarser grid was found to improve upon.
+    """
     step, tried = joint.stepper, False
+    assert step.data.kind is not None
     path = Path.of(step.data.kind, float(step.rho0.max()))
     corner, enter = _first_prices(step, path.kind), ENTER * float(step.rho0.max())
     at = joint.arrived(np.zeros_like(step.rho0), np.zeros_like(joint.b))
@@ -236,7 +107,7 @@ def minimise(joint: Joint, tol: float, limit: int, floor: float) -> tuple[Joint,
         fields = (at.phi, step.V, step.g, corner, dphi, dlam @ joint.A)
         lowest = float(prices(path.kind, LOWEST)[0])
         moved, left_out, mass = update(path.kind, *mesh, *fields, lowest, enter)
-        work = {"newton": at.newton + 1, "cg": at.cg + cg, "evaluations": at.evaluations + 1}
+        work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
         if not tried and left_out > WILD * mass:
             path = path.longer(2 * left_out / (WILD * mass))
             if step.data.eps < floor:
@@ -246,7 +117,8 @@ def minimise(joint: Joint, tol: float, limit: int, floor: float) -> tuple[Joint,
             joint.move(dlam)
         tried = True
         reach = joint.outcome if moved <= FAR * mass else joint.arrived
-        at = reach(at.phi - dphi, joint.lam - dlam)._replace(**work)
+        there = reach(at.phi - dphi, joint.lam - dlam)
+        at = Outcome(there.phi, there.J, there.residual, *work)
     return joint, at
 
 
@@ -264,8 +136,8 @@ def polished(solved: SolvedRisk, tol: float, limit: int) -> SolvedRisk:
         if not after.residual < at.residual:
             joint.outcome(at.phi, lam)
             break
-        work = {"newton": at.newton + 1, "cg": at.cg + cg, "evaluations": at.evaluations + 1}
-        at = after._replace(**work)
+        work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
+        at = Outcome(after.phi, after.J, after.residual, *work)
     return replace(solved, outcome=at)
 
 
@@ -301,45 +173,4 @@ def _first_prices(step: Stepper, kind: Kind) -> Array:
     return np.repeat(prices(kind, lifted)[None], len(step.w), axis=0)
 
 
-@dataclass(frozen=True)
-class Path:
-    """Energies that lead to the one of the step: ``factor`` times it where it has an entropy, else it + ``factor`` Ent."""
-
-    aim: Kind
-    factor: float
-    end: float
-
-    @classmethod
-    def of(cls, kind: Kind, largest: float) -> Path:
-        """The path for a density whose largest value is given."""
-        if isinstance(kind, Entropic) or (isinstance(kind, Mixed) and kind.sigma > 0):
-            return cls(kind, 1.0, 1.0)
-        size = sum(c * largest ** (m - 1) for c, m in zip(*_powers(kind), strict=True))
-        return cls(kind, size, 0.0)
-
-    @property
-    def kind(self) -> Kind:
-        """The energy here."""
-        aim, s = self.aim, self.factor
-        if isinstance(aim, Entropic):
-            return Entropic(s * aim.sigma)
-        if isinstance(aim, Mixed) and aim.sigma > 0:
-            return Mixed(s * aim.sigma, tuple(s * c for c in aim.c), aim.m)
-        return Mixed(s, *_powers(aim))
-
-    def longer(self, by: float) -> Path:
-        """A start further away."""
-        return replace(self, factor=self.factor * FACTOR ** math.ceil(math.log(by, FACTOR)))
-
-    def shorter(self) -> Path:
-        """The next energy."""
-        return replace(self, factor=max(self.factor / FACTOR, self.end))
-
-
-def _powers(kind: Kind) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if isinstance(kind, Quadratic):
-        return (kind.c,), (2.0,)
-    if isinstance(kind, Power):
-        return (kind.c,), (kind.m,)
-    assert isinstance(kind, Mixed)
-    return kind.c, kind.m
+__all__ = ["Features", "Joint", "Path", "SolvedRisk", "on_grid", "polished", "risk_gap", "solve"]

@@ -1,11 +1,12 @@
 """The corners' share in a primal-dual Newton step, and the coupling of cells to prices of the data; compiled.
 
-A corner c carries its own price q_c beside the price ``p_c(phi)`` of the potential; its density is ``r_c = (U*)'(q_c)``.
-``T_c v`` is the derivative of p_c in the direction v of phi.
+A corner c carries its own price q_c beside the price ``p_c(phi)`` of the potential; its density is
+``r_c = (U*)'(q_c)``.  ``T_c v`` is the derivative of p_c in the direction v of phi.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import njit
@@ -40,6 +41,11 @@ def linearise(
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
+            rho[q] = 0.0
+            if V[q] == math.inf:
+                for c in range(corners):
+                    w[c, q] = 0.0
+                continue
             total = 0.0
             for c in range(corners):
                 p = phi[q] - V[q]
@@ -74,8 +80,9 @@ def update(
 ) -> tuple[float, float, float]:
     """The corner prices after ``phi -= step``, ``V -= lift``; (mass changed, what the linear model left out, mass).
 
-    Where the linearised price falls it is taken, where it rises the density follows its tangent, which lies below
-    (U*)' and so cannot explode; up to ``enter`` it may rise at once.  What was left out is ``sum w tau/4 |grad step|^2``; all sums are per unit cell volume.
+    Where the linearised price falls it is taken, but for ``lowest``; where it rises the density follows its tangent,
+    which lies below an exponential and so cannot explode; up to ``enter`` it may rise at once.  What was left out
+    is ``sum w tau/4 |grad step|^2``; all sums are per unit cell volume.
     """
     d = len(strides)
     corners, k = 1 << d, 0.25 * tau
@@ -83,7 +90,7 @@ def update(
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
-            if phi[q] - V[q] == -float("inf"):
+            if V[q] == math.inf:
                 continue
             for c in range(corners):
                 p, square = phi[q] - V[q] - step[q] + lift[q], 0.0
@@ -121,7 +128,7 @@ def carry(old: Any, new: Any, corner: Fields) -> None:
 def couple(
     strides: Any, rows: Fields, tau: float, inverse: Fields, g: Fields, w: Fields, C: Fields
 ) -> None:
-    """Coefficients of ``sum_c w_c T_c v``: C[0] of v_K, C[1 + 2a], C[2 + 2a] of the neighbours before, after on axis a."""
+    """Coefficients of ``sum_c w_c T_c v``: C[0] of v_K, C[1 + 2a] and C[2 + 2a] of its neighbours on axis a."""
     d = len(strides)
     half = 0.5 * tau
     for row in range(rows[1]):

@@ -139,7 +139,9 @@ class Setting:
 
     def _risk(self, state: GridDensity) -> float:
         A, b = self.parts.features, self.parts.targets
-        return 0.0 if A is None or b is None else 0.5 * float((A @ state.weights - b).square().sum())
+        return (
+            0.0 if A is None or b is None else 0.5 * float((A @ state.weights - b).square().sum())
+        )
 
     def variation(self, state: GridDensity) -> Array:
         """The first variation of the terms that the dual does not know, on the cells."""
@@ -157,6 +159,7 @@ class Setting:
         rho = step.crop(step.rho)
         scale = factors(step.data.V, rho, self.rho0)
         values = rho * scale
+        values /= cell * values.sum()  # rounding adds up over thousands of steps
         state = GridDensity.of(self.previous.grid, self.tensor(values))
         phi = solved.outcome.phi
         inner = step.crop(phi)[np.isfinite(step.data.V)]
