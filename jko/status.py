@@ -29,7 +29,7 @@ class Status(Enum):
         "the support is fixed and the step is shorter than half its spacing, so no mass can move; raise tau, refine "
         "the support, or use jko.Dynamic() on a grid or moving particles"
     )
-    MASS_LOST = "mass would have to be corrected by more than the solver's tolerance; lower tau, or raise max_iterations"
+    MASS_LOST = "the mass needs a larger correction than the solver's tolerance; lower tau, or raise max_iterations"
 
     @property
     def ok(self) -> bool:

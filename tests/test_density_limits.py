@@ -59,6 +59,21 @@ def test_porous_medium_steps_converge_at_order_one(d, n, counts):
     assert np.abs(orders(errors) - 1).max() < 0.1
 
 
+@pytest.mark.slow
+def test_sdirk2_has_order_two_in_space():
+    grid, T = jko.Grid((-3.0, 3.0), (64, 64, 64)), 0.2
+    E = 1.5 * jko.SquaredNorm() + 0.6 * jko.Entropy()
+    rho = jko.GridDensity.from_function(grid, lambda x: (-((x - 0.3) ** 2).sum(-1) / 0.5).exp())
+
+    def final(K):
+        options = {"scheme": jko.SDIRK2(), "solver": jko.Dynamic(tol=1e-8)}
+        return jko.flow(E, rho, tau=T / K, t1=T, **options).final.values
+
+    reference = final(32)
+    errors = [float((final(K) - reference).abs().sum()) * grid.cell for K in (1, 2, 4)]
+    assert orders(errors).min() > 1.9
+
+
 def network():
     """E = s2 (A - a)^2 / 2 + lam |xi|^2 / 2 + beta Ent with A = int w theta, on the plane of (w, theta)."""
     data = jko.Data([[1.0]], [1.5], weights=[0.8])
