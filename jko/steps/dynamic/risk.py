@@ -70,11 +70,14 @@ def solve(
     assert data.kind is not None
     best: SolvedRisk | None = None
     for jointly in (True, False) if entropic(data.kind) else (False, True):
-        if jointly:
-            joint, at = minimise(Joint(Stepper(data), features), tol, limit, floor)
-        else:
-            joint, at = minimise_reduced(data, features, phi, tol, limit)
-        if best is None or at.residual < best.outcome.residual:
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # of a run that fails; the residual says so
+            if jointly:
+                joint, at = minimise(Joint(Stepper(data), features), tol, limit, floor)
+            else:
+                joint, at = minimise_reduced(data, features, phi, tol, limit)
+        if best is None or not best.outcome.finite or at.residual < best.outcome.residual:
             best = SolvedRisk(joint.stepper, at, None, joint)
         if at.residual <= tol:
             break
