@@ -14,13 +14,13 @@ from jko.metrics.certificates import (
     certify_plan,
     small_displacement,
 )
-from jko.metrics.couplings import Plan
+from jko.metrics.couplings import Plan, as_array
 from jko.metrics.divergence import Divergence, SinkhornDivergence
 from jko.metrics.geodesics import distance, geodesic, natural_metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.transport import Transport, transport
-from jko.metrics.wasserstein import Wasserstein, as_array
+from jko.metrics.wasserstein import Wasserstein
 
 __all__ = [
     "Metric",

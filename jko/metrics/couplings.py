@@ -10,11 +10,17 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 BLOCK = 2**19  # entries of a block of pairs: what fits in the cache
+
+
+def as_array(tensor: Tensor) -> Array:
+    """The numbers of a tensor as a contiguous float64 array."""
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ import torch
 from jko import checks
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
 from jko.metrics.base import Distance, Metric
-from jko.metrics.couplings import Array, Plan
+from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.grids import deposit
 from jko.metrics.line import line_geodesic
-from jko.metrics.wasserstein import Wasserstein, as_array
+from jko.metrics.wasserstein import Wasserstein
 
 
 def distance(a: State, b: State, metric: Metric | None = None) -> Distance:

@@ -11,7 +11,7 @@ import torch
 
 from jko.measures import GridDensity
 from jko.metrics.base import Distance
-from jko.metrics.couplings import Array, Plan
+from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.transport import transport
 
 EXACT = 5000  # atoms on either side up to which the simplex is used; on the line there is no limit
@@ -84,7 +84,7 @@ def _by_ascent(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distance
 
 
 def _masses(density: GridDensity) -> Array:
-    masses = density.values.detach().cpu().numpy().astype(np.float64) * density.grid.cell
+    masses = as_array(density.values) * density.grid.cell
     return np.asarray(masses / masses.sum())
 
 

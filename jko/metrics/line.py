@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from jko.measures import LineMesh
 from jko.metrics.base import Distance
-from jko.metrics.couplings import Array, Index, Plan
+from jko.metrics.couplings import Array, Index, Plan, as_array
 
 
 class Pieces(NamedTuple):
@@ -34,13 +33,13 @@ class Pieces(NamedTuple):
 
 def pieces(a: LineMesh, b: LineMesh) -> Pieces:
     """The monotone coupling of two meshes."""
-    levels = [np.concatenate([[0.0], np.cumsum(_array(mesh.masses))]) for mesh in (a, b)]
+    levels = [np.concatenate([[0.0], np.cumsum(as_array(mesh.masses))]) for mesh in (a, b)]
     levels = [level / level[-1] for level in levels]
     cuts = np.unique(np.concatenate(levels))
     middle = 0.5 * (cuts[1:] + cuts[:-1])
     found = []
     for mesh, level in zip((a, b), levels, strict=True):
-        edges = _array(mesh.edges)
+        edges = as_array(mesh.edges)
         cell = np.clip(np.searchsorted(level, middle) - 1, 0, len(edges) - 2)
         speed = np.diff(edges)[cell] / np.diff(level)[cell]
         ends = [edges[cell] + speed * (cut - level[cell]) for cut in (cuts[:-1], cuts[1:])]
@@ -67,7 +66,3 @@ def line_geodesic(a: LineMesh, b: LineMesh, t: float) -> LineMesh:
     edges = torch.from_numpy(np.concatenate([left, right])).to(like)
     domain = a.domain if a.domain is b.domain else None
     return LineMesh(edges, torch.from_numpy(p.mass / p.mass.sum()).to(like), domain)
-
-
-def _array(tensor: Tensor) -> Array:
-    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)

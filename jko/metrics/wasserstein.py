@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from jko import checks
 from jko.measures import GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Distance, Metric
-from jko.metrics.couplings import Array
+from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
 from jko.metrics.line import line_distance
 from jko.metrics.transport import transport
@@ -73,8 +72,3 @@ def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:
             f"{name} has dimension {a.dim} but {other} has dimension {b.dim}; a distance needs one space for both"
         )
     checks.alike(name, a.points, other, b.points)
-
-
-def as_array(tensor: Tensor) -> Array:
-    """The numbers of a tensor as a contiguous float64 array."""
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)

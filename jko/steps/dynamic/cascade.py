@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from jko.steps.dynamic.entropic import entropic, minimise_entropic
+from jko.steps.dynamic.conjugates import entropic
+from jko.steps.dynamic.entropic import minimise_entropic
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.layout import ISOTROPIC, Array
 from jko.steps.dynamic.newton import Outcome, minimise

@@ -82,6 +82,11 @@ def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
     return Quadratic(c) if m == 2.0 else Power(c, m)
 
 
+def entropic(kind: Kind) -> bool:
+    """Whether (U*)' is an exponential at low densities."""
+    return isinstance(kind, Entropic) or (isinstance(kind, Mixed) and kind.sigma > 0)
+
+
 def conjugate(kind: Any, p: float) -> tuple[float, float, float]:
     """``U*(p)``, the density ``(U*)'(p)`` and ``(U*)''(p)``; for compiled code, which replaces this body."""
     raise NotImplementedError

@@ -11,30 +11,23 @@ factors.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from jko.steps.dynamic.conjugates import Entropic, Kind, Mixed
 from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import Outcome, minimise
 from jko.steps.dynamic.risk_kernels import linearise, update
+from jko.steps.dynamic.risk_path import FACTOR, Path
 from jko.steps.dynamic.stepper import Stepper
 
 TRIED = 12  # iterations of the dual's Newton method before this one
 FLOOR, LOWEST = 1e-6, 1e-200  # of the first densities / the largest; of all, absolute
-WILD, SETTLED, FACTOR = (
+WILD, SETTLED = (
     40.0,
     0.2,
-    4.0,
 )  # what a step may leave out / mass; mass that moves when the next factor comes
 PRECISE = 1e-4  # of the linear systems
-
-
-def entropic(kind: Kind) -> bool:
-    """Whether (U*)' is an exponential at low densities."""
-    return isinstance(kind, Entropic) or (isinstance(kind, Mixed) and kind.sigma > 0)
 
 
 def minimise_entropic(stepper: Stepper, phi: Array, tol: float, limit: int) -> Outcome:
@@ -51,13 +44,14 @@ def minimise_entropic(stepper: Stepper, phi: Array, tol: float, limit: int) -> O
 
 def _primal_dual(stepper: Stepper, phi: Array, tol: float, limit: int) -> Outcome:
     kind, lift = stepper.data.kind, np.zeros_like(phi)
+    assert kind is not None
     start = np.maximum(stepper.rho0, FLOOR * stepper.rho0.max())
     first = np.repeat(prices(kind, start)[None], len(stepper.w), axis=0)
     corner, factor, M = first.copy(), 1.0, np.empty_like(stepper.M)
     grid = (stepper.strides[0], stepper.layout.rows[0], stepper.data.tau)
     at = Outcome(phi, stepper.evaluate(phi), stepper.imbalance())
     while at.finite and at.newton < limit and not (factor == 1.0 and at.residual <= tol):
-        now = _times(kind, factor)
+        now = Path(kind, factor, 1.0).kind
         stepper.M[:], M[:] = stepper.M0, stepper.M0
         fields = (at.phi, stepper.V, stepper.g)
         linearise(now, *grid, *fields, corner, stepper.w, stepper.rho, stepper.M, M)
@@ -80,9 +74,3 @@ def _primal_dual(stepper: Stepper, phi: Array, tol: float, limit: int) -> Outcom
             corner /= min(FACTOR, factor)
             factor = max(factor / FACTOR, 1.0)
     return at
-
-
-def _times(kind: Any, factor: float) -> Kind:
-    if isinstance(kind, Mixed):
-        return Mixed(factor * kind.sigma, tuple(factor * c for c in kind.c), kind.m)
-    return Entropic(factor * kind.sigma)

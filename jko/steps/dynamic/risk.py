@@ -24,8 +24,7 @@ from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
-from jko.steps.dynamic.conjugates import Kind
-from jko.steps.dynamic.entropic import entropic
+from jko.steps.dynamic.conjugates import Kind, entropic
 from jko.steps.dynamic.gap import gap
 from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from jko.steps.dynamic.conjugates import Entropic, Kind, Mixed, Power, Quadratic
+from jko.steps.dynamic.conjugates import Entropic, Kind, Mixed, Power, Quadratic, entropic
 
 FACTOR = 4.0  # from one energy to the next
 
@@ -21,7 +21,7 @@ class Path:
     @classmethod
     def of(cls, kind: Kind, largest: float) -> Path:
         """The path for a density whose largest value is given."""
-        if isinstance(kind, Entropic) or (isinstance(kind, Mixed) and kind.sigma > 0):
+        if entropic(kind):
             return cls(kind, 1.0, 1.0)
         size = sum(c * largest ** (m - 1) for c, m in zip(*_powers(kind), strict=True))
         return cls(kind, size, 0.0)
