@@ -21,6 +21,7 @@ from jko.energies import (
     Internal,
     KernelEntropy,
     KernelPorousMedium,
+    OnTheta,
     PorousMedium,
     Potential,
     PowerNorm,
@@ -28,12 +29,21 @@ from jko.energies import (
     SquaredNorm,
 )
 from jko.flow import flow
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles
+from jko.measures import (
+    ChargedDensity,
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    Particles,
+)
 from jko.metrics import (
     Distance,
     GraphWasserstein,
     Metric,
     SinkhornDivergence,
+    SplitWasserstein,
     Wasserstein,
     distance,
     geodesic,
@@ -66,7 +76,10 @@ __all__ = [
     "Ball",
     "BlockNewton",
     "Box",
+    "ChargedDensity",
+    "ChargedMesh",
     "ChargedParticles",
+    "ChargedSpan",
     "Conic",
     "Conserved",
     "Convergence",
@@ -91,6 +104,7 @@ __all__ = [
     "LineMesh",
     "Metric",
     "Neuron",
+    "OnTheta",
     "Optimality",
     "Particles",
     "Plans",
@@ -105,6 +119,7 @@ __all__ = [
     "Scheme",
     "Sinkhorn",
     "SinkhornDivergence",
+    "SplitWasserstein",
     "SquaredNorm",
     "Stationary",
     "Status",

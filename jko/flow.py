@@ -10,7 +10,7 @@ import numpy as np
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import KINDS, State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
@@ -158,8 +158,7 @@ class Ledger:
             self.entries = _entries(start)
         else:
             hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
-            kinds = (Particles, ChargedParticles, GridDensity, LineMesh, Trajectory)
-            checks.kind("start", start, *kinds, hint=hint)
+            checks.kind("start", start, *KINDS, Trajectory, hint=hint)
             before = float(energy(start)) if value is None else value(energy, start)
             self.entries = [Entry(0.0, before, {}, start, {})]
 

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import (
+    ChargedDensity,
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    Particles,
+    State,
+)
 from jko.spaces import Ball, Box, Cylinder, Domain, Grid
 
 FORMAT = 1
@@ -24,6 +33,8 @@ FIELDS = {
     "ChargedParticles": ("theta", "H", "weights"),
     "GridDensity": ("values",),
     "LineMesh": ("edges", "masses"),
+    "ChargedDensity": ("values", "H"),
+    "ChargedMesh": ("theta", "H", "masses", "weights"),
 }
 
 
@@ -74,12 +85,14 @@ def read(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
 
 def pack_states(states: tuple[State, ...]) -> tuple[Arrays, dict[str, Any]]:
     """States of one kind as arrays ``state/k/...`` and facts."""
+    if isinstance(states[0], ChargedSpan):
+        return _pack_spans(states)
     arrays: Arrays = {}
     kind = type(states[0]).__name__
     for k, state in enumerate(states):
         arrays |= {f"state/{k}/{name}": getattr(state, name).cpu().numpy() for name in FIELDS[kind]}
     facts: dict[str, Any] = {"kind": kind, "states": len(states)}
-    if isinstance(states[0], GridDensity):
+    if isinstance(states[0], (GridDensity, ChargedDensity)):
         grid = states[0].grid
         facts |= {"grid": {"bounds": grid.bounds, "shape": grid.shape}}
     else:
@@ -88,20 +101,61 @@ def pack_states(states: tuple[State, ...]) -> tuple[Arrays, dict[str, Any]]:
 
 
 def unpack_states(
-    arrays: Arrays, facts: dict[str, Any], domain: Domain | None = None
+    arrays: Arrays,
+    facts: dict[str, Any],
+    domain: Domain | None = None,
+    like: State | None = None,
 ) -> tuple[State, ...]:
-    """The inverse of :func:`pack_states`; ``domain`` replaces one that was given by its projection."""
+    """The inverse of :func:`pack_states`; ``domain`` replaces one that was given by its projection.
+
+    ``like`` is a :class:`ChargedSpan` with the functions H0 and h, which a file cannot hold.
+    """
     kind = facts["kind"]
+    if kind == "ChargedSpan":
+        return _unpack_spans(arrays, facts, domain, like)
     rows = [
         [torch.from_numpy(arrays[f"state/{k}/{name}"]) for name in FIELDS[kind]]
         for k in range(facts["states"])
     ]
-    if kind == "GridDensity":
+    if "grid" in facts:
         grid = Grid(facts["grid"]["bounds"], facts["grid"]["shape"])
-        return tuple(GridDensity(grid, *row) for row in rows)
+        densities = {"GridDensity": GridDensity, "ChargedDensity": ChargedDensity}
+        return tuple(densities[kind](grid, *row) for row in rows)
     domain = _unpack_domain(facts["domain"], domain)
-    atoms = {"Particles": Particles, "ChargedParticles": ChargedParticles, "LineMesh": LineMesh}
+    atoms = {
+        "Particles": Particles,
+        "ChargedParticles": ChargedParticles,
+        "LineMesh": LineMesh,
+        "ChargedMesh": ChargedMesh,
+    }
     return tuple(atoms[kind](*row, domain=domain) for row in rows)
+
+
+def _pack_spans(spans: tuple[State, ...]) -> tuple[Arrays, dict[str, Any]]:
+    """The measures rho, and alpha and b; H0 and h are code."""
+    assert all(isinstance(span, ChargedSpan) for span in spans)
+    arrays, facts = pack_states(tuple(span.rho for span in spans))  # type: ignore[union-attr]
+    arrays |= {f"span/{k}/b": span.b.cpu().numpy() for k, span in enumerate(spans)}  # type: ignore[union-attr]
+    arrays |= {f"span/{k}/alpha": np.array(span.alpha) for k, span in enumerate(spans)}  # type: ignore[union-attr]
+    return arrays, {"kind": "ChargedSpan", "states": len(spans), "rho": facts}
+
+
+def _unpack_spans(
+    arrays: Arrays, facts: dict[str, Any], domain: Domain | None, like: State | None
+) -> tuple[State, ...]:
+    if not isinstance(like, ChargedSpan):
+        raise ValueError(
+            "the run's states are pairs whose H is made of functions, which a file cannot hold; pass "
+            "like=start, the ChargedSpan that the run began with"
+        )
+    rhos = unpack_states(arrays, facts["rho"], domain)
+    spans = []
+    for k, rho in enumerate(rhos):
+        b = torch.from_numpy(arrays[f"span/{k}/b"])
+        spans.append(
+            ChargedSpan(rho, like.H0, like.h, like.x, float(arrays[f"span/{k}/alpha"]), b)  # type: ignore[arg-type]
+        )
+    return tuple(spans)
 
 
 def _pack_domain(domain: Domain | None) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import GridDensity, LineMesh, State, lifted, placed
+from jko.measures import ChargedMesh, ChargedParticles, Particles, State, lifted, placed
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -93,7 +93,7 @@ class Trajectory:
         if abs(times[near] - t) <= slip:
             return self.states[near]
         a, b = self.states[j - 1], self.states[j]
-        if isinstance(a, (GridDensity, LineMesh)):
+        if not isinstance(a, (Particles, ChargedParticles, ChargedMesh)):
             raise ValueError(
                 f"t = {t:g} is not a kept time, and between two densities there is no straight line of atoms; choose "
                 f"one of {times}, or jko.geodesic between two states"
@@ -116,13 +116,19 @@ class Trajectory:
         return storage.write(path, arrays, facts | {"status": self.status.name})
 
     @classmethod
-    def load(cls, path: str | Path, domain: Domain | None = None) -> Trajectory:
-        """Read a file of :meth:`save`; no code in it is run. ``domain``: for a convex set given by its projection."""
+    def load(
+        cls, path: str | Path, domain: Domain | None = None, like: State | None = None
+    ) -> Trajectory:
+        """Read a file of :meth:`save`; no code in it is run.
+
+        ``domain``: for a convex set given by its projection.  ``like``: for pairs
+        :class:`jko.ChargedSpan`, one of them, with the functions H0 and h.
+        """
         arrays, facts = storage.read(path)
         return cls(
             times=arrays["times"],
             energies=arrays["energies"],
-            states=storage.unpack_states(arrays, facts, domain),
+            states=storage.unpack_states(arrays, facts, domain, like),
             kept=arrays["kept"],
             columns={
                 n.removeprefix("column/"): a for n, a in arrays.items() if n.startswith("column/")

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Energy, Evaluation
-from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures import (
+    ChargedDensity,
+    ChargedMesh,
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    Particles,
+    State,
+)
 
 
 class Internal(Energy):
@@ -71,12 +79,16 @@ class Internal(Energy):
         self._of_density(mu)
         raise AssertionError("unreachable")
 
-    def _of_density(self, state: State) -> GridDensity | LineMesh:
-        if isinstance(state, (GridDensity, LineMesh)):
+    def _of_density(self, state: State) -> GridDensity | LineMesh | ChargedDensity | ChargedMesh:
+        """The density of the state; of a pair (rho, H) it is rho."""
+        if isinstance(state, ChargedSpan):
+            state = state.rho
+        if isinstance(state, (GridDensity, LineMesh, ChargedDensity, ChargedMesh)):
             return state
         name = type(self).__name__
         raise TypeError(
-            f"{name} of {type(state).__name__} is +inf: atoms have no density. Use jko.GridDensity or jko.LineMesh, "
+            f"{name} of {type(state).__name__} is +inf: atoms have no density. Use jko.GridDensity or jko.LineMesh "
+            "(of pairs, jko.ChargedDensity or jko.ChargedMesh), "
             f"or Kernel{name}(bandwidth, ...) on particles"
         )
 

@@ -19,6 +19,7 @@ from jko.metrics.divergence import Divergence, SinkhornDivergence
 from jko.metrics.geodesics import distance, geodesic, natural_metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.simplex import referee
+from jko.metrics.split import SplitWasserstein
 from jko.metrics.transport import Transport, transport
 from jko.metrics.wasserstein import Wasserstein
 
@@ -26,6 +27,7 @@ __all__ = [
     "Metric",
     "Wasserstein",
     "GraphWasserstein",
+    "SplitWasserstein",
     "Distance",
     "Divergence",
     "SinkhornDivergence",

@@ -5,12 +5,22 @@ from __future__ import annotations
 import torch
 
 from jko import checks
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import (
+    KINDS,
+    PAIRS,
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    Particles,
+    State,
+    lifted,
+)
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.grids import deposit
 from jko.metrics.line import line_geodesic
+from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
 
 
@@ -103,21 +113,16 @@ def _on_the_way(a: GridDensity, b: State, plan: Plan, t: float) -> tuple[Array, 
 
 
 def natural_metric(state: State) -> Metric:
-    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H)."""
-    return GraphWasserstein() if isinstance(state, ChargedParticles) else Wasserstein()
+    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span."""
+    if isinstance(state, ChargedSpan):
+        return SplitWasserstein()
+    return GraphWasserstein() if isinstance(state, PAIRS) else Wasserstein()
 
 
 def _natural(a: State, b: State) -> Metric:
     for name, state in (("a", a), ("b", b)):
-        checks.kind(
-            name,
-            state,
-            Particles,
-            ChargedParticles,
-            GridDensity,
-            LineMesh,
-        )
-    if type(a) is not type(b):
+        checks.kind(name, state, *KINDS)
+    if type(a) is not type(b) and not (isinstance(a, PAIRS) and isinstance(b, PAIRS)):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare Particles with the .lift() of ChargedParticles, and with the .to_particles() of a density"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedParticles, State, lifted
+from jko.measures import PAIRS, State, lifted
 from jko.metrics.base import Distance, Metric
 from jko.metrics.wasserstein import Wasserstein
 
@@ -39,7 +39,7 @@ class GraphWasserstein(Metric):
             checks.kind(
                 name,
                 state,
-                ChargedParticles,
+                *PAIRS,
                 hint="D compares pairs (rho, H): use .project(), or Wasserstein()",
             )
         return Wasserstein().distance(lifted(a), lifted(b))

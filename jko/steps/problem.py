@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted, placed
+from jko.measures import KINDS, Particles, State, lifted, placed
 from jko.metrics import Metric, natural_metric
 
 Memory = dict[str, Tensor]
@@ -39,7 +39,7 @@ class StepProblem:
             Energy,
             hint="build it from jko.Risk, jko.Potential, ... by + and *",
         )
-        checks.kind("the state", self.previous, Particles, ChargedParticles, GridDensity, LineMesh)
+        checks.kind("the state", self.previous, *KINDS)
         checks.number("tau", self.tau, above=0)
         wanted = natural_metric(self.previous)
         checks.kind(

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import KINDS, GridDensity, LineMesh, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
@@ -86,10 +86,7 @@ def step(
     checks.kind(
         "the state",
         state,
-        Particles,
-        ChargedParticles,
-        GridDensity,
-        LineMesh,
+        *KINDS,
         hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)

@@ -1,0 +1,170 @@
+"""The pair (rho, H) on a grid: a density of Theta with a function H on its cells.
+
+Everything is read off the graph lift ``(id, H)_# rho`` on R x Theta (survey 2.3), with atoms (H[K], centre of K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.measures.atoms import Atoms
+from jko.measures.density import GridDensity
+from jko.measures.particles import ChargedParticles, Particles, cylinder
+from jko.spaces import Box, Grid
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedDensity(Atoms):
+    """A density rho on the cells of a grid of Theta, with a function H.
+
+    Parameters
+    ----------
+    grid : Grid
+        The cells, d = 1, 2, 3.
+    values : grid.shape
+        rho: mass per unit volume, not negative, with ``values.sum() * grid.cell == 1``.
+    H : grid.shape
+        The charge in each cell, finite where there is mass.  Elsewhere it may be NaN: H is defined rho-a.e. only.
+
+    Raises
+    ------
+    ValueError
+        As for :class:`GridDensity`; also H of another shape, or not finite in a cell that holds mass.
+
+    Notes
+    -----
+    Source: survey section 2.3 and (2.12)-(2.13): G(rho, H) is F of the lift.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 2.0), 2), [0.25, 0.75], [1.0, -1.0])
+    >>> float(pair.integrate(pair.H))
+    -0.5
+    """
+
+    grid: Grid
+    values: Tensor
+    H: Tensor
+
+    def __init__(self, grid: Grid, values: Any, H: Any) -> None:
+        rho = GridDensity(grid, values)
+        charge = torch.as_tensor(H).to(rho.values) if not isinstance(H, Tensor) else H.detach()
+        checks.alike("H", charge, "the density's values", rho.values)
+        checks.shape("H", charge, grid.shape)
+        bad = ~torch.isfinite(charge) & (rho.values > 0)
+        if bool(bad.any()):
+            mass = float(rho.values[bad].sum()) * grid.cell
+            raise ValueError(
+                f"H is not finite in {int(bad.sum())} cells that hold mass {mass:.3g}; it must be a number wherever "
+                "rho > 0: give it a value there, or set the density of those cells to zero and normalise"
+            )
+        self._fill(grid, rho.values, charge)
+
+    def _fill(self, grid: Grid, values: Tensor, H: Tensor) -> None:
+        for name, value in (("grid", grid), ("values", values), ("H", H)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, grid: Grid, values: Tensor, H: Tensor) -> ChargedDensity:
+        """The same without checks: for solvers, which answer for what they return."""
+        result = object.__new__(cls)
+        result._fill(grid, values, H)
+        return result
+
+    @classmethod
+    def from_function(
+        cls,
+        grid: Grid,
+        density: Callable[[Tensor], Tensor],
+        H: Callable[[Tensor], Tensor],
+    ) -> ChargedDensity:
+        """rho proportional to ``density``, and H, both functions of the centres: (N, d) to (N,).
+
+        Examples
+        --------
+        >>> import jko
+        >>> pair = jko.ChargedDensity.from_function(
+        ...     jko.Grid((-3, 3), 60), lambda x: (-(x**2).sum(-1)).exp(), lambda x: x[:, 0]
+        ... )
+        >>> round(float(pair.integrate(pair.H)), 12) + 0.0
+        0.0
+        """
+        rho = GridDensity.from_function(grid, density)
+        charge = checks.returned("the function H", H(rho.support), (grid.N,), rho.support)
+        return cls(grid, rho.values, charge.reshape(grid.shape))
+
+    def __repr__(self) -> str:
+        return f"ChargedDensity({'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
+
+    @cached_property
+    def rho(self) -> GridDensity:
+        """The density alone."""
+        return GridDensity.of(self.grid, self.values)
+
+    @property
+    def d(self) -> int:
+        """Dimension of Theta."""
+        return self.grid.dim
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the lift's space R x Theta."""
+        return self.d + 1
+
+    @property
+    def domain(self) -> Box:  # type: ignore[override]
+        """Theta, the box: no mass leaves it."""
+        return self.grid.box
+
+    @property
+    def volumes(self) -> Tensor:
+        """Volumes of the cells, (N,)."""
+        return self.rho.volumes
+
+    @property
+    def weights(self) -> Tensor:  # type: ignore[override]
+        """Masses of the cells, (N,)."""
+        return self.rho.weights
+
+    @property
+    def support(self) -> Tensor:
+        """Centres of the cells, (N, d)."""
+        return self.rho.support
+
+    @cached_property
+    def atoms(self) -> Particles:
+        """The lift with an atom for every cell; empty cells stay, with weight zero and, where H is NaN, at w = 0."""
+        w = torch.where(self.weights > 0, self.H.reshape(-1), 0.0)
+        w = torch.where(torch.isfinite(self.H.reshape(-1)), self.H.reshape(-1), w)
+        points = torch.cat([w[:, None], self.support], dim=1)
+        return Particles.of(points, self.weights, cylinder(self.domain))
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """The integral against rho of numbers on the cells, (N, ...) or (*grid.shape, ...); empty cells count not."""
+        return self.rho.integrate(values)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
+        return self.rho.spread(values)
+
+    def to_particles(self) -> ChargedParticles:
+        """The pair of atoms at the centres of the cells that hold mass."""
+        full = self.weights > 0
+        weights = self.weights[full] / self.rho.mass
+        return ChargedParticles(self.support[full], self.H.reshape(-1)[full], weights, self.domain)
+
+    def lift(self) -> Particles:
+        """The graph lift ``(id, H)_# rho``: an atom (H, centre) for each cell that holds mass. Source: section 2.3."""
+        return self.to_particles().lift()
+
+    def signed_measure(self) -> Tensor:
+        """The signed density m = H rho, shape ``grid.shape``; zero in empty cells. Source: survey section 2.3."""
+        return torch.where(self.values > 0, self.H * self.values, 0.0)

@@ -1,0 +1,164 @@
+"""The pair (rho, H) whose H is known on all of Theta: ``H = alpha H_0 - sum_m b_m h(., x_m)``.
+
+For a potential that is quadratic in H, the equation ``d_t H = -(N + d_H V)`` of (3.19) moves H in the span of H_0 and
+of the features of the data, and so does the step of L2(rho) in H.  So (alpha, b) is H, without a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.measures.atoms import Atoms
+from jko.measures.density import GridDensity
+from jko.measures.mesh import LineMesh
+from jko.measures.particles import ChargedParticles, Particles, cylinder
+from jko.spaces import Domain
+
+Measure = Particles | LineMesh | GridDensity
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedSpan(Atoms):
+    """A measure rho on Theta with ``H(theta) = alpha H0(theta) - sum_m b[m] h(theta, x[m])``.
+
+    Parameters
+    ----------
+    rho : Particles, LineMesh or GridDensity
+        The measure on Theta: atoms in any dimension, or a density.
+    H0 : callable
+        Points (n, d) to numbers (n,), in torch.
+    h : callable
+        The activation: (theta (n, d), x (M, k)) to (n, M); of a risk its ``activation``.
+    x : (M, k)
+        The inputs of the data; of a risk its ``data.x``.
+    alpha, b : float and (M,), optional
+        Default 1 and 0, so that H is H0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another kind of rho, functions that return another shape, H not finite where there is mass.
+
+    Notes
+    -----
+    Source: survey (3.19) and section 2.3.  The state of :class:`jko.SplitWasserstein`.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> rho = jko.Particles([[0.0, 1.0], [2.0, 0.0]])
+    >>> pair = jko.ChargedSpan(
+    ...     rho, lambda theta: theta[:, 0], jko.Ridge(torch.tanh), [[0.0], [1.0]]
+    ... )
+    >>> pair.H(rho.points).tolist()
+    [0.0, 2.0]
+    """
+
+    rho: Measure
+    H0: Callable[[Tensor], Tensor]
+    h: Callable[[Tensor, Tensor], Tensor]
+    x: Tensor
+    alpha: float
+    b: Tensor
+
+    def __init__(
+        self,
+        rho: Measure,
+        H0: Callable[[Tensor], Tensor],
+        h: Callable[[Tensor, Tensor], Tensor],
+        x: Any,
+        alpha: float = 1.0,
+        b: Any = None,
+    ) -> None:
+        checks.kind("rho", rho, Particles, LineMesh, GridDensity, hint="a measure on Theta")
+        like = rho.support
+        x = checks.shape("x", checks.floats("x", x, like, "rho"), ("M", "k")).detach()
+        b = like.new_zeros(len(x)) if b is None else checks.floats("b", b, like, "rho").detach()
+        checks.shape("b", b, (len(x),))
+        alpha = checks.number("alpha", alpha)
+        for name, function in (("H0", H0), ("h", h)):
+            if not callable(function):
+                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+        for name, value in (
+            ("rho", rho),
+            ("H0", H0),
+            ("h", h),
+            ("x", x),
+            ("alpha", alpha),
+            ("b", b),
+        ):
+            object.__setattr__(self, name, value)
+        bad = ~torch.isfinite(self.atoms.points[:, 0]) & (self.weights > 0)
+        if bool(bad.any()):
+            raise ValueError(
+                f"H is not finite at {int(bad.sum())} atoms that hold mass; it must be a number wherever rho > 0"
+            )
+
+    def __repr__(self) -> str:
+        return f"ChargedSpan({self.rho!r}, alpha={self.alpha:g}, M={len(self.x)})"
+
+    def H(self, theta: Tensor) -> Tensor:
+        """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""
+        first = checks.returned("the function H0", self.H0(theta), (len(theta),), theta)
+        features = self.h(theta, self.x)
+        checks.returned("the activation h", features, (len(theta), len(self.x)), theta)
+        return self.alpha * first - features @ self.b
+
+    def with_rho(self, rho: Measure) -> ChargedSpan:
+        """Another measure with the same H."""
+        return ChargedSpan(rho, self.H0, self.h, self.x, self.alpha, self.b)
+
+    def with_H(self, alpha: float, b: Tensor) -> ChargedSpan:
+        """The same measure with another H."""
+        return ChargedSpan(self.rho, self.H0, self.h, self.x, alpha, b)
+
+    @property
+    def d(self) -> int:
+        """Dimension of Theta."""
+        return self.rho.dim
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the lift's space R x Theta."""
+        return self.d + 1
+
+    @property
+    def domain(self) -> Domain | None:  # type: ignore[override]
+        """Theta."""
+        return self.rho.domain
+
+    @property
+    def weights(self) -> Tensor:  # type: ignore[override]
+        """Masses of the atoms of rho's quadrature, (N,)."""
+        return self.rho.weights
+
+    @property
+    def support(self) -> Tensor:
+        """Atoms of rho's quadrature, (N, d)."""
+        return self.rho.support
+
+    @cached_property
+    def atoms(self) -> Particles:
+        """The lift: atoms (H(theta_i), theta_i) over the quadrature of rho; weights may be zero."""
+        theta = self.support
+        with torch.no_grad():
+            points = torch.cat([self.H(theta)[:, None], theta], dim=1)
+        domain = None if self.domain is None else cylinder(self.domain)
+        return Particles.of(points, self.weights, domain)
+
+    def to_particles(self) -> ChargedParticles:
+        """The pair of atoms that hold mass."""
+        full = self.weights > 0
+        w = self.atoms.points[full]
+        return ChargedParticles(w[:, 1:], w[:, 0], self.weights[full] / self.rho.mass, self.domain)
+
+    def lift(self) -> Particles:
+        """The graph lift ``(id, H)_# rho``. Source: survey section 2.3."""
+        return self.to_particles().lift()
