@@ -1,0 +1,145 @@
+"""(3.19) on atoms of Theta, in any dimension: H stays in the span of H_0 and the features, so no derivative of data.
+
+With ``H = alpha H_0 - sum_m b_m h(., x_m)`` and a potential ``lam/2 H^2 + U(theta)``, the equation
+``d_t H = -(N + lam H)`` on all of Theta, where ``N = sum_m q_m r_m h(., x_m)``, is ``alpha' = -lam alpha`` and
+``b' = -lam b + q r``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jko import checks
+from jko.energies import Energy, OnTheta, Risk, SquaredNorm
+from jko.limits.integration import integrate, watch
+from jko.limits.particles import _times as kept_times
+from jko.limits.particles import _tolerance as tolerance
+from jko.measures import ChargedSpan, Particles
+from jko.networks import feature_map
+from jko.trajectory import Trajectory
+
+Array = NDArray[np.float64]
+Times = Sequence[float] | NDArray[np.float64] | Tensor
+
+
+def integrate_span(
+    energy: Energy, start: ChargedSpan, t1: float, times: Times | None, rtol: float
+) -> Trajectory:
+    """Solve (3.19): ``theta_i' = -grad [theta -> phi(H(theta), theta)](theta_i)``, with (alpha, b) beside it.
+
+    Parameters
+    ----------
+    energy : Energy
+        A sum of multiples of :class:`Risk` with the activation and the inputs of the span, :class:`SquaredNorm`, and
+        :class:`OnTheta` of any smooth energy.
+    start : ChargedSpan
+        Over :class:`Particles`.
+
+    Raises
+    ------
+    TypeError
+        rho is no cloud of atoms.
+    ValueError
+        Another energy: its d_H V is not linear in H, so that H leaves the span.  Times out of order or range; a
+        tolerance below rounding.
+    RuntimeError
+        If the integrator fails or an atom leaves its domain.
+    """
+    checks.kind(
+        "rho",
+        start.rho,
+        Particles,
+        hint="the equation for (alpha, b) moves atoms; densities go by jko.ChargedDensity",
+    )
+    t1 = checks.number("t1", t1, above=0)
+    wanted = None if times is None else kept_times(times, t1)
+    rtol = tolerance(rtol, start.support)
+    lam, risks = quadratic(energy, start)
+    N, d = start.support.shape
+    like = start.support
+
+    def state(t: float, y: Array) -> ChargedSpan:
+        theta = torch.from_numpy(y[: N * d].reshape(N, d).copy()).to(like)
+        rho = Particles.of(theta, start.weights, start.domain)
+        b = torch.from_numpy(y[N * d :].copy()).to(like)
+        return start.with_rho(rho).with_H(start.alpha * float(np.exp(-lam * t)), b)
+
+    def rates(t: float, y: Array) -> Array:
+        pair = state(t, y)
+        atoms = pair.atoms
+        slope = energy.gradient(atoms)
+        p, along = slope[:, :1], slope[:, 1:]
+        force = sum(
+            (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
+        )
+        velocity = -(p * _gradient(pair) + along)
+        return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
+
+    flat = torch.cat([start.support.reshape(-1), start.b]).cpu().numpy().astype(np.float64)
+    domain = start.domain
+    solution = integrate(rates, flat, t1, rtol, wanted, dense=domain is not None)
+    if domain is not None:
+        watch(solution, domain, lambda y: torch.from_numpy(y[: N * d].reshape(N, d).copy()))
+    rows = zip(solution.times[1:], solution.rows[1:], strict=True)
+    states = (start, *(state(t, row) for t, row in rows))
+    return Trajectory(
+        times=solution.times,
+        energies=np.array([float(energy(pair)) for pair in states]),
+        states=states,
+        kept=np.arange(len(states)),
+    )
+
+
+def quadratic(
+    energy: Energy, span: ChargedSpan | None = None
+) -> tuple[float, list[tuple[float, Risk]]]:
+    """Read an energy as ``sum_j c_j R_j + lam/2 int |xi|^2 + E(theta-marginal)``: lam, and the pairs (c_j, R_j).
+
+    Raises
+    ------
+    ValueError
+        Other terms; risks without an activation, or with another activation or other inputs than the span's.
+    """
+    lam, risks = 0.0, []
+    for c, E in energy.terms:
+        if isinstance(E, SquaredNorm):
+            lam += c
+        elif isinstance(E, Risk):
+            risks.append((c, _fitting(E, span)))
+        elif not isinstance(E, OnTheta):
+            raise ValueError(
+                f"the term {E!r} is not quadratic in H, so the equations do not close; allowed are sums of multiples "
+                "of jko.Risk, jko.SquaredNorm and jko.OnTheta(energy). For others use jko.limits.separated from a "
+                "jko.ChargedDensity, jko.limits.Labels, or particles"
+            )
+    return lam, risks
+
+
+def _fitting(risk: Risk, span: ChargedSpan | None) -> Risk:
+    if risk.activation is None:
+        raise ValueError(
+            "the risk has general features Phi(xi, x); here they must be w h(theta, x): Risk(data, activation=h)"
+        )
+    if span is None:
+        return risk
+    same = torch.equal(risk.data.x, span.x.to(risk.data.x))
+    if not (same and risk.activation == feature_map("h", span.h)):
+        what = "inputs are" if not same else "activation is"
+        raise ValueError(
+            f"the risk's {what} not the span's, so H leaves the span; build it by "
+            "jko.ChargedSpan(rho, H0, risk.activation, risk.data.x)"
+        )
+    return risk
+
+
+def _gradient(pair: ChargedSpan) -> Tensor:
+    """grad H at the atoms, (N, d)."""
+    at = pair.support.detach().requires_grad_()
+    with torch.enable_grad():
+        total = pair.H(at).sum()
+    return torch.autograd.grad(total, at)[0] if total.requires_grad else torch.zeros_like(at)

@@ -1,0 +1,208 @@
+"""Stochastic descents of atoms: by random samples of the data, and with noise.
+
+Both are recursions in discrete time whose limit, as their step and 1/N tend to zero, is a flow: (3.7) for stochastic
+gradient descent (footnote 2 and 2.2.1 (iii) of the survey), (4.2) for the noisy one.  They share the energy's
+gradient with the JKO steps and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
+from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.networks import Data
+from jko.spaces import Box
+from jko.trajectory import Trajectory
+
+
+def sgd(
+    energy: Energy,
+    start: Particles | ChargedParticles,
+    *,
+    t1: float,
+    rate: float,
+    batch: int,
+    generator: torch.Generator,
+    save: int = 1,
+) -> Trajectory:
+    """Stochastic gradient descent: ``xi_i <- xi_i - rate grad phi_B(xi_i)`` with a new sample B of the data each time.
+
+    ``phi_B`` is the first variation of the energy with its risks replaced by unbiased estimates: ``batch`` data are
+    drawn with replacement, x_m with probability ``q_m / |D|``, and each counts with the weight ``|D| / batch``, where
+    ``|D| = sum_m q_m``.  Potentials and interactions enter as they are.
+
+    Parameters
+    ----------
+    energy : Energy
+        F or G; no internal energies.
+    start : Particles or ChargedParticles
+        Any weights.
+    t1 : float
+        Flow time at which to end: after ``round(t1 / rate)`` updates.
+    rate : float
+        The learning rate for the neurons of the mean-field scaling (2.1): one update is ``rate`` units of flow time.
+        The factor N of (2.4) is in it already.
+    batch : int
+        Data in a sample.
+    generator : torch.Generator
+        Where the samples come from.
+    save : int
+        Keep every ``save``-th state, and the last.
+
+    Returns
+    -------
+    Trajectory
+        Its energies are those of the whole data.
+
+    Notes
+    -----
+    Source: survey footnote 2, 2.2.1 (iii); Mei, Montanari, Nguyen, PNAS 115 (2018).  The distance of the predictions
+    from the flow's at a fixed time is of order ``sqrt(rate / batch) + rate``.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> data = jko.Data([[0.0], [1.0]], [0.0, 1.0])
+    >>> F = jko.Risk(data, activation=jko.Ridge(torch.tanh))
+    >>> mu = jko.Particles([[1.0, 0.5, 0.0]])
+    >>> seed = torch.Generator().manual_seed(0)
+    >>> jko.limits.sgd(F, mu, t1=1.0, rate=0.1, batch=1, generator=seed).energies.shape
+    (11,)
+    """
+    checks.count("batch", batch)
+
+    def velocity(mu: Particles) -> Tensor:
+        return -sum(
+            (
+                c * (_sampled(E, batch, generator) if isinstance(E, Risk) else E).gradient(mu)
+                for c, E in energy.terms
+            ),
+            torch.zeros_like(mu.points),
+        )
+
+    _refuse(energy, "stochastic gradient descent moves atoms, which have no density")
+    return _recursion(energy, start, velocity, 0.0, t1, rate, generator, save)
+
+
+def langevin(
+    energy: Energy,
+    start: Particles | ChargedParticles,
+    *,
+    t1: float,
+    rate: float,
+    generator: torch.Generator,
+    save: int = 1,
+) -> Trajectory:
+    """Noisy gradient descent: ``xi_i <- xi_i - rate grad phi(xi_i) + sqrt(2 c rate) N(0, I)``.
+
+    The law of the atoms tends to the solution of (4.2), the flow of the energy with ``c * Entropy()``, as the rate
+    tends to zero and N to infinity: errors of order ``rate`` and ``1 / sqrt(N)``.
+
+    Parameters
+    ----------
+    energy : Energy
+        With at least one ``c * Entropy()``, c > 0, which becomes the noise; no other internal energy.
+    start, t1, rate, generator, save
+        As in :func:`sgd`.
+
+    Returns
+    -------
+    Trajectory
+        Its energies are those of the other terms: atoms have no entropy.
+
+    Notes
+    -----
+    Source: survey 4.1.  In a :class:`jko.Box` atoms are reflected at the walls, which is no flux (4.3); other domains
+    are refused.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> seed = torch.Generator().manual_seed(0)
+    >>> mu = jko.Particles(torch.zeros(2000, 1, dtype=torch.float64))
+    >>> F = jko.SquaredNorm() + 0.5 * jko.Entropy()
+    >>> run = jko.limits.langevin(F, mu, t1=5.0, rate=0.05, generator=seed)
+    >>> round(float(run.final.covariance()), 1)
+    0.5
+    """
+    noise = sum(c for c, E in energy.terms if isinstance(E, Entropy))
+    if not noise > 0:
+        raise ValueError(
+            f"the coefficients of Entropy add up to {noise:g}; they are the strength of the noise, so add c * "
+            "jko.Entropy() with c > 0, or use jko.limits.wasserstein"
+        )
+    rest = Sum(tuple(Scaled(c, E) for c, E in energy.terms if not isinstance(E, Entropy)))
+    _refuse(rest, "noise is the limit of Entropy alone")
+    return _recursion(rest, start, lambda mu: -rest.gradient(mu), noise, t1, rate, generator, save)
+
+
+def _recursion(
+    energy: Energy,
+    start: Particles | ChargedParticles,
+    velocity: Callable[[Particles], Tensor],
+    noise: float,
+    t1: float,
+    rate: float,
+    generator: torch.Generator,
+    save: int,
+) -> Trajectory:
+    checks.kind("start", start, Particles, ChargedParticles, hint="build it by jko.Particles")
+    checks.kind("generator", generator, torch.Generator, hint="torch.Generator().manual_seed(0)")
+    rate, t1 = checks.number("rate", rate, above=0), checks.number("t1", t1, above=0)
+    save, updates = checks.count("save", save), max(1, round(t1 / rate))
+    mu = lifted(start)
+    if noise and mu.domain is not None and not isinstance(mu.domain, Box):
+        raise TypeError(
+            f"atoms with noise are reflected at the walls of a jko.Box; {mu.domain!r} is none"
+        )
+    states: list[State] = [start]
+    kept, energies = [0], [float(energy(mu))]
+    for k in range(1, updates + 1):
+        points = mu.points + rate * velocity(mu)
+        if noise:
+            shape, like = points.shape, {"dtype": points.dtype, "device": generator.device}
+            normal = torch.randn(shape, generator=generator, **like)  # type: ignore[call-overload]
+            points = points + math.sqrt(2 * noise * rate) * normal.to(points.device)
+        if not bool(torch.isfinite(points).all()):
+            raise RuntimeError(f"an atom left to infinity at t = {k * rate:g}; lower the rate")
+        mu = mu.moved(_inside(points, mu.domain, bool(noise)))
+        energies.append(float(energy(mu)))
+        if k % save == 0 or k == updates:
+            kept.append(k)
+            states.append(placed(start, mu.points))
+    times = rate * np.arange(updates + 1)
+    return Trajectory(times, np.array(energies), tuple(states), np.array(kept))
+
+
+def _inside(points: Tensor, domain: object, reflect: bool) -> Tensor:
+    """Reflected at the walls of a box, or projected onto a convex set."""
+    if domain is None:
+        return points
+    if reflect:
+        assert isinstance(domain, Box)
+        lower, upper = domain.lower.to(points), domain.upper.to(points)
+        points = torch.where(points < lower, 2 * lower - points, points)
+        points = torch.where(points > upper, 2 * upper - points, points)
+    return domain.project(points)  # type: ignore[attr-defined]
+
+
+def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
+    """An unbiased estimate of the risk's gradient: a risk on a sample of its data."""
+    q = risk.data.weights
+    rows = torch.multinomial(q.to(generator.device), batch, replacement=True, generator=generator)
+    rows = rows.to(q.device)
+    weights = (q.sum() / batch).expand(batch)
+    return Risk(Data(risk.data.x[rows], risk.data.f[rows], weights), features=risk.features)
+
+
+def _refuse(energy: Energy, reason: str) -> None:
+    for c, E in energy.terms:
+        if c and isinstance(E, Internal):
+            raise TypeError(f"{E!r} in the energy: {reason}; leave it out")

@@ -1,0 +1,53 @@
+"""The time derivative of the energy along the three systems, by formula.
+
+Let ``u_D = -(grad_theta phi)(H, theta) - c grad U'(rho)``, the velocity of the gradient flow in D, and let u be the
+velocity of rho and a the one that carries H.  From ``d_t rho = -div(rho u)`` and ``d_t H = -a . grad H - p``
+
+    d/dt G = int [ -u_D . u + p grad H . (u - a) - p^2 ] drho.
+
+- (3.19): u = u_D - p grad H, a = 0: the survey's ``-int |u|^2 - int p^2``.
+- (3.21): the same u, a = u: ``-int [|u_D|^2 + p^2 - p u_D . grad H]``, positive for some pairs.
+- (3.23): u = a = u_D: Proposition 3.3.
+- Remark 4.1 read literally: a lacks the part ``-c grad U'(rho)`` of u.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from jko.energies import Energy
+from jko.limits.volumes import faces
+from jko.limits.volumes.diffusion import fluxes, split, velocity
+from jko.measures import ChargedDensity
+
+if TYPE_CHECKING:
+    from jko.limits.systems import System
+
+
+def rate(system: System, energy: Energy, pair: ChargedDensity, literal: bool) -> float:
+    """dG/dt in the cells: gradients of phi exact, those of rho and H by differences of second order."""
+    diffusion, rest = split(energy)
+    with torch.no_grad():
+        q = _field(
+            pair,
+            [
+                velocity(flux, pair.values, k)
+                for k, flux in enumerate(fluxes(diffusion.pressure(pair.values), pair.grid.spacing))
+            ],
+        )
+        B = _field(pair, [pair.H.diff(dim=k) / h for k, h in enumerate(pair.grid.spacing)])
+        gradient = torch.zeros_like(pair.atoms.points) if rest is None else rest.gradient(pair)
+        p = gradient[:, :1]
+        u_D = q - gradient[:, 1:]
+        u = u_D - p * B if system.total else u_D
+        a = torch.zeros_like(u) if not system.carried else u - q if literal else u
+        return float(pair.integrate((-u_D * u + p * B * (u - a)).sum(1) - p[:, 0] ** 2))
+
+
+def _field(pair: ChargedDensity, parts: list[Tensor]) -> Tensor:
+    """Components on the faces across each axis as vectors in the cells, (N, d)."""
+    cells = [faces.to_cells(part, pair.H, k).reshape(-1) for k, part in enumerate(parts)]
+    return torch.stack(cells, dim=1)
