@@ -23,6 +23,8 @@ from jko.spaces import Domain
 
 Measure = Particles | LineMesh | GridDensity
 
+BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a block stay in cache
+
 
 @dataclass(frozen=True, eq=False)
 class ChargedSpan(Atoms):
@@ -107,9 +109,12 @@ class ChargedSpan(Atoms):
     def H(self, theta: Tensor) -> Tensor:
         """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""
         first = checks.returned("the function H0", self.H0(theta), (len(theta),), theta)
-        features = self.h(theta, self.x)
-        checks.returned("the activation h", features, (len(theta), len(self.x)), theta)
-        return self.alpha * first - features @ self.b
+        rest = [self._features(part) @ self.b for part in theta.split(max(1, BLOCK // len(self.x)))]
+        return self.alpha * first - torch.cat(rest)
+
+    def _features(self, theta: Tensor) -> Tensor:
+        shape = (len(theta), len(self.x))
+        return checks.returned("the activation h", self.h(theta, self.x), shape, theta)
 
     def with_rho(self, rho: Measure) -> ChargedSpan:
         """Another measure with the same H."""
