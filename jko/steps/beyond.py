@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.measures import GridDensity, LineMesh, State, lifted, placed
+from jko.measures import ChargedMesh, GridDensity, LineMesh, State, lifted, placed
 from jko.metrics import as_array
 from jko.steps.result import StepResult
 
@@ -53,10 +53,18 @@ def beyond(result: StepResult, ratio: float) -> State | None:
         return _stretched(result, state, ratio)
     points = lifted(state).points + ratio * displacement(result)
     domain = lifted(state).domain
+    if isinstance(state, ChargedMesh):
+        return _in_order(state, points if domain is None else domain.project(points))
     try:
         return placed(state, points if domain is None else domain.project(points))
     except ValueError:  # no graph any more
         return None
+
+
+def _in_order(mesh: ChargedMesh, points: Tensor) -> ChargedMesh | None:
+    theta = points[:, 1]
+    narrow = 4 * torch.finfo(theta.dtype).eps * theta.abs().max()
+    return mesh.moved(theta, points[:, 0]) if bool((theta.diff() > narrow).all()) else None
 
 
 def displacement(result: StepResult) -> Tensor:

@@ -1,0 +1,176 @@
+"""The step in D on the line as a function of the nodes and their charges.
+
+With masses M_i of the nodes z_i = (H_i, theta_i), masses m_c between neighbours and ``l_c = theta_{c+1} - theta_c``,
+
+``J(z) = sum_i M_i |z_i - z_i^k|^2 / (2 tau) + sum_c l_c U(m_c / l_c) + G(sum_i M_i delta_{z_i})``.
+
+U collects the internal energies of rho, G is all other terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jko.blocks import descending
+from jko.energies import Energy, Evaluation, Internal
+from jko.measures import ChargedMesh, Particles
+from jko.metrics import as_array
+from jko.spaces import Box
+from jko.steps.charged_mesh.banded import Banded
+from jko.steps.problem import StepProblem
+
+Array = NDArray[np.float64]
+EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """J at the nodes z, (N, 2): its value, the gradient in z, and what they are made of."""
+
+    z: Array
+    energy: float
+    cost: float
+    value: float
+    gradient: Array
+    pressure: Array
+    stiffness: Array
+    terms: Evaluation | None
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """J of a step problem whose base point is a :class:`ChargedMesh`."""
+
+    problem: StepProblem
+
+    @cached_property
+    def mesh(self) -> ChargedMesh:
+        """The base point."""
+        assert isinstance(self.problem.previous, ChargedMesh)
+        return self.problem.previous
+
+    @cached_property
+    def base(self) -> Particles:
+        """Its lift."""
+        return self.problem.base
+
+    @cached_property
+    def start(self) -> Array:
+        """(H_k, theta_k), shape (N, 2)."""
+        return as_array(self.base.points)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Masses of the nodes."""
+        return as_array(self.mesh.weights)
+
+    @cached_property
+    def masses(self) -> Array:
+        """Masses between neighbours."""
+        return as_array(self.mesh.masses)
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """The walls, infinite where there are none."""
+        domain = self.mesh.domain
+        if domain is None:
+            return -np.inf, np.inf
+        assert isinstance(domain, Box)
+        return float(domain.lower), float(domain.upper)
+
+    @cached_property
+    def internal(self) -> list[tuple[float, Internal]]:
+        """The internal energies with their coefficients."""
+        found = [(c, E) for c, E in self.problem.energy.terms if isinstance(E, Internal) and c]
+        for c, E in found:
+            if c < 0:
+                raise ValueError(
+                    f"{type(E).__name__} has the coefficient {c:g}; a negative internal energy is unbounded below: "
+                    "its coefficient must be positive"
+                )
+        return found
+
+    @cached_property
+    def others(self) -> Energy | None:
+        """All other terms, as one energy of the lift."""
+        rest = [c * E for c, E in self.problem.energy.terms if not isinstance(E, Internal)]
+        return sum(rest[1:], rest[0]) if rest else None
+
+    def lift(self, z: Array) -> Particles:
+        """The nodes as atoms."""
+        return self.base.moved(torch.from_numpy(z).to(self.base.points))
+
+    def at(self, z: Array) -> Spot:
+        """Value and gradient."""
+        tau, d = self.problem.tau, z - self.start
+        energy, pressure, stiffness = self._pressure(np.diff(z[:, 1]))
+        slope, terms = d / tau, None
+        if self.others is not None:
+            terms = self.others.evaluate(self.lift(z))
+            energy += float(terms.value)
+            slope = slope + as_array(terms.gradient)
+        gradient = self.weights[:, None] * slope
+        gradient[:-1, 1] += pressure
+        gradient[1:, 1] -= pressure
+        cost = float(self.weights @ (d * d).sum(1))
+        value = energy + cost / (2 * tau)
+        return Spot(z, energy, cost, value, gradient, pressure, stiffness, terms)
+
+    def _pressure(self, widths: Array) -> tuple[float, Array, Array]:
+        """``sum l U(rho)``, the pressure ``rho U' - U`` and the stiffness ``rho^2 U'' / l``."""
+        energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
+        rho = torch.from_numpy(self.masses / widths)
+        for c, E in self.internal:
+            U, slope = E.U(rho).numpy(), E.slope(rho)
+            curvature = 1 / E.density_slope(slope).numpy()
+            energy += c * float(widths @ U)
+            pressure += c * (rho.numpy() * slope.numpy() - U)
+            stiffness += c * rho.numpy() ** 2 * curvature / widths
+        return energy, pressure, stiffness
+
+    def hessian(self, spot: Spot, convex: bool) -> Banded:
+        """Second derivatives without cross terms; ``convex`` turns negative curvature of the blocks."""
+        N, tau = len(spot.z), self.problem.tau
+        blocks, factor = torch.zeros(N, 2, 2, dtype=torch.float64), None
+        if self.others is not None:
+            curvature = self.others.second_order(self.lift(spot.z))
+            blocks = curvature.blocks.to(torch.float64)
+            if curvature.factor is not None:
+                factor = self.weights[:, None, None] * as_array(curvature.factor)
+        blocks = blocks + torch.eye(2, dtype=torch.float64) / tau
+        B = self.weights[:, None, None] * as_array(descending(blocks) if convex else blocks)
+        return Banded.of(B, spot.stiffness, None if factor is None else factor.reshape(2 * N, -1))
+
+    def held(self, spot: Spot) -> tuple[bool, bool]:
+        """Whether the gradient presses the first and the last node against a wall."""
+        lower, upper = self.bounds
+        theta, g = spot.z[:, 1], spot.gradient[:, 1]
+        return bool(theta[0] <= lower and g[0] > 0), bool(theta[-1] >= upper and g[-1] < 0)
+
+    def residual(self, spot: Spot) -> float:
+        """The L2(mu_k) norm of what is left of the Euler-Lagrange equation."""
+        g, (first, last) = spot.gradient.copy(), self.held(spot)
+        if first:
+            g[0, 1] = 0.0
+        if last:
+            g[-1, 1] = 0.0
+        return float(((g * g).sum(1) / self.weights).sum()) ** 0.5
+
+    def rounding(self, spot: Spot) -> float:
+        """The residual that the rounding of nodes and pressures alone can cause."""
+        reach = float(np.abs(spot.z).max())
+        jitter = np.abs(spot.pressure) + spot.stiffness * reach
+        noise = self.weights * reach / self.problem.tau
+        noise[:-1] += jitter
+        noise[1:] += jitter
+        return EPS * float((noise**2 / self.weights).sum()) ** 0.5
+
+    def variation(self, spot: Spot) -> Tensor | None:
+        """The first variation on the nodes where there is one at every point: no internal energies."""
+        return None if self.internal or spot.terms is None else spot.terms.variation
