@@ -2,16 +2,42 @@
 
 from jko.diagnostics.certificates import Optimality, optimality
 from jko.diagnostics.convergence import Convergence, convergence
+from jko.diagnostics.decay import Decay, decay
+from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.dissipation import dissipation, stationarity
+from jko.diagnostics.folds import FoldFree, fold_free
+from jko.diagnostics.graphs import graph_slope
+from jko.diagnostics.identities import (
+    Identity,
+    StepIdentity,
+    dissipation_identity,
+    step_identity,
+)
+from jko.diagnostics.lifetimes import fold_free_time
+from jko.diagnostics.motions import Motion, motion
 from jko.diagnostics.stationary import Stationary, stationary
 
 __all__ = [
     "Convergence",
+    "Decay",
+    "Decomposition",
+    "FoldFree",
+    "Identity",
+    "Motion",
     "Optimality",
     "Stationary",
+    "StepIdentity",
     "convergence",
+    "decay",
+    "decomposition",
     "dissipation",
+    "dissipation_identity",
+    "fold_free",
+    "fold_free_time",
+    "graph_slope",
+    "motion",
     "optimality",
     "stationarity",
     "stationary",
+    "step_identity",
 ]

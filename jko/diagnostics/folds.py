@@ -1,0 +1,283 @@
+"""How steep the graph of H is, and until when the flow (3.23) keeps it a graph.
+
+The atoms of the lift move by ``xi' = -grad phi(xi)``, phi = dG/dmu, and so does its graph, with the Hessian A of phi at
+xi = (w, theta).  The normal ``n = (1, -B)`` of the graph, B = grad H, turns by ``n' = A n``, up to its length, that is
+
+``B' = -grad_theta phi_w - phi_ww B + (Hess_theta phi) B + (grad_theta phi_w . B) B``
+
+and for ``Vbar = lam/2 (H^2 + |theta|^2)``, phi = w N(theta) + Vbar, ``B' = -grad N + H Hess N B + (grad N . B) B``:
+lam cancels.  The equation for B blows up at a fold, where n has no part along w any more; the one for n is linear.
+
+A unit vector turns at most at half the spread of the eigenvalues of A.  So the angle ``alpha = atan |B|`` between n
+and the axis of w stays below pi/2, which is a fold, while ``int_0^t sup half_spread ds < pi/2 - |alpha_0|``.  For
+d = 1 and that Vbar the half spread is ``sqrt(N'^2 + (H N'')^2 / 4)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.integrate import DOP853, cumulative_trapezoid
+from scipy.optimize import brentq
+from torch import Tensor
+
+from jko import checks
+from jko.diagnostics.graphs import Pair, refuse_internal, slope_of_atoms
+from jko.energies import Energy, Risk
+from jko.measures import (
+    ChargedDensity,
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    Particles,
+    lifted,
+)
+
+Array = NDArray[np.float64]
+
+INSIDE = 4  # looks at the graph within each step of the integrator
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFree:
+    """How long the graph of H lives under (3.23).
+
+    Attributes
+    ----------
+    times : (K,)
+        Where the graph was looked at, from 0 to the first of: t1, a fold, a wall.
+    slopes, angles : (K,)
+        The largest ``|B|`` over the labels and its angle ``atan |B|``.
+    rates, turned : (K,)
+        A bound on the speed of all angles, the largest half spread of the Hessian of phi over the labels, and its
+        integral from 0.
+    guaranteed : float
+        No fold before this time: where ``turned`` reaches ``pi/2 - angles[0]``, or the last of ``times``.
+    fold : float
+        The first fold seen: the graph is vertical at a label, or (d = 1) two neighbours meet; inf if there is none.
+    wall : float
+        When a label leaves the domain, where the run ends (there (3.11) decides, not this equation); inf if none does.
+    label : int
+        Which label is steepest in the end: at a fold, where it is.
+    final : Particles
+        The lift at the last time, without empty atoms.
+    B : (N, d)
+        grad H there.
+    """
+
+    times: Array = field(repr=False)
+    slopes: Array = field(repr=False)
+    angles: Array = field(repr=False)
+    rates: Array = field(repr=False)
+    turned: Array = field(repr=False)
+    guaranteed: float
+    fold: float
+    wall: float
+    label: int
+    final: Particles = field(repr=False)
+    B: Tensor = field(repr=False)
+
+    @property
+    def budget(self) -> float:
+        """``pi/2 - angles[0]``: what the graph may turn by before it can fold."""
+        return 0.5 * math.pi - float(self.angles[0])
+
+    def __str__(self) -> str:
+        seen = f"first fold at t = {self.fold:.6g}"
+        if self.fold == math.inf:
+            seen = f"no fold up to t = {self.times[-1]:.6g}"
+        if self.wall < math.inf:
+            seen += ", where a label reaches the wall"
+        return (
+            f"no fold before t = {self.guaranteed:.6g} is guaranteed; {seen} (slope {self.slopes[0]:.3g} -> "
+            f"{self.slopes[-1]:.3g})"
+        )
+
+
+def fold_free(
+    energy: Energy,
+    start: Pair | ChargedParticles,
+    *,
+    t1: float,
+    slope: Any = None,
+    rtol: float = 1e-8,
+) -> FoldFree:
+    """Follow the graph of H along (3.23): its slope, how long it is guaranteed to stay a graph, the first fold.
+
+    Parameters
+    ----------
+    energy : Energy
+        G, smooth enough for second derivatives; any potential Vbar(H, theta).
+    start : ChargedSpan, ChargedMesh, ChargedDensity or ChargedParticles
+        The pair at time zero.  Its atoms are the labels at which the graph is watched: choose them dense, since between
+        two of them nothing is looked at, and the suprema are those over labels.
+    t1 : float
+        Look no further than this.
+    slope : (N, d), optional
+        grad H_0 at the atoms, needed for :class:`ChargedParticles`; default :func:`graph_slope` of the start.
+    rtol
+        Relative error allowed in a step of the integrator (explicit Runge-Kutta of order 8).
+
+    Returns
+    -------
+    FoldFree
+        The run ends at the first fold.  Particles go on after it, as a solution of (3.7) that is no graph:
+        :func:`jko.limits.wasserstein`.
+
+    Raises
+    ------
+    TypeError
+        Atoms without ``slope``.
+    ValueError
+        An internal energy; a slope of another shape, or a cell whose slope is not known.
+    RuntimeError
+        If the integrator fails.
+
+    Notes
+    -----
+    Source: survey (3.23) and section 5.1 (i).  The guarantee is for all d: while no normal has turned by
+    ``pi/2 - |alpha_0|`` the flow map of Theta is a local diffeomorphism, in d = 1 increasing.  Its integral is taken
+    along the computed run, by the trapezoidal rule; :func:`fold_free_time` needs no run.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> G = jko.Potential(lambda xi: torch.cos(xi).prod(-1))
+    >>> mesh = jko.ChargedMesh.from_function(
+    ...     lambda x: 0 * x[:, 0] + 1, lambda x: 2 * x[:, 0], (-1.0, 1.0), 41
+    ... )
+    >>> found = jko.fold_free(G, mesh, t1=4.0)
+    >>> 0 < found.guaranteed < found.fold < 4.0
+    True
+    """
+    refuse_internal(energy, "with it the slope obeys an equation with third derivatives of rho")
+    t1 = checks.number("t1", t1, above=0)
+    rtol = checks.number("rtol", rtol, above=100 * np.finfo(float).eps)
+    mu, B = _labels(start, slope)
+    graph = _Graph(energy, mu, B)
+    run = DOP853(graph.rates, 0.0, graph.start, t1, rtol=rtol, atol=rtol * graph.scale)
+    times, looks, y = [0.0], [graph.look(graph.start)], graph.start
+    fold = wall = math.inf
+    while run.status == "running" and fold == wall == math.inf:
+        message = run.step()
+        if run.status == "failed":
+            raise RuntimeError(
+                f"the integration stopped at t = {run.t:g} of {t1:g}: {message} The second derivatives of the energy "
+                "blow up or jump there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
+            )
+        curve = run.dense_output()
+        for t in np.linspace(run.t_old, run.t, INSIDE + 1)[1:]:
+            if graph.upright(curve(t)) <= 0:
+                t = fold = _first_zero(graph, curve, times[-1], t)
+            elif graph.outside(curve(t)):
+                wall = float(t)
+            y = curve(t)
+            times.append(float(t))
+            looks.append(graph.look(y))
+            if min(fold, wall) < math.inf:
+                break
+    return _result(np.array(times), looks, fold, wall, *graph.split(y))
+
+
+def _first_zero(graph: _Graph, curve: Callable[[float], Array], a: float, b: float) -> float:
+    """When the graph stops being one, between a, where it is one, and b, where it is none."""
+    return float(brentq(lambda t: graph.upright(curve(t)), a, b, xtol=1e-14))
+
+
+def _result(
+    times: Array,
+    looks: list[tuple[float, float, int]],
+    fold: float,
+    wall: float,
+    final: Particles,
+    normal: Tensor,
+) -> FoldFree:
+    angles, rates = (np.array([look[k] for look in looks]) for k in (0, 1))
+    turned = cumulative_trapezoid(rates, times, initial=0.0)
+    guaranteed = float(np.interp(0.5 * math.pi - angles[0], turned, times))
+    vertical = 0.5 * math.pi - angles <= 1e-12
+    slopes = np.where(vertical, np.inf, np.tan(np.where(vertical, 0.0, angles)))
+    B, label = -normal[:, 1:] / normal[:, :1], looks[-1][2]
+    return FoldFree(times, slopes, angles, rates, turned, guaranteed, fold, wall, label, final, B)
+
+
+def _labels(start: Any, slope: Any) -> tuple[Particles, Tensor]:
+    """The lift without empty atoms, and the slope there (N, d)."""
+    kinds = (ChargedSpan, ChargedMesh, ChargedDensity, ChargedParticles)
+    checks.kind("start", start, *kinds, hint="the pair (rho, H) at time zero")
+    B, atoms = slope_of_atoms(start, slope), lifted(start)
+    full = atoms.weights > 0
+    return Particles.of(atoms.points[full], atoms.weights[full], atoms.domain), B[full]
+
+
+class _Graph:
+    """Atoms with the unit normals of the graph through them, as one vector for the integrator."""
+
+    def __init__(self, energy: Energy, mu: Particles, B: Tensor) -> None:
+        self.energy, self.mu = energy, mu
+        normal = torch.nn.functional.normalize(torch.cat([torch.ones_like(B[:, :1]), -B], dim=1))
+        self.start: Array = torch.cat([mu.points, normal]).double().cpu().numpy().ravel()
+        self.scale = float(mu.points.abs().max()) or 1.0
+        theta = mu.points[:, 1:]
+        self.order = theta[:, 0].argsort() if mu.dim == 2 else None
+        if self.order is not None:
+            gaps = theta[self.order, 0].diff()
+            self.gaps = torch.where(gaps > 0, gaps, torch.nan)  # two atoms at one place stay there
+
+    def split(self, y: Array) -> tuple[Particles, Tensor]:
+        """Atoms and normals (N, dim)."""
+        both = torch.from_numpy(np.ascontiguousarray(y)).to(self.mu.points)
+        points, normal = both.view(2, *self.mu.points.shape)
+        return self.mu.moved(points), normal
+
+    def rates(self, t: float, y: Array) -> Array:
+        """``xi' = -grad phi``, and ``n' = A n`` less its part along n, so that n keeps its length."""
+        mu, n = self.split(y)
+        An = torch.einsum("nij,nj->ni", self._curvature(mu), n)
+        unit = torch.nn.functional.normalize(n)
+        turn = An - (An * unit).sum(-1, keepdim=True) * unit
+        return torch.cat([-self.energy.gradient(mu), turn]).double().cpu().numpy().ravel()
+
+    def _curvature(self, mu: Particles) -> Tensor:
+        """The Hessian of phi at the atoms, (N, dim, dim)."""
+        total = mu.points.new_zeros(mu.N, mu.dim, mu.dim)
+        for c, E in self.energy.terms:
+            if isinstance(
+                E, Risk
+            ):  # without the derivatives of each feature, which second_order has too
+                force = E.data.weights * E.residual(mu)
+                total += c * E.features.hessian(mu.points, E.data.x, force)
+            else:
+                total += c * E.second_order(mu).blocks
+        return total
+
+    def look(self, y: Array) -> tuple[float, float, int]:
+        """The largest angle of the graph, the largest half spread, and which label is steepest."""
+        mu, n = self.split(y)
+        angle = torch.atan2(n[:, 1:].norm(dim=-1), n[:, 0])
+        eigenvalues = torch.linalg.eigvalsh(self._curvature(mu))
+        spread = 0.5 * (eigenvalues[:, -1] - eigenvalues[:, 0])
+        return float(angle.max()), float(spread.max()), int(angle.argmax())
+
+    def upright(self, y: Array) -> float:
+        """Positive while this is a graph: the least part of a normal along w, and of a gap that is left."""
+        mu, n = self.split(y)
+        least = float(n[:, 0].min())
+        if self.order is None:
+            return least
+        left = mu.points[self.order, 1].diff() / self.gaps
+        return min(least, float(left.nan_to_num(nan=1.0).amin())) if len(left) else least
+
+    def outside(self, y: Array) -> bool:
+        """Whether an atom has left its domain, beyond rounding."""
+        mu, _ = self.split(y)
+        if mu.domain is None:
+            return False
+        rounding = 64 * torch.finfo(mu.points.dtype).eps * (1 + mu.points.abs().amax(-1))
+        return bool((mu.domain.distance(mu.points) > rounding).any())
