@@ -1,0 +1,100 @@
+"""The risk of a network with two hidden layers, as a functional of a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.energies.base import Energy
+from jko.measures import Particles, State, lifted
+from jko.networks import Data
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayerRisk(Energy):
+    """``1/2 sum_m q_m (f(x_m) - f_m)^2`` for ``f(x) = (1/N2) sum_j w_j sigma(int b_j sigma(theta . x) dnu)``.
+
+    An atom of nu is a neuron of the first layer, ``(theta, b, w)`` in R^n x R^N2 x R^N2: its inner weights theta, its
+    connections b_j to the N2 neurons of the second layer, and a copy of their outer weights; ``w_j = int w_j dnu``.
+    Copies that start equal stay equal, and then W2 of nu is the distance of the product of both layers:
+    ``int |d theta|^2 + |d b|^2 dnu + |d w|^2``.  So a JKO step in W2 is one in the product.
+
+    The limit N1 -> infinity is taken, that of N2 is not: there the survey leaves the form of the functional open.  It
+    is not convex in nu.
+
+    Parameters
+    ----------
+    data : Data
+        Inputs x (M, n) and targets (M,).
+    N2 : int
+        Neurons of the second layer; points of nu have dimension ``n + 2 N2``.
+    sigma : callable
+        An elementwise torch function.
+
+    Notes
+    -----
+    Source: survey (5.1), which has no normalisation, as a mean over both layers.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> E = jko.TwoLayerRisk(jko.Data([[0.5], [1.0]], [1.0, 1.0]), N2=3)
+    >>> nu = jko.Particles(torch.zeros(4, 7, dtype=torch.float64))
+    >>> float(E(nu))
+    0.5
+    """
+
+    data: Data
+    N2: int
+    sigma: Callable[[Tensor], Tensor] = torch.tanh
+    convex = False
+
+    def __post_init__(self) -> None:
+        checks.kind("data", self.data, Data, hint="build it by jko.Data(x, f)")
+        checks.count("N2", self.N2)
+
+    def __call__(self, state: State) -> Tensor:
+        """The risk, a 0-d tensor."""
+        r = self.predict(state) - self.data.f
+        return 0.5 * (self.data.weights * r * r).sum()
+
+    def predict(self, state: State, x: Tensor | None = None) -> Tensor:
+        """The network at the inputs x (M, n), default the data's; shape (M,)."""
+        s, w = self._second_layer(lifted(state), self.data.x if x is None else x)
+        return self.sigma(s) @ w / self.N2
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """``<r, (1/N2) sum_j (w_j sigma(s_j) + W_j sigma'(s_j) b_j sigma(theta . x))>`` at points (theta, b, w), (n,).
+
+        W_j and s_j are those of the state; r is its residual.
+        """
+        mu = lifted(state)
+        theta, b, w = self._split(mu.points if at is None else at)
+        s, W = self._second_layer(mu, self.data.x)
+        with torch.enable_grad():
+            inner = s.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.sigma(inner).sum(), inner)
+        outer = self.sigma(s)
+        g = self.data.weights * (outer @ W / self.N2 - self.data.f) / self.N2
+        first = self.sigma(theta @ self.data.x.T)  # (n, M)
+        return w @ (g @ outer) + ((first * g) @ (slope * W) * b).sum(1)
+
+    def _second_layer(self, mu: Particles, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the neurons of the second layer see, s (M, N2), and their outer weights (N2,)."""
+        theta, b, w = self._split(mu.points)
+        first = self.sigma(theta @ x.T)
+        return mu.integrate(first[:, :, None] * b[:, None, :]), mu.integrate(w)
+
+    def _split(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n = self.data.n
+        if points.shape[1] != n + 2 * self.N2:
+            raise ValueError(
+                f"the points have {points.shape[1]} coordinates; with n = {n} inputs and N2 = {self.N2} they are "
+                f"(theta, b, w) with n + 2 N2 = {n + 2 * self.N2}"
+            )
+        theta, b, w = points.split([n, self.N2, self.N2], dim=1)
+        return theta, b, w

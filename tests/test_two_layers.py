@@ -1,0 +1,61 @@
+"""The risk of two hidden layers against loops, and its JKO steps."""
+
+import numpy as np
+import pytest
+import torch
+
+import jko
+
+N1, N2, n = 5, 3, 2
+
+
+def example():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, n, generator=generator, dtype=torch.float64)
+    f = torch.sin(x[:, 0]) + x[:, 1]  # odd, as the network is
+    points = torch.randn(N1, n + 2 * N2, generator=generator, dtype=torch.float64)
+    points[:, n + N2 :] = points[0, n + N2 :]  # copies of w
+    return jko.TwoLayerRisk(jko.Data(x, f), N2=N2), jko.Particles(points)
+
+
+def test_the_network_is_the_composition_of_two_sums():
+    E, nu = example()
+    points = nu.points.numpy()
+    for k, x in enumerate(E.data.x.numpy()):
+        total = 0.0
+        for j in range(N2):
+            inner = np.mean([p[n + j] * np.tanh(p[:n] @ x) for p in points])
+            total += points[0, n + N2 + j] * np.tanh(inner) / N2
+        assert abs(total - float(E.predict(nu)[k])) < 1e-14
+
+
+def test_the_gradient_is_that_of_the_value():
+    E, nu = example()
+    points = nu.points.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(E(nu.moved(points)), points)
+    assert float((N1 * slope - E.gradient(nu)).abs().max()) < 1e-14
+
+
+def test_the_variation_is_the_derivative_along_mixtures():
+    E, nu = example()
+    other = nu.points + 0.3
+    mixed = jko.Particles.of(
+        torch.cat([nu.points, other]), torch.cat([(1 - 1e-6) * nu.weights, 1e-6 * nu.weights])
+    )
+    rate = float(E(mixed) - E(nu)) / 1e-6
+    assert abs(rate - float((E.variation(nu, other) - E.variation(nu)).mean())) < 1e-6
+
+
+def test_steps_descend_with_their_ledger_and_copies_stay_equal():
+    E, nu = example()
+    run = jko.flow(E + 1e-3 * jko.SquaredNorm(), nu, tau=5.0, steps=20)
+    assert (run.slacks >= 0).all()
+    assert run.energies[-1] < 0.8 * run.energies[0]
+    w = run.final.points[:, n + N2 :]
+    assert float((w - w[0]).abs().max()) < 1e-12
+
+
+def test_a_wrong_dimension_is_said():
+    E, _ = example()
+    with pytest.raises(ValueError, match=r"\(theta, b, w\) with n \+ 2 N2 = 8"):
+        E(jko.Particles([[0.0, 1.0]]))
