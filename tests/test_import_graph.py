@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": ANALYSIS,
     "optim": ANALYSIS,
     "estimators": ANALYSIS,
-    "plots": ANALYSIS,
+    "plots": ANALYSIS | {"survey"},  # the pictures of claims
     "datasets": {"checks", "networks"},
     "cli": ANALYSIS | {"survey", "datasets", "plots", "jko"},
     "__main__": {"cli", "jko"},

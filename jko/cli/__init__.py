@@ -1,4 +1,4 @@
-"""The command line: ``python -m jko train | distance | demo | doctor``.
+"""The command line: ``python -m jko train | validate | distance | demo | doctor``.
 
 Exit codes: 0 done; 1 the computation failed; 2 bad input, said in one sentence; 130 interrupted from the keyboard.
 Whatever a command needs is imported when it runs.
@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   python -m jko train breast-cancer
   python -m jko train --csv houses.csv --target price --out runs/houses
   python -m jko train diabetes --formulation graph --tau 1 --t1 50 --json
+  python -m jko validate --quick --report runs/survey
   python -m jko distance runs/a/trajectory.npz runs/b/trajectory.npz
 """
 
@@ -64,6 +65,9 @@ def _parser() -> Parser:
             "train", help="train a shallow network on real data", allow_abbrev=False
         )
     )
+    _add_validate(
+        commands.add_parser("validate", help="measure the claims of the survey", allow_abbrev=False)
+    )
     distance = commands.add_parser(
         "distance", help="the distance between the final states of two saved runs"
     )
@@ -81,6 +85,23 @@ def _parser() -> Parser:
     )
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _add_validate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measure every claim of the survey on a real instance, and print what was measured beside what is claimed. "
+        "The exit code is 1 if one does not hold."
+    )
+    parser.add_argument(
+        "--only", metavar="LABEL", help="claims whose label contains this, such as 3.23 or Remark"
+    )
+    parser.add_argument("--quick", action="store_true", help="at small sizes")
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write survey.html there, with pictures; it needs no other file",
+    )
+    parser.set_defaults(run=_validate)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +210,12 @@ def _count(least: int, most: int) -> Callable[[str], int]:
 
 def _train(arguments: argparse.Namespace) -> int:
     from jko.cli.train import run
+
+    return run(arguments)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from jko.cli.validate import run
 
     return run(arguments)
 

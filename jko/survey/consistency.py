@@ -1,0 +1,77 @@
+"""Section 2.2: what the discrete problem and the problem over all measures have to do with each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+import jko.limits
+from jko.energies import Risk
+from jko.measures import Particles
+from jko.networks import Data
+from jko.steps import LBFGS, step
+from jko.survey.instances import net
+from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
+
+
+@claim(
+    "2.2.1 (i)",
+    Kind.LIMIT,
+    "N atoms drawn from mu have E F(mu_N) - F(mu) = (1/2N) int Var Phi(., x) dx: order 1/N",
+)
+def sampling(quick: bool) -> Measurement:
+    """The exponent of the mean excess of F over samples of N = 8 ... 256 atoms; the picture has the constant too."""
+    example, repeats = net(2000), 1000 if quick else 20000
+    values = example.risk.features(example.mu.points, example.risk.data.x)  # Phi(xi_i, x_m)
+    q = example.risk.data.weights
+    mean = values.mean(0)
+    variance = float(0.5 * (q * ((values - mean) ** 2).mean(0)).sum())
+    generator = torch.Generator().manual_seed(3)
+    sizes = [8, 16, 32, 64, 128, 256]
+    excess = []
+    for N in sizes:
+        total = 0.0
+        for _ in range(repeats // 500):
+            rows = torch.randint(len(values), (500, N), generator=generator)
+            change = values[rows].mean(1) - mean
+            # F(mu_N) - F(mu) less its first variation, whose mean over the samples is zero
+            total += float((0.5 * (q * change**2).sum(1)).mean())
+        excess.append(total / (repeats // 500))
+    order = -float(np.polyfit(np.log(sizes), np.log(np.abs(excess)), 1)[0])
+    theory = [variance / N for N in sizes]
+    picture = Picture(
+        (
+            Curve(sizes, excess, "mean over samples", "dots"),
+            Curve(sizes, theory, "$\\frac{1}{2N}\\int$ Var", "dashed"),
+        ),
+        "atoms $N$",
+        "$E\\,F(\\mu_N) - F(\\mu)$",
+        True,
+        True,
+    )
+    return Measurement(order, 1.0, 0.1, picture=picture)
+
+
+@claim("2.2 end", Kind.INEQUALITY, "the flow never increases the number of atoms")
+def atoms_in_the_flow(quick: bool) -> Measurement:
+    """Distinct atoms after time 3 of the flow of 12 atoms at 4 places, against 4."""
+    example = net(4)
+    mu = Particles(example.points.repeat(3, axis=0))
+    final = jko.limits.wasserstein(example.F, mu, t1=3.0).final
+    return Measurement(len(torch.unique(final.support, dim=0)), 4.0, 0.0)
+
+
+@claim(
+    "2.2 end",
+    Kind.COUNTEREXAMPLE,
+    "a JKO step of finite tau may split an atom, which the flow never does",
+)
+def splitting(quick: bool) -> Measurement:
+    """What the step from delta_0 gains by two half atoms over one: features (xi^2, xi), target (1, 0), tau = 2."""
+    data = Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])
+    F = Risk(data, features=lambda xi, x: torch.where(x[:, 0] == 0, xi**2, xi))
+    values = [
+        step(F, Particles(atoms), tau=2.0, solver=LBFGS(tol=1e-12)).objective
+        for atoms in ([[1e-6]], [[-1e-6], [1e-6]])
+    ]
+    return Measurement(values[0] - values[1], 15 / 32 - 7 / 32, 1e-5)

@@ -1,0 +1,121 @@
+"""The networks on which claims are measured, in tensors and, for formulas written out by hand, in arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import jko.limits
+from jko.energies import Energy, Risk, SquaredNorm
+from jko.measures import ChargedDensity, ChargedParticles, Particles
+from jko.networks import Data, Ridge
+from jko.spaces import Grid
+
+Array = NDArray[np.float64]
+LAM = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """tanh neurons with n = 1, d = 2, on M data in [-2, 2] with f = sin 2x, and ``V = LAM |xi|^2 / 2``."""
+
+    risk: Risk
+    mu: Particles
+
+    @property
+    def F(self) -> Energy:
+        """(2.7) with (2.8)."""
+        return self.risk + LAM * SquaredNorm()
+
+    @property
+    def points(self) -> Array:
+        """The neurons (w, theta), shape (N, 3)."""
+        return self.mu.points.numpy()
+
+    @property
+    def data(self) -> tuple[Array, Array, Array]:
+        """Inputs (M,), targets (M,), quadrature weights (M,)."""
+        data = self.risk.data
+        return data.x[:, 0].numpy(), data.f.numpy(), data.weights.numpy()
+
+
+def net(N: int = 20, M: int = 12, seed: int = 0, scale: float = 1.0) -> Net:
+    """N neurons drawn from a normal law; D = [-2, 2] by Gauss's rule with M points."""
+    nodes, weights = np.polynomial.legendre.leggauss(M)
+    x = 2 * nodes
+    data = Data(x[:, None], np.sin(2 * x), 2 * weights)
+    generator = torch.Generator().manual_seed(seed)
+    mu = Particles.normal(N, 3, generator=generator, scale=scale)
+    return Net(Risk(data, activation=Ridge(torch.tanh)), mu)
+
+
+def features(points: Array, x: Array) -> Array:
+    """``w tanh(theta' x + theta'')``, shape (N, M)."""
+    return points[:, :1] * np.tanh(points[:, 1:2] * x + points[:, 2:])
+
+
+def loss(points: Array, weights: Array, data: tuple[Array, Array, Array], lam: float) -> float:
+    """F of (2.7) with (2.8), written out."""
+    x, f, q = data
+    r = weights @ features(points, x) - f
+    return float(0.5 * (q * r * r).sum() + lam / 2 * weights @ (points**2).sum(1))
+
+
+def slopes(points: Array, weights: Array, data: tuple[Array, Array, Array], lam: float) -> Array:
+    """grad dF/dmu at the points, (3.5), written out."""
+    x, f, q = data
+    g = q * (weights @ features(points, x) - f)
+    t = np.tanh(points[:, 1:2] * x + points[:, 2:])
+    s = points[:, :1] * (1 - t * t)
+    return np.stack([t @ g, (s * x) @ g, s @ g], axis=1) + lam * points
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A pair on Theta = [-3, 3]: tanh(x + theta), 24 data, rho_0 = N(.3, .6^2) cut off, H_0 = 1 + .6 sin 1.3 theta."""
+
+    G: Energy
+    risk: Risk
+
+    @staticmethod
+    def density(theta: Tensor) -> Tensor:
+        """rho_0, up to a factor."""
+        return torch.exp(-0.5 * ((theta[:, 0] - 0.3) / 0.6) ** 2)
+
+    @staticmethod
+    def charge(theta: Tensor) -> Tensor:
+        """H_0."""
+        return 1 + 0.6 * torch.sin(1.3 * theta[:, 0])
+
+    def grid(self, cells: int) -> ChargedDensity:
+        """The pair on a grid."""
+        return ChargedDensity.from_function(Grid((-3.0, 3.0), cells), self.density, self.charge)
+
+    def labels(self, n: int = 96) -> jko.limits.Labels:
+        """The pair in label form."""
+        return jko.limits.Labels.chebyshev(self.density, self.charge, (-3.0, 3.0), n)
+
+    def N(self, pair: ChargedParticles) -> tuple[Array, Array]:
+        """N = Lbar + Sbar and its derivative at the atoms, written out."""
+        x, f, q = (
+            t.numpy() for t in (self.risk.data.x[:, 0], self.risk.data.f, self.risk.data.weights)
+        )
+        theta, H, m = (t.numpy() for t in (pair.theta[:, 0], pair.H, pair.weights))
+        t = np.tanh(theta[:, None] + x)
+        g = q * ((m * H) @ t - f)
+        return t @ g, (1 - t * t) @ g
+
+
+LINE_LAM = 0.1
+
+
+def line() -> Line:
+    """The pair, with Vbar = LINE_LAM (H^2 + theta^2) / 2."""
+    x = torch.linspace(-2, 2, 24, dtype=torch.float64)[:, None]
+    data = Data(x, 1.5 * torch.sin(1.5 * x[:, 0]))
+    risk = Risk(data, activation=lambda theta, x: torch.tanh(x.T + theta))
+    return Line(risk + LINE_LAM * SquaredNorm(), risk)
