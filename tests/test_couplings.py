@@ -335,3 +335,15 @@ def test_a_plan_is_certified_against_the_best() -> None:
     assert not worse.optimal
     assert worse.plan is not None
     assert worse.cost - worse.plan.cost(x, y) == pytest.approx(worse.bound, rel=1e-9)
+
+
+def test_clouds_in_parts_that_balance_each_other_exactly():
+    # square waves against both values at each theta: two sheets far apart, of 512 and 1024 atoms with tied masses
+    cells = 512
+    theta = (np.arange(cells) + 0.5) / cells
+    wave = np.stack([1.0 - 2.0 * (np.floor(4 * theta) % 2), theta], axis=1)
+    sheets = np.concatenate([np.stack([s * np.ones(cells), theta], axis=1) for s in (1.0, -1.0)])
+    a, b = np.full(cells, 1 / cells), np.full(2 * cells, 0.5 / cells)
+    found = transport(wave, a, sheets, b)
+    assert abs(found.cost - (1 / 2) ** 2 / 12) < 1e-5
+    assert found.gap < 1e-12

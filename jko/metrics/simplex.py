@@ -34,6 +34,10 @@ class Basis(NamedTuple):
     beta: Array
 
 
+class NoFlow(RuntimeError):
+    """The arcs given carry no flow of the masses given."""
+
+
 def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
     """An optimal plan and potentials (not yet shifted to exact feasibility) for any weights and dimension."""
     exact = supplies(a, b)
@@ -46,10 +50,14 @@ def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array,
         coarse, alpha, beta = sparse_simplex(X, A, Y, B)
         keys = candidates(x, y, exact, X, Y, coarse)
         start = c_transform(x, Y, beta), c_transform(y, X, alpha)
-    basis, keys = _priced(x, y, jittered(exact), keys, *start)
-    tree = _on_tree(x, y, exact, basis)
-    if tree is None:  # weights that nearly balance: closer than the jitter can tell
-        tree, _ = _priced(x, y, exact, keys, basis.alpha, basis.beta)
+    tree = None
+    try:
+        basis, keys = _priced(x, y, jittered(exact), keys, *start)
+        tree, start = _on_tree(x, y, exact, basis), (basis.alpha, basis.beta)
+    except NoFlow:  # parts of the clouds with no arc between them balance without the jitter alone
+        pass
+    if tree is None:  # or weights nearly balance: closer than the jitter can tell
+        tree, _ = _priced(x, y, exact, keys, *start)
     plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a)
     return plan, tree.alpha, tree.beta
 
@@ -165,6 +173,7 @@ def _check(code: int, sent: float, mass: float) -> None:
     }
     if code != 1 or abs(sent - mass) > 1e-9 * mass:
         reason = reasons.get(code, f"sent the mass {sent:g} of {mass:g}")
-        raise RuntimeError(
+        kind = NoFlow if code == 0 else RuntimeError
+        raise kind(
             f"POT's network simplex {reason}; check that all points and weights are finite and sane"
         )
