@@ -23,23 +23,20 @@ def test_examples_in_docstrings_run(name):
     assert result.failed == 0
 
 
-PAGES = [ROOT / "README.md", ROOT / "docs" / "densities.md"]
-BLOCKS = {
-    f"{page.name} {k}": block
-    for page in PAGES
-    for k, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
-}
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs"))]
 SAID = {
-    "README.md 0": ("CONVERGED", "F - min F <=", "gap"),
-    "README.md 1": ("CONVERGED", "gap", "proved"),
+    "README.md": ("CONVERGED", "F - min F <=", "gap", "proved"),
+    "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
 
 
-@pytest.mark.parametrize("name", BLOCKS)
-def test_the_programs_on_the_pages_run(name, capsys):
-    exec(compile(BLOCKS[name], name, "exec"), {})
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_programs_on_the_page_run_one_after_another(page, capsys):
+    names: dict[str, object] = {}
+    for k, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
+        exec(compile(block, f"{page.name} {k}", "exec"), names)
     said = capsys.readouterr().out
-    assert all(word in said for word in SAID.get(name, ()))
+    assert all(word in said for word in SAID.get(page.name, ()))
 
 
 def test_public_names_have_docstrings():

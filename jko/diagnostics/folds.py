@@ -95,7 +95,7 @@ class FoldFree:
         if self.wall < math.inf:
             seen += ", where a label reaches the wall"
         return (
-            f"no fold before t = {self.guaranteed:.6g} is guaranteed; {seen} (slope {self.slopes[0]:.3g} -> "
+            f"guaranteed: no fold before t = {self.guaranteed:.6g}; {seen} (slope {self.slopes[0]:.3g} -> "
             f"{self.slopes[-1]:.3g})"
         )
 
