@@ -50,7 +50,10 @@ def placed(state: State, points: Tensor) -> State:
         return state.moved(points[:, 1], points[:, 0])
     if isinstance(state, Particles):
         return state.moved(points)
-    raise TypeError(f"a {type(state).__name__} has no atoms to place; its own solver moves it")
+    raise TypeError(
+        f"a {type(state).__name__} has no atoms to place; its own solver moves it, and its schemes do: of second order "
+        "jko.Strang() for a ChargedSpan"
+    )
 
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,16 +11,11 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
-from jko.steps.dynamic import Dynamic
-from jko.steps.lbfgs import LBFGS
+from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import Memory, StepProblem
-from jko.steps.quantile import Quantile
 from jko.steps.result import StepResult
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
-
-if TYPE_CHECKING:
-    from jko.steps.step import Solver
 
 STALE = ("value", "variation", "gradient")  # of G(., H_k), when H has moved on
 ROUNDING = 512  # of an energy, in units of its last place
@@ -104,15 +98,8 @@ class Alternating:
     def transport(self, span: ChargedSpan, terms: Terms, tau: float, memory: Memory) -> StepResult:
         """The step of rho in W2, with H held."""
         rho = span.rho
-        solver = natural(rho) if self.solver is None else self.solver
+        solver = solver_of_measure(rho) if self.solver is None else self.solver
         return solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, usable(memory)))
-
-
-def natural(rho: Measure) -> Solver:
-    """The solver of a measure in W2."""
-    if isinstance(rho, GridDensity):
-        return Dynamic()
-    return Quantile() if isinstance(rho, LineMesh) else LBFGS()
 
 
 def measure(inner: StepResult) -> Measure:

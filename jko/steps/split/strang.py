@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from jko import checks
 from jko.duality import Gap
@@ -13,14 +12,12 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
+from jko.steps.natural import Solver
 from jko.steps.problem import Memory, StepProblem
 from jko.steps.result import StepResult
 from jko.steps.split.alternating import Alternating, usable
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import sort_terms
-
-if TYPE_CHECKING:
-    from jko.steps.step import Solver
 
 ROUNDING = 1e-13  # of an energy
 TIGHT = LBFGS(fraction=1e-6)  # an inexact step of rho would spoil the order
