@@ -2,9 +2,12 @@
 
 from jko.plots.atoms import particles, paths
 from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, canvas, shades, write
+from jko.plots.couplings import coupling, geodesic_strip
 from jko.plots.densities import density, obstacles, profiles, slices, snapshots
 from jko.plots.flows import convergence, energy, energy_ledger, proofs
+from jko.plots.pairs import charges, pair, pair_snapshots
 from jko.plots.predictions import class_outputs, curve, predicted_against_true, roc
+from jko.plots.rates import energies, fold, residuals
 
 __all__ = [
     "canvas",
@@ -14,6 +17,9 @@ __all__ = [
     "energy_ledger",
     "proofs",
     "convergence",
+    "energies",
+    "residuals",
+    "fold",
     "particles",
     "paths",
     "density",
@@ -21,6 +27,11 @@ __all__ = [
     "slices",
     "snapshots",
     "obstacles",
+    "pair",
+    "charges",
+    "pair_snapshots",
+    "coupling",
+    "geodesic_strip",
     "class_outputs",
     "roc",
     "predicted_against_true",

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from jko import checks
 from jko.energies import Energy
-from jko.measures import KINDS, GridDensity, LineMesh, State
+from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
 from jko.metrics import Metric, natural_metric
-from jko.steps.dynamic import Dynamic
-from jko.steps.lbfgs import LBFGS
+from jko.steps.charged_mesh import MeshNewton
+from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import Memory, StepProblem
-from jko.steps.quantile import Quantile
+from jko.steps.remapped import Remapped
 from jko.steps.result import StepFailed, StepResult
-
-
-class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``."""
-
-    def solve(self, problem: StepProblem) -> StepResult:
-        """Solve the proximal problem."""
-        ...
+from jko.steps.split import Alternating
 
 
 def natural_solver(state: State) -> Solver:
     """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
-    if isinstance(state, GridDensity):
-        return Dynamic()
-    return Quantile() if isinstance(state, LineMesh) else LBFGS()
+    if isinstance(state, ChargedSpan):
+        return Alternating()
+    if isinstance(state, ChargedMesh):
+        return MeshNewton()
+    if isinstance(state, ChargedDensity):
+        return Remapped()
+    return solver_of_measure(state)
 
 
 def step(
@@ -45,14 +40,16 @@ def step(
     Parameters
     ----------
     energy : Energy
-        F for measures, G for :class:`ChargedParticles`.
-    state : Particles, ChargedParticles, GridDensity or LineMesh
+        F for measures, G for pairs (rho, H).
+    state : a state of any kind
         The base point mu_k.
     tau : float
         The time step, > 0.
     metric, solver
-        Default: the natural ones of the state: W2 for measures, D for (rho, H); :class:`jko.LBFGS` for atoms,
-        :class:`jko.Dynamic` for densities on a grid, :class:`jko.Quantile` for those on a mesh of the line.
+        Default: the natural ones of the state.  W2 for measures: :class:`jko.LBFGS` for atoms, :class:`jko.Dynamic` for
+        densities on a grid, :class:`jko.Quantile` for those on a mesh of the line.  D for pairs (rho, H): LBFGS for
+        atoms, :class:`jko.Remapped` on a grid, :class:`jko.MeshNewton` on a mesh.  The split metric and
+        :class:`jko.Alternating` for a :class:`jko.ChargedSpan`.
     throw : bool
         Raise :class:`jko.StepFailed` unless the result is a step of the scheme; otherwise read ``result.status``.
     memory : dict of tensors, optional

@@ -1,0 +1,152 @@
+"""``Remapped``: the step in D of a pair on a grid, by atoms that move and a remap of what they carry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from jko import checks
+from jko.energies import Energy, Internal
+from jko.measures import ChargedDensity, Particles, lifted
+from jko.metrics import as_array, natural_metric
+from jko.status import Status
+from jko.steps.lagrangian import ROUNDING
+from jko.steps.lbfgs import LBFGS
+from jko.steps.problem import StepProblem
+from jko.steps.result import StepResult
+
+if TYPE_CHECKING:
+    from jko.steps.natural import Solver
+
+EVALUATION = ("value", "variation", "gradient")  # of the energy, before the remap
+
+
+@dataclass(frozen=True)
+class Remapped:
+    """One step in D of a :class:`jko.ChargedDensity`: cells move as atoms do, and are put back on the grid.
+
+    1. Every cell with mass is an atom (H, centre) of the lift, with the mass of its cell; the JKO step of these atoms
+       is taken, exact for them, with its certificate.  Empty cells carry no atom.
+    2. The cells move with their atoms, stretched as the displacements of their neighbours say, and each hands its mass
+       and its charge to the cells of the grid that it comes to lie on, in portions.  Mass and charge are straight lines
+       inside a cell, with limited slopes.
+
+    The remap keeps mass and ``int H drho`` to rounding, rho >= 0, and H in the range of the atoms' new charges; its
+    error is of second order in the width of the cells where rho, H and the displacement are smooth, whether the atoms
+    move by much less than a cell or by many.  Where the moved graph folds over, or atoms come to rest on a wall, a cell
+    takes the mean of the charges that meet there.
+
+    Parameters
+    ----------
+    solver
+        Of the atoms' step: :class:`jko.LBFGS` by default, or :class:`jko.BlockNewton`.
+
+    Raises
+    ------
+    TypeError
+        From ``solve``: a state that is no :class:`jko.ChargedDensity`; an internal energy, of which atoms know nothing.
+
+    Notes
+    -----
+    ``cost`` is ``D^2`` between the old state and the moved atoms, with their ``coupling``, ``residual`` and
+    ``certificate()``.  ``energy`` is G of the new state on the grid; the column ``remap`` is what the remap added to
+    it, of either sign.  ``slack = G_k - G_{k+1} - cost / (2 tau)`` includes that: the atoms' own slack is
+    ``slack + remap >= 0``, and the sum of all ``cost / (2 tau)`` is at most ``G_0 - G_n`` plus the sum of ``remap``.  A
+    slack below zero says that the remap undid part of what the step gained.  Where it would undo all of it, so that
+    the energy rises, the step fails with LOCKED: what is left to gain lies within the width of a cell, as when mass
+    gathers at a point between centres.  So G never rises along a flow.
+
+    Source: survey Remark 3.4, for the step; for remaps by sweeps along the axes see :mod:`jko.steps.remapped.sweeps`.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity.from_function(
+    ...     jko.Grid((-3.0, 3.0), 60), lambda x: (-2 * x[:, 0] ** 2).exp(), lambda x: x[:, 0]
+    ... )
+    >>> solver = jko.Remapped(jko.LBFGS(tol=1e-8))
+    >>> result = jko.step(jko.SquaredNorm(), pair, tau=0.1, solver=solver)
+    >>> print(f"{result.energy:.4f}, of which the remap {result.figures['remap']:.0e}")
+    0.2066, of which the remap -4e-06
+    """
+
+    solver: Solver = field(default_factory=LBFGS)
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Move the atoms, remap, and account for both."""
+        hint = "atoms need no remap: jko.LBFGS() moves them"
+        checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
+        assert isinstance(problem.previous, ChargedDensity)
+        _refuse_internal(problem.energy)
+        pair, atoms = problem.previous, problem.previous.lift()
+        moved = self.solver.solve(replace(problem, previous=atoms, metric=natural_metric(atoms)))
+        if not moved.status.ok:
+            return replace(moved, state=pair, problem=problem, memory={})
+        state = remapped(pair, atoms, lifted(moved.state))
+        return _accounted(problem, moved, state)
+
+
+def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -> StepResult:
+    """The atoms' step with the energy of what is on the grid."""
+    energy, half = float(problem.energy(state)), moved.cost / (2 * problem.tau)
+    before = moved.slack + moved.energy + half
+    rounding = ROUNDING * torch.finfo(state.values.dtype).eps * max(abs(before), abs(energy))
+    status = moved.status
+    if not math.isfinite(energy):
+        status = Status.NOT_FINITE
+    elif energy > before + rounding:
+        status = Status.LOCKED
+    return replace(
+        moved,
+        state=state,
+        energy=energy,
+        objective=energy + half,
+        slack=before - energy - half,
+        status=status,
+        problem=problem,
+        memory={name: t for name, t in moved.memory.items() if name not in EVALUATION},
+        figures={**moved.figures, "remap": energy - moved.energy},
+        gap=moved.certificate,
+    )
+
+
+def remapped(pair: ChargedDensity, before: Particles, after: Particles) -> ChargedDensity:
+    """The pair whose cells have moved with their atoms, put back on its grid.
+
+    Parameters
+    ----------
+    pair
+        The cells.
+    before, after : (n, 1 + d)
+        The atoms (w, theta) of the n cells that hold mass, in their order.
+    """
+    from jko.steps.remapped.sweeps import moved_cells  # numba loads here
+
+    grid = pair.grid
+    width = torch.tensor(grid.spacing, dtype=torch.float64).to(pair.values)
+    moves = (after.points - before.points)[:, 1:] / width
+    field_ = pair.values.new_zeros(1 + grid.dim, grid.N)
+    field_[:, pair.weights > 0] = torch.cat([after.points[:, :1], moves], dim=1).T
+    charges, *displacements = as_array(field_).reshape(-1, *grid.shape)
+    masses, H = moved_cells(as_array(pair.weights).reshape(grid.shape), displacements, charges)
+    values = torch.from_numpy(masses).to(pair.values) / grid.cell
+    return ChargedDensity.of(
+        grid, values, torch.from_numpy(H).to(values).masked_fill(values == 0, torch.nan)
+    )
+
+
+def _refuse_internal(energy: Energy) -> None:
+    for c, E in energy.terms:
+        if isinstance(E, Internal) and c != 0:
+            name = type(E).__name__
+            raise TypeError(
+                f"Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
+                "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
+                f"jko.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
+            )
+
+
+__all__ = ["Remapped", "remapped"]
