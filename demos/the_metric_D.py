@@ -32,18 +32,8 @@ b = jko.ChargedDensity.from_function(
     line, lambda t: normal(t, 0.8, 0.6), lambda t: 1.5 - 0.6 * t[:, 0]
 )
 found = jko.distance(a, b)
-plan, left, right = found.plan, a.atoms.points, b.atoms.points
-for i, j, mass in zip(plan.rows, plan.cols, plan.mass, strict=True):
-    ends = torch.stack([left[i], right[j]])
-    couplings.plot(ends[:, 1], ends[:, 0], color=plots.GREY, lw=0.9, alpha=min(1.0, 25 * mass))
-for pair, colour, name in ((a, plots.BLUE, "first pair"), (b, plots.RED, "second pair")):
-    dots = pair.atoms
-    couplings.scatter(
-        dots.points[:, 1], dots.points[:, 0], s=900 * dots.weights, color=colour, label=name
-    )
+plots.coupling(a, b, couplings)
 couplings.set_title(f"coupling of two graphs: $D^2$ = {found.squared:.4f}", fontsize=11)
-couplings.set(xlabel="$\\theta$", ylabel="$w = H(\\theta)$")
-couplings.legend(frameon=False, fontsize=9)
 print(f"coupling: D^2 = {found.squared:.6f}, gap {found.gap:.1e}")
 
 # 2. two bumps change their charges by changing places: half way, H has two values at one theta
