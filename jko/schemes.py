@@ -11,6 +11,7 @@ from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
+from jko.steps.split import Strang as Strang
 
 
 class Scheme(Protocol):

@@ -26,8 +26,8 @@ class Status(Enum):
         "jko.Particles (state.lift()), or with its .project()"
     )
     LOCKED = (
-        "the support is fixed and the step is shorter than half its spacing: no mass can move, or putting it back on the "
-        "grid undoes the step; raise tau, refine the support, or use jko.Dynamic() on a grid or moving particles"
+        "the support is fixed and the step is shorter than half its spacing: no mass can move, or putting it back on "
+        "the grid undoes the step; raise tau, refine the support, or use jko.Dynamic() on a grid or moving particles"
     )
     MASS_LOST = "the mass needs a larger correction than the solver's tolerance; lower tau, or raise max_iterations"
 

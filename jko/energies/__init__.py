@@ -4,6 +4,7 @@ from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
+from jko.energies.layers import TwoLayerRisk
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
@@ -29,6 +30,7 @@ __all__ = [
     "Scaled",
     "SquaredNorm",
     "Sum",
+    "TwoLayerRisk",
     "check_obstacles",
     "parts",
 ]

@@ -15,6 +15,7 @@ finds are two programs.  ``tau`` is a time step, ``t`` a time; arrays broadcast.
 ``network_*``             a network with entropy that stays normal: linear features
 ``barenblatt*``           the porous medium with a quadratic well, in any dimension
 ``squared_distance_*``    D^2 of Remark 3.4
+``squared_flow_*``        the same through flows that keep the order of the line
 ========================  ==================================================================================
 """
 
@@ -31,8 +32,11 @@ from jko.exact.atoms import (
 from jko.exact.distances import (
     squared_distance_diracs,
     squared_distance_gaussians,
+    squared_distance_reflection,
+    squared_distance_square_waves,
     squared_distance_swap,
     squared_distance_translation,
+    squared_flow_distance_gaussians,
 )
 from jko.exact.gaussians import (
     Gaussian,
@@ -104,8 +108,11 @@ __all__ = [
     "splitting_values",
     "squared_distance_diracs",
     "squared_distance_gaussians",
+    "squared_distance_reflection",
+    "squared_distance_square_waves",
     "squared_distance_swap",
     "squared_distance_translation",
+    "squared_flow_distance_gaussians",
     "wall_rest",
     "wall_rest_mass",
     "wall_step",

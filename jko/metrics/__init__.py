@@ -1,5 +1,7 @@
 """Metrics between states, exact transport plans, and certificates of couplings."""
 
+from jko.metrics.action import Action, action
+from jko.metrics.barycentre import Barycentre, barycentre
 from jko.metrics.base import Distance, Metric
 from jko.metrics.certificates import (
     ACTION,
@@ -16,11 +18,14 @@ from jko.metrics.certificates import (
 )
 from jko.metrics.couplings import Plan, as_array
 from jko.metrics.divergence import Divergence, SinkhornDivergence
-from jko.metrics.geodesics import distance, geodesic, natural_metric
+from jko.metrics.geodesics import distance, geodesic, natural_metric, projection_loss
 from jko.metrics.graph import GraphWasserstein
+from jko.metrics.monotone import flow_distance
+from jko.metrics.paths import LeastAction, least_action
 from jko.metrics.simplex import referee
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.transport import Transport, transport
+from jko.metrics.transport_gradient import SquaredGradient, squared_gradient
 from jko.metrics.wasserstein import Wasserstein
 
 __all__ = [
@@ -34,6 +39,16 @@ __all__ = [
     "distance",
     "geodesic",
     "natural_metric",
+    "projection_loss",
+    "SquaredGradient",
+    "squared_gradient",
+    "Barycentre",
+    "barycentre",
+    "Action",
+    "action",
+    "flow_distance",
+    "LeastAction",
+    "least_action",
     "Plan",
     "Transport",
     "transport",
