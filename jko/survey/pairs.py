@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -136,9 +138,8 @@ def sign_of_lambda(quick: bool) -> Measurement:
         lambda t: 1 + 0 * t[:, 0], lambda t: 2 + 0 * t[:, 0], (-1.0, 1.0), 16
     )
     run = jko.limits.transported(F, labels, t1=1.0)
-    return Measurement(
-        -float(np.log(_sorted(run.final).H[3] / 2)) / LINE_LAM, 1.0, 1e-7, printed=-1.0
-    )
+    rate = -math.log(float(_sorted(run.final).H[3]) / 2)
+    return Measurement(rate / LINE_LAM, 1.0, 1e-7, printed=-1.0)
 
 
 @claim(

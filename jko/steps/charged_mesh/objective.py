@@ -23,6 +23,7 @@ from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
 from jko.steps.charged_mesh.banded import Banded
+from jko.steps.line import internal_terms, other_terms, pressed
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -87,20 +88,12 @@ class Objective:
     @cached_property
     def internal(self) -> list[tuple[float, Internal]]:
         """The internal energies with their coefficients."""
-        found = [(c, E) for c, E in self.problem.energy.terms if isinstance(E, Internal) and c]
-        for c, E in found:
-            if c < 0:
-                raise ValueError(
-                    f"{type(E).__name__} has the coefficient {c:g}; a negative internal energy is unbounded below: "
-                    "its coefficient must be positive"
-                )
-        return found
+        return internal_terms(self.problem.energy)
 
     @cached_property
     def others(self) -> Energy | None:
         """All other terms, as one energy of the lift."""
-        rest = [c * E for c, E in self.problem.energy.terms if not isinstance(E, Internal)]
-        return sum(rest[1:], rest[0]) if rest else None
+        return other_terms(self.problem.energy)
 
     def lift(self, z: Array) -> Particles:
         """The nodes as atoms."""
@@ -109,7 +102,7 @@ class Objective:
     def at(self, z: Array) -> Spot:
         """Value and gradient."""
         tau, d = self.problem.tau, z - self.start
-        energy, pressure, stiffness = self._pressure(np.diff(z[:, 1]))
+        energy, pressure, stiffness = pressed(self.internal, self.masses, np.diff(z[:, 1]))
         slope, terms = d / tau, None
         if self.others is not None:
             terms = self.others.evaluate(self.lift(z))
@@ -121,18 +114,6 @@ class Objective:
         cost = float(self.weights @ (d * d).sum(1))
         value = energy + cost / (2 * tau)
         return Spot(z, energy, cost, value, gradient, pressure, stiffness, terms)
-
-    def _pressure(self, widths: Array) -> tuple[float, Array, Array]:
-        """``sum l U(rho)``, the pressure ``rho U' - U`` and the stiffness ``rho^2 U'' / l``."""
-        energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
-        rho = torch.from_numpy(self.masses / widths)
-        for c, E in self.internal:
-            U, slope = E.U(rho).numpy(), E.slope(rho)
-            curvature = 1 / E.density_slope(slope).numpy()
-            energy += c * float(widths @ U)
-            pressure += c * (rho.numpy() * slope.numpy() - U)
-            stiffness += c * rho.numpy() ** 2 * curvature / widths
-        return energy, pressure, stiffness
 
     def hessian(self, spot: Spot, convex: bool) -> Banded:
         """Second derivatives without cross terms; ``convex`` turns negative curvature of the blocks."""

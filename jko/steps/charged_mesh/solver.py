@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +13,7 @@ from jko.measures import ChargedMesh
 from jko.metrics import NO_PROOF, Certificate, as_array, certify
 from jko.status import Status
 from jko.steps.charged_mesh.objective import EPS, Objective, Spot
+from jko.steps.line import FRACTION, Found, descent
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
@@ -25,17 +23,6 @@ ROUNDING = 512  # of an energy, in units of its last place
 DECREASE, TRIALS = 1e-4, 40  # of Armijo's rule; halvings of a move
 CRUSH = 0.9  # of the way to the first collision of nodes
 NOISE = 16  # of a value, in units of its last place
-FRACTION = 1e-8  # of the speed: the residual at which to stop
-
-
-class Found(NamedTuple):
-    """What the minimisation gives back."""
-
-    spot: Spot
-    residual: float
-    iterations: int
-    evaluations: int
-    status: Status
 
 
 @dataclass(frozen=True)
@@ -109,24 +96,22 @@ class MeshNewton:
         return _result(objective, before, found, evaluations + found.evaluations)
 
 
-def minimise(objective: Objective, spot: Spot, tol: float | None, max_iterations: int) -> Found:
+def minimise(
+    objective: Objective, spot: Spot, tol: float | None, max_iterations: int
+) -> Found[Spot]:
     """Newton with a line search from ``spot``, until the Euler-Lagrange equation holds."""
-    evaluations = 0
-    for iteration in itertools.count():
-        if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
-            return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
-        residual = objective.residual(spot)
+
+    def tolerance(spot: Spot) -> float:
         wanted = FRACTION * spot.cost**0.5 / objective.problem.tau if tol is None else tol
-        if residual <= max(wanted, objective.rounding(spot)):
-            return Found(spot, residual, iteration, evaluations, Status.CONVERGED)
-        if iteration == max_iterations:
-            return Found(spot, residual, iteration, evaluations, Status.MAX_ITERATIONS)
-        new, tried = descend(objective, spot, residual)
-        evaluations += tried
-        if new is None:
-            return Found(spot, residual, iteration, evaluations, Status.STALLED)
-        spot = new
-    raise AssertionError("unreachable")
+        return max(wanted, objective.rounding(spot))
+
+    return descent(
+        spot,
+        objective.residual,
+        tolerance,
+        lambda spot, residual: descend(objective, spot, residual),
+        max_iterations,
+    )
 
 
 def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | None, int]:
@@ -191,7 +176,9 @@ def _start(objective: Objective) -> tuple[Spot, float, int]:
     return (ahead if ahead.value < stay.value else stay), stay.energy, 2
 
 
-def _result(objective: Objective, before: float, found: Found, evaluations: int) -> StepResult:
+def _result(
+    objective: Objective, before: float, found: Found[Spot], evaluations: int
+) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
     slack = before - spot.energy - spot.cost / (2 * problem.tau)
     if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):

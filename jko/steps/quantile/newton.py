@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.status import Status
+from jko.steps.line import FRACTION, Found, descent
 from jko.steps.quantile.objective import EPS, Objective, Spot
 from jko.steps.quantile.tridiagonal import Tridiagonal
 
@@ -26,36 +25,19 @@ KEPT = 0.2  # of its width, what a cell should keep by chords
 ROUNDS, SETTLED = 100, 3  # of chords, at most and at least
 LEAST, WEAK = 0.01, 1e-200  # load that a chord counts with, of the pressure; no pressure
 NOISE = 16  # of a value, in units of its last place
-FRACTION = 1e-8  # of the speed: the residual at which to stop
 
 
-class Found(NamedTuple):
-    """What the minimisation gives back."""
-
-    spot: Spot
-    residual: float
-    iterations: int
-    evaluations: int
-    status: Status
-
-
-def minimise(objective: Objective, spot: Spot, tol: float | None, max_iterations: int) -> Found:
+def minimise(
+    objective: Objective, spot: Spot, tol: float | None, max_iterations: int
+) -> Found[Spot]:
     """Newton with a line search from ``spot``, until the Euler-Lagrange equation holds."""
-    evaluations = 0
-    for iteration in itertools.count():
-        if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
-            return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
-        residual = objective.residual(spot)
-        if residual <= tolerance(objective, spot, tol):
-            return Found(spot, residual, iteration, evaluations, Status.CONVERGED)
-        if iteration == max_iterations:
-            return Found(spot, residual, iteration, evaluations, Status.MAX_ITERATIONS)
-        new, tried = descend(objective, spot, residual)
-        evaluations += tried
-        if new is None:
-            return Found(spot, residual, iteration, evaluations, Status.STALLED)
-        spot = new
-    raise AssertionError("unreachable")
+    return descent(
+        spot,
+        objective.residual,
+        lambda spot: tolerance(objective, spot, tol),
+        lambda spot, residual: descend(objective, spot, residual),
+        max_iterations,
+    )
 
 
 def tolerance(objective: Objective, spot: Spot, tol: float | None) -> float:

@@ -24,6 +24,7 @@ from jko.energies.internal import Internal
 from jko.measures import LineMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
+from jko.steps.line import internal_terms, other_terms, pressed
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.tridiagonal import Tridiagonal
 
@@ -81,20 +82,12 @@ class Objective:
     @cached_property
     def internal(self) -> list[tuple[float, Internal]]:
         """The internal energies with their coefficients."""
-        found = [(c, E) for c, E in self.problem.energy.terms if isinstance(E, Internal) and c]
-        for c, E in found:
-            if c < 0:
-                raise ValueError(
-                    f"{type(E).__name__} has the coefficient {c:g}; a negative internal energy is unbounded below: "
-                    "its coefficient must be positive"
-                )
-        return found
+        return internal_terms(self.problem.energy)
 
     @cached_property
     def others(self) -> Energy | None:
         """All other terms, as one energy of atoms."""
-        rest = [c * E for c, E in self.problem.energy.terms if not isinstance(E, Internal)]
-        return sum(rest[1:], rest[0]) if rest else None
+        return other_terms(self.problem.energy)
 
     @cached_property
     def gram(self) -> Tridiagonal:
@@ -109,7 +102,7 @@ class Objective:
         """Value and gradient."""
         tau, d = self.problem.tau, X - self.start
         widths = X[1:] - X[:-1]
-        energy, pressure, stiffness = self._pressure(widths)
+        energy, pressure, stiffness = pressed(self.internal, self.masses, widths)
         pull = self.gram @ d
         gradient = pull / tau
         gradient[:-1] += pressure
@@ -121,18 +114,6 @@ class Objective:
         cost = float(d @ pull)
         value = energy + cost / (2 * tau)
         return Spot(X, widths, energy, cost, value, gradient, pressure, stiffness)
-
-    def _pressure(self, widths: Array) -> tuple[float, Array, Array]:
-        """``sum l U(rho)``, the pressure ``rho U' - U`` and the stiffness ``rho^2 U'' / l``."""
-        energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
-        rho = torch.from_numpy(self.masses / widths)
-        for c, E in self.internal:
-            U, slope = E.U(rho).numpy(), E.slope(rho)
-            curvature = 1 / E.density_slope(slope).numpy()
-            energy += c * float(widths @ U)
-            pressure += c * (rho.numpy() * slope.numpy() - U)
-            stiffness += c * rho.numpy() ** 2 * curvature / widths
-        return energy, pressure, stiffness
 
     def atoms(self, X: Array) -> Particles:
         """The Gauss points of the cells."""

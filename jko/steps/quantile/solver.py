@@ -13,8 +13,9 @@ from jko.energies import Internal, Linear, PowerNorm, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.metrics import MONOTONE, as_array
 from jko.status import Status
+from jko.steps.line import Found
 from jko.steps.problem import Memory, StepProblem
-from jko.steps.quantile.newton import THINNEST, Found, minimise
+from jko.steps.quantile.newton import THINNEST, minimise
 from jko.steps.quantile.objective import EPS, Objective, Spot
 from jko.steps.result import StepResult
 
@@ -121,7 +122,9 @@ def _ahead(objective: Objective) -> Spot | None:
     return objective.at(X)
 
 
-def _result(objective: Objective, before: float, found: Found, evaluations: int) -> StepResult:
+def _result(
+    objective: Objective, before: float, found: Found[Spot], evaluations: int
+) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
     slack = before - spot.energy - spot.cost / (2 * problem.tau)
     if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):
@@ -143,7 +146,7 @@ def _result(objective: Objective, before: float, found: Found, evaluations: int)
     )
 
 
-def _gap(objective: Objective, found: Found) -> Gap:
+def _gap(objective: Objective, found: Found[Spot]) -> Gap:
     """``J(X) - min J <= tau residual^2 / 2``, since ``J - |X|^2 / (2 tau)`` is convex in L2(mu_k) if G is."""
     kinds = {
         type(E) for c, E in objective.problem.energy.terms if c and not isinstance(E, Internal)

@@ -1,0 +1,127 @@
+"""What steps on the line share: internal energies as a pressure of cells, and the loop of Newton's method."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jko.energies import Energy, Internal
+from jko.status import Status
+
+Array = NDArray[np.float64]
+
+FRACTION = 1e-8  # of the speed: the residual at which to stop
+
+
+class Pressed(NamedTuple):
+    """``sum l U(m / l)`` over cells of widths l, the pressure ``rho U' - U`` and the stiffness ``rho^2 U'' / l``.
+
+    The pressure is minus the derivative in l, the stiffness its derivative.
+    """
+
+    energy: float
+    pressure: Array
+    stiffness: Array
+
+
+def internal_terms(energy: Energy) -> list[tuple[float, Internal]]:
+    """The internal energies with their coefficients.
+
+    Raises
+    ------
+    ValueError
+        A negative coefficient.
+    """
+    found = [(c, E) for c, E in energy.terms if isinstance(E, Internal) and c]
+    for c, E in found:
+        if c < 0:
+            raise ValueError(
+                f"{type(E).__name__} has the coefficient {c:g}; a negative internal energy is unbounded below: "
+                "its coefficient must be positive"
+            )
+    return found
+
+
+def other_terms(energy: Energy) -> Energy | None:
+    """All other terms, as one energy of atoms."""
+    rest = [c * E for c, E in energy.terms if not isinstance(E, Internal)]
+    return sum(rest[1:], rest[0]) if rest else None
+
+
+def pressed(terms: list[tuple[float, Internal]], masses: Array, widths: Array) -> Pressed:
+    """Internal energies of cells with these masses and widths."""
+    energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
+    rho = torch.from_numpy(masses / widths)
+    for c, E in terms:
+        U, slope = E.U(rho).numpy(), E.slope(rho)
+        curvature = 1 / E.density_slope(slope).numpy()
+        energy += c * float(widths @ U)
+        pressure += c * (rho.numpy() * slope.numpy() - U)
+        stiffness += c * rho.numpy() ** 2 * curvature / widths
+    return Pressed(energy, pressure, stiffness)
+
+
+class Spot(Protocol):
+    """A point with the value of the objective and its gradient."""
+
+    @property
+    def value(self) -> float:
+        """Of the objective."""
+        ...
+
+    @property
+    def gradient(self) -> Array:
+        """Of the objective."""
+        ...
+
+
+S = TypeVar("S", bound=Spot)
+
+
+class Found(NamedTuple, Generic[S]):
+    """What a minimisation gives back."""
+
+    spot: S
+    residual: float
+    iterations: int
+    evaluations: int
+    status: Status
+
+
+def descent(
+    spot: S,
+    residual: Callable[[S], float],
+    tolerance: Callable[[S], float],
+    descend: Callable[[S, float], tuple[S | None, int]],
+    max_iterations: int,
+) -> Found[S]:
+    """Descend from ``spot`` until the Euler-Lagrange equation holds.
+
+    Parameters
+    ----------
+    residual, tolerance
+        What is left of the equation at a spot, and what may be left.
+    descend
+        (spot, its residual) to a lower spot, or None, and the evaluations that it took.
+    """
+    evaluations = 0
+    for iteration in itertools.count():
+        if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
+            return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
+        left = residual(spot)
+        if left <= tolerance(spot):
+            return Found(spot, left, iteration, evaluations, Status.CONVERGED)
+        if iteration == max_iterations:
+            return Found(spot, left, iteration, evaluations, Status.MAX_ITERATIONS)
+        new, tried = descend(spot, left)
+        evaluations += tried
+        if new is None:
+            return Found(spot, left, iteration, evaluations, Status.STALLED)
+        spot = new
+    raise AssertionError("unreachable")
