@@ -22,7 +22,7 @@ from jko import checks
 from jko.energies import Energy
 from jko.limits.moment_volumes import Equations, primitive
 from jko.limits.moments import Closure, Moments, delta
-from jko.limits.particles import _times as kept_times
+from jko.limits.particles import kept_times
 from jko.measures import ChargedDensity, State, lifted
 from jko.spaces import Grid
 

@@ -21,8 +21,7 @@ from jko import checks
 from jko.energies import Energy, Internal
 from jko.limits import chebyshev
 from jko.limits.integration import integrate, watch
-from jko.limits.particles import _times as kept_times
-from jko.limits.particles import _tolerance as tolerance
+from jko.limits.particles import kept_times, tolerance
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.limits.densities import evolve
+from jko.measures import ChargedParticles, GridDensity, Particles, State, lifted, placed
 from jko.spaces import Domain
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
+PARTS = 50  # equal parts of the time of a density, unless told otherwise
 INSIDE = 8  # points within each integrator step at which the atoms are held against their domain
 
 
@@ -33,15 +35,17 @@ def wasserstein(
     atol: float | None = None,
     times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
 ) -> Trajectory:
-    """The gradient flow of an energy in W2, atom by atom: ``xi_i' = -grad (dF/dmu)(xi_i)``.
+    """The gradient flow of an energy in W2, atom by atom: ``xi_i' = -grad (dF/dmu)(xi_i)``; of densities, the equation.
 
-    On a pair (rho, H) it is the flow in D, (3.23)-(3.24): the same equation on the graph lift.
+    On a pair (rho, H) it is the flow in D, (3.23)-(3.24): the same equation on the graph lift.  On a
+    :class:`GridDensity` it is (3.7), with an entropy (4.2), with a porous medium (4.7), no flux through the box, by
+    finite volumes of second order: :mod:`jko.limits.densities`.
 
     Parameters
     ----------
     energy : Energy
         F for :class:`Particles`, G for :class:`ChargedParticles`.
-    start : Particles or ChargedParticles
+    start : Particles, ChargedParticles or GridDensity
         The measure at time zero, any weights.
     t1 : float
         End time, > 0.
@@ -49,7 +53,8 @@ def wasserstein(
         Error allowed in a step of the integrator (explicit Runge-Kutta of order 8, DOP853): ``rtol`` relative to each
         coordinate plus ``atol``; default ``rtol`` times the largest coordinate of the start.
     times : (K,), optional
-        Increasing times in [0, t1] to keep, besides 0 and t1; default: the steps of the integrator.  Between kept
+        Increasing times in [0, t1] to keep, besides 0 and t1; default: the steps of the integrator, of densities 50
+        equal parts.  Between kept
         times :meth:`Trajectory.at` takes straight lines, which are not accurate to ``rtol``.
 
     Returns
@@ -84,12 +89,20 @@ def wasserstein(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
     checks.kind(
-        "start", start, Particles, ChargedParticles, hint="build it by jko.Particles(points)"
+        "start",
+        start,
+        Particles,
+        ChargedParticles,
+        GridDensity,
+        hint="build it by jko.Particles(points)",
     )
     mu = lifted(start)
     t1 = checks.number("t1", t1, above=0)
-    wanted = None if times is None else _times(times, t1)
-    rtol = _tolerance(rtol, mu.points)
+    wanted = None if times is None else kept_times(times, t1)
+    if isinstance(start, GridDensity):
+        kept = np.linspace(0, t1, PARTS + 1) if wanted is None else wanted
+        return evolve(energy, start, t1, kept)
+    rtol = tolerance(rtol, mu.points)
     atol = (
         rtol * (float(mu.points.abs().max()) or 1.0)
         if atol is None
@@ -130,7 +143,7 @@ def wasserstein(
     )
 
 
-def _times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> Array:
+def kept_times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> Array:
     """The times to keep, with 0 and t1."""
     given = (
         checks.shape("times", checks.floats("times", times), ("K",))
@@ -143,7 +156,7 @@ def _times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> 
     return np.unique(np.concatenate([[0.0], given, [t1]]))
 
 
-def _tolerance(rtol: float, points: Tensor) -> float:
+def tolerance(rtol: float, points: Tensor) -> float:
     """A tolerance that the state's numbers can tell apart."""
     least = 100 * torch.finfo(points.dtype).eps
     rtol = checks.number("rtol", rtol, above=0)

@@ -17,8 +17,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm
 from jko.limits.integration import integrate, watch
-from jko.limits.particles import _times as kept_times
-from jko.limits.particles import _tolerance as tolerance
+from jko.limits.particles import kept_times, tolerance
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map
 from jko.trajectory import Trajectory

@@ -21,8 +21,7 @@ from torch import Tensor, isfinite
 from jko import checks
 from jko.energies import Energy
 from jko.limits.labels import Labels, integrate_labels
-from jko.limits.particles import _times as kept_times
-from jko.limits.particles import wasserstein
+from jko.limits.particles import kept_times, wasserstein
 from jko.limits.spans import integrate_span
 from jko.limits.volumes import evolve, rate
 from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan
