@@ -34,6 +34,8 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 docs: .venv/.docs
+	$(BIN)/python -m jko.survey.pages docs
+	$(BIN)/python demos/the_metric_D.py docs/pictures
 	$(BIN)/sphinx-build -q -W -b html -C -D project=jko -D extensions=myst_parser \
 		-D exclude_patterns=_build docs docs/_build
 
@@ -42,7 +44,7 @@ bench: .venv/.dev
 		echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
-	rm -rf build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/pictures .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.python:

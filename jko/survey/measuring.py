@@ -6,6 +6,7 @@ running it gives a :class:`Claim` that knows whether what was measured is what w
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -157,12 +158,14 @@ class Entry:
 MODULES = (
     "setting",
     "consistency",
+    "training",
     "measures",
     "flows",
     "pairs",
     "metric",
     "regularised",
     "questions",
+    "rest",
 )  # in the order of the survey
 _ENTRIES: list[Entry] = []
 
@@ -177,6 +180,25 @@ def claim(equation: str, kind: Kind, statement: str) -> Callable[[Measure], Meas
     return register
 
 
+def named(only: str, label: str) -> bool:
+    """Whether a label names what was asked for: a number as a whole, also inside a range; a word as a part.
+
+    Examples
+    --------
+    >>> named("3.2", "(3.23)"), named("3.28", "(3.26)-(3.29)"), named("remark", "Remark 3.4")
+    (False, True, True)
+    """
+    if not re.fullmatch(r"\(?[\d.]+\)?", only):
+        return only.lower() in label.lower()
+    number = only.strip("().")
+    if re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", label):
+        return True
+    for section, first, last in re.findall(r"\((\d+)\.(\d+)\)-\(\1\.(\d+)\)", label):
+        if any(number == f"{section}.{k}" for k in range(int(first), int(last) + 1)):
+            return True
+    return False
+
+
 def entries(only: str | None = None) -> tuple[Entry, ...]:
     """The claims in the survey's order; those whose label contains ``only``, a number such as ``3.23`` or a word.
 
@@ -188,7 +210,7 @@ def entries(only: str | None = None) -> tuple[Entry, ...]:
     for module in MODULES:
         import_module(f"jko.survey.{module}")
     everything = sorted(_ENTRIES, key=lambda entry: MODULES.index(entry.module))
-    found = tuple(e for e in everything if only is None or only.lower() in e.equation.lower())
+    found = tuple(e for e in everything if only is None or named(only, e.equation))
     if not found:
         labels = ", ".join(dict.fromkeys(e.equation for e in everything))
         raise ValueError(f"no claim has {only!r} in its label; there are {labels}")

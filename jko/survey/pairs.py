@@ -36,7 +36,7 @@ def _curve(pair: ChargedParticles) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @claim(
-    "(3.13)",
+    "(3.12)-(3.16)",
     Kind.IDENTITY,
     "G = |f|^2/2 + int int Kbar H rho H rho + int Sbar H rho + int Vbar rho, with (3.14)",
 )
@@ -86,7 +86,7 @@ def _right_side(system: System, quick: bool) -> Measurement:
 
 
 @claim(
-    "(3.17)",
+    "(3.17)-(3.18)",
     Kind.IDENTITY,
     "rho moves by -grad dG/drho, dG/drho = H (Lbar + Sbar) + Vbar(H, theta)",
 )
@@ -117,7 +117,7 @@ def separated(quick: bool) -> Measurement:
 
 
 @claim(
-    "(3.21)",
+    "(3.21)-(3.22)",
     Kind.IDENTITY,
     "H transported along the flow of rho: d_t H + v . grad H = -dG/dH, v of (3.22)",
 )
@@ -143,7 +143,7 @@ def sign_of_lambda(quick: bool) -> Measurement:
 
 
 @claim(
-    "(3.23)",
+    "(3.23)-(3.24)",
     Kind.IDENTITY,
     "propagation of chaos: d_t H + w . grad H = -(Lbar + Sbar + d_H Vbar), w of (3.24)",
 )
@@ -321,7 +321,7 @@ def _spread() -> Particles:
 
 
 @claim(
-    "Lemma 3.2",
+    "Lemma 3.2, (3.26)-(3.29)",
     Kind.IDENTITY,
     "the moments H_i of w given theta obey the hierarchy (3.27), i = 0 ... 3",
 )
@@ -343,7 +343,9 @@ def moments(quick: bool) -> Measurement:
     return Measurement(worst, 0.0, 1e-5)
 
 
-@claim("(3.30)", Kind.IDENTITY, "closed by nu = delta_H, the hierarchy for i = 0, 1 is (3.23)")
+@claim(
+    "(3.30)-(3.31)", Kind.IDENTITY, "closed by nu = delta_H, the hierarchy for i = 0, 1 is (3.23)"
+)
 def closure(quick: bool) -> Measurement:
     """L1 distance of rho, at t = 1, from the finite volumes of (3.23), which do not share its form."""
     example, n = line(), 100 if quick else 400

@@ -107,7 +107,7 @@ def walls(quick: bool) -> Measurement:
 
 
 @claim(
-    "(4.5)",
+    "(4.4)-(4.5)",
     Kind.IDENTITY,
     "F(mu) - F(mu_*) = 1/2 |f_mu - f_mu_*|^2 + tau KL(mu, mu_*) at the stationary mu_*",
 )
@@ -245,7 +245,9 @@ def _trained() -> tuple[Energy, Particles]:
     return F, run.final  # type: ignore[return-value]
 
 
-@claim("(4.9)", Kind.IDENTITY, "at a local minimiser dF/dmu is constant on the support")
+@claim(
+    "(4.9), footnote 11", Kind.IDENTITY, "at a local minimiser dF/dmu is constant on the support"
+)
 def constant_on_support(quick: bool) -> Measurement:
     """The spread of dF/dmu over the atoms at the end of a flow."""
     F, mu = _trained()
@@ -254,7 +256,9 @@ def constant_on_support(quick: bool) -> Measurement:
 
 
 @claim(
-    "(4.10)", Kind.INEQUALITY, "and nowhere smaller: then F(mu_*) is the minimum over all measures"
+    "(4.10), footnote 12",
+    Kind.INEQUALITY,
+    "and nowhere smaller: then F(mu_*) is the minimum over all measures",
 )
 def smallest_on_support(quick: bool) -> Measurement:
     """How far dF/dmu is below its value on the support, over a grid of Omega."""

@@ -1,0 +1,80 @@
+"""The pages made from the claims, and the report: whole, well formed, with a picture wherever one is due."""
+
+import base64
+from html.parser import HTMLParser
+
+from jko import survey
+from jko.cli.validate import write_report
+from jko.survey import Kind, pages
+from jko.survey.slips import SLIPS
+
+
+class Page(HTMLParser):
+    """The images of a page, and the tags that are still open."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.images.append(dict(attributes)["src"])
+        elif tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_has_a_picture_for_every_limit_and_needs_no_other_file(tmp_path):
+    claims = [e.run(quick=True) for e in survey.entries() if e.module in ("metric", "questions")]
+    path = write_report(claims, tmp_path / "survey.html")
+    page = Page()
+    page.feed(path.read_text("utf-8"))
+    assert not page.open
+    due = [c for c in claims if c.kind in (Kind.LIMIT, Kind.EXPERIMENT)]
+    assert len(page.images) >= len(due) > 3
+    for source in page.images:
+        head, data = source.split(",", 1)
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+
+
+def test_the_page_of_equations_has_a_row_for_every_claim():
+    entries = survey.entries()
+    text = pages.equations(entries)
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`survey/" in line]
+    assert len(rows) == len(entries)
+    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+
+
+def test_the_page_of_errata_has_what_is_measured_and_what_is_not():
+    found = [e for e in survey.entries() if e.kind in pages.ERRATA]
+    claims = [e.run(quick=True) for e in found if e.module in ("flows", "measures", "rest")]
+    text = pages.errata(claims)
+    assert all(claim.equation in text for claim in claims)
+    assert text.count("\n| ") >= len(claims) + len(SLIPS)
+
+
+def test_every_numbered_equation_of_the_survey_has_a_claim():
+    numbers = {2: 13, 3: 31, 4: 10, 5: 1}
+    for section, last in numbers.items():
+        for k in range(1, last + 1):
+            assert survey.entries(f"{section}.{k}")
+    for name in (
+        "Remark 2.1",
+        "Definition 3.1",
+        "Lemma 3.2",
+        "Proposition 3.3",
+        "Remark 3.4",
+        "Remark 4.1",
+    ):
+        assert survey.entries(name)
+    for note in (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13):
+        assert survey.entries(f"footnote {note}")
+
+
+def test_numbers_are_whole_and_words_are_parts():
+    labels = {e.equation for e in survey.entries("3.2")}
+    assert not any("(3.23)" in label for label in labels)
+    assert {e.equation for e in survey.entries("3.28")} >= {"(3.28)", "Lemma 3.2, (3.26)-(3.29)"}
