@@ -9,16 +9,17 @@ U collects the internal energies of rho, G is all other terms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from jko.blocks import descending
-from jko.energies import Energy, Evaluation, Internal
+from jko.energies import Energy, Internal
+from jko.energies.base import Curvature
 from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
@@ -41,7 +42,6 @@ class Spot:
     gradient: Array
     pressure: Array
     stiffness: Array
-    terms: Evaluation | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Objective:
         """Value and gradient."""
         tau, d = self.problem.tau, z - self.start
         energy, pressure, stiffness = pressed(self.internal, self.masses, np.diff(z[:, 1]))
-        slope, terms = d / tau, None
+        slope = d / tau
         if self.others is not None:
             terms = self.others.evaluate(self.lift(z))
             energy += float(terms.value)
@@ -113,20 +113,33 @@ class Objective:
         gradient[1:, 1] -= pressure
         cost = float(self.weights @ (d * d).sum(1))
         value = energy + cost / (2 * tau)
-        return Spot(z, energy, cost, value, gradient, pressure, stiffness, terms)
+        return Spot(z, energy, cost, value, gradient, pressure, stiffness)
 
-    def hessian(self, spot: Spot, convex: bool) -> Banded:
-        """Second derivatives without cross terms; ``convex`` turns negative curvature of the blocks."""
+    def hessian(self, spot: Spot, convex: bool) -> tuple[Banded, Callable[[Array], Array] | None]:
+        """Second derivatives, and their cross terms apart; ``convex`` turns negative curvature of the blocks."""
         N, tau = len(spot.z), self.problem.tau
-        blocks, factor = torch.zeros(N, 2, 2, dtype=torch.float64), None
+        blocks, factor, far = torch.zeros(N, 2, 2, dtype=torch.float64), None, None
         if self.others is not None:
             curvature = self.others.second_order(self.lift(spot.z))
             blocks = curvature.blocks.to(torch.float64)
             if curvature.factor is not None:
                 factor = self.weights[:, None, None] * as_array(curvature.factor)
+            far = self._far(curvature)
         blocks = blocks + torch.eye(2, dtype=torch.float64) / tau
         B = self.weights[:, None, None] * as_array(descending(blocks) if convex else blocks)
-        return Banded.of(B, spot.stiffness, None if factor is None else factor.reshape(2 * N, -1))
+        flat = None if factor is None else factor.reshape(2 * N, -1)
+        return Banded.of(B, spot.stiffness, flat), far
+
+    def _far(self, curvature: Curvature) -> Callable[[Array], Array] | None:
+        cross = curvature.cross
+        if cross is None:
+            return None
+
+        def far(v: Array) -> Array:
+            field = torch.from_numpy(v.reshape(-1, 2)).to(self.base.points)
+            return (self.weights[:, None] * as_array(cross(field))).ravel()
+
+        return far
 
     def held(self, spot: Spot) -> tuple[bool, bool]:
         """Whether the gradient presses the first and the last node against a wall."""
@@ -151,7 +164,3 @@ class Objective:
         noise[:-1] += jitter
         noise[1:] += jitter
         return EPS * float((noise**2 / self.weights).sum()) ** 0.5
-
-    def variation(self, spot: Spot) -> Tensor | None:
-        """The first variation on the nodes where there is one at every point: no internal energies."""
-        return None if self.internal or spot.terms is None else spot.terms.variation

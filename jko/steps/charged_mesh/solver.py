@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.duality import Gap
 from jko.measures import ChargedMesh
 from jko.metrics import NO_PROOF, Certificate, as_array, certify
 from jko.status import Status
+from jko.steps.charged_mesh.conjugate import conjugate
 from jko.steps.charged_mesh.objective import EPS, Objective, Spot
+from jko.steps.charged_mesh.ordered import CRUSH, crushed, in_order
 from jko.steps.line import FRACTION, Found, descent
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
@@ -21,8 +26,9 @@ Array = NDArray[np.float64]
 
 ROUNDING = 512  # of an energy, in units of its last place
 DECREASE, TRIALS = 1e-4, 40  # of Armijo's rule; halvings of a move
-CRUSH = 0.9  # of the way to the first collision of nodes
 NOISE = 16  # of a value, in units of its last place
+GAIN = 0.9  # of a residual, what is left of it where values are blurred
+FOLDED = 1e-10  # of its width, a cell whose nodes have met
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,10 @@ class MeshNewton:
     ``min over (theta, H) of  E + sum_i M_i (|theta_i - theta_i^k|^2 + |H_i - H_i^k|^2) / (2 tau)``
 
     with the nodes in their order, so that rho has the density ``m_c / (theta_{c+1} - theta_c)`` between them.  Each
-    iteration solves a banded system, with one more column for each data point of a risk, and goes at most 0.9 of the
-    way to the first collision of nodes.  Cross terms of other energies (interactions) are left out of the Hessian,
-    never out of the gradient.
+    iteration solves a banded system, with one more column for each data point of a risk; where the solution would
+    exchange nodes it minimises the same quadratic model with the nodes in order.  No cell loses more than 0.9 of its
+    width in an iteration.  Where far nodes act on each other (interactions) conjugate gradients solve it, with the
+    banded part as preconditioner.
 
     Parameters
     ----------
@@ -50,8 +57,10 @@ class MeshNewton:
 
     ``cost`` is that of the index coupling, at least D^2.  On the line a *flow* of nodes keeps their order, while the
     optimal plan of D may exchange nodes: ``coupling`` says whether this one is optimal, and the ledger
-    ``E_{k+1} + cost / (2 tau) <= E_k`` holds in any case.  With internal energies the coupling has no potential at
-    hand, so it is proved by short moves or by an assignment.
+    ``E_{k+1} + cost / (2 tau) <= E_k`` holds in any case.
+
+    Where the minimum would fold the mesh (two nodes meet with different H) the step ends with ``NOT_A_GRAPH``: go on
+    with its lift, or lower tau.
 
     Source: survey Remark 3.4, Remark 4.1.
 
@@ -117,25 +126,35 @@ def minimise(
 def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | None, int]:
     """A lower spot along Newton's direction, else along that of a convex model; and the trials it took."""
     trials = 0
-    for convex in (False, True):
-        d = direction(objective, spot, convex)
-        if d is None:
-            continue
-        new, tried = search(objective, spot, d, residual)
-        trials += tried
-        if new is not None:
-            return new, trials
+    if not folded(objective, spot):
+        for d in directions(objective, spot):
+            new, tried = search(objective, spot, d, residual)
+            trials += tried
+            if new is not None:
+                return new, trials
     return None, trials
 
 
-def direction(objective: Objective, spot: Spot, convex: bool) -> Array | None:
-    """The minimiser of the quadratic model; an end that is pressed against a wall stays there."""
-    H, g = objective.hessian(spot, convex), spot.gradient.ravel().copy()
-    first, last = objective.held(spot)
-    rows = [1] * first + [len(g) - 1] * last
-    g[rows] = 0.0
-    d = H.held(rows).solve(-g)
-    return None if d is None else d.reshape(-1, 2)
+def folded(objective: Objective, spot: Spot) -> bool:
+    """Whether two nodes have met."""
+    old, new = np.diff(objective.start[:, 1]), np.diff(spot.z[:, 1])
+    return bool((new < FOLDED * old).any())
+
+
+def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
+    """Minimisers of quadratic models, the best model first; an end that is pressed against a wall stays there."""
+    g, (first, last) = spot.gradient.ravel().copy(), objective.held(spot)
+    held = [1] * first + [len(g) - 1] * last
+    g[held] = 0.0
+    widths = np.diff(spot.z[:, 1])
+    for convex in (False, True):
+        H, far = objective.hessian(spot, convex)
+        d = None if far is None else conjugate(H, far, g, held)
+        if d is not None and crushed(d, widths) <= CRUSH:
+            yield d.reshape(-1, 2)
+        d = in_order(H, g, held, widths)
+        if d is not None:
+            yield d.reshape(-1, 2)
 
 
 def search(objective: Objective, spot: Spot, d: Array, residual: float) -> tuple[Spot | None, int]:
@@ -144,8 +163,7 @@ def search(objective: Objective, spot: Spot, d: Array, residual: float) -> tuple
     if not slope < 0:
         return None, 0
     lower, upper = objective.bounds
-    widths, move = np.diff(spot.z[:, 1]), np.diff(d[:, 1])
-    shrink = float((-move / widths).max())
+    shrink = crushed(d.ravel(), np.diff(spot.z[:, 1]))
     t = min(1.0, CRUSH / shrink) if shrink > 0 else 1.0
     noise = NOISE * EPS * abs(spot.value)
     for trial in range(1, TRIALS + 1):
@@ -154,9 +172,11 @@ def search(objective: Objective, spot: Spot, d: Array, residual: float) -> tuple
         if (np.diff(z[:, 1]) > 0).all():
             new = objective.at(z)
             along = float((spot.gradient * (z - spot.z)).sum())
-            if along < 0 and new.value <= spot.value + DECREASE * along:
-                return new, trial
-            if -t * slope <= noise and objective.residual(new) < residual:
+            if -t * slope <= noise:
+                lowered = objective.residual(new) < GAIN * residual
+            else:
+                lowered = along < 0 and new.value <= spot.value + DECREASE * along
+            if lowered:
                 return new, trial
         t *= 0.5
     return None, TRIALS
@@ -181,6 +201,8 @@ def _result(
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
     slack = before - spot.energy - spot.cost / (2 * problem.tau)
+    if status in (Status.STALLED, Status.MAX_ITERATIONS) and folded(objective, spot):
+        status = Status.NOT_A_GRAPH
     if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):
         status = Status.ENERGY_ROSE
     z = torch.from_numpy(spot.z).to(mesh.theta)
@@ -197,11 +219,23 @@ def _result(
         coupling=NO_PROOF if status is Status.NOT_FINITE else _certificate(objective, spot),
         problem=problem,
         memory={"velocity": torch.from_numpy((spot.z - objective.start) / problem.tau)},
+        gap=_no_bound(objective, spot),
     )
 
 
 def _certificate(objective: Objective, spot: Spot) -> Certificate:
-    """Whether the index coupling is optimal in D."""
-    variation = objective.variation(spot)
-    potential = None if variation is None else objective.problem.tau * as_array(variation)
-    return certify(spot.z, objective.start, objective.weights, potential)
+    """Whether the index coupling is optimal in D.
+
+    An optimal one moves nodes by ``-grad p``: p is integrated along the graph, and its dual constraint then checked.
+    """
+    d = spot.z - objective.start
+    rises = (0.5 * (d[1:] + d[:-1]) * np.diff(spot.z, axis=0)).sum(1)
+    return certify(spot.z, objective.start, objective.weights, -np.append(0.0, rises.cumsum()))
+
+
+def _no_bound(objective: Objective, spot: Spot) -> Gap | None:
+    """With internal energies no lower bound is at hand; without them it is that of the atoms."""
+    if not objective.internal:
+        return None
+    reason = "no lower bound is known for internal energies on a mesh whose nodes carry charges"
+    return Gap(math.inf, False, reason, -math.inf, spot.value)
