@@ -12,7 +12,7 @@ ENTRIES = survey.entries()
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.module}.{e.name}")
 def test_the_claim_holds(entry):
     claim = entry.run(quick=True)
-    assert claim.passed, claim
+    assert claim.passed, claim.error or claim
     assert (claim.picture is not None) == (
         claim.kind in (Kind.LIMIT, Kind.EXPERIMENT)
     ) or claim.picture
@@ -57,6 +57,16 @@ def test_a_failing_claim_makes_the_exit_code_one(monkeypatch, capsys):
     monkeypatch.setattr("jko.survey.measuring.entries", lambda only=None: (entry,))
     assert main(["validate"]) == 1
     assert "FAIL" in capsys.readouterr().out
+
+
+def test_a_claim_whose_solver_gives_up_fails_with_its_sentence():
+    def measure(quick):
+        """Nothing."""
+        raise RuntimeError("no minimum was found")
+
+    claim = survey.Entry("(0)", "something is equal to something", Kind.IDENTITY, measure).run()
+    assert not claim.passed
+    assert claim.error == "RuntimeError: no minimum was found"
 
 
 def test_an_unknown_label_is_refused_in_one_sentence(capsys):

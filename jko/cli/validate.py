@@ -6,14 +6,13 @@ import argparse
 import base64
 import html
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from jko import survey
 from jko.cli.refusal import refusing
 from jko.survey import Claim
-
-WIDTH = 78  # of a statement in the table
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,16 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def line(claim: Claim, wide: int = 12) -> str:
-    """One row of the table."""
-    text = (
-        claim.statement if len(claim.statement) <= WIDTH else claim.statement[: WIDTH - 3] + "..."
-    )
-    figures = f"{claim.measured: .6g}"
+    """One row of the table; the statement is cut to fit the terminal, the report has it whole."""
     relation = "<=" if claim.kind is survey.Kind.INEQUALITY else "~"
-    return (
-        f"{'ok  ' if claim.passed else 'FAIL'}  {claim.equation:<{wide}}  {claim.kind.value:<16}  {text:<{WIDTH}}  "
-        f"{figures} {relation} {claim.expected:.6g} (+- {claim.tolerance:.1g})  {claim.seconds:.1f} s"
-    )
+    figures = f"{claim.measured:.6g} {relation} {claim.expected:.6g} +- {claim.tolerance:.0e}"
+    mark = "ok  " if claim.passed else "FAIL"
+    head = f"{mark}  {claim.equation:<{wide}}  {figures:<36}  "
+    room = max(40, shutil.get_terminal_size((140, 24)).columns - len(head))
+    text = claim.error or claim.statement
+    return head + (text if len(text) <= room else text[: room - 3] + "...")
 
 
 def write_report(claims: Sequence[Claim], path: Path) -> Path:
@@ -63,9 +60,10 @@ def _row(claim: Claim) -> str:
         if claim.picture is None
         else f'<img alt="{html.escape(claim.equation)}" src="{_image(claim)}">'
     )
+    error = f"<br><b>{html.escape(claim.error)}</b>" if claim.error else ""
     return (
         f'<tr class="{"held" if claim.passed else "failed"}"><td>{html.escape(claim.equation)}</td>'
-        f"<td>{html.escape(claim.statement)}<br><small>{claim.kind.value}</small>{picture}</td>"
+        f"<td>{html.escape(claim.statement)}<br><small>{claim.kind.value}</small>{error}{picture}</td>"
         f"<td>{claim.measured:.8g} {relation} {claim.expected:.8g}<br>&plusmn; {claim.tolerance:.1g}{printed}</td>"
         f"<td>{'holds' if claim.passed else 'FAILS'}</td><td>{claim.seconds:.1f} s</td></tr>"
     )

@@ -1,5 +1,6 @@
 """What can be asked of a state, a step or a run."""
 
+from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.certificates import Optimality, optimality
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
@@ -21,6 +22,7 @@ __all__ = [
     "Convergence",
     "Decay",
     "Decomposition",
+    "ErrorBudget",
     "FoldFree",
     "Identity",
     "Motion",
@@ -32,6 +34,7 @@ __all__ = [
     "decomposition",
     "dissipation",
     "dissipation_identity",
+    "error_budget",
     "fold_free",
     "fold_free_time",
     "graph_slope",

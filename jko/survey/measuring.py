@@ -6,10 +6,11 @@ running it gives a :class:`Claim` that knows whether what was measured is what w
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import import_module
 from typing import NamedTuple
@@ -101,6 +102,8 @@ class Claim:
     passed : bool
     seconds : float
         CPU time of the measurement.
+    error : str
+        Why there is no measurement, if there is none; then it has not passed.
     """
 
     equation: str
@@ -113,6 +116,7 @@ class Claim:
     printed: float | None = None
     picture: Picture | None = field(default=None, repr=False)
     seconds: float = 0.0
+    error: str = ""
 
 
 Measure = Callable[[bool], Measurement]
@@ -140,7 +144,19 @@ class Entry:
     def run(self, quick: bool = False) -> Claim:
         """Measure."""
         start = time.process_time()
-        found = self.measure(quick)
+        try:
+            found = self.measure(quick)
+        except (
+            RuntimeError,
+            ValueError,
+        ) as failure:  # a solver that gave up must not hide the other claims
+            nothing = Measurement(math.nan, math.nan, 0.0)
+            return replace(
+                self._claim(nothing, start), error=f"{type(failure).__name__}: {failure}"
+            )
+        return self._claim(found, start)
+
+    def _claim(self, found: Measurement, start: float) -> Claim:
         return Claim(
             self.equation,
             self.statement,
