@@ -187,3 +187,24 @@ def test_a_network_of_a_thousand_neurons_in_32_dimensions_gets_an_estimate_that_
     found = jko.optimality(F, mu)
     assert not found.rigorous
     assert 0 <= found.lower_bound < float(F(mu))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("activation", "dim"), [(jko.GaussianBump(0.5), 2), (TANH, 3)])
+def test_the_minimum_is_enclosed_within_a_millionth_and_brute_force_finds_it_there(
+    activation, dim, seed
+):
+    # theta has dimension 1 (bumps) and 2 (ridges)
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(15, 1, generator=g, dtype=F64)
+    risk = jko.Risk(jko.Data(x, torch.sin(2 * x[:, 0] + seed)), activation=activation)
+    F = risk + 0.05 * jko.SquaredNorm()
+    mu = jko.flow(F, jko.Particles.normal(40, dim, generator=g), tau=50.0, steps=20).final
+    found = jko.optimality(F, mu)
+    assert found.rigorous
+    assert -1e-14 < found.reachable - found.lower_bound < 1e-6
+    axis = torch.linspace(-4, 4, 801 if dim == 2 else 61, dtype=F64)
+    theta = axis[:, None] if dim == 2 else torch.cartesian_prod(axis, axis)
+    brute = minimum_on_a_grid(risk, 0.05, theta)
+    # brute force over a grid is above the minimum, by the square of its spacing
+    assert found.lower_bound - 1e-7 <= brute <= found.reachable + (1e-5 if dim == 2 else 1e-3)
