@@ -91,6 +91,11 @@ class Line:
         """H_0."""
         return 1 + 0.6 * torch.sin(1.3 * theta[:, 0])
 
+    @staticmethod
+    def activation(theta: Tensor, x: Tensor) -> Tensor:
+        """tanh(x + theta)."""
+        return torch.tanh(x.T + theta)
+
     def grid(self, cells: int) -> ChargedDensity:
         """The pair on a grid."""
         return ChargedDensity.from_function(Grid((-3.0, 3.0), cells), self.density, self.charge)
@@ -117,5 +122,5 @@ def line() -> Line:
     """The pair, with Vbar = LINE_LAM (H^2 + theta^2) / 2."""
     x = torch.linspace(-2, 2, 24, dtype=torch.float64)[:, None]
     data = Data(x, 1.5 * torch.sin(1.5 * x[:, 0]))
-    risk = Risk(data, activation=lambda theta, x: torch.tanh(x.T + theta))
+    risk = Risk(data, activation=Line.activation)
     return Line(risk + LINE_LAM * SquaredNorm(), risk)

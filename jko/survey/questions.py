@@ -9,12 +9,12 @@ import torch
 
 import jko.limits
 from jko import exact
-from jko.diagnostics import decay, decomposition, dissipation, stationary
+from jko.diagnostics import decay, decomposition, dissipation, motion, stationary
 from jko.energies import Entropy, SquaredNorm, TwoLayerRisk
 from jko.flow import flow
-from jko.measures import Particles
+from jko.measures import ChargedSpan, Particles
 from jko.networks import Data
-from jko.survey.instances import net
+from jko.survey.instances import line, net
 from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 from jko.survey.regularised import bumpy, network, plane
 
@@ -116,6 +116,53 @@ def exponential_decay(quick: bool) -> Measurement:
         logy=True,
     )
     return Measurement(found.rate, 2.85, 0.05, picture=picture)
+
+
+@claim(
+    "5.1 (iii)",
+    Kind.EXPERIMENT,
+    "with a porous medium on the line and V = x^2/2 the decay is exponential, rate 6",
+)
+def porous_decay(quick: bool) -> Measurement:
+    """The fitted rate of F - F_* along Barenblatt's solution of (4.7); R^3 tends to its limit like e^{-3t}."""
+    times = np.linspace(0, 3, 61)
+    radii = exact.barenblatt_flow(1.0, m=2, d=1, c=1.0, a=1.0, t=times)
+    rest = exact.barenblatt_rest(m=2, d=1, c=1.0, a=1.0)
+    gaps = exact.barenblatt_energy(radii, m=2, d=1, c=1.0, a=1.0) - float(
+        exact.barenblatt_energy(rest, m=2, d=1, c=1.0, a=1.0)
+    )
+    found = decay(times, gaps, since=1.0, floor=1e-14)
+    picture = Picture(
+        (Curve(times, gaps, f"rate {found.rate:.3g}"),), "$t$", "$F(\\mu_t) - F_*$", logy=True
+    )
+    return Measurement(found.rate, 6.0, 0.1, picture=picture)
+
+
+@claim(
+    "5.1 (iii)",
+    Kind.EXPERIMENT,
+    "(3.19) comes to rest three times as fast as (3.23) in the example, both exponentially",
+)
+def two_rates(quick: bool) -> Measurement:
+    """The ratio of the fitted rates of both dissipations, for t in [15, 40] along characteristics."""
+    example, times = line(), np.linspace(0, 40, 81)
+    pair = example.labels(48).pair
+    rho = Particles(pair.theta, pair.weights)
+    span = ChargedSpan(rho, example.charge, example.activation, example.risk.data.x)
+    together = jko.limits.chaos(example.G, pair, t1=40.0, times=times)
+    apart = jko.limits.separated(example.G, span, t1=40.0, times=times)
+    series = {
+        "(3.23)": [dissipation(example.G, state) for state in together.states],
+        "(3.19)": [
+            -motion(example.G, s).separated for s in apart.states if isinstance(s, ChargedSpan)
+        ],
+    }
+    found = {name: decay(times, values, since=15.0, floor=1e-12) for name, values in series.items()}
+    curves = [Curve(times, v, f"{name}: {found[name].rate:.3g}") for name, v in series.items()]
+    picture = Picture(tuple(curves), "$t$", "dissipation", logy=True)
+    exponential = all(f.is_exponential for f in found.values())
+    ratio = found["(3.19)"].rate / found["(3.23)"].rate if exponential else math.nan
+    return Measurement(ratio, 2.95, 0.1, picture=picture)
 
 
 @claim(
