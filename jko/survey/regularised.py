@@ -327,7 +327,7 @@ def literal_chaos(quick: bool) -> Measurement:
         ("(3.19)", separated, False),
         ("(3.21), literally", transported, True),
     ):
-        run = system(E, start, t1=0.1, times=np.linspace(0, 0.1, 11), literal=literal)
+        run = system(E, start, t1=0.04, times=np.linspace(0, 0.04, 11), literal=literal)
         curves.append(Curve(run.times, run.energies, name))
     picture = Picture(tuple(curves), "$t$", "$G + $ Ent$(\\rho)$")
     return Measurement(_affine_rate(chaos, True, quick), 4.5, 0.01, picture=picture)
