@@ -56,3 +56,19 @@ def test_random_particles_have_order_one_half_by_the_prediction():
 def test_a_parameter_without_an_order_is_refused():
     with pytest.raises(ValueError, match=r"\['M'\] must be in both"):
         jko.error_budget(run, {"tau": 0.1, "M": 3}, {"tau": 1})
+
+
+def test_it_has_a_picture_and_so_has_a_study_in_another_parameter():
+    from jko import plots
+
+    figure, (left, right) = plots.canvas(1, 2)
+    plots.budget(jko.ErrorBudget({"tau": 1e-2, "M": 1e-4}, AT, ORDERS), left)
+    assert len(left.patches) == 2
+    study = jko.convergence(
+        lambda h: h**2, 0.0, taus=[0.2, 0.1, 0.05], norm=lambda a, b: abs(a - b), name="1/M"
+    )
+    assert np.abs(study.orders - 2).max() < 1e-12
+    assert "1/M" in str(study)
+    plots.convergence({"quadrature": study}, right, order=2)
+    assert right.get_xlabel() == "1/M"
+    figure.canvas.draw()

@@ -1,4 +1,4 @@
-"""Errors against an exact answer as tau -> 0, with pairwise orders."""
+"""Errors against an exact answer as a small parameter tends to zero, with pairwise orders."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Convergence:
-    """How errors fall with tau; prints as a table.
+    """How errors fall with a small parameter; prints as a table.
 
     Attributes
     ----------
     taus, errors : (K,)
-        Time steps, in the order given, and errors.
+        Time steps (or what ``name`` says), in the order given, and errors.
+    name : str
+        What the parameter is.
     orders : (K - 1,)
         ``log(e_k / e_{k+1}) / log(tau_k / tau_{k+1})`` between neighbours; nan where an error vanishes.
     """
 
     taus: Array
     errors: Array
+    name: str = "tau"
 
     @property
     def orders(self) -> Array:
@@ -45,7 +48,7 @@ class Convergence:
             f"{tau:10.4g}  {error:11.4e}  {order:>6}"
             for tau, error, order in zip(self.taus, self.errors, orders, strict=True)
         ]
-        return "\n".join([f"{'tau':>10}  {'error':>11}  {'order':>6}", *rows])
+        return "\n".join([f"{self.name:>10}  {'error':>11}  {'order':>6}", *rows])
 
 
 def convergence(
@@ -53,6 +56,7 @@ def convergence(
     exact: State | Trajectory,
     taus: Sequence[float],
     norm: Callable[[Any, Any], float] | None = None,
+    name: str = "tau",
 ) -> Convergence:
     """Run a scheme for several time steps and hold every result against the exact one.
 
@@ -63,11 +67,14 @@ def convergence(
     exact : state or Trajectory
         What the states should converge to; of a trajectory the last state.
     taus : (K,)
-        Different positive time steps, each other than the one before.
+        Different positive time steps, each other than the one before; or any other small parameter that ``run`` takes:
+        the width of a cell, 1/N of particles, 1/M of data.
     norm : callable, optional
         (state, exact) -> error.  Default: the L2(mu) distance of atoms with the same label,
         ``sqrt(int |xi - xi_exact|^2 dmu)``, which bounds W2 (and D, on lifts) from above; between densities on
         one grid ``int |rho - rho_exact| dx``.
+    name : str
+        What the small parameter is, for the table and the picture.
 
     Returns
     -------
@@ -92,7 +99,7 @@ def convergence(
     norm = natural_norm if norm is None else norm
     target = _state(exact)
     return Convergence(
-        np.array(steps), np.array([float(norm(_state(run(tau)), target)) for tau in steps])
+        np.array(steps), np.array([float(norm(_state(run(tau)), target)) for tau in steps]), name
     )
 
 

@@ -4,7 +4,7 @@ from jko.plots.atoms import particles, paths
 from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, canvas, shades, write
 from jko.plots.couplings import coupling, geodesic_strip
 from jko.plots.densities import density, obstacles, profiles, slices, snapshots
-from jko.plots.flows import convergence, energy, energy_ledger, proofs
+from jko.plots.flows import budget, convergence, energy, energy_ledger, proofs
 from jko.plots.pairs import charges, pair, pair_snapshots
 from jko.plots.predictions import class_outputs, curve, predicted_against_true, roc
 from jko.plots.rates import energies, fold, residuals
@@ -17,6 +17,7 @@ __all__ = [
     "energy_ledger",
     "proofs",
     "convergence",
+    "budget",
     "energies",
     "residuals",
     "fold",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from jko.diagnostics import Convergence
+from jko.diagnostics import Convergence, ErrorBudget
 from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
 from jko.trajectory import Trajectory
 
@@ -115,7 +115,7 @@ def proofs(trajectory: Trajectory, ax: Axes) -> Axes:
 
 
 def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) -> Axes:
-    """Errors against tau on logarithmic axes, with the slope of the expected order."""
+    """Errors against tau (or the study's parameter) on logarithmic axes, with the slope of the expected order."""
     colours = [BLUE, RED, GREEN, ORANGE, SKY]
     for k, (name, table) in enumerate(tables.items()):
         style = {"color": colours[k % 5], "marker": "os^Dv"[k % 5], "mfc": "none", "lw": 1.5}
@@ -130,7 +130,19 @@ def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) ->
     ax.set_xticks(first.taus, [f"{tau:g}" for tau in first.taus])
     ax.minorticks_off()
     ax.grid(axis="y", color=GREY, alpha=0.3, lw=0.6)
-    ax.set_xlabel("time step $\\tau$")
+    ax.set_xlabel("time step $\\tau$" if first.name == "tau" else first.name)
     ax.set_ylabel("error at the end time")
     ax.legend(loc="best", frameon=False, fontsize=9)
+    return ax
+
+
+def budget(errors: ErrorBudget, ax: Axes) -> Axes:
+    """The parts of an error budget as bars on a logarithmic axis, the largest in red."""
+    names = list(errors.errors)
+    colours = [RED if name == errors.largest else BLUE for name in names]
+    ax.barh(names, [errors.errors[name] for name in names], color=colours, height=0.6)
+    ax.set_yticks(range(len(names)), [f"{name} = {errors.at[name]:g}" for name in names])
+    ax.set_xscale("log")
+    ax.invert_yaxis()
+    ax.set_xlabel("estimated error")
     return ax
