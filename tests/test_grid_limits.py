@@ -194,3 +194,34 @@ def test_bad_input_is_said():
         jko.limits.wasserstein(
             jko.Potential(lambda x: x[:, 0] * torch.nan) + jko.Entropy(), flat, t1=1.0
         )
+
+
+def steep():
+    F, grid = 8 * jko.Potential(lambda x: torch.sin(3 * x[:, 0])), jko.Grid((-1.0, 1.0), 64)
+    return F, jko.GridDensity.from_function(grid, lambda x: 1 + 0.5 * torch.cos(x[:, 0]))
+
+
+def test_the_error_of_time_stays_below_rtol_and_falls_with_it():
+    # no diffusion: the speed of the drift alone would allow steps that err by 5e-6
+    F, start = steep()
+    finals = [
+        jko.limits.wasserstein(F, start, t1=0.02, times=[0.02], rtol=rtol).final
+        for rtol in (1e-6, 1e-5, 1e-4, 1e-3, 1e3)
+    ]
+    errors = [difference(final, finals[0]) for final in finals[1:]]
+    assert (np.array(errors[:3]) < [1e-8, 1e-6, 1e-5]).all()
+    assert errors[0] < 0.1 * errors[1]
+    assert errors[1] < 0.1 * errors[3]
+
+
+def test_steps_that_the_estimate_cannot_allow_are_named():
+    F, start = steep()
+    with pytest.raises(RuntimeError, match=r"the error of time .* Raise rtol"):
+        jko.limits.wasserstein(F, start, t1=0.05, rtol=1e-9)
+
+
+def test_an_rtol_below_what_rounding_allows_is_named():
+    grid = jko.Grid((-1.0, 1.0), 16)
+    start = jko.GridDensity.from_function(grid, lambda x: 1 + 0.5 * torch.cos(x[:, 0]))
+    with pytest.raises(ValueError, match="rtol"):
+        jko.limits.wasserstein(jko.SquaredNorm(), start, t1=1.0, rtol=1e-20)

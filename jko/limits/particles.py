@@ -22,6 +22,7 @@ from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
+RTOL, RTOL_CELLS = 1e-8, 1e-3  # of atoms, of densities
 PARTS = 50  # equal parts of the time of a density, unless told otherwise
 INSIDE = 8  # points within each integrator step at which the atoms are held against their domain
 
@@ -31,7 +32,7 @@ def wasserstein(
     start: State,
     *,
     t1: float,
-    rtol: float = 1e-8,
+    rtol: float | None = None,
     atol: float | None = None,
     times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
 ) -> Trajectory:
@@ -50,12 +51,15 @@ def wasserstein(
     t1 : float
         End time, > 0.
     rtol, atol
-        Error allowed in a step of the integrator (explicit Runge-Kutta of order 8, DOP853): ``rtol`` relative to each
-        coordinate plus ``atol``; default ``rtol`` times the largest coordinate of the start.
+        Error allowed in a step of the integrator (explicit Runge-Kutta of order 8, DOP853): ``rtol`` (default 1e-8)
+        relative to each coordinate plus ``atol``; default ``rtol`` times the largest coordinate of the start.  Of a
+        density ``rtol`` (default 1e-3) bounds the sum of the estimated errors of time in L1, times the mass: the
+        estimate is of a result of second order, the step one of third, so that the true error is far smaller
+        (5e-6 and below seen at the default).  The error of space comes on top, and ``atol`` is not used.
     times : (K,), optional
         Increasing times in [0, t1] to keep, besides 0 and t1; default: the steps of the integrator, of densities 50
-        equal parts.  Between kept
-        times :meth:`Trajectory.at` takes straight lines, which are not accurate to ``rtol``.
+        equal parts.  Between kept times :meth:`Trajectory.at` takes straight lines, which are not accurate to
+        ``rtol``.
 
     Returns
     -------
@@ -67,7 +71,8 @@ def wasserstein(
     ValueError
         Times out of order or range; a tolerance below the rounding of the state.
     RuntimeError
-        If the gradient stops being finite, the integrator fails, or an atom leaves its domain.
+        If the gradient stops being finite, the integrator fails, an atom leaves its domain, or the steps of a density
+        fall to nothing (the sentence says whether by the velocity or by ``rtol``).
 
     Notes
     -----
@@ -101,8 +106,10 @@ def wasserstein(
     wanted = None if times is None else kept_times(times, t1)
     if isinstance(start, GridDensity):
         kept = np.linspace(0, t1, PARTS + 1) if wanted is None else wanted
-        return evolve(energy, start, t1, kept)
-    rtol = tolerance(rtol, mu.points)
+        return evolve(
+            energy, start, t1, kept, tolerance(RTOL_CELLS if rtol is None else rtol, start.values)
+        )
+    rtol = tolerance(RTOL if rtol is None else rtol, mu.points)
     atol = (
         rtol * (float(mu.points.abs().max()) or 1.0)
         if atol is None
