@@ -5,6 +5,7 @@ In reading order: states, networks, energies, metrics, the step, the flow, and w
 
 from jko import exact, limits
 from jko.diagnostics import (
+    BestParticles,
     Convergence,
     Decay,
     Decomposition,
@@ -15,6 +16,7 @@ from jko.diagnostics import (
     Optimality,
     Stationary,
     StepIdentity,
+    best_particles,
     convergence,
     decay,
     decomposition,
@@ -107,6 +109,7 @@ __all__ = [
     "Action",
     "Ball",
     "Barycentre",
+    "BestParticles",
     "BlockNewton",
     "Box",
     "ChargedDensity",
@@ -178,6 +181,7 @@ __all__ = [
     "Wasserstein",
     "action",
     "barycentre",
+    "best_particles",
     "convergence",
     "decay",
     "decomposition",

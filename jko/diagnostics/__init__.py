@@ -15,10 +15,12 @@ from jko.diagnostics.identities import (
     step_identity,
 )
 from jko.diagnostics.lifetimes import fold_free_time
+from jko.diagnostics.minimisers import BestParticles, best_particles
 from jko.diagnostics.motions import Motion, motion
 from jko.diagnostics.stationary import Stationary, stationary
 
 __all__ = [
+    "BestParticles",
     "Convergence",
     "Decay",
     "Decomposition",
@@ -29,6 +31,7 @@ __all__ = [
     "Optimality",
     "Stationary",
     "StepIdentity",
+    "best_particles",
     "convergence",
     "decay",
     "decomposition",

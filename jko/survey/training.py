@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import jko.limits
-from jko.diagnostics import optimality
+from jko.diagnostics import best_particles, optimality
 from jko.energies import Risk, SquaredNorm
 from jko.flow import flow
 from jko.measures import Particles
@@ -25,18 +25,15 @@ from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 def best_networks(quick: bool) -> Measurement:
     """The largest N (F_N - min F) / C over N = 1, 2, 4, 8; F_N the best of some starts, min F by its proved bound."""
     big = net(64)
-    limit = flow(big.F, big.mu, tau=50.0, steps=40, throw=False).final
+    limit = best_particles(big.F, big.mu).state
     bottom = optimality(big.F, limit).lower_bound
     values = big.risk.features(limit.support, big.risk.data.x)
     spread = limit.integrate(values**2) - limit.integrate(values) ** 2
     C = 0.5 * float((big.risk.data.weights * spread).sum())
     sizes, gaps = [1, 2, 4, 8], []
     for N in sizes:
-        ends = [
-            flow(big.F, net(N, seed=k).mu, tau=50.0, steps=20, throw=False).energies[-1]
-            for k in range(4 if quick else 12)
-        ]
-        gaps.append(float(min(ends)) - bottom)
+        starts = [net(N, seed=k).mu for k in range(4 if quick else 12)]
+        gaps.append(best_particles(big.F, starts).energy - bottom)
     ratio = max(N * gap / C for N, gap in zip(sizes, gaps, strict=True))
     curves = (
         Curve(sizes, gaps, "$F_N - \\min F$", "dots"),
@@ -174,11 +171,10 @@ def reduced(quick: bool) -> Measurement:
 def weak_limit(quick: bool) -> Measurement:
     """Distance of f from the minimiser's, of the best 16 neurons as a part of that of the best one."""
     big = net(64)
-    limit = big.risk.predict(flow(big.F, big.mu, tau=50.0, steps=40, throw=False).final)
+    limit = big.risk.predict(best_particles(big.F, big.mu).state)
 
     def apart(N: int) -> float:
-        runs = [flow(big.F, net(N, seed=k).mu, tau=50.0, steps=20, throw=False) for k in range(4)]
-        best = min(runs, key=lambda run: run.energies[-1])
-        return float((big.risk.predict(best.final) - limit).square().mean()) ** 0.5
+        best = best_particles(big.F, [net(N, seed=k).mu for k in range(4)])
+        return float((big.risk.predict(best.state) - limit).square().mean()) ** 0.5
 
     return Measurement(apart(16) / apart(1), 0.25, 0.0)

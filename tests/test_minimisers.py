@@ -1,0 +1,122 @@
+"""N-atom minimisers: closed forms, scipy from the same starts, and a lower bound over all measures."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+import jko
+
+F64 = torch.float64
+REPULSION = jko.Interaction(lambda z: (0.5 * z**2 - z.abs())[:, 0])
+
+
+def clouds(count, N, dim, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [jko.Particles.normal(N, dim, generator=generator) for _ in range(count)]
+
+
+def network():
+    x = torch.linspace(-2, 2, 12, dtype=F64)[:, None]
+    data = jko.Data(x, torch.sin(2 * x[:, 0]))
+    return jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 0.05 * jko.SquaredNorm()
+
+
+@pytest.mark.parametrize("N", [2, 5, 40])
+def test_atoms_that_repel_on_the_line_end_evenly_spaced(N):
+    # x_i - mean = (atoms below - atoms above) / N
+    best = jko.best_particles(REPULSION, clouds(1, N, 1, seed=N))
+    x = best.state.points[:, 0].sort().values
+    even = (2 * torch.arange(N, dtype=F64) + 1 - N) / N
+    assert best.status is jko.Status.CONVERGED
+    assert float((x - x.mean() - even).abs().max()) < 1e-7
+    assert abs(best.energy - (1 / 6 / N**2 - 1 / 6)) < 1e-14
+
+
+def test_unequal_weights_leave_gaps_of_the_mass_between():
+    weights = [0.1, 0.4, 0.2, 0.3]
+    start = jko.Particles([[0.0], [0.1], [0.2], [0.3]], weights=weights)
+    x = jko.best_particles(REPULSION, start).state.points[:, 0].sort().values
+    m = torch.tensor(weights, dtype=F64)
+    assert torch.allclose(x.diff(), m[1:] + m[:-1], atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("N", [1, 3, 8])
+def test_a_linear_network_has_its_closed_form_for_every_number_of_neurons(N):
+    # f_mu = mean(w theta) x: the least of s2 (m - t)^2 / 2 + lam |m|, since |xi|^2 / 2 >= |w theta|
+    x, s2, target, lam = np.array([-1.0, 0.5, 2.0]), 0.8, 1.5, 0.3
+    data = jko.Data(x[:, None], target * x, s2 / 3 / x**2)
+    F = jko.Risk(data, features=lambda xi, x: (xi[:, :1] * xi[:, 1:]) @ x.T)
+    F = F + lam * jko.SquaredNorm()
+    best = jko.best_particles(F, clouds(1, N, 2))
+    m = target - lam / s2
+    assert abs(best.energy - (s2 * (m - target) ** 2 / 2 + lam * m)) < 1e-13
+    assert abs(float((best.state.points.prod(1)).mean()) - m) < 1e-7
+
+
+@pytest.mark.parametrize("N", [1, 2, 4])
+def test_scipy_finds_nothing_lower_from_the_same_starts(N):
+    F, starts = network(), clouds(6, N, 3, seed=3)
+    best = jko.best_particles(F, starts)
+
+    x, f = torch.linspace(-2, 2, 12, dtype=F64), torch.linspace(-4, 4, 12, dtype=F64).sin()
+
+    def value(flat):  # by hand
+        xi = torch.tensor(flat.reshape(N, 3), requires_grad=True)
+        prediction = (xi[:, :1] * torch.tanh(xi[:, 1:2] * x + xi[:, 2:])).mean(0)
+        energy = 0.5 * ((prediction - f) ** 2).mean() + 0.025 * (xi**2).sum(1).mean()
+        (gradient,) = torch.autograd.grad(energy, xi)
+        return float(energy.detach()), gradient.numpy().ravel()
+
+    ends = [
+        minimize(value, mu.points.numpy().ravel(), jac=True, options={"gtol": 1e-9}).fun
+        for mu in starts
+    ]
+    assert best.status is jko.Status.CONVERGED
+    assert best.energy < min(ends) + 1e-12
+    assert minimize(value, best.state.points.numpy().ravel(), jac=True).fun > best.energy - 1e-13
+    assert best.energies.shape == (6,)
+    assert best.energies.min() == best.energy
+    assert f"{int((best.energies < best.energy + 1e-9).sum())} of 6 starts" in str(best)
+
+
+def test_the_least_energies_fall_to_the_minimum_over_all_measures():
+    F = network()
+    finals = [jko.best_particles(F, clouds(8, N, 3)) for N in (1, 2, 4)]
+    bound = jko.optimality(F, finals[-1].state).lower_bound
+    gaps = np.array([best.energy for best in finals]) - bound
+    assert (np.diff(gaps) < 0).all(), "4 = 2 + 2 = 1 + 1 + 1 + 1"
+    assert gaps[-1] >= 0
+
+
+def test_a_domain_holds_the_atoms_at_its_boundary():
+    slope = jko.Potential(lambda x: x.sum(-1))
+    points = [[0.2, 0.3], [0.5, 0.1]]
+    for domain, least in ((jko.Box([-1, -1], [1, 1]), -2.0), (jko.Ball([0, 0], 1.0), -(2**0.5))):
+        best = jko.best_particles(slope, jko.Particles(points, domain=domain))
+        assert best.status is jko.Status.CONVERGED
+        assert abs(best.energy - least) < 1e-12
+
+
+def test_an_energy_without_minimum_is_no_success():
+    best = jko.best_particles(jko.Potential(lambda x: x.sum(-1)), jko.Particles([[0.0]]))
+    assert best.status is jko.Status.MAX_ITERATIONS
+    assert "MAX_ITERATIONS" in str(best)
+
+
+def test_a_start_at_rest_takes_no_step():
+    best = jko.best_particles(jko.SquaredNorm(), jko.Particles([[0.0]]))
+    assert (best.steps, best.energy, best.status) == (0, 0.0, jko.Status.CONVERGED)
+
+
+def test_bad_input():
+    F, mu = jko.SquaredNorm(), jko.Particles([[1.0]])
+    grid = jko.Grid((-1.0, 1.0), 4)
+    with pytest.raises(ValueError, match="no start"):
+        jko.best_particles(F, [])
+    with pytest.raises(TypeError, match=r"starts\[1\]"):
+        jko.best_particles(F, [mu, jko.GridDensity(grid, [0.5] * 4)])
+    with pytest.raises(ValueError, match="not finite"):
+        jko.best_particles(jko.Potential(lambda x: -x[:, 0].log()), jko.Particles([[0.0]]))
+    with pytest.raises(ValueError, match="tol"):
+        jko.best_particles(F, mu, tol=0.0)
