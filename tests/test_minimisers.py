@@ -89,6 +89,13 @@ def test_the_least_energies_fall_to_the_minimum_over_all_measures():
     assert gaps[-1] >= 0
 
 
+def test_many_neurons_converge_too():
+    # their exact transport, which no step here needs, would take most of the time
+    best = jko.best_particles(network(), clouds(1, 2000, 3))
+    assert best.status is jko.Status.CONVERGED
+    assert best.residual < 1e-8
+
+
 def test_a_domain_holds_the_atoms_at_its_boundary():
     slope = jko.Potential(lambda x: x.sum(-1))
     points = [[0.2, 0.3], [0.5, 0.1]]

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from jko import checks
 from jko.diagnostics.dissipation import stationarity
 from jko.energies import Energy
-from jko.measures import Particles, lifted
+from jko.measures import Particles
+from jko.metrics import natural_metric
 from jko.status import Status
-from jko.steps import step
+from jko.steps.lagrangian import Coupling, starting_point
+from jko.steps.lbfgs import LBFGS
+from jko.steps.problem import Memory, StepProblem
 
 GROWTH = 4.0  # of tau from step to step
 STILL = 3  # steps in a row that lower neither the energy nor the residual
@@ -35,7 +38,7 @@ class BestParticles:
     energies : (K,)
         Where each start ended, in the order given: how far they agree tells how far to trust the best.
     steps : int
-        JKO steps, of all starts together.
+        Proximal steps, of all starts together.
     status : Status
         CONVERGED; STALLED (a kink, or rounding), MAX_ITERATIONS, or what ended a step.
     """
@@ -64,9 +67,10 @@ def best_particles(
 ) -> BestParticles:
     """The least energy found among N atoms: ``min F_N``, ``F_N(xi_1, ..., xi_N) = F(sum_i m_i delta_xi_i)``.
 
-    From each start JKO steps in W2 whose tau grows fourfold, the proximal point method: the energy falls at every step,
-    and the atoms go to a local minimum superlinearly.  F_N is not convex even where F is; several starts are a search,
-    not a proof.  For a proof over all measures, hence over N atoms, see the example.
+    From each start the proximal point method: steps like those of :func:`jko.step` with :class:`jko.LBFGS`, the tau of
+    which grows fourfold, and in which each atom keeps its partner, whether or not that is optimal.  The energy falls
+    at every step, and the atoms go to a local minimum superlinearly.  F_N is not convex even where F is; several
+    starts are a search, not a proof.  For a proof over all measures, hence over N atoms, see the example.
 
     Parameters
     ----------
@@ -150,7 +154,8 @@ class _End:
 
 
 def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> _End:
-    """The proximal point method with a growing tau."""
+    """The proximal point method with a growing tau; each atom keeps its partner, so nothing is to be transported."""
+    solver, memory = LBFGS(), Memory()
     value = float(energy(mu))
     residual = stationarity(energy, mu).mean
     allowed = tol * residual
@@ -164,13 +169,18 @@ def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> _End:
         if steps == max_steps:
             status = Status.MAX_ITERATIONS
             break
-        result = step(energy, mu, tau=tau, throw=False)
+        problem = StepProblem(energy, natural_metric(mu), mu, tau, memory)
+        coupling = Coupling(mu.points)
+        found = solver.minimise(
+            problem, coupling, starting_point(problem, coupling, mu.points), memory
+        )
         steps += 1
-        if not result.status.ok:
-            status = result.status
+        if not found.status.ok:
+            status = found.status
             break
         before = value, residual
-        mu, value, tau = lifted(result.state), result.energy, GROWTH * tau
+        mu, value = mu.moved(found.point.x), float(found.point.energy.value)
         residual = stationarity(energy, mu).mean
         still = 0 if value < before[0] or residual < 0.5 * before[1] else still + 1
+        tau, memory = GROWTH * tau, found.memory
     return _End(mu, value, residual, steps, status)
