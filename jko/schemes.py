@@ -11,6 +11,7 @@ from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
+from jko.steps.problem import without_evaluation
 from jko.steps.split import Strang as Strang
 
 
@@ -59,7 +60,6 @@ class Implicit:
 
 GAMMA = 1 - 1 / math.sqrt(2)
 RATIO = (1 - 2 * GAMMA) / GAMMA  # sqrt 2
-EVALUATION = ("value", "variation", "gradient")  # of the energy, at the state a memory was left for
 ROUNDING = 1e-13  # of an energy
 
 
@@ -122,8 +122,7 @@ class SDIRK2:
         between = beyond(first, RATIO) if first.status.ok else None
         done = [first]
         if between is not None:
-            hints = {name: t for name, t in first.memory.items() if name not in EVALUATION}
-            second = stage(between, GAMMA * tau, hints)
+            second = stage(between, GAMMA * tau, without_evaluation(first.memory))
             done.append(second)
             result = _joined(energy, state, tau, metric, first, second)
             start = result.slack + result.energy + result.cost / (2 * tau)

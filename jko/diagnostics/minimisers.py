@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from jko import checks
 from jko.diagnostics.dissipation import stationarity
 from jko.energies import Energy
 from jko.measures import Particles
-from jko.metrics import natural_metric
+from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.lagrangian import Coupling, starting_point
 from jko.steps.lbfgs import LBFGS
@@ -130,34 +130,18 @@ def best_particles(
         checks.kind(f"starts[{k}]", mu, Particles, hint="of a pair (rho, H) take its lift()")
         if not math.isfinite(float(energy(mu))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
-    found = [_descend(energy, mu, tol, max_steps) for mu in clouds]
-    best = min(found, key=lambda end: end.energy)
-    return BestParticles(
-        best.state,
-        best.energy,
-        best.residual,
-        np.array([end.energy for end in found]),
-        sum(end.steps for end in found),
-        best.status,
+    ends = [_descend(energy, mu, tol, max_steps) for mu in clouds]
+    return replace(
+        min(ends, key=lambda end: end.energy),
+        energies=np.array([end.energy for end in ends]),
+        steps=sum(end.steps for end in ends),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _End:
-    """Where one start ended."""
-
-    state: Particles
-    energy: float
-    residual: float
-    steps: int
-    status: Status
-
-
-def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> _End:
+def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestParticles:
     """The proximal point method with a growing tau; each atom keeps its partner, so nothing is to be transported."""
-    solver, memory = LBFGS(), Memory()
-    value = float(energy(mu))
-    residual = stationarity(energy, mu).mean
+    solver, at, memory = LBFGS(), energy.evaluate(mu), Memory()
+    value, residual = float(at.value), stationarity(energy, mu).mean
     allowed = tol * residual
     tau = 2 * abs(value) / residual**2 if value and residual else 1.0  # Polyak's length
     still = steps = 0
@@ -169,18 +153,17 @@ def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> _End:
         if steps == max_steps:
             status = Status.MAX_ITERATIONS
             break
-        problem = StepProblem(energy, natural_metric(mu), mu, tau, memory)
-        coupling = Coupling(mu.points)
-        found = solver.minimise(
-            problem, coupling, starting_point(problem, coupling, mu.points), memory
-        )
+        memory |= at._asdict()
+        problem, coupling = StepProblem(energy, Wasserstein(), mu, tau, memory), Coupling(mu.points)
+        start = starting_point(problem, coupling, mu.points)
+        found = solver.minimise(problem, coupling, start, memory)
         steps += 1
         if not found.status.ok:
             status = found.status
             break
         before = value, residual
-        mu, value = mu.moved(found.point.x), float(found.point.energy.value)
-        residual = stationarity(energy, mu).mean
+        mu, at = mu.moved(found.point.x), found.point.energy
+        value, residual = float(at.value), stationarity(energy, mu).mean
         still = 0 if value < before[0] or residual < 0.5 * before[1] else still + 1
         tau, memory = GROWTH * tau, found.memory
-    return _End(mu, value, residual, steps, status)
+    return BestParticles(mu, value, residual, np.array([value]), steps, status)

@@ -178,7 +178,6 @@ def _result(
         state = problem.state(point.x)
     except ValueError:
         status = Status.NOT_A_GRAPH if torch.isfinite(point.x).all() else Status.NOT_FINITE
-    evaluation = dict(zip(("value", "variation", "gradient"), point.energy, strict=True))
     return StepResult(
         state=state,
         energy=energy,
@@ -191,5 +190,5 @@ def _result(
         status=status,
         coupling=certificate,
         problem=problem,
-        memory=found.memory | evaluation,
+        memory=found.memory | point.energy._asdict(),
     )

@@ -18,6 +18,11 @@ from jko.metrics import Metric, natural_metric
 Memory = dict[str, Tensor]
 
 
+def without_evaluation(memory: Memory) -> Memory:
+    """What stays of a memory where the state or the energy is another than it was left for: all but ``before``."""
+    return {name: t for name, t in memory.items() if name not in Evaluation._fields}
+
+
 @dataclass(frozen=True, eq=False)
 class StepProblem:
     """Energy, metric, base point mu_k and time step tau of one step.
@@ -57,9 +62,8 @@ class StepProblem:
     @cached_property
     def before(self) -> Evaluation:
         """The energy, its variation and gradient at the base point; taken from the memory when it is there."""
-        names = ("value", "variation", "gradient")
-        if all(name in self.memory for name in names):
-            return Evaluation(*(self.memory[name] for name in names))
+        if all(name in self.memory for name in Evaluation._fields):
+            return Evaluation(*(self.memory[name] for name in Evaluation._fields))
         return self.energy.evaluate(self.base)
 
     @cached_property

@@ -15,13 +15,11 @@ from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lagrangian import ROUNDING
 from jko.steps.lbfgs import LBFGS
-from jko.steps.problem import StepProblem
+from jko.steps.problem import StepProblem, without_evaluation
 from jko.steps.result import StepResult
 
 if TYPE_CHECKING:
     from jko.steps.natural import Solver
-
-EVALUATION = ("value", "variation", "gradient")  # of the energy, before the remap
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -
         slack=before - energy - half,
         status=status,
         problem=problem,
-        memory={name: t for name, t in moved.memory.items() if name not in EVALUATION},
+        memory=without_evaluation(moved.memory),
         figures={**moved.figures, "remap": energy - moved.energy},
         gap=moved.certificate,
     )

@@ -12,12 +12,11 @@ from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.natural import Solver, solver_of_measure
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.problem import Memory, StepProblem, without_evaluation
 from jko.steps.result import StepResult
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
 
-STALE = ("value", "variation", "gradient")  # of G(., H_k), when H has moved on
 ROUNDING = 512  # of an energy, in units of its last place
 
 
@@ -99,7 +98,8 @@ class Alternating:
         """The step of rho in W2, with H held."""
         rho = span.rho
         solver = solver_of_measure(rho) if self.solver is None else self.solver
-        return solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, usable(memory)))
+        memory = without_evaluation(memory)  # H is another now
+        return solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, memory))
 
 
 def measure(inner: StepResult) -> Measure:
@@ -107,11 +107,6 @@ def measure(inner: StepResult) -> Measure:
     rho = inner.state
     assert isinstance(rho, (Particles, LineMesh, GridDensity))
     return rho
-
-
-def usable(memory: Memory) -> Memory:
-    """What a step of rho may use of the last one, since H is another now."""
-    return {name: t for name, t in memory.items() if name not in STALE}
 
 
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:
@@ -134,7 +129,7 @@ def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepRe
         residual=max(inner.residual, charged.residual),
         status=status,
         problem=problem,
-        memory=usable(inner.memory),
+        memory=without_evaluation(inner.memory),
         figures={**inner.figures, "moved": inner.cost, "charged": square},
         gap=inner.certificate,
     )

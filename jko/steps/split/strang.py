@@ -13,9 +13,9 @@ from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.natural import Solver
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.problem import Memory, StepProblem, without_evaluation
 from jko.steps.result import StepResult
-from jko.steps.split.alternating import Alternating, usable
+from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import sort_terms
 
@@ -130,7 +130,7 @@ def _joined(
         residual=max(inner.residual, charged.residual),
         coupling=NO_PROOF,
         problem=problem,
-        memory=usable(inner.memory),
+        memory=without_evaluation(inner.memory),
         figures={**inner.figures, "moved": moved, "charged": square, "fallback": 0.0},
         gap=_no_gap,
     )
