@@ -103,13 +103,12 @@ def wasserstein(
     )
     mu = lifted(start)
     t1 = checks.number("t1", t1, above=0)
+    default = RTOL_CELLS if isinstance(start, GridDensity) else RTOL
+    rtol = tolerance(default if rtol is None else rtol, mu.points)
     wanted = None if times is None else kept_times(times, t1)
     if isinstance(start, GridDensity):
         kept = np.linspace(0, t1, PARTS + 1) if wanted is None else wanted
-        return evolve(
-            energy, start, t1, kept, tolerance(RTOL_CELLS if rtol is None else rtol, start.values)
-        )
-    rtol = tolerance(RTOL if rtol is None else rtol, mu.points)
+        return evolve(energy, start, t1, kept, rtol)
     atol = (
         rtol * (float(mu.points.abs().max()) or 1.0)
         if atol is None
