@@ -17,6 +17,7 @@ from jko.spaces import Grid
 
 Array = NDArray[np.float64]
 LAM = 0.05
+SYSTEMS = (jko.limits.chaos, jko.limits.separated, jko.limits.transported)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,10 @@ from jko.limits.systems import System
 from jko.measures import ChargedDensity, ChargedParticles, Particles
 from jko.networks import Data
 from jko.spaces import Grid
-from jko.survey.instances import LINE_LAM, Array, line
+from jko.survey.instances import LINE_LAM, SYSTEMS, Array, line
 from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 from jko.trajectory import Trajectory
 
-SYSTEMS = (jko.limits.chaos, jko.limits.separated, jko.limits.transported)
 LATE = 1.5
 
 

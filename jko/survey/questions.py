@@ -14,7 +14,7 @@ from jko.energies import Entropy, SquaredNorm, TwoLayerRisk
 from jko.flow import flow
 from jko.measures import ChargedSpan, Particles
 from jko.networks import Data
-from jko.survey.instances import line, net
+from jko.survey.instances import SYSTEMS, line, net
 from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 from jko.survey.regularised import bumpy, network, plane
 
@@ -174,14 +174,9 @@ def no_rest(quick: bool) -> Measurement:
     """G(40) minus the least of G(0), ..., G(40) along (3.21), by finite volumes; beside it (3.23) and (3.19)."""
     example, times = line(), np.arange(41.0)
     start = example.grid(100 if quick else 400)
-    systems = {
-        "(3.21)": jko.limits.transported,
-        "(3.23)": jko.limits.chaos,
-        "(3.19)": jko.limits.separated,
-    }
     energies = {
-        name: system(example.G, start, t1=40.0, times=times).energies
-        for name, system in systems.items()
+        system.equation: system(example.G, start, t1=40.0, times=times).energies
+        for system in SYSTEMS
     }
     curves = [Curve(times[2:], values[2:], name) for name, values in energies.items()]
     rise = energies["(3.21)"][-1] - energies["(3.21)"].min()
