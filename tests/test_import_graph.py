@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1] / "jko"
 STATES = {"checks", "spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"blocks", "status", "networks", "energies", "metrics", "duality"}
-FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers"}
+FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flow", "limits", "exact"}
 ANALYSIS = NUMERIC | {"diagnostics"}
 
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": STEPS,
     "schemes": STEPS | {"steps"},
     "observers": RECORDS | {"steps.result"},  # they see results, not solvers
+    "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
     "flow": FLOWS,
     "exact": {"checks"},
     "limits": RECORDS | {"networks", "energies"},  # an independent witness: never steps, never flow
