@@ -113,7 +113,7 @@ def solve_lagrangian(
     for _ in range(ROUNDS):
         found = minimise(problem, coupling, point, memory)
         iterations, evaluations = iterations + found.iterations, evaluations + found.evaluations
-        if found.status is Status.NOT_FINITE:
+        if found.status in (Status.NOT_FINITE, Status.UNBOUNDED):
             return _result(problem, coupling, found, NO_PROOF, iterations, evaluations)
         certificate = prove(problem, coupling, found.point, exact_plans)
         if certificate.optimal or certificate.plan is None:
