@@ -1,0 +1,34 @@
+"""Bad input becomes a sentence here, and nowhere else.
+
+Every message names the argument, its value, the rule and the remedy.  ``ValueError`` is for values,
+``TypeError`` for kinds.  Constructors call these once; the loops behind them trust their states.
+
+One rule of range holds for all numbers that come in: they are at most :data:`LARGEST` in size, and those that must be
+positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums of many overflow.
+"""
+
+from jko.checks.arrays import alike, floats, owned, shape, tensor
+from jko.checks.kinds import function, kind, returned
+from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, weights
+from jko.checks.scalars import LARGEST, MOST, SMALLEST, count, number, shown
+
+__all__ = [
+    "LARGEST",
+    "MOST",
+    "SMALLEST",
+    "WEIGHT_TOLERANCE",
+    "alike",
+    "count",
+    "density",
+    "floats",
+    "function",
+    "kind",
+    "number",
+    "owned",
+    "quadrature",
+    "returned",
+    "shape",
+    "shown",
+    "tensor",
+    "weights",
+]

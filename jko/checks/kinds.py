@@ -1,0 +1,55 @@
+"""Kinds: what an argument is, and what a function that was given returns."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko.checks.arrays import alike
+from jko.checks.scalars import shown
+
+
+def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
+    """Check ``isinstance``; ``hint`` is the remedy."""
+    if not isinstance(value, allowed):
+        names = " or ".join(t.__name__ for t in allowed)
+        raise TypeError(
+            f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else "")
+        )
+
+
+def function(name: str, value: Any, hint: str = "") -> None:
+    """Check that something can be called; ``hint`` is the remedy."""
+    if not callable(value):
+        raise TypeError(
+            f"{name} must be callable, not {_named(value)}" + (f"; {hint}" if hint else "")
+        )
+
+
+def _named(value: Any) -> str:
+    """The kind of a value, with the value where it is short and says more."""
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself: call it, {value.__name__}(...)"
+    plain = isinstance(value, str | bytes | int | float | complex)
+    return type(value).__name__ + (f" ({shown(value)})" if plain else "")
+
+
+def returned(what: str, value: Any, expected: tuple[int, ...], like: Tensor) -> Tensor:
+    """What a user's callable gave back: a tensor of one shape on the device of ``like``, cast to its dtype."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{what} returned {type(value).__name__}; it must return a torch tensor of shape {expected}"
+        )
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"{what} returned shape {tuple(value.shape)}; it must return shape {expected}"
+        )
+    if value.device != like.device:
+        alike(f"the value of {what}", value, "its argument", like)
+    if value.dtype == like.dtype and value.layout is torch.strided:
+        return value
+    if value.is_complex() or value.layout is not torch.strided or value.is_quantized:
+        raise TypeError(
+            f"{what} returned a tensor of {value.dtype}, {value.layout}; it must return a dense one of real numbers"
+        )
+    return value.to(like.dtype)
