@@ -7,12 +7,23 @@ One rule of range holds for all numbers that come in: they are at most :data:`LA
 positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums of many overflow.
 """
 
-from jko.checks.arrays import alike, floats, owned, shape, tensor
+from jko.checks.arrays import alike, floats, own, owned, shape, tensor
 from jko.checks.kinds import function, kind, returned
-from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, weights
-from jko.checks.scalars import LARGEST, MOST, SMALLEST, count, number, shown
+from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weights
+from jko.checks.scalars import (
+    ENTRIES,
+    LARGEST,
+    MOST,
+    SMALLEST,
+    count,
+    interval,
+    number,
+    shown,
+    size,
+)
 
 __all__ = [
+    "ENTRIES",
     "LARGEST",
     "MOST",
     "SMALLEST",
@@ -22,13 +33,17 @@ __all__ = [
     "density",
     "floats",
     "function",
+    "interval",
     "kind",
     "number",
+    "own",
     "owned",
     "quadrature",
     "returned",
     "shape",
     "shown",
+    "size",
     "tensor",
+    "unit",
     "weights",
 ]

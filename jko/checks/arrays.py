@@ -90,35 +90,49 @@ def _masked(value: Any, depth: int = 4) -> bool:
     )
 
 
-def floats(name: str, value: Any, like: Tensor | None = None, beside: str = "the points") -> Tensor:
-    """The same as :func:`tensor` with entries that are finite and in range."""
+def floats(
+    name: str,
+    value: Any,
+    like: Tensor | None = None,
+    beside: str = "the points",
+    *,
+    infinite: bool = False,
+) -> Tensor:
+    """The same as :func:`tensor` with entries that are finite and in range; +-inf may stand if ``infinite``."""
     result = tensor(name, value, like, beside)
-    if result.numel() == 0 or float(result.detach().abs().max()) <= LIMIT[result.dtype]:
+    judged = result.detach()
+    if infinite:
+        judged = judged[~judged.isinf()]
+    if judged.numel() == 0 or float(judged.abs().max()) <= LIMIT[result.dtype]:
         return result
-    bad = result.numel() - int(torch.isfinite(result).sum())
+    bad = judged.numel() - int(torch.isfinite(judged).sum())
     if bad:
         raise ValueError(
-            f"{name} has {bad} entries that are not finite (NaN or inf) among {result.numel()}; "
-            "remove or replace them first"
+            f"{name} has {bad} entries that are not finite (NaN{'' if infinite else ' or inf'}) among "
+            f"{result.numel()}; remove or replace them first"
         )
     raise ValueError(
-        f"{name} has an entry of size {float(result.detach().abs().max()):g}; at most {LIMIT[result.dtype]:g} is in "
-        f"the range of {result.dtype}: choose other units"
+        f"{name} has an entry of size {float(judged.abs().max()):g}; at most {LIMIT[result.dtype]:g} is in the range "
+        f"of {result.dtype}: choose other units"
     )
 
 
-def owned(name: str, value: Any, like: Tensor | None = None, beside: str = "the points") -> Tensor:
-    """The same as :func:`floats` as a tensor of one's own, for states: no graph, and no memory shared with ``value``.
+def owned(
+    name: str,
+    value: Any,
+    like: Tensor | None = None,
+    beside: str = "the points",
+    *,
+    infinite: bool = False,
+) -> Tensor:
+    """The same as :func:`floats`, as a tensor of one's own: for states."""
+    return own(floats(name, value, like, beside, infinite=infinite))
 
-    In ``torch.inference_mode`` too it is an ordinary tensor.
-    """
-    result = floats(name, value, like, beside).detach()
+
+def own(value: Tensor) -> Tensor:
+    """A copy that shares neither memory nor graph, and an ordinary tensor in ``torch.inference_mode`` too."""
     with torch.inference_mode(False), torch.no_grad():
-        return (
-            result.clone(memory_format=torch.contiguous_format)
-            if isinstance(value, Tensor)
-            else result
-        )
+        return value.detach().clone(memory_format=torch.contiguous_format)
 
 
 def shape(name: str, tensor: Tensor, expected: Sequence[int | str]) -> Tensor:

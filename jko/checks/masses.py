@@ -1,11 +1,12 @@
 """Masses: what makes numbers a probability measure, or a quadrature."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jko.checks.arrays import owned, shape
+from jko.checks.arrays import floats, owned, shape
 
 WEIGHT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
@@ -60,3 +61,11 @@ def quadrature(name: str, value: Any, count: int, like: Tensor) -> Tensor:
             f"{name}[{int(result.argmin())}] = {float(result.min()):g}; quadrature weights must be positive"
         )
     return result
+
+
+def unit(name: str, value: Tensor) -> Tensor:
+    """Values to be normalised, divided by the power of two at the largest: sums of them stay in range, exactly."""
+    top = float(floats(name, value).max())
+    if not top > 0:
+        raise ValueError(f"{name} is at most {top:g} on its points; it must be positive somewhere")
+    return value / (top / math.frexp(top)[0])

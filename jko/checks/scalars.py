@@ -12,6 +12,7 @@ from torch import Tensor
 
 SMALLEST, LARGEST = 1e-300, 1e300
 MOST = 2**53  # the largest count: beyond it float64 skips whole numbers
+ENTRIES = 2**31  # the most numbers in one array that is made from counts
 
 
 def shown(value: object) -> str:
@@ -88,3 +89,24 @@ def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
     if value > most:
         raise ValueError(f"{name} = {shown(value)}; it must be at most {most}")
     return int(value)
+
+
+def size(**counts: Any) -> tuple[int, ...]:
+    """Counts that make the shape of an array, by their names: whole numbers whose product fits in memory."""
+    shape = tuple(count(name, value) for name, value in counts.items())
+    if math.prod(shape) > ENTRIES:
+        raise ValueError(
+            f"{', '.join(f'{name} = {value}' for name, value in counts.items())} makes {math.prod(shape):g} numbers; "
+            f"at most {ENTRIES} fit: take fewer"
+        )
+    return shape
+
+
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """A pair of numbers, the first one smaller."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair (lower, upper), not {shown(value)}")
+    lower, upper = (number(f"{name}[{k}]", end) for k, end in enumerate(value))
+    if not lower < upper:
+        raise ValueError(f"{name} = ({lower:g}, {upper:g}); the first must be the smaller one")
+    return lower, upper

@@ -45,7 +45,7 @@ def lifted(state: State) -> Particles:
 def placed(state: State, points: Tensor) -> State:
     """A state of the same kind, weights and domain with the atoms of its lift at ``points`` (N, dim)."""
     if isinstance(state, ChargedParticles):
-        return ChargedParticles(points[:, 1:], points[:, 0], state.weights, state.domain)
+        return state.moved(points[:, 1:], points[:, 0])
     if isinstance(state, ChargedMesh):
         return state.moved(points[:, 1], points[:, 0])
     if isinstance(state, Particles):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from jko.measures.atoms import Atoms
 from jko.measures.density import GridDensity
 from jko.measures.mesh import LineMesh
 from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Domain
+from jko.spaces import Domain, cached
 
 Measure = Particles | LineMesh | GridDensity
 
@@ -81,13 +80,12 @@ class ChargedSpan(Atoms):
     ) -> None:
         checks.kind("rho", rho, Particles, LineMesh, GridDensity, hint="a measure on Theta")
         like = rho.support
-        x = checks.shape("x", checks.floats("x", x, like, "rho"), ("M", "k")).detach()
-        b = like.new_zeros(len(x)) if b is None else checks.floats("b", b, like, "rho").detach()
+        x = checks.shape("x", checks.owned("x", x, like, "rho"), ("M", "k"))
+        b = like.new_zeros(len(x)) if b is None else checks.owned("b", b, like, "rho")
         checks.shape("b", b, (len(x),))
         alpha = checks.number("alpha", alpha)
-        for name, function in (("H0", H0), ("h", h)):
-            if not callable(function):
-                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+        checks.function("H0", H0, hint="it maps points (n, d) to numbers (n,)")
+        checks.function("h", h, hint="of a risk pass its activation")
         for name, value in (
             ("rho", rho),
             ("H0", H0),
@@ -149,7 +147,7 @@ class ChargedSpan(Atoms):
         """Atoms of rho's quadrature, (N, d)."""
         return self.rho.support
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The lift: atoms (H(theta_i), theta_i) over the quadrature of rho; weights may be zero."""
         theta = self.support
