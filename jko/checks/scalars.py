@@ -37,7 +37,7 @@ def number(
     result = _real(name, value)
     if not (math.isfinite(result) and above < result < below and result >= least):
         limits = [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
-        limits += [f">= {least:g}"] * (least > -math.inf)
+        limits += [f"at least {least:g}"] * (least > -math.inf)
         raise ValueError(
             f"{name} = {shown(value)}; it must be a finite number {' and '.join(limits)}".rstrip()
         )
