@@ -8,7 +8,7 @@ positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums
 """
 
 from jko.checks.arrays import alike, floats, own, owned, shape, tensor
-from jko.checks.kinds import function, kind, returned
+from jko.checks.kinds import able, called, function, kind, returned, values
 from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weights
 from jko.checks.scalars import (
     ENTRIES,
@@ -28,7 +28,9 @@ __all__ = [
     "MOST",
     "SMALLEST",
     "WEIGHT_TOLERANCE",
+    "able",
     "alike",
+    "called",
     "count",
     "density",
     "floats",
@@ -45,5 +47,6 @@ __all__ = [
     "size",
     "tensor",
     "unit",
+    "values",
     "weights",
 ]

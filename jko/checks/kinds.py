@@ -1,12 +1,14 @@
 """Kinds: what an argument is, and what a function that was given returns."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from jko.checks.arrays import alike
 from jko.checks.scalars import shown
+
+T = TypeVar("T")
 
 
 def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
@@ -24,6 +26,27 @@ def function(name: str, value: Any, hint: str = "") -> None:
         raise TypeError(
             f"{name} must be callable, not {_named(value)}" + (f"; {hint}" if hint else "")
         )
+
+
+def able(name: str, value: T, method: str, example: str) -> T:
+    """Check for an object, no class, that has a method; it is handed back."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise TypeError(
+            f"{name} must be an object with a method {method}, like {example}, not {_named(value)}"
+        )
+    return value
+
+
+def called(what: str, function: Any, *arguments: Any) -> Any:
+    """Call a user's function; that it cannot be called so is a sentence, its own errors are its own."""
+    try:
+        return function(*arguments)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise TypeError(
+            f"{what} cannot be called with {len(arguments)} argument(s): {' '.join(str(error).split())[:160]}"
+        ) from None
 
 
 def _named(value: Any) -> str:
@@ -53,3 +76,8 @@ def returned(what: str, value: Any, expected: tuple[int, ...], like: Tensor) -> 
             f"{what} returned a tensor of {value.dtype}, {value.layout}; it must return a dense one of real numbers"
         )
     return value.to(like.dtype)
+
+
+def values(what: str, function: Any, points: Tensor) -> Tensor:
+    """A user's function of points (n, d), called and checked: numbers (n,)."""
+    return returned(what, called(what, function, points), (len(points),), points)

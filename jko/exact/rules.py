@@ -68,7 +68,7 @@ def _moments(name: str, value: Any) -> Array:
 def sized(name: str, A: Array, d: int) -> Array:
     """A matrix (d, d); a number is that multiple of the identity."""
     if A.ndim == 0:
-        return A * np.eye(d)
+        return np.asarray(A * np.eye(d))
     if A.shape != (d, d):
         raise ValueError(f"{name} has shape {A.shape}; it must have shape ({d}, {d}) here")
     return A
@@ -158,7 +158,8 @@ def _rules(function: Callable[..., Any]) -> dict[str, Callable[[str, Any], Any]]
 
 def _rule(hint: Any) -> Callable[[str, Any], Any]:
     if hasattr(hint, "__metadata__"):
-        return hint.__metadata__[0]  # type: ignore[no-any-return]
+        rule: Callable[[str, Any], Any] = hint.__metadata__[0]
+        return rule
     inner = next(_rule(part) for part in get_args(hint) if part is not type(None))
     return lambda name, value: None if value is None else inner(name, value)
 

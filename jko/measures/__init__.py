@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from jko import checks
 from jko.measures.atoms import Atoms
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
@@ -37,9 +38,12 @@ PAIRS: tuple[type, ...] = (ChargedParticles, ChargedDensity, ChargedMesh)
 
 def lifted(state: State) -> Particles:
     """The state as atoms: itself, the graph lift (id, H)_# rho of a pair (rho, H), or a density's quadrature."""
+    if isinstance(state, Particles):
+        return state
     if isinstance(state, ChargedParticles):
         return state.lift()
-    return state if isinstance(state, Particles) else state.atoms
+    checks.kind("the state", state, *KINDS, hint="build it by jko.Particles(points)")
+    return state.atoms
 
 
 def placed(state: State, points: Tensor) -> State:

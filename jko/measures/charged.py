@@ -99,7 +99,7 @@ class ChargedDensity(Atoms):
         """
         checks.function("H", H, hint="it maps the centres (N, d) to numbers (N,)")
         rho = GridDensity.from_function(grid, density)
-        charge = checks.returned("the function H", H(rho.support), (grid.N,), rho.support)
+        charge = checks.values("the function H", H, rho.support)
         return cls(grid, rho.values, charge.reshape(grid.shape))
 
     @classmethod

@@ -131,11 +131,10 @@ class ChargedMesh(Atoms):
         half = 0.5 * (upper - lower) / (N - 1)
         points = (theta[:-1, None] + half * (1 + x)).reshape(-1, 1)
         what, at = "the density function", theta[:, None]
-        inner = checks.returned(what, density(points), (len(points),), points)
-        masses = checks.unit(what, inner).reshape(N - 1, -1) @ w
-        weights = checks.unit(what, checks.returned(what, density(at), (N,), at)).clone()
+        masses = checks.unit(what, checks.values(what, density, points)).reshape(N - 1, -1) @ w
+        weights = checks.unit(what, checks.values(what, density, at)).clone()
         weights[[0, -1]] *= 0.5
-        charge = checks.returned("the function H", H(at), (N,), at)
+        charge = checks.values("the function H", H, at)
         return cls(theta, charge, masses / masses.sum(), weights / weights.sum(), domain)
 
     def __repr__(self) -> str:

@@ -77,9 +77,8 @@ class GridDensity(Atoms):
         """
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
         checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
-        centres = grid.centres
-        values = checks.returned("the density function", function(centres), (grid.N,), centres)
-        values = checks.unit("the density function", values)
+        what = "the density function"
+        values = checks.unit(what, checks.values(what, function, grid.centres))
         return cls(grid, (values / (float(values.sum()) * grid.cell)).reshape(grid.shape))
 
     def __repr__(self) -> str:

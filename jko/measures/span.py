@@ -106,13 +106,18 @@ class ChargedSpan(Atoms):
 
     def H(self, theta: Tensor) -> Tensor:
         """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""
-        first = checks.returned("the function H0", self.H0(theta), (len(theta),), theta)
+        first = checks.values("the function H0", self.H0, theta)
         rest = [self._features(part) @ self.b for part in theta.split(max(1, BLOCK // len(self.x)))]
         return self.alpha * first - torch.cat(rest)
 
     def _features(self, theta: Tensor) -> Tensor:
         shape = (len(theta), len(self.x))
-        return checks.returned("the activation h", self.h(theta, self.x), shape, theta)
+        return checks.returned(
+            "the activation h",
+            checks.called("the activation h", self.h, theta, self.x),
+            shape,
+            theta,
+        )
 
     def with_rho(self, rho: Measure) -> ChargedSpan:
         """Another measure with the same H."""
