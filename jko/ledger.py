@@ -38,7 +38,7 @@ class Ledger:
         value: Callable[[Energy, State], float] | None = None,
     ) -> None:
         checks.kind("energy", energy, Energy)
-        self.save, self.checkpoint, self.status = save, checkpoint, Status.CONVERGED
+        self.save, self.checkpoint, self.status = save, checkpoint, Status.FINISHED
         if isinstance(start, Trajectory):
             self.entries = _entries(start)
         else:
@@ -58,6 +58,11 @@ class Ledger:
         return self.entries[-1].t
 
     @property
+    def energy(self) -> float:
+        """The energy reached."""
+        return self.entries[-1].energy
+
+    @property
     def state(self) -> State:
         """The present state."""
         state = self.entries[-1].state
@@ -72,6 +77,7 @@ class Ledger:
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
         figures: dict[str, float | str] = {
+            "statuses": result.status.name,
             "costs": result.cost,
             "slacks": result.slack,
             "residuals": result.residual,
@@ -92,18 +98,23 @@ class Ledger:
     def trajectory(self) -> Trajectory:
         """What has been entered so far; its last state is the present one."""
         entries = tuple(self.entries)
-        names = entries[-1].figures
+        names = list(dict.fromkeys(name for entry in entries for name in entry.figures))
         return Trajectory(
             times=np.array([entry.t for entry in entries]),
             energies=np.array([entry.energy for entry in entries]),
             states=tuple(entry.state for entry in entries if entry.state is not None),
             kept=np.array([k for k, entry in enumerate(entries) if entry.state is not None]),
             columns={
-                name: np.array([entry.figures[name] for entry in entries[1:]]) for name in names
+                name: _column([entry.figures.get(name) for entry in entries[1:]]) for name in names
             },
             status=self.status,
-            memory=entries[-1].memory,
+            memory=dict(entries[-1].memory),
         )
+
+    def fail(self, error: BaseException) -> None:
+        """An error ends the flow: the trajectory so far goes with it, and is saved if asked for."""
+        self.status = Status.ERROR
+        error.trajectory = self.close()  # type: ignore[attr-defined]
 
     def close(self) -> Trajectory:
         """The finished trajectory, saved if asked for."""
@@ -111,6 +122,12 @@ class Ledger:
         if self.checkpoint is not None:
             result.save(self.checkpoint)
         return result
+
+
+def _column(values: list[float | str | None]) -> np.ndarray:
+    """A column; NaN or an empty string where another solver or scheme did not report it."""
+    empty = "" if any(isinstance(value, str) for value in values) else np.nan
+    return np.array([empty if value is None else value for value in values])
 
 
 def _entries(start: Trajectory) -> list[Entry]:

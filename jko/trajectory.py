@@ -27,11 +27,12 @@ class Trajectory:
     states : tuple of states
         The states kept; ``kept[j]`` is the index of ``states[j]`` in ``times``.
     columns : dict of (K,) arrays
-        Figures of each step: ``costs``, ``slacks``, ``residuals``, ``iterations``, ``evaluations``, ``bounds`` (on
-        cost - metric^2) and ``proofs`` (of the couplings), and what else the solver reports; empty for a limit
-        equation.
+        Figures of each step: ``statuses`` (CONVERGED or STALLED), ``costs``, ``slacks``, ``residuals``,
+        ``iterations``, ``evaluations``, ``bounds`` (on cost - metric^2) and ``proofs`` (of the couplings), and what
+        else the solver reports; empty for a limit equation.
     status : Status
-        How it ended.
+        How it ended: FINISHED at its end time or number of steps; AT_REST, STOPPED or INTERRUPTED before; else the
+        failure.
     memory : dict of tensors
         What the solver keeps for the next step; resuming needs it to repeat the same bits.
     """
@@ -41,14 +42,20 @@ class Trajectory:
     states: tuple[State, ...]
     kept: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    status: Status = Status.CONVERGED
+    status: Status = Status.FINISHED
     memory: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return (
             f"Trajectory({len(self.times) - 1} steps, t = {self.times[0]:g} .. {self.times[-1]:g}, "
-            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name})"
+            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name}"
+            + (f", {self.stalled} steps stalled)" if self.stalled else ")")
         )
+
+    @property
+    def stalled(self) -> int:
+        """How many steps could not lower the objective down to their tolerance: at rounding, or at a kink."""
+        return int((self.columns.get("statuses", np.array([])) == Status.STALLED.name).sum())
 
     @property
     def final(self) -> State:
@@ -133,7 +140,7 @@ class Trajectory:
             columns={
                 n.removeprefix("column/"): a for n, a in arrays.items() if n.startswith("column/")
             },
-            status=Status[facts["status"]],
+            status=_ending(facts["status"]),
             memory={
                 n.removeprefix("memory/"): torch.from_numpy(a)
                 for n, a in arrays.items()
@@ -150,3 +157,8 @@ class Trajectory:
         data = {"energies": ("time", self.energies)}
         steps = {name: ("step", values) for name, values in self.columns.items()}
         return xarray.Dataset(data | steps, coords={"time": self.times})
+
+
+def _ending(name: str) -> Status:
+    """The status by its name; files of 0.1 say CONVERGED of a run that came to its end."""
+    return Status.FINISHED if name == Status.CONVERGED.name else Status[name]

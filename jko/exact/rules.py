@@ -68,7 +68,7 @@ def _moments(name: str, value: Any) -> Array:
 def sized(name: str, A: Array, d: int) -> Array:
     """A matrix (d, d); a number is that multiple of the identity."""
     if A.ndim == 0:
-        return np.asarray(A * np.eye(d))
+        return float(A) * np.eye(d)
     if A.shape != (d, d):
         raise ValueError(f"{name} has shape {A.shape}; it must have shape ({d}, {d}) here")
     return A
