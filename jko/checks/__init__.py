@@ -8,7 +8,7 @@ positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums
 """
 
 from jko.checks.arrays import alike, floats, own, owned, shape, tensor
-from jko.checks.kinds import able, called, function, kind, returned, values
+from jko.checks.kinds import able, called, function, items, kind, returned, values
 from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weights
 from jko.checks.scalars import (
     ENTRIES,
@@ -36,6 +36,7 @@ __all__ = [
     "floats",
     "function",
     "interval",
+    "items",
     "kind",
     "number",
     "own",

@@ -1,5 +1,6 @@
 """Kinds: what an argument is, and what a function that was given returns."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -28,9 +29,20 @@ def function(name: str, value: Any, hint: str = "") -> None:
         )
 
 
+def items(name: str, value: Any) -> tuple[Any, ...]:
+    """The items of what can be looped over."""
+    if (
+        isinstance(value, Iterable)
+        and not isinstance(value, str | bytes)
+        and getattr(value, "ndim", 1) != 0
+    ):
+        return tuple(value)
+    raise TypeError(f"{name} must be a list, not {_named(value)}; pass [...]")
+
+
 def able(name: str, value: T, method: str, example: str) -> T:
     """Check for an object, no class, that has a method; it is handed back."""
-    if isinstance(value, type) or not callable(getattr(value, method, None)):
+    if isinstance(value, type | Tensor) or not callable(getattr(value, method, None)):
         raise TypeError(
             f"{name} must be an object with a method {method}, like {example}, not {_named(value)}"
         )

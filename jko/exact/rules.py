@@ -68,7 +68,7 @@ def _moments(name: str, value: Any) -> Array:
 def sized(name: str, A: Array, d: int) -> Array:
     """A matrix (d, d); a number is that multiple of the identity."""
     if A.ndim == 0:
-        return float(A) * np.eye(d)
+        return np.diag(np.full(d, A, dtype=np.float64))
     if A.shape != (d, d):
         raise ValueError(f"{name} has shape {A.shape}; it must have shape ({d}, {d}) here")
     return A
@@ -77,7 +77,7 @@ def sized(name: str, A: Array, d: int) -> Array:
 def cholesky(name: str, S: Array) -> Array:
     """The lower root of a positive definite matrix."""
     try:
-        return np.linalg.cholesky(S)
+        return np.asarray(np.linalg.cholesky(S), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise ValueError(f"{name} is singular; it must be positive definite here") from None
 
