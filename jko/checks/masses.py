@@ -14,7 +14,7 @@ WEIGHT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 def weights(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     """Positive weights with sum one; ``None`` means equal weights."""
     if value is None:
-        return torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device)
+        return _equal(count, like)
     result = shape(name, owned(name, value, like), (count,))
     lowest, total = float(result.min()), float(result.sum())
     if lowest <= 0:
@@ -54,13 +54,18 @@ def density(name: str, tensor: Tensor, shape_: tuple[int, ...], cell: float) -> 
 def quadrature(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     """Positive quadrature weights (any total); ``None`` means 1 / count each."""
     if value is None:
-        return torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device)
+        return _equal(count, like)
     result = shape(name, owned(name, value, like, "x"), (count,))
     if float(result.min()) <= 0:
         raise ValueError(
             f"{name}[{int(result.argmin())}] = {float(result.min()):g}; quadrature weights must be positive"
         )
     return result
+
+
+def _equal(count: int, like: Tensor) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device)
 
 
 def unit(name: str, value: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from jko import checks
 from jko.measures.atoms import Atoms
 from jko.measures.labels import first_rows, labels
-from jko.spaces import Box, Cylinder, Domain
+from jko.spaces import Box, Cylinder, Domain, cached
 
 GENERATOR = "pass torch.Generator().manual_seed(0)"
 
@@ -235,6 +235,10 @@ class ChargedParticles(Atoms):
 
     def lift(self) -> Particles:
         """The graph lift ``(id, H)_# rho`` on R x Theta: atoms (H[i], theta[i]). Source: survey section 2.3."""
+        return self._lifted
+
+    @cached
+    def _lifted(self) -> Particles:
         points = torch.cat([self.H[:, None], self.theta], dim=1)
         domain = None if self.domain is None else cylinder(self.domain)
         return Particles.of(points, self.weights, domain)

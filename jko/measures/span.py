@@ -81,7 +81,7 @@ class ChargedSpan(Atoms):
         checks.kind("rho", rho, Particles, LineMesh, GridDensity, hint="a measure on Theta")
         like = rho.support
         x = checks.shape("x", checks.owned("x", x, like, "rho"), ("M", "k"))
-        b = like.new_zeros(len(x)) if b is None else checks.owned("b", b, like, "rho")
+        b = checks.owned("b", [0.0] * len(x) if b is None else b, like, "rho")
         checks.shape("b", b, (len(x),))
         alpha = checks.number("alpha", alpha)
         checks.function("H0", H0, hint="it maps points (n, d) to numbers (n,)")
