@@ -109,6 +109,7 @@ def flow(
     scheme = checks.able(
         "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
     )
+    checks.kind("throw", throw, bool)
     watchers = _watchers(observers)
     value = getattr(solver, "value", None)  # some solvers know more of E than the state does
     ledger = Ledger(energy, start, checks.count("save", save), checkpoint, value)

@@ -10,12 +10,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from jko import checks
+
+T = TypeVar("T")
+
+
+class cached(cached_property[T]):  # noqa: N801 (a decorator, like its base)
+    """A cached property whose tensors are ordinary ones, even if first asked for in ``torch.inference_mode``."""
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """The value, computed once."""
+        if not torch.is_inference_mode_enabled():
+            return super().__get__(instance, owner)
+        with torch.inference_mode(False), torch.no_grad():
+            return super().__get__(instance, owner)
+
+
+def lengths(vectors: Tensor) -> Tensor:
+    """Euclidean lengths of rows (N, dim), shape (N,), without overflow: each row is scaled by a power of two."""
+    size = vectors.detach().abs().amax(-1)
+    size = torch.where(size > 0, size, 1.0)
+    unit = size / torch.frexp(size).mantissa
+    return unit * (vectors / unit[:, None]).norm(dim=-1)
 
 
 class Domain(ABC):
@@ -25,6 +46,7 @@ class Domain(ABC):
     """
 
     dim: int | None = None
+    extent: float = 1.0  # the size of K: what rounding is judged against
 
     @abstractmethod
     def project(self, points: Tensor) -> Tensor:
@@ -32,7 +54,7 @@ class Domain(ABC):
 
     def distance(self, points: Tensor) -> Tensor:
         """Euclidean distance to K, shape (N,)."""
-        return (points - self.project(points)).norm(dim=-1)
+        return lengths(points - self.project(points))
 
     def check(self, name: str, points: Tensor) -> None:
         """Refuse points outside K, beyond rounding."""
@@ -41,11 +63,11 @@ class Domain(ABC):
                 f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
             )
         outside = self.distance(points)
-        rounding = 64 * torch.finfo(points.dtype).eps * (1 + points.abs().amax(-1))
-        if bool((outside > rounding).any()):
+        rounding = 64 * torch.finfo(points.dtype).eps * (self.extent + points.abs().amax(-1))
+        if not bool((outside <= rounding).all()):
             i = int(outside.argmax())
             raise ValueError(
-                f"{int((outside > rounding).sum())} of the {name} lie outside the domain {self!r}, the furthest by "
+                f"{int((~(outside <= rounding)).sum())} of the {name} lie outside the domain {self!r}, the furthest by "
                 f"{float(outside[i]):g} (row {i}); project them first: domain.project(points)"
             )
 
@@ -71,11 +93,13 @@ class Box(Domain):
 
     def __init__(self, lower: Any, upper: Any) -> None:
         lower, upper = (
-            torch.atleast_1d(torch.as_tensor(b, dtype=torch.float64)) for b in (lower, upper)
+            torch.atleast_1d(checks.owned(name, bound, infinite=True)).to(torch.float64)
+            for name, bound in (("lower", lower), ("upper", upper))
         )
-        if lower.shape != upper.shape or lower.ndim != 1:
+        checks.alike("upper", upper, "lower", lower)
+        if lower.shape != upper.shape or lower.ndim != 1 or lower.numel() == 0:
             raise ValueError(
-                f"lower has shape {tuple(lower.shape)} and upper {tuple(upper.shape)}; both need shape (dim,)"
+                f"lower has shape {tuple(lower.shape)} and upper {tuple(upper.shape)}; both need shape (dim,), dim >= 1"
             )
         if not bool((lower < upper).all()):
             i = int((lower < upper).to(torch.int8).argmin())
@@ -93,6 +117,13 @@ class Box(Domain):
         """Number of coordinates."""
         return len(self.lower)
 
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """The largest finite bound, in size; 1 where there is none but zero."""
+        bounds = torch.cat([self.lower, self.upper]).abs()
+        finite = bounds[torch.isfinite(bounds) & (bounds > 0)]
+        return float(finite.max()) if len(finite) else 1.0
+
     def project(self, points: Tensor) -> Tensor:
         """Clamp every coordinate."""
         return points.clamp(self.lower.to(points), self.upper.to(points))
@@ -106,7 +137,8 @@ class Ball(Domain):
     radius: float
 
     def __init__(self, centre: Any, radius: float) -> None:
-        object.__setattr__(self, "centre", torch.atleast_1d(checks.floats("centre", centre)))
+        centre = torch.atleast_1d(checks.owned("centre", centre))
+        object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 
     def __repr__(self) -> str:
@@ -117,10 +149,15 @@ class Ball(Domain):
         """Number of coordinates."""
         return len(self.centre)
 
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """How far the ball reaches from the origin, along an axis."""
+        return float(self.centre.abs().amax()) + self.radius
+
     def project(self, points: Tensor) -> Tensor:
         """Scale radially where the distance to the centre exceeds the radius."""
         out = points - self.centre.to(points)
-        norm = out.norm(dim=-1, keepdim=True)
+        norm = lengths(out)[:, None]
         return torch.where(
             norm > self.radius, self.centre.to(points) + out * (self.radius / norm), points
         )
@@ -131,6 +168,9 @@ class Convex(Domain):
     """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
 
     projection: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        checks.function("projection", self.projection, hint="it maps (N, dim) to nearest points")
 
     def project(self, points: Tensor) -> Tensor:
         """Call the given projection."""
@@ -144,6 +184,14 @@ class Cylinder(Domain):
     """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``."""
 
     base: Domain
+
+    def __post_init__(self) -> None:
+        checks.kind("base", self.base, Domain, hint="use jko.Box, jko.Ball or jko.Convex")
+
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """That of Theta."""
+        return self.base.extent
 
     @property
     def dim(self) -> int | None:  # type: ignore[override]
@@ -187,9 +235,10 @@ class Grid:
     shape: tuple[int, ...]
 
     def __init__(self, bounds: Sequence[Any], shape: int | Sequence[int]) -> None:
-        cells = (shape,) if not isinstance(shape, Sequence) else tuple(shape)
+        cells = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         if not 1 <= len(cells) <= 3:
             raise ValueError(f"shape has {len(cells)} axes; a grid has d = 1, 2 or 3")
+        counts = checks.size(**{f"shape[{k}]": n for k, n in enumerate(cells)})
         pairs = checks.floats("bounds", bounds)
         if pairs.ndim == 1:
             pairs = pairs.expand(len(cells), -1)
@@ -197,8 +246,23 @@ class Grid:
         box = Box(pairs[:, 0], pairs[:, 1])
         ends = zip(box.lower.tolist(), box.upper.tolist(), strict=True)
         object.__setattr__(self, "bounds", tuple(ends))
-        counts = tuple(checks.count(f"shape[{k}]", n) for k, n in enumerate(cells))
         object.__setattr__(self, "shape", counts)
+        self._check_cells()
+
+    def _check_cells(self) -> None:
+        """Refuse cells that rounding cannot tell apart, and volumes out of range."""
+        for (a, b), h, n in zip(self.bounds, self.spacing, self.shape, strict=True):
+            if not h > 4 * math.ulp(max(abs(a), abs(b))):
+                raise ValueError(
+                    f"{n} cells on [{a:g}, {b:g}] have width {h:g}, which rounding cannot tell from 0 there; "
+                    "use fewer cells, or shift the origin"
+                )
+        volume = math.prod(self.spacing)
+        if not checks.SMALLEST <= volume <= checks.LARGEST:
+            raise ValueError(
+                f"the cells have volume {volume:g}; it must lie between {checks.SMALLEST:g} and {checks.LARGEST:g}: "
+                "choose other units"
+            )
 
     @property
     def dim(self) -> int:
@@ -210,31 +274,39 @@ class Grid:
         """Number of cells."""
         return math.prod(self.shape)
 
-    @cached_property
+    @cached
     def spacing(self) -> tuple[float, ...]:
         """Widths of a cell."""
         return tuple((b - a) / n for (a, b), n in zip(self.bounds, self.shape, strict=True))
 
-    @cached_property
+    @cached
     def cell(self) -> float:
         """Volume of a cell."""
         return math.prod(self.spacing)
 
-    @cached_property
+    @cached
     def box(self) -> Box:
         """The box."""
         lower, upper = zip(*self.bounds, strict=True)
         return Box(lower, upper)
 
-    @cached_property
+    @cached
     def axes(self) -> tuple[Tensor, ...]:
         """Centres along each axis, tensors of lengths ``shape``."""
         return tuple(
-            a + h * (torch.arange(n, dtype=torch.float64) + 0.5)
+            a + h * (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5)
             for (a, _), h, n in zip(self.bounds, self.spacing, self.shape, strict=True)
         )
 
-    @cached_property
+    @cached
+    def faces(self) -> tuple[Tensor, ...]:
+        """Ends of the cells along each axis, tensors of lengths n + 1."""
+        return tuple(
+            torch.linspace(a, b, n + 1, dtype=torch.float64, device="cpu")
+            for (a, b), n in zip(self.bounds, self.shape, strict=True)
+        )
+
+    @cached
     def centres(self) -> Tensor:
         """Centres of the cells, (N, d)."""
         return torch.stack(torch.meshgrid(*self.axes, indexing="ij"), dim=-1).reshape(-1, self.dim)

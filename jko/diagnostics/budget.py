@@ -88,11 +88,16 @@ def error_budget(
     >>> budget.largest, round(budget.errors["tau"], 4)  # exactly 0.0177
     ('tau', 0.0173)
     """
+    checks.function("run", run, hint="it takes the parameters by name")
+    for what, given in (("at", at), ("orders", orders)):
+        checks.kind(what, given, Mapping, hint="pass a dict of numbers by their names")
     if missing := set(at) ^ set(orders):
+        names = (sorted(map(str, each)) for each in (at, orders, missing))
         raise ValueError(
-            f"at has the parameters {sorted(at)} and orders {sorted(orders)}; {sorted(missing)} must be in both"
+            "at has the parameters {} and orders {}; {} must be in both".format(*names)
         )
-    apart = distance or (lambda a, b: abs(float(a) - float(b)))
+    apart = (lambda a, b: abs(float(a) - float(b))) if distance is None else distance
+    checks.function("distance", apart, hint="it takes two results and gives back a number")
     values = {name: checks.number(name, value, above=0) for name, value in at.items()}
     here, errors = run(**at), {}
     for name, value in at.items():

@@ -91,12 +91,16 @@ def convergence(
     >>> round(float(table.orders[0]), 1)
     1.0
     """
-    steps = [checks.number(f"taus[{k}]", tau, above=0) for k, tau in enumerate(taus)]
+    checks.function("run", run, hint="it takes tau and gives back a jko.Trajectory or a state")
+    steps = [
+        checks.number(f"taus[{k}]", h, above=0) for k, h in enumerate(checks.items("taus", taus))
+    ]
     if not steps or any(a == b for a, b in pairwise(steps)):
         raise ValueError(
             f"taus = {steps}; at least one time step is needed, and neighbours must differ"
         )
     norm = natural_norm if norm is None else norm
+    checks.function("norm", norm, hint="it takes two states and gives back a number")
     target = _state(exact)
     return Convergence(
         np.array(steps), np.array([float(norm(_state(run(tau)), target)) for tau in steps]), name

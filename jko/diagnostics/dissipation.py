@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from jko import checks
 from jko.energies import Energy
 from jko.measures import Particles, State, lifted
 
@@ -70,6 +71,7 @@ def _flow_velocity(energy: Energy, state: State) -> tuple[Particles, Tensor]:
     The projection is the one-sided derivative of ``s -> P(xi + s v)``; differences give it to half of the digits on
     a curved boundary, and exactly on a box.
     """
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     mu = lifted(state)
     v = -energy.gradient(mu)
     if mu.domain is None:

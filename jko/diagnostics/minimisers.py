@@ -124,7 +124,7 @@ def best_particles(
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
     checks.count("max_steps", max_steps)
-    clouds = [starts] if isinstance(starts, Particles) else list(starts)
+    clouds = [starts] if isinstance(starts, Particles) else list(checks.items("starts", starts))
     if not clouds:
         raise ValueError("no start: give jko.Particles, or a list of them")
     for k, mu in enumerate(clouds):

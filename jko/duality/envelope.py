@@ -205,7 +205,9 @@ class Envelope:
             and bool(self.stiffness)
         )
         place = pool[:, 1:] if chosen else pool
-        near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm() if count > 1 else None
+        near = None
+        if count > 1 and len(place) > 1 and place.shape[1]:  # theta may have no coordinates
+            near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm()
         picks = []
         for _ in range(count):
             pick = table.argmin(1)

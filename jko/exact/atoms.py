@@ -1,16 +1,16 @@
 """Steps and flows of atoms: quadratic potentials, features held still, one neuron, splitting."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from jko.exact.rules import Array, Numbers, Positive, PositiveNumbers, Vector, pointwise
 
 # A quadratic potential
 
 
-def quadratic_step(xi: Any, *, a: float, c: Any, tau: float) -> Array:
+@pointwise
+def quadratic_step(xi: Numbers, *, a: Numbers, c: Numbers, tau: PositiveNumbers) -> Array:
     """The JKO step in W2 of ``int V dmu`` with ``V(xi) = a |xi - c|^2 / 2``.
 
     ``xi+ = (xi + tau a c) / (1 + tau a)``, atom by atom, exact for any measure and ``1 + tau a > 0``.
@@ -23,10 +23,15 @@ def quadratic_step(xi: Any, *, a: float, c: Any, tau: float) -> Array:
     >>> float(exact.quadratic_step(3.0, a=2.0, c=1.0, tau=0.5))
     2.0
     """
-    return (np.asarray(xi, dtype=float) + tau * a * np.asarray(c)) / (1 + tau * a)
+    if not np.min(1 + tau * a) > 0:
+        raise ValueError(
+            f"1 + tau a goes down to {np.min(1 + tau * a):g}: the step has no minimum; lower tau"
+        )
+    return (xi + tau * a * c) / (1 + tau * a)
 
 
-def quadratic_flow(xi: Any, *, a: float, c: Any, t: float) -> Array:
+@pointwise
+def quadratic_flow(xi: Numbers, *, a: Numbers, c: Numbers, t: Numbers) -> Array:
     """The gradient flow (3.7) of ``V(xi) = a |xi - c|^2 / 2``: ``xi(t) = c + e^{-a t} (xi - c)``.
 
     Examples
@@ -35,14 +40,16 @@ def quadratic_flow(xi: Any, *, a: float, c: Any, t: float) -> Array:
     >>> float(exact.quadratic_flow(3.0, a=2.0, c=1.0, t=0.0))
     3.0
     """
-    c = np.asarray(c, dtype=float)
-    return c + np.exp(-a * t) * (np.asarray(xi, dtype=float) - c)
+    return c + np.exp(-a * t) * (xi - c)
 
 
 # Theta held still, orthonormal features
 
 
-def orthonormal_step(w: Any, f: Any, *, tau: float, weights: Any = None) -> Array:
+@pointwise
+def orthonormal_step(
+    w: Vector, f: Numbers, *, tau: PositiveNumbers, weights: PositiveNumbers | None = None
+) -> Array:
     """The JKO step in w alone of the risk whose features ``h(theta_i, .)`` are orthonormal in L2(D).
 
     ``w+ = (w + tau f_i) / (1 + tau m_i)`` with ``f_i = <f, h_i>`` and masses m_i, default 1/N.
@@ -55,11 +62,14 @@ def orthonormal_step(w: Any, f: Any, *, tau: float, weights: Any = None) -> Arra
     >>> exact.orthonormal_step([0.0, 1.0], [1.0, 2.0], tau=2.0).tolist()
     [1.0, 2.5]
     """
-    w, m = _charges(w, weights)
-    return (w + tau * np.asarray(f)) / (1 + tau * m)
+    m = 1 / len(w) if weights is None else weights
+    return (w + tau * f) / (1 + tau * m)
 
 
-def orthonormal_flow(w: Any, f: Any, *, t: float, weights: Any = None) -> Array:
+@pointwise
+def orthonormal_flow(
+    w: Vector, f: Numbers, *, t: Numbers, weights: PositiveNumbers | None = None
+) -> Array:
     """The flow of the same risk, ``w' = f_i - m_i w``: ``w(t) = f_i / m_i + (w - f_i / m_i) e^{-m_i t}``.
 
     Examples
@@ -68,20 +78,16 @@ def orthonormal_flow(w: Any, f: Any, *, t: float, weights: Any = None) -> Array:
     >>> exact.orthonormal_flow([0.0, 1.0], [1.0, 2.0], t=0.0).tolist()
     [0.0, 1.0]
     """
-    w, m = _charges(w, weights)
-    rest = np.asarray(f) / m
+    m = 1 / len(w) if weights is None else weights
+    rest = f / m
     return rest + (w - rest) * np.exp(-m * t)
-
-
-def _charges(w: Any, weights: Any) -> tuple[Array, Array]:
-    w = np.asarray(w, dtype=float)
-    return w, np.full(len(w), 1 / len(w)) if weights is None else np.asarray(weights, dtype=float)
 
 
 # One neuron on the circle, D = [0, 2 pi], h(theta, x) = cos(x - theta) / sqrt(pi)
 
 
-def neuron_step(w: Any, *, z: float, tau: float) -> Array:
+@pointwise
+def neuron_step(w: Numbers, *, z: Numbers, tau: PositiveNumbers) -> Array:
     """The JKO step of one neuron on the circle that points at its target: ``w+ = (w + tau z) / (1 + tau)``.
 
     With ``h(theta, x) = cos(x - theta) / sqrt(pi)`` and ``f(x) = z cos(x) / sqrt(pi)`` on D = [0, 2 pi] the risk is
@@ -95,10 +101,11 @@ def neuron_step(w: Any, *, z: float, tau: float) -> Array:
     >>> round(float(exact.neuron_step(0.5, z=2.0, tau=0.4)), 6)
     0.928571
     """
-    return (np.asarray(w, dtype=float) + tau * z) / (1 + tau)
+    return (w + tau * z) / (1 + tau)
 
 
-def neuron_flow(w: Any, *, z: float, t: float) -> Array:
+@pointwise
+def neuron_flow(w: Numbers, *, z: Numbers, t: Numbers) -> Array:
     """The flow of the same neuron: ``w(t) = z + (w - z) e^{-t}``.
 
     Examples
@@ -107,7 +114,7 @@ def neuron_flow(w: Any, *, z: float, t: float) -> Array:
     >>> float(exact.neuron_flow(0.5, z=2.0, t=0.0))
     0.5
     """
-    return z + (np.asarray(w, dtype=float) - z) * np.exp(-t)
+    return z + (w - z) * np.exp(-t)
 
 
 # Splitting
@@ -120,7 +127,8 @@ class Splitting(NamedTuple):
     single: float
 
 
-def splitting_values(tau: float) -> Splitting:
+@pointwise
+def splitting_values(tau: Positive) -> Splitting:
     """The JKO step from delta_0 on the line with features ``(xi^2, xi)`` and target ``(1, 0)``: the atom should split.
 
     ``E(mu) = ((m2 - 1)^2 + m1^2) / 2`` with moments m1, m2.  Over all measures m1 = 0, ``m2 = (1 - 1/(2 tau))_+``;

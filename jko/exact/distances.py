@@ -1,14 +1,24 @@
 """D of Remark 3.4, the W2 distance of the graph lifts, between pairs for which it is known."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from jko.exact.rules import (
+    Array,
+    Covariance,
+    NotNegative,
+    Numbers,
+    Positive,
+    Real,
+    Vector,
+    broadcast,
+    cholesky,
+    formula,
+    sized,
+)
 
 
-def squared_distance_diracs(theta1: Any, H1: float, theta2: Any, H2: float) -> float:
+@formula
+def squared_distance_diracs(theta1: Numbers, H1: Real, theta2: Numbers, H2: Real) -> float:
     """D^2 of two Dirac masses with charges: ``|theta1 - theta2|^2 + (H1 - H2)^2``.
 
     Source: survey Remark 3.4.
@@ -19,11 +29,12 @@ def squared_distance_diracs(theta1: Any, H1: float, theta2: Any, H2: float) -> f
     >>> exact.squared_distance_diracs([0.0], 1.0, [3.0], 5.0)
     25.0
     """
-    move = np.asarray(theta1, dtype=float) - np.asarray(theta2, dtype=float)
-    return float((move**2).sum() + (H1 - H2) ** 2)
+    broadcast(theta1=theta1, theta2=theta2)
+    return float(((theta1 - theta2) ** 2).sum() + (H1 - H2) ** 2)
 
 
-def squared_distance_translation(c: Any, k: float) -> float:
+@formula
+def squared_distance_translation(c: Numbers, k: Real) -> float:
     """D^2 between (rho, H) and its translate by (c, k), ``(rho(. - c), H(. - c) + k)``: ``|c|^2 + k^2``.
 
     Exact for any (rho, H); with c = 0 it is the distance from H to H + k.
@@ -36,10 +47,11 @@ def squared_distance_translation(c: Any, k: float) -> float:
     >>> exact.squared_distance_translation([3.0], 4.0)
     25.0
     """
-    return float((np.asarray(c, dtype=float) ** 2).sum() + k**2)
+    return float((c**2).sum() + k**2)
 
 
-def squared_distance_swap(a: float, b: float) -> float:
+@formula
+def squared_distance_swap(a: Real, b: Real) -> float:
     """D^2 between half masses at theta = a, -a with charges (b, -b) and with (-b, b): ``4 min(a^2, b^2)``.
 
     Either the charges change sign, or the atoms change places.
@@ -55,8 +67,16 @@ def squared_distance_swap(a: float, b: float) -> float:
     return 4 * min(a * a, b * b)
 
 
+@formula
 def squared_distance_gaussians(
-    m1: Any, S1: Any, a1: Any, b1: float, m2: Any, S2: Any, a2: Any, b2: float
+    m1: Vector,
+    S1: Covariance,
+    a1: Vector,
+    b1: Real,
+    m2: Vector,
+    S2: Covariance,
+    a2: Vector,
+    b2: Real,
 ) -> float:
     """D^2 between normal laws N(m_i, S_i) on Theta with affine charges ``H_i(theta) = a_i . theta + b_i``.
 
@@ -81,18 +101,22 @@ def squared_distance_gaussians(
     >>> round(exact.squared_distance_gaussians([0], [[1]], [0.5], 0.0, [1], [[4]], [1], 0.3), 12)
     5.94
     """
+    d = len(m1)
+    for name, value in (("a1", a1), ("m2", m2), ("a2", a2)):
+        if len(value) != d:
+            raise ValueError(f"{name} has shape {value.shape}; it must have that of m1, ({d},)")
 
-    def lift(m: Any, S: Any, a: Any, b: float) -> tuple[Array, Array]:
-        a, m = np.asarray(a, dtype=float), np.asarray(m, dtype=float)
-        L = np.vstack([np.eye(len(a)), a]) @ np.linalg.cholesky(np.asarray(S, dtype=float))
+    def lift(name: str, m: Array, S: Array, a: Array, b: float) -> tuple[Array, Array]:
+        L = np.vstack([np.eye(d), a]) @ cholesky(name, sized(name, S, d))
         return np.append(m, a @ m + b), L
 
-    (M1, L1), (M2, L2) = lift(m1, S1, a1, b1), lift(m2, S2, a2, b2)
+    (M1, L1), (M2, L2) = lift("S1", m1, S1, a1, b1), lift("S2", m2, S2, a2, b2)
     shared = np.linalg.svd(L1.T @ L2, compute_uv=False).sum()
     return float(((M1 - M2) ** 2).sum() + (L1**2).sum() + (L2**2).sum() - 2 * shared)
 
 
-def squared_distance_reflection(variance: float, a: float) -> float:
+@formula
+def squared_distance_reflection(variance: NotNegative, a: Real) -> float:
     """D^2 between ``(rho, a theta)`` and ``(rho, -a theta)``, rho symmetric about 0 on the line: ``4 v min(1, a^2)``.
 
     Either the charges change sign, or the atoms change places; v is the variance of rho.
@@ -108,7 +132,8 @@ def squared_distance_reflection(variance: float, a: float) -> float:
     return 4 * variance * min(1.0, a * a)
 
 
-def squared_distance_square_waves(period: float) -> float:
+@formula
+def squared_distance_square_waves(period: Positive) -> float:
     """W2^2 of the lift of a square wave to the limit of such waves as the period goes to zero: ``period^2 / 12``.
 
     rho is uniform on [0, 1] and H = 1, -1 on the halves of each period, ``1 / period`` a whole number.  The limit is
@@ -123,11 +148,23 @@ def squared_distance_square_waves(period: float) -> float:
     >>> round(exact.squared_distance_square_waves(0.5), 12)
     0.020833333333
     """
+    if abs(round(1 / period) * period - 1) > 1e-9:
+        raise ValueError(
+            f"period = {period:g}; 1 / period must be a whole number, as waves fill [0, 1]"
+        )
     return period**2 / 12
 
 
+@formula
 def squared_flow_distance_gaussians(
-    m1: float, s1: float, a1: float, b1: float, m2: float, s2: float, a2: float, b2: float
+    m1: Real,
+    s1: NotNegative,
+    a1: Real,
+    b1: Real,
+    m2: Real,
+    s2: NotNegative,
+    a2: Real,
+    b2: Real,
 ) -> float:
     """The squared distance through flows that keep the order of the line, between normal laws with affine charges.
 

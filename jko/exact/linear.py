@@ -3,18 +3,17 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jko.exact.roots import root
-
-Array = NDArray[np.float64]
+from jko.exact.rules import Array, Moments, NotNegative, Positive, Real, formula
 
 # Linear features h(theta, x) = theta x in d = 1.  The risk is s2 (A - target)^2 / 2 with A = int w theta dmu, so it
 # sees mu through its matrix of second moments Z = int xi xi^T dmu, xi = (w, theta), alone; in the coordinates
 # u = (w + theta) / sqrt 2 and v = (w - theta) / sqrt 2 it is A = (U - V) / 2 with U = int u^2, V = int v^2.
 
 
-def linear_balanced_flow(A: float, *, s2: float, target: float, t: float) -> float:
+@formula
+def linear_balanced_flow(A: Positive, *, s2: NotNegative, target: Real, t: NotNegative) -> float:
     """The flow (3.7) of the risk with ``h(theta, x) = theta x`` from a balanced measure, ``w = theta`` a.e.
 
     ``A(t) = a / (1 + (a / A - 1) e^{-2 s2 a t})`` with ``A = int w theta dmu > 0``, ``a = target``: the risk is
@@ -29,10 +28,13 @@ def linear_balanced_flow(A: float, *, s2: float, target: float, t: float) -> flo
     >>> round(exact.linear_balanced_flow(0.2, s2=0.8, target=1.5, t=100.0), 12)
     1.5
     """
-    return float(target / (1 + (target / A - 1) * np.exp(-2 * s2 * target * t)))
+    rate = 2 * s2 * target
+    grown = 2 * s2 * t if target == 0 else -np.expm1(-rate * t) / target
+    return float(A / (np.exp(-rate * t) + A * grown))
 
 
-def linear_balanced_step(A: float, *, s2: float, target: float, tau: float) -> float:
+@formula
+def linear_balanced_step(A: Positive, *, s2: Positive, target: Real, tau: Positive) -> float:
     """The JKO step of the same risk from a balanced measure: the root of ``A+ (1 + tau s2 (A+ - target))^2 = A``.
 
     Exact for ``w = theta`` a.e., A > 0; it is :func:`linear_step` with ``Z = A [[1, 1], [1, 1]]``.
@@ -46,7 +48,8 @@ def linear_balanced_step(A: float, *, s2: float, target: float, tau: float) -> f
     return float(linear_step(np.full((2, 2), A), s2=s2, target=target, tau=tau)[0, 1])
 
 
-def linear_flow(Z: Any, *, s2: float, target: float, t: float) -> Array:
+@formula
+def linear_flow(Z: Moments, *, s2: NotNegative, target: Real, t: NotNegative) -> Array:
     """The flow (3.7) of the risk with ``h(theta, x) = theta x``, from any measure, as a linear map of the atoms.
 
     The velocity of (u, v) is ``(-q u, q v)`` with ``q = s2 (A - target)``.  With ``y = exp(-2 int q)`` this is the
@@ -84,7 +87,8 @@ def linear_flow(Z: Any, *, s2: float, target: float, t: float) -> Array:
     return _in_w_theta(np.sqrt(y), 1 / np.sqrt(y))
 
 
-def linear_step(Z: Any, *, s2: float, target: float, tau: float) -> Array:
+@formula
+def linear_step(Z: Moments, *, s2: Positive, target: Real, tau: Positive) -> Array:
     """The second moments after a JKO step of the risk with ``h(theta, x) = theta x``, from any measure.
 
     ``Z+ = (I + tau M_q)^{-1} Z (I + tau M_q)^{-1}`` with ``M_q = [[0, q], [q, 0]]`` and ``q = s2 (A+ - target)``.
@@ -112,10 +116,11 @@ def linear_step(Z: Any, *, s2: float, target: float, tau: float) -> Array:
     [[1.0, 0.0], [0.0, 1.0]]
     """
     P = linear_step_map(Z, s2=s2, target=target, tau=tau)
-    return P @ np.asarray(Z, dtype=float) @ P
+    return P @ Z @ P
 
 
-def linear_step_map(Z: Any, *, s2: float, target: float, tau: float) -> Array:
+@formula
+def linear_step_map(Z: Moments, *, s2: Positive, target: Real, tau: Positive) -> Array:
     """The linear map ``P = (I + tau M_q)^{-1}`` of the atoms in the step of :func:`linear_step`: ``xi+ = P xi``.
 
     ``q`` is the root in ``|q| < 1/tau`` of ``q = s2 (A+ - target)``, ``2 A+ = U / (1 + tau q)^2 - V / (1 - tau q)^2``.
@@ -162,7 +167,8 @@ class Escape(NamedTuple):
     stay: float
 
 
-def linear_escape(*, s2: float, target: float, tau: float) -> Escape:
+@formula
+def linear_escape(*, s2: Positive, target: NotNegative, tau: Positive) -> Escape:
     """The JKO step from delta_0 of the risk with ``h(theta, x) = theta x``, minimised over all measures.
 
     ``A+ = (target - 1/(s2 tau))_+`` and the value is ``s2 (A+ - target)^2 / 2 + A+ / tau``, for target > 0.  The
@@ -181,9 +187,8 @@ def linear_escape(*, s2: float, target: float, tau: float) -> Escape:
     return Escape(A, s2 * (A - target) ** 2 / 2 + A / tau, s2 * target**2 / 2)
 
 
-def _along_and_across(Z: Any) -> tuple[float, float]:
+def _along_and_across(Z: Array) -> tuple[float, float]:
     """U and V: second moments along w = theta and across it."""
-    Z = np.asarray(Z, dtype=float)
     half, A = 0.5 * (Z[0, 0] + Z[1, 1]), Z[0, 1]
     return float(half + A), float(half - A)
 

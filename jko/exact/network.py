@@ -6,21 +6,34 @@ the functional (4.1) of the risk with data f(x) = target x, ``s2 = int x^2 dx``.
 problem of the matrix ``A_q = [[lam, q], [q, lam]]``, coupled to itself through the one number q.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from jko import checks
 from jko.exact.gaussians import Gaussian, gaussian_energy, gaussian_step
 from jko.exact.roots import root
+from jko.exact.rules import (
+    Array,
+    Moments,
+    NotNegative,
+    Positive,
+    Real,
+    Vector,
+    formula,
+)
 
-Array = NDArray[np.float64]
+EVALUATIONS = 10**5  # of the velocity: some seconds
 
 
+@formula
 def network_step(
-    mean: Any, covariance: Any, *, s2: float, target: float, lam: float, beta: float, tau: float
+    mean: Vector,
+    covariance: Moments,
+    *,
+    s2: Positive,
+    target: Real,
+    lam: NotNegative,
+    beta: NotNegative,
+    tau: Positive,
 ) -> Gaussian:
     """The JKO step in W2 of the network's F from N(mean, covariance) on R x R.
 
@@ -52,6 +65,7 @@ def network_step(
     >>> bool(np.abs(step.covariance - rest.covariance).max() < 1e-14)
     True
     """
+    _of_two(mean)
 
     def step(q: float) -> Gaussian:
         return gaussian_step(mean, covariance, A=_coupled(lam, q), beta=beta, tau=tau)
@@ -59,7 +73,7 @@ def network_step(
     def excess(q: float) -> float:  # increasing: A+ falls with q
         return q - s2 * (_product(*step(q)) - target)
 
-    limit = (lam + 1 / checks.number("tau", tau, above=0)) * (1 - 1e-12)
+    limit = (lam + 1 / tau) * (1 - 1e-12)
     if not excess(-limit) < 0 < excess(limit):
         raise ValueError(
             f"the step with beta = {beta:g} and tau = {tau:g} keeps the law on a line and is no Gaussian step: "
@@ -68,8 +82,16 @@ def network_step(
     return step(root(excess, -limit, limit))
 
 
+@formula
 def network_flow(
-    mean: Any, covariance: Any, *, s2: float, target: float, lam: float, beta: float, t: float
+    mean: Vector,
+    covariance: Moments,
+    *,
+    s2: Positive,
+    target: Real,
+    lam: Real,
+    beta: NotNegative,
+    t: NotNegative,
 ) -> Gaussian:
     """The flow (4.2) of the network's F at time t, from N(mean, covariance).
 
@@ -85,19 +107,31 @@ def network_flow(
     >>> bool(abs(law.covariance - exact.network_rest(**kind).covariance).max() < 1e-10)
     True
     """
-    mean, S = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
+    _of_two(mean)
+    calls = iter(range(EVALUATIONS))
 
     def velocity(_: float, y: Array) -> Array:
+        if next(calls, None) is None:
+            raise ValueError(
+                f"the flow to t = {t:g} is too stiff for {EVALUATIONS} evaluations with these arguments; "
+                "take a smaller t, or network_rest for its limit"
+            )
         mean, S = y[:2], y[2:].reshape(2, 2)
         A = _coupled(lam, s2 * (_product(mean, S) - target))
         return np.concatenate([-A @ mean, (2 * beta * np.eye(2) - A @ S - S @ A).ravel()])
 
-    start = np.concatenate([mean, S.ravel()])
-    y: Array = solve_ivp(velocity, (0, t), start, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+    start = np.concatenate([mean, covariance.ravel()])
+    found = solve_ivp(velocity, (0, t), start, "DOP853", rtol=1e-12, atol=1e-14)
+    if not found.success:
+        raise ValueError(
+            f"the flow could not be integrated to t = {t:g}: {found.message} Take a smaller t"
+        )
+    y: Array = found.y[:, -1]
     return Gaussian(y[:2], y[2:].reshape(2, 2))
 
 
-def network_rest(*, s2: float, target: float, lam: float, beta: float) -> Gaussian:
+@formula
+def network_rest(*, s2: Positive, target: Real, lam: Positive, beta: Positive) -> Gaussian:
     """The minimiser of the network's F, lam > 0 and beta > 0: the Gibbs measure N(0, beta A_q^{-1}).
 
     Its variances along ``(w +- theta)/sqrt 2`` are ``beta / (lam +- q)``, q the root in (-lam, lam) of
@@ -112,8 +146,6 @@ def network_rest(*, s2: float, target: float, lam: float, beta: float) -> Gaussi
     >>> round(float(S[0, 0] + S[0, 1]), 10), round(float(S[0, 0] - S[0, 1]), 10)
     (1.2636988028, 0.1702029489)
     """
-    lam = checks.number("lam", lam, above=0)
-    beta = checks.number("beta", beta, above=0)
 
     def excess(q: float) -> float:
         return q + s2 * (beta * q / ((lam - q) * (lam + q)) + target)
@@ -123,8 +155,15 @@ def network_rest(*, s2: float, target: float, lam: float, beta: float) -> Gaussi
     return Gaussian(np.zeros(2), beta / ((lam - q) * (lam + q)) * _coupled(lam, -q))
 
 
+@formula
 def network_energy(
-    mean: Any, covariance: Any, *, s2: float, target: float, lam: float, beta: float
+    mean: Vector,
+    covariance: Moments,
+    *,
+    s2: Positive,
+    target: Real,
+    lam: Real,
+    beta: NotNegative,
 ) -> float:
     """The value of the network's F at N(mean, covariance).
 
@@ -135,7 +174,7 @@ def network_energy(
     >>> round(exact.network_energy(*law, s2=0.8, target=1.5, lam=1.0, beta=0.0), 12)
     1.9
     """
-    A = _product(np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float))
+    A = _product(_of_two(mean), covariance)
     return s2 * (A - target) ** 2 / 2 + gaussian_energy(mean, covariance, A=lam, beta=beta)
 
 
@@ -147,3 +186,9 @@ def _coupled(lam: float, q: float) -> Array:
 def _product(mean: Array, covariance: Array) -> float:
     """A = int w theta dmu."""
     return float(covariance[0, 1] + mean[0] * mean[1])
+
+
+def _of_two(mean: Array) -> Array:
+    if mean.shape != (2,):
+        raise ValueError(f"mean has shape {mean.shape}; it must be (2,), the mean of (w, theta)")
+    return mean

@@ -1,13 +1,22 @@
 """Pairs (rho, H), rho a normal law and H affine, under entropy of rho and ``lam (|theta|^2 + H^2) / 2``."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from jko.exact.gaussians import gaussian_flow, gaussian_step, matrix, point
-
-Array = NDArray[np.float64]
+from jko.exact.gaussians import gaussian_flow, gaussian_step
+from jko.exact.rules import (
+    Array,
+    Covariance,
+    NotNegative,
+    Numbers,
+    Positive,
+    Real,
+    Vector,
+    cholesky,
+    formula,
+    point,
+)
 
 
 class ChargedGaussian(NamedTuple):
@@ -19,8 +28,16 @@ class ChargedGaussian(NamedTuple):
     charge: float
 
 
+@formula
 def charged_gaussian_step(
-    mean: Any, covariance: Any, slope: Any, charge: float, *, lam: float, beta: float, tau: float
+    mean: Vector,
+    covariance: Covariance,
+    slope: Numbers,
+    charge: Real,
+    *,
+    lam: Real,
+    beta: NotNegative,
+    tau: Positive,
 ) -> ChargedGaussian:
     """The JKO step in D of ``int lam (|theta|^2 + H^2)/2 drho + beta Ent(rho)`` from an affine pair (rho, H).
 
@@ -47,14 +64,23 @@ def charged_gaussian_step(
     >>> pair.mean.tolist(), pair.slope.tolist(), pair.charge
     ([0.5], [2.0], 1.5)
     """
+    cholesky("covariance", covariance)
     law = gaussian_step(mean, covariance, A=lam, beta=beta, tau=tau)
     shrink = 1 + tau * lam
     T = shrink * np.eye(len(law.mean)) - tau * beta * np.linalg.inv(law.covariance)
-    return ChargedGaussian(*law, T @ point(slope, len(law.mean)) / shrink, charge / shrink)
+    return ChargedGaussian(*law, T @ point("slope", slope, len(law.mean)) / shrink, charge / shrink)
 
 
+@formula
 def charged_gaussian_flow(
-    mean: Any, covariance: Any, slope: Any, charge: float, *, lam: float, beta: float, t: float
+    mean: Vector,
+    covariance: Covariance,
+    slope: Numbers,
+    charge: Real,
+    *,
+    lam: Real,
+    beta: NotNegative,
+    t: NotNegative,
 ) -> ChargedGaussian:
     """The D-gradient flow of the same energy at time t: H too is carried by ``-lam theta - beta grad log rho``.
 
@@ -67,9 +93,12 @@ def charged_gaussian_flow(
     >>> pair.covariance.tolist(), pair.slope.tolist()
     ([[4.0]], [1.0])
     """
+    cholesky("covariance", covariance)
     law = gaussian_flow(mean, covariance, A=lam, beta=beta, t=t)
-    s, U = np.linalg.eigh(matrix(covariance, len(law.mean)))
+    s, U = np.linalg.eigh(covariance)
     after = np.einsum("ij,ik,kj->j", U, law.covariance, U)
     ratio = (U * np.sqrt(s / after)) @ U.T
     decay = float(np.exp(-lam * t))
-    return ChargedGaussian(*law, decay * ratio @ point(slope, len(law.mean)), decay * charge)
+    return ChargedGaussian(
+        *law, decay * ratio @ point("slope", slope, len(law.mean)), decay * charge
+    )

@@ -16,19 +16,27 @@ for 1 + tau a > 0 (McCann), so its solution is the minimum over all measures.  W
 A well around another centre moves the centre by itself, as :func:`jko.exact.quadratic_step` moves an atom.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc, gammaln
 
-from jko import checks
 from jko.exact.roots import root
+from jko.exact.rules import (
+    AboveOne,
+    Array,
+    NotNegative,
+    NotNegativeNumbers,
+    Numbers,
+    Positive,
+    Real,
+    Whole,
+    formula,
+    point,
+    pointwise,
+)
 
-Array = NDArray[np.float64]
 
-
-def barenblatt(x: Any, *, R: float, m: float = 2.0, centre: Any = 0.0) -> Array:
+@formula
+def barenblatt(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Numbers = 0.0) -> Array:
     """The density ``B_R(x - centre)`` of the module, with mass one.
 
     Parameters
@@ -50,14 +58,14 @@ def barenblatt(x: Any, *, R: float, m: float = 2.0, centre: Any = 0.0) -> Array:
     >>> exact.barenblatt([[0.0], [1.0], [2.0]], R=1.0).round(12).tolist()
     [0.75, 0.0, 0.0]
     """
-    x = np.atleast_1d(np.asarray(x, dtype=float))
-    m, R = checks.number("m", m, above=1), checks.number("R", R, above=0)
+    x = np.atleast_1d(x)
     d = x.shape[-1]
-    square = (((x - np.asarray(centre, dtype=float)) / R) ** 2).sum(-1)
+    square = (((x - point("centre", centre, d)) / R) ** 2).sum(-1)
     return _height(m, d) / R**d * np.maximum(1 - square, 0) ** (1 / (m - 1))
 
 
-def barenblatt_mass(x: Any, *, R: float, m: float = 2.0, centre: float = 0.0) -> Array:
+@formula
+def barenblatt_mass(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Real = 0.0) -> Array:
     """The mass of B_R in (-inf, x] for d = 1: its distribution function, for the masses of cells.
 
     Examples
@@ -66,13 +74,20 @@ def barenblatt_mass(x: Any, *, R: float, m: float = 2.0, centre: float = 0.0) ->
     >>> exact.barenblatt_mass([-1.0, 0.0, 3.0], R=1.0).tolist()
     [0.0, 0.5, 1.0]
     """
-    p = 1 / (checks.number("m", m, above=1) - 1)
-    u = (1 + (np.asarray(x, dtype=float) - centre) / checks.number("R", R, above=0)) / 2
+    p = 1 / (m - 1)
+    u = (1 + (x - centre) / R) / 2
     return betainc(p + 1, p + 1, np.clip(u, 0, 1))
 
 
+@formula
 def barenblatt_step(
-    R: float, *, m: float = 2.0, d: int, c: float = 1.0, a: float = 0.0, tau: float
+    R: NotNegative,
+    *,
+    m: AboveOne = 2.0,
+    d: Whole,
+    c: Positive = 1.0,
+    a: Real = 0.0,
+    tau: Positive,
 ) -> float:
     """The radius after a JKO step of ``c PorousMedium(m) + a |x|^2/2`` in W2 from B_R.
 
@@ -92,7 +107,6 @@ def barenblatt_step(
     1.066000394654
     """
     b, q = _rate(m, d, c)
-    tau, a, R = checks.number("tau", tau, above=0), checks.number("a", a), _radius(R)
     if 1 + tau * a <= 0:
         raise ValueError(
             f"a = {a:g} with tau = {tau:g}: the step has no minimum; 1 + tau a > 0 is needed, lower tau"
@@ -105,8 +119,15 @@ def barenblatt_step(
     return root(excess, max(still, spread), still + spread)
 
 
+@pointwise
 def barenblatt_flow(
-    R: Any, *, m: float = 2.0, d: int, c: float = 1.0, a: float = 0.0, t: Any
+    R: NotNegativeNumbers,
+    *,
+    m: AboveOne = 2.0,
+    d: Whole,
+    c: Positive = 1.0,
+    a: Real = 0.0,
+    t: NotNegativeNumbers,
 ) -> Array:
     """The radius at time t of the flow from B_R: ``R(t)^q = e^{-q a t} R^q + b (1 - e^{-q a t}) / a``.
 
@@ -121,12 +142,12 @@ def barenblatt_flow(
     1.310370697104
     """
     b, q = _rate(m, d, c)
-    t = np.asarray(t, dtype=float)
     elapsed = q * t if a == 0 else -np.expm1(-q * a * t) / a
-    return (np.exp(-q * a * t) * np.asarray(R, dtype=float) ** q + b * elapsed) ** (1 / q)
+    return (np.exp(-q * a * t) * R**q + b * elapsed) ** (1 / q)
 
 
-def barenblatt_rest(*, m: float = 2.0, d: int, c: float = 1.0, a: float) -> float:
+@formula
+def barenblatt_rest(*, m: AboveOne = 2.0, d: Whole, c: Positive = 1.0, a: Positive) -> float:
     """The radius of the minimiser of ``c PorousMedium(m) + a |x|^2/2``, a > 0: ``R^q = b / a``.
 
     Its support is compact, unlike that of a Gibbs measure.
@@ -138,10 +159,11 @@ def barenblatt_rest(*, m: float = 2.0, d: int, c: float = 1.0, a: float) -> floa
     0.75
     """
     b, q = _rate(m, d, c)
-    return (b / checks.number("a", a, above=0)) ** (1 / q)
+    return (b / a) ** (1 / q)
 
 
-def barenblatt_spread(*, m: float = 2.0, d: int) -> float:
+@formula
+def barenblatt_spread(*, m: AboveOne = 2.0, d: Whole) -> float:
     """The second moment ``int |x|^2 B_1 = d / (d + 2 p + 2)`` of the profile with radius one.
 
     So ``int |x|^2 B_R`` is this times R^2, and ``W2^2(B_R, B_S)`` this times (R - S)^2.
@@ -152,13 +174,16 @@ def barenblatt_spread(*, m: float = 2.0, d: int) -> float:
     >>> exact.barenblatt_spread(m=2, d=1)
     0.2
     """
-    return d / (d + 2 / (checks.number("m", m, above=1) - 1) + 2)
+    return d / (d + 2 / (m - 1) + 2)
 
 
-def barenblatt_energy(R: Any, *, m: float = 2.0, d: int, c: float = 1.0, a: float = 0.0) -> Array:
+@pointwise
+def barenblatt_energy(
+    R: Numbers, *, m: AboveOne = 2.0, d: Whole, c: Positive = 1.0, a: Real = 0.0
+) -> Array:
     """The value ``c/(m (m - 1)) int B_R^m + (a/2) int |x|^2 B_R``.
 
-    ``int B_R^m = k^{m-1} R^{-d (m-1)} (p + 1) / (p + 1 + d/2)``.
+    ``int B_R^m = k^{m-1} |R|^{-d (m-1)} (p + 1) / (p + 1 + d/2)``; R = 0, a Dirac mass, has none.
 
     Examples
     --------
@@ -166,8 +191,8 @@ def barenblatt_energy(R: Any, *, m: float = 2.0, d: int, c: float = 1.0, a: floa
     >>> round(float(exact.barenblatt_energy(1.0, m=2, d=1)), 12)
     0.3
     """
-    R, p = np.asarray(R, dtype=float), 1 / (checks.number("m", m, above=1) - 1)
-    power = (_height(m, d) / R**d) ** (m - 1) * (p + 1) / (p + 1 + d / 2)
+    p = 1 / (m - 1)
+    power = (_height(m, d) / np.abs(R) ** d) ** (m - 1) * (p + 1) / (p + 1 + d / 2)
     return c * power / (m * (m - 1)) + 0.5 * a * R**2 * barenblatt_spread(m=m, d=d)
 
 
@@ -179,11 +204,4 @@ def _height(m: float, d: int) -> float:
 
 def _rate(m: float, d: int, c: float) -> tuple[float, float]:
     """b and q of the module's equations."""
-    m, d, c = checks.number("m", m, above=1), checks.count("d", d), checks.number("c", c, above=0)
     return 2 * c * _height(m, d) ** (m - 1) / (m - 1), d * (m - 1) + 2
-
-
-def _radius(R: float) -> float:
-    if (R := checks.number("R", R)) < 0:
-        raise ValueError(f"R = {R:g}; a radius is at least 0")
-    return R

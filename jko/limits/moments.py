@@ -126,6 +126,9 @@ def delta(t: float, at: Tensor, H: Tensor) -> Tensor:
     for k >= 3: ill posed.  With the cumulant, if nu_theta is normal, they are H_1 plus its standard deviation times
     the roots of the Hermite polynomial He_{k+1}.
     """
+    H = checks.tensor("H", H)
+    if H.numel() == 0 or H.ndim == 0:
+        raise ValueError(f"H has shape {tuple(H.shape)}; it must have shape (k, ...), k moments")
     return closed(H, torch.zeros_like(H[0]))
 
 

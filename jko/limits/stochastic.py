@@ -132,6 +132,7 @@ def langevin(
     >>> round(float(run.final.covariance()), 1)
     0.5
     """
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     noise = sum(c for c, E in energy.terms if isinstance(E, Entropy))
     if not noise > 0:
         raise ValueError(

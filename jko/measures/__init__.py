@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from jko import checks
 from jko.measures.atoms import Atoms
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
@@ -37,15 +38,18 @@ PAIRS: tuple[type, ...] = (ChargedParticles, ChargedDensity, ChargedMesh)
 
 def lifted(state: State) -> Particles:
     """The state as atoms: itself, the graph lift (id, H)_# rho of a pair (rho, H), or a density's quadrature."""
+    if isinstance(state, Particles):
+        return state
     if isinstance(state, ChargedParticles):
         return state.lift()
-    return state if isinstance(state, Particles) else state.atoms
+    checks.kind("the state", state, *KINDS, hint="build it by jko.Particles(points)")
+    return state.atoms
 
 
 def placed(state: State, points: Tensor) -> State:
     """A state of the same kind, weights and domain with the atoms of its lift at ``points`` (N, dim)."""
     if isinstance(state, ChargedParticles):
-        return ChargedParticles(points[:, 1:], points[:, 0], state.weights, state.domain)
+        return state.moved(points[:, 1:], points[:, 0])
     if isinstance(state, ChargedMesh):
         return state.moved(points[:, 1], points[:, 0])
     if isinstance(state, Particles):

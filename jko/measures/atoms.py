@@ -6,12 +6,11 @@ Every sum over atoms goes through :meth:`Atoms.integrate` and :meth:`Atoms.inner
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from jko.spaces import Domain
+from jko.spaces import Domain, cached
 
 
 class Atoms(ABC):
@@ -30,12 +29,12 @@ class Atoms(ABC):
         """Number of atoms."""
         return self.weights.shape[0]
 
-    @cached_property
+    @cached
     def has_equal_weights(self) -> bool:
         """Whether all weights are the same number."""
         return bool((self.weights == self.weights[0]).all())
 
-    @cached_property
+    @cached
     def has_empty_atoms(self) -> bool:
         """Whether some weight is zero; only densities on a grid have such."""
         return bool((self.weights == 0).any())

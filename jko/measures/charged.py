@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from jko.measures.atoms import Atoms
 from jko.measures.density import GridDensity
 from jko.measures.deposit import deposited
 from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Box, Grid
+from jko.spaces import Box, Grid, cached
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,7 @@ class ChargedDensity(Atoms):
 
     def __init__(self, grid: Grid, values: Any, H: Any) -> None:
         rho = GridDensity(grid, values)
-        charge = torch.as_tensor(H).to(rho.values) if not isinstance(H, Tensor) else H.detach()
-        checks.alike("H", charge, "the density's values", rho.values)
+        charge = checks.own(checks.tensor("H", H, rho.values, "the density's values"))
         checks.shape("H", charge, grid.shape)
         bad = ~torch.isfinite(charge) & (rho.values > 0)
         if bool(bad.any()):
@@ -67,6 +65,7 @@ class ChargedDensity(Atoms):
                 f"H is not finite in {int(bad.sum())} cells that hold mass {mass:.3g}; it must be a number wherever "
                 "rho > 0: give it a value there, or set the density of those cells to zero and normalise"
             )
+        checks.floats("H", charge[rho.values > 0])
         self._fill(grid, rho.values, charge)
 
     def _fill(self, grid: Grid, values: Tensor, H: Tensor) -> None:
@@ -98,8 +97,9 @@ class ChargedDensity(Atoms):
         >>> round(float(pair.integrate(pair.H)), 12) + 0.0
         0.0
         """
+        checks.function("H", H, hint="it maps the centres (N, d) to numbers (N,)")
         rho = GridDensity.from_function(grid, density)
-        charge = checks.returned("the function H", H(rho.support), (grid.N,), rho.support)
+        charge = checks.values("the function H", H, rho.support)
         return cls(grid, rho.values, charge.reshape(grid.shape))
 
     @classmethod
@@ -151,7 +151,7 @@ class ChargedDensity(Atoms):
     def __repr__(self) -> str:
         return f"ChargedDensity({'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
 
-    @cached_property
+    @cached
     def rho(self) -> GridDensity:
         """The density alone."""
         return GridDensity.of(self.grid, self.values)
@@ -186,7 +186,7 @@ class ChargedDensity(Atoms):
         """Centres of the cells, (N, d)."""
         return self.rho.support
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The lift with an atom for every cell; empty cells stay, with weight zero and, where H is NaN, at w = 0."""
         w = torch.where(self.weights > 0, self.H.reshape(-1), 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from jko.measures.atoms import Atoms
 from jko.measures.charged import ChargedDensity
 from jko.measures.mesh import LineMesh
 from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Box, Domain, Grid
+from jko.spaces import Box, Domain, Grid, cached
 
+FUNCTION = "it maps points (n, 1) to numbers (n,)"
 GAUSS = np.polynomial.legendre.leggauss(8)
 
 
@@ -65,15 +65,15 @@ class ChargedMesh(Atoms):
     def __init__(
         self, theta: Any, H: Any, masses: Any, weights: Any = None, domain: Domain | None = None
     ) -> None:
-        theta = checks.shape("theta", checks.floats("theta", theta), ("N",)).detach()
+        theta = checks.shape("theta", checks.owned("theta", theta), ("N",))
         if len(theta) < 2:
             raise ValueError("theta has one node; a mesh needs at least two")
-        H = checks.shape("H", checks.floats("H", H, theta, "theta"), (len(theta),)).detach()
-        masses = checks.weights("masses", masses, len(theta) - 1, theta).detach()
+        H = checks.shape("H", checks.owned("H", H, theta, "theta"), (len(theta),))
+        masses = checks.weights("masses", masses, len(theta) - 1, theta)
         if weights is None:
             zero = masses.new_zeros(1)
             weights = 0.5 * (torch.cat([masses, zero]) + torch.cat([zero, masses]))
-        weights = checks.weights("weights", weights, len(theta), theta).detach()
+        weights = checks.weights("weights", weights, len(theta), theta)
         gaps = theta.diff()
         if not bool((gaps > 0).all()):
             i = int(gaps.argmin())
@@ -84,6 +84,7 @@ class ChargedMesh(Atoms):
         if domain is not None:
             checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
             domain.check("theta", theta[:, None])
+        checks.floats("the density masses / gap", masses / gaps)
         self._fill(theta, H, masses, weights, domain)
 
     def _fill(
@@ -121,19 +122,19 @@ class ChargedMesh(Atoms):
         >>> round(float(mesh.integrate(mesh.H**2)), 6)
         1.0
         """
-        lower, upper = (checks.number("bounds", b) for b in bounds)
-        if checks.count("N", N, 2) and not lower < upper:
-            raise ValueError(f"bounds = ({lower:g}, {upper:g}); the first must be the smaller one")
-        theta = torch.linspace(lower, upper, N, dtype=torch.float64)
+        lower, upper = checks.interval("bounds", bounds)
+        checks.count("N", N, 2, checks.ENTRIES)
+        checks.function("density", density, hint=FUNCTION)
+        checks.function("H", H, hint=FUNCTION)
+        theta = torch.linspace(lower, upper, N, dtype=torch.float64, device="cpu")
         x, w = (torch.from_numpy(part) for part in GAUSS)
         half = 0.5 * (upper - lower) / (N - 1)
         points = (theta[:-1, None] + half * (1 + x)).reshape(-1, 1)
-        inner = checks.returned("the density function", density(points), (len(points),), points)
-        masses = inner.reshape(N - 1, -1) @ w
-        at = theta[:, None]
-        weights = checks.returned("the density function", density(at), (N,), at).clone()
+        what, at = "the density function", theta[:, None]
+        masses = checks.unit(what, checks.values(what, density, points)).reshape(N - 1, -1) @ w
+        weights = checks.unit(what, checks.values(what, density, at)).clone()
         weights[[0, -1]] *= 0.5
-        charge = checks.returned("the function H", H(at), (N,), at)
+        charge = checks.values("the function H", H, at)
         return cls(theta, charge, masses / masses.sum(), weights / weights.sum(), domain)
 
     def __repr__(self) -> str:
@@ -154,17 +155,17 @@ class ChargedMesh(Atoms):
         """Two, the dimension of the lift's space R x Theta."""
         return 2
 
-    @cached_property
+    @cached
     def volumes(self) -> Tensor:
         """Lengths between neighbours, (N - 1,)."""
         return self.theta.diff()
 
-    @cached_property
+    @cached
     def values(self) -> Tensor:
         """The density between neighbours, (N - 1,)."""
         return self.masses / self.volumes
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The lift: atoms (H[i], theta[i]) with the masses of the nodes."""
         domain = None if self.domain is None else cylinder(self.domain)
@@ -202,7 +203,7 @@ class ChargedMesh(Atoms):
                 "use particles: pair.to_particles()"
             )
         lower, h = pair.grid.bounds[0][0], pair.grid.spacing[0]
-        theta = lower + h * torch.arange(first, last + 1, dtype=torch.float64).to(pair.values)
+        theta = lower + h * torch.arange(first, last + 1, device="cpu").to(pair.values)
         theta[-1] = min(float(theta[-1]), pair.grid.bounds[0][1])
         H = pair.H[first:last]
         ends = 1.5 * H[0] - 0.5 * H[1], 1.5 * H[-1] - 0.5 * H[-2]
@@ -217,8 +218,7 @@ class ChargedMesh(Atoms):
         """
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid((lower, upper), cells)")
         line = LineMesh(self.theta, self.masses).to_density(grid)
-        lower, upper = grid.bounds[0]
-        faces = torch.linspace(lower, upper, grid.N + 1, dtype=torch.float64).to(self.theta)
+        faces = grid.faces[0].to(self.theta)
         cell = (torch.searchsorted(self.theta, faces, right=True) - 1).clamp(0, self.N - 2)
         s = ((faces - self.theta[cell]) / self.volumes[cell]).clamp(0, 1)
         rise = self.H.diff()

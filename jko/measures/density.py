@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures.atoms import Atoms
-from jko.measures.particles import Particles
-from jko.spaces import Box, Grid
+from jko.measures.particles import GENERATOR, Particles
+from jko.spaces import Box, Grid, cached
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,8 @@ class GridDensity(Atoms):
 
     def __init__(self, grid: Grid, values: Any) -> None:
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
-        values = checks.density("values", checks.floats("values", values), grid.shape, grid.cell)
-        self._fill(grid, values.detach())
+        values = checks.density("values", checks.owned("values", values), grid.shape, grid.cell)
+        self._fill(grid, values)
 
     def _fill(self, grid: Grid, values: Tensor) -> None:
         object.__setattr__(self, "grid", grid)
@@ -77,15 +76,10 @@ class GridDensity(Atoms):
         1.0
         """
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
-        centres = grid.centres
-        values = checks.returned("the density function", function(centres), (grid.N,), centres)
-        values = checks.floats("the density function", values)
-        total = float(values.sum()) * grid.cell
-        if not total > 0:
-            raise ValueError(
-                f"the density function has total mass {total:g} on the grid; it must be positive somewhere"
-            )
-        return cls(grid, (values / total).reshape(grid.shape))
+        checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
+        what = "the density function"
+        values = checks.unit(what, checks.values(what, function, grid.centres))
+        return cls(grid, (values / (float(values.sum()) * grid.cell)).reshape(grid.shape))
 
     def __repr__(self) -> str:
         return f"GridDensity({'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
@@ -95,17 +89,17 @@ class GridDensity(Atoms):
         """Dimension of the space."""
         return self.grid.dim
 
-    @cached_property
+    @cached
     def volumes(self) -> Tensor:
         """Volumes of the cells, (N,)."""
         return torch.full_like(self.weights, self.grid.cell)
 
-    @cached_property
-    def weights(self) -> Tensor:  # type: ignore[override]
+    @cached
+    def weights(self) -> Tensor:
         """Masses of the cells, (N,)."""
         return self.values.reshape(-1) * self.grid.cell
 
-    @cached_property
+    @cached
     def support(self) -> Tensor:
         """Centres of the cells, (N, d)."""
         return self.grid.centres.to(self.values)
@@ -115,7 +109,7 @@ class GridDensity(Atoms):
         """The box: no mass leaves it."""
         return self.grid.box
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The masses of all cells at their centres; empty cells stay, with weight zero."""
         return Particles.of(self.support, self.weights, self.domain)
@@ -142,11 +136,10 @@ class GridDensity(Atoms):
 
     def sample(self, N: int, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform inside the cells they fall into."""
-        cells = torch.multinomial(
-            self.weights, checks.count("N", N), replacement=True, generator=generator
-        )
-        shape = (N, self.dim)
+        checks.kind("generator", generator, torch.Generator, hint=GENERATOR)
+        shape = checks.size(N=N, dim=self.dim)
+        cells = torch.multinomial(self.weights, N, replacement=True, generator=generator)
         unit = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
-        spacing = torch.tensor(self.grid.spacing, dtype=torch.float64).to(self.values)
+        spacing = self.values.new_tensor(self.grid.spacing)
         points = self.support[cells] + spacing * (unit.to(self.values) - 0.5)
         return Particles(points, domain=self.domain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from jko import checks
 from jko.measures.atoms import Atoms
 from jko.measures.density import GridDensity
 from jko.measures.particles import Particles
-from jko.spaces import Box, Domain, Grid
+from jko.spaces import Box, Domain, Grid, cached
 
 GAUSS = 0.5 / 3**0.5  # the two Gauss points of a cell, from its middle, in its width
 
@@ -51,8 +50,10 @@ class LineMesh(Atoms):
     domain: Domain | None
 
     def __init__(self, edges: Any, masses: Any, domain: Domain | None = None) -> None:
-        edges = checks.shape("edges", checks.floats("edges", edges), ("N + 1",)).detach()
-        masses = checks.weights("masses", masses, len(edges) - 1, edges).detach()
+        edges = checks.shape("edges", checks.owned("edges", edges), ("N + 1",))
+        if len(edges) < 2:
+            raise ValueError("edges has one entry; a mesh has at least one cell, between two edges")
+        masses = checks.weights("masses", masses, len(edges) - 1, edges)
         width = edges.diff()
         if not bool((width > 0).all()):
             i = int(width.argmin())
@@ -62,6 +63,7 @@ class LineMesh(Atoms):
         if domain is not None:
             checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
             domain.check("edges", edges[:, None])
+        checks.floats("the density masses / width", masses / width)
         self._fill(edges, masses, domain)
 
     def _fill(self, edges: Tensor, masses: Tensor, domain: Domain | None) -> None:
@@ -88,7 +90,7 @@ class LineMesh(Atoms):
                 "use the grid solver jko.Dynamic(), or particles"
             )
         lower, h = density.grid.bounds[0][0], density.grid.spacing[0]
-        edges = lower + h * torch.arange(first, last + 1, dtype=torch.float64).to(density.values)
+        edges = lower + h * torch.arange(first, last + 1, device="cpu").to(density.values)
         edges[-1] = min(float(edges[-1]), density.grid.bounds[0][1])
         return cls(edges, density.weights[first:last] / density.mass, density.domain)
 
@@ -100,29 +102,29 @@ class LineMesh(Atoms):
         """One."""
         return 1
 
-    @cached_property
+    @cached
     def volumes(self) -> Tensor:
         """Widths of the cells, (N,)."""
         return self.edges.diff()
 
-    @cached_property
+    @cached
     def values(self) -> Tensor:
         """The density in the cells, (N,)."""
         return self.masses / self.volumes
 
-    @cached_property
-    def weights(self) -> Tensor:  # type: ignore[override]
+    @cached
+    def weights(self) -> Tensor:
         """Masses of the Gauss points, (2 N,)."""
         return self.spread(0.5 * self.masses)
 
-    @cached_property
+    @cached
     def support(self) -> Tensor:
         """The Gauss points, (2 N, 1)."""
         middle = 0.5 * (self.edges[1:] + self.edges[:-1])
         pair = torch.stack([middle - GAUSS * self.volumes, middle + GAUSS * self.volumes], dim=1)
         return pair.reshape(-1, 1)
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The Gauss points with their masses."""
         return Particles.of(self.support, self.weights, self.domain)
@@ -146,7 +148,7 @@ class LineMesh(Atoms):
             raise ValueError(
                 f"the mesh lives on [{self.edges[0]:g}, {self.edges[-1]:g}]; the grid, {grid.box!r}, must hold it"
             )
-        faces = torch.linspace(lower, upper, grid.N + 1, dtype=torch.float64).to(self.edges)
+        faces = grid.faces[0].to(self.edges)
         below = torch.cat([self.masses.new_zeros(1), self.masses.cumsum(0)])
         cell = (torch.searchsorted(self.edges, faces, right=True) - 1).clamp(
             0, len(self.masses) - 1

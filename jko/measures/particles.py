@@ -19,7 +19,9 @@ from torch import Tensor
 from jko import checks
 from jko.measures.atoms import Atoms
 from jko.measures.labels import first_rows, labels
-from jko.spaces import Box, Cylinder, Domain
+from jko.spaces import Box, Cylinder, Domain, cached
+
+GENERATOR = "pass torch.Generator().manual_seed(0)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,8 @@ class Particles(Atoms):
     domain: Domain | None
 
     def __init__(self, points: Any, weights: Any = None, domain: Domain | None = None) -> None:
-        points = checks.shape("points", checks.floats("points", points), ("N", "dim")).detach()
-        weights = checks.weights("weights", weights, len(points), points).detach()
+        points = checks.shape("points", checks.owned("points", points), ("N", "dim"))
+        weights = checks.weights("weights", weights, len(points), points)
         if domain is not None:
             checks.kind(
                 "domain", domain, Domain, hint="use jko.Box, jko.Ball or jko.Convex(projection)"
@@ -79,25 +81,21 @@ class Particles(Atoms):
         cls, N: int, dim: int, *, generator: torch.Generator, scale: float = 1.0
     ) -> Particles:
         """N independent atoms from the normal law with mean zero and covariance scale^2 I."""
-        shape = (checks.count("N", N), checks.count("dim", dim))
-        return cls(
-            scale
-            * torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
-        )
+        checks.kind("generator", generator, torch.Generator, hint=GENERATOR)
+        shape, scale = checks.size(N=N, dim=dim), checks.number("scale", scale, least=0)
+        like: dict[str, Any] = {"dtype": torch.float64, "device": generator.device}
+        return cls(scale * torch.randn(shape, generator=generator, **like))
 
     @classmethod
     def uniform(cls, N: int, box: Box, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform on a bounded box, which becomes the domain."""
+        checks.kind("box", box, Box, hint="build it by jko.Box(lower, upper)")
+        checks.kind("generator", generator, torch.Generator, hint=GENERATOR)
         lower, upper = box.lower.to(generator.device), box.upper.to(generator.device)
         if not bool(torch.isfinite(upper - lower).all()):
             raise ValueError(f"{box!r} is unbounded; a uniform law needs finite bounds")
-        unit = torch.rand(
-            checks.count("N", N),
-            box.dim,
-            generator=generator,
-            dtype=torch.float64,
-            device=lower.device,
-        )
+        like: dict[str, Any] = {"dtype": torch.float64, "device": generator.device}
+        unit = torch.rand(checks.size(N=N, dim=box.dim), generator=generator, **like)
         return cls(lower + (upper - lower) * unit, domain=box)
 
     def __repr__(self) -> str:
@@ -196,17 +194,26 @@ class ChargedParticles(Atoms):
     def __init__(
         self, theta: Any, H: Any, weights: Any = None, domain: Domain | None = None
     ) -> None:
-        theta = checks.shape("theta", checks.floats("theta", theta), ("N", "d")).detach()
-        H = checks.shape("H", checks.floats("H", H, theta, "theta"), (len(theta),)).detach()
-        weights = checks.weights("weights", weights, len(theta), theta).detach()
+        theta = checks.shape("theta", checks.owned("theta", theta), ("N", "d"))
+        H = checks.shape("H", checks.owned("H", H, theta, "theta"), (len(theta),))
+        weights = checks.weights("weights", weights, len(theta), theta)
         if domain is not None:
             checks.kind(
                 "domain", domain, Domain, hint="use jko.Box, jko.Ball or jko.Convex(projection)"
             )
             domain.check("theta", theta)
+        self._fill(theta, H, weights, domain)
+
+    def _fill(self, theta: Tensor, H: Tensor, weights: Tensor, domain: Domain | None) -> None:
         _check_graph(theta, H)
         for name, value in (("theta", theta), ("H", H), ("weights", weights), ("domain", domain)):
             object.__setattr__(self, name, value)
+
+    def moved(self, theta: Tensor, H: Tensor) -> ChargedParticles:
+        """The same masses at other theta with other charges; trusted, but H must still be a function of theta."""
+        result = object.__new__(ChargedParticles)
+        result._fill(theta, H, self.weights, self.domain)
+        return result
 
     def __repr__(self) -> str:
         return f"ChargedParticles(N={self.N}, d={self.d})"
@@ -228,10 +235,13 @@ class ChargedParticles(Atoms):
 
     def lift(self) -> Particles:
         """The graph lift ``(id, H)_# rho`` on R x Theta: atoms (H[i], theta[i]). Source: survey section 2.3."""
+        return self._lifted
+
+    @cached
+    def _lifted(self) -> Particles:
         points = torch.cat([self.H[:, None], self.theta], dim=1)
-        return Particles(
-            points, self.weights, None if self.domain is None else cylinder(self.domain)
-        )
+        domain = None if self.domain is None else cylinder(self.domain)
+        return Particles.of(points, self.weights, domain)
 
     def signed_measure(self) -> Tensor:
         """Masses of the signed measure m = H rho on the atoms theta, shape (N,). Source: survey section 2.3."""
@@ -241,7 +251,7 @@ class ChargedParticles(Atoms):
 def cylinder(base: Domain) -> Domain:
     """R x base: a box stays a box."""
     if isinstance(base, Box):
-        line = torch.tensor([torch.inf], dtype=torch.float64)
+        line = torch.full((1,), torch.inf, dtype=torch.float64, device=base.lower.device)
         return Box(torch.cat([-line, base.lower]), torch.cat([line, base.upper]))
     return Cylinder(base)
 

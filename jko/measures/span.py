@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from jko.measures.atoms import Atoms
 from jko.measures.density import GridDensity
 from jko.measures.mesh import LineMesh
 from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Domain
+from jko.spaces import Domain, cached
 
 Measure = Particles | LineMesh | GridDensity
 
@@ -81,13 +80,12 @@ class ChargedSpan(Atoms):
     ) -> None:
         checks.kind("rho", rho, Particles, LineMesh, GridDensity, hint="a measure on Theta")
         like = rho.support
-        x = checks.shape("x", checks.floats("x", x, like, "rho"), ("M", "k")).detach()
-        b = like.new_zeros(len(x)) if b is None else checks.floats("b", b, like, "rho").detach()
+        x = checks.shape("x", checks.owned("x", x, like, "rho"), ("M", "k"))
+        b = checks.owned("b", [0.0] * len(x) if b is None else b, like, "rho")
         checks.shape("b", b, (len(x),))
         alpha = checks.number("alpha", alpha)
-        for name, function in (("H0", H0), ("h", h)):
-            if not callable(function):
-                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+        checks.function("H0", H0, hint="it maps points (n, d) to numbers (n,)")
+        checks.function("h", h, hint="of a risk pass its activation")
         for name, value in (
             ("rho", rho),
             ("H0", H0),
@@ -108,13 +106,18 @@ class ChargedSpan(Atoms):
 
     def H(self, theta: Tensor) -> Tensor:
         """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""
-        first = checks.returned("the function H0", self.H0(theta), (len(theta),), theta)
+        first = checks.values("the function H0", self.H0, theta)
         rest = [self._features(part) @ self.b for part in theta.split(max(1, BLOCK // len(self.x)))]
         return self.alpha * first - torch.cat(rest)
 
     def _features(self, theta: Tensor) -> Tensor:
         shape = (len(theta), len(self.x))
-        return checks.returned("the activation h", self.h(theta, self.x), shape, theta)
+        return checks.returned(
+            "the activation h",
+            checks.called("the activation h", self.h, theta, self.x),
+            shape,
+            theta,
+        )
 
     def with_rho(self, rho: Measure) -> ChargedSpan:
         """Another measure with the same H."""
@@ -149,7 +152,7 @@ class ChargedSpan(Atoms):
         """Atoms of rho's quadrature, (N, d)."""
         return self.rho.support
 
-    @cached_property
+    @cached
     def atoms(self) -> Particles:
         """The lift: atoms (H(theta_i), theta_i) over the quadrature of rho; weights may be zero."""
         theta = self.support

@@ -91,7 +91,7 @@ def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Ac
     >>> found.corrected, found.printed
     (4.0, 0.0)
     """
-    states = tuple(path)
+    states = checks.items("path", path)
     steps = _steps(states, times)
     if all(isinstance(s, ChargedDensity) for s in states):
         return _on_grid([s for s in states if isinstance(s, ChargedDensity)], steps, velocity)

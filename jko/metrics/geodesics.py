@@ -51,7 +51,10 @@ def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
     >>> jko.distance(jko.Particles([[0.0, 0.0]]), jko.Particles([[3.0, 4.0], [3.0, 4.0]])).value
     5.0
     """
-    return (metric or _natural(a, b)).distance(a, b)
+    if metric is None:
+        metric = _natural(a, b)
+    checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
+    return metric.distance(a, b)
 
 
 def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> State:
@@ -88,8 +91,10 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     >>> jko.geodesic(mu, nu, 0.5).points.tolist()
     [[1.5], [2.5]]
     """
-    if not 0 <= t <= 1:
-        raise ValueError(f"t = {t!r}; it must lie in [0, 1]: 0 is the first state, 1 the second")
+    if not 0 <= checks.number("t", t) <= 1:
+        raise ValueError(
+            f"t = {checks.shown(t)}; it must lie in [0, 1]: 0 is the first state, 1 the second"
+        )
     if isinstance(a, GridDensity) and isinstance(b, GridDensity) and a.grid != b.grid:
         raise ValueError(
             f"a lives on {a.grid} but b on {b.grid}; between densities the grid must be the same"

@@ -34,13 +34,11 @@ class Data:
     weights: Tensor
 
     def __init__(self, x: Any, f: Any, weights: Any = None) -> None:
-        x = checks.shape("x", checks.floats("x", x), ("M", "n")).detach()
-        f = checks.shape("f", checks.floats("f", f, x, "x"), (len(x),)).detach()
+        x = checks.shape("x", checks.owned("x", x), ("M", "n"))
+        f = checks.shape("f", checks.owned("f", f, x, "x"), (len(x),))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
-        object.__setattr__(
-            self, "weights", checks.quadrature("weights", weights, len(x), x).detach()
-        )
+        object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
 
     @property
     def M(self) -> int:

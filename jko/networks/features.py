@@ -56,7 +56,7 @@ class FeatureMap(ABC):
             u = torch.zeros_like(value).requires_grad_()
             slope = derivative((value * u).sum(), z, create=True)
             columns = [derivative(slope[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
-        return torch.stack(columns, dim=2)
+        return torch.stack(columns, dim=2) if columns else z.new_zeros(*value.shape, 0)
 
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""
@@ -66,7 +66,7 @@ class FeatureMap(ABC):
             columns = [
                 derivative(slope[:, k].sum(), z, retain=True) for k in range(z.shape[1])
             ]  # zero if linear
-        return torch.stack(columns, dim=2)
+        return torch.stack(columns, dim=2) if columns else z.new_zeros(len(z), 0, 0)
 
 
 def derivative(value: Tensor, z: Tensor, retain: bool = False, create: bool = False) -> Tensor:

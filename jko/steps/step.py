@@ -88,6 +88,7 @@ def step(
         hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)
+    checks.kind("throw", throw, bool)
     solver = checks.able(
         "solver", natural_solver(state) if solver is None else solver, "solve", "jko.LBFGS()"
     )

@@ -78,7 +78,7 @@ class Conic:
 
     def __post_init__(self) -> None:
         if self.support is not None:
-            support = checks.floats("support", self.support)
+            support = checks.owned("support", self.support)
             object.__setattr__(self, "support", checks.shape("support", support, ("n", "dim")))
         if self.constraints is not None and not callable(self.constraints):
             raise TypeError(

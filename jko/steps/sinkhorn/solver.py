@@ -100,6 +100,7 @@ class Sinkhorn:
         tol: float = 1e-6,
         max_iterations: int = 200,
     ) -> None:
+        checks.kind("debiased", debiased, bool)
         try:
             epsilon = checks.number("epsilon", epsilon, above=0)
         except ValueError as error:
@@ -108,11 +109,11 @@ class Sinkhorn:
                 "sqrt(epsilon / 2)"
             ) from None
         if not (volumes is None or callable(volumes)):
-            volumes = checks.shape("volumes", checks.floats("volumes", volumes), ("N",))
+            volumes = checks.shape("volumes", checks.owned("volumes", volumes), ("N",))
         fields = (
             ("epsilon", epsilon),
             ("volumes", volumes),
-            ("debiased", bool(debiased)),
+            ("debiased", debiased),
             ("tol", checks.number("tol", tol, above=0, below=1)),
             ("max_iterations", checks.count("max_iterations", max_iterations)),
         )
