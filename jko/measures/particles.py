@@ -63,8 +63,8 @@ class Particles(Atoms):
         self._fill(points, weights, domain)
 
     def _fill(self, points: Tensor, weights: Tensor, domain: Domain | None) -> None:
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "points", checks.recordable(points))
+        object.__setattr__(self, "weights", checks.recordable(weights))
         object.__setattr__(self, "domain", domain)
 
     @classmethod
