@@ -47,7 +47,7 @@ def floats(name: str, value: Any, like: Tensor | None = None, beside: str = "the
             f"{name} has {bad} entries that are not finite (NaN or inf) among {tensor.numel()}; "
             "remove or replace them first"
         )
-    return recordable(tensor)
+    return tensor
 
 
 def shape(name: str, tensor: Tensor, expected: Sequence[int | str]) -> Tensor:
@@ -81,7 +81,7 @@ def alike(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
 def weights(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     """Positive weights with sum one; ``None`` means equal weights."""
     if value is None:
-        return recordable(torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device))
+        return torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device)
     tensor = shape(name, floats(name, value, like), (count,))
     lowest, total = float(tensor.min()), float(tensor.sum())
     if lowest <= 0:
@@ -121,7 +121,7 @@ def density(name: str, tensor: Tensor, shape_: tuple[int, ...], cell: float) -> 
 def quadrature(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     """Positive quadrature weights (any total); ``None`` means 1 / count each."""
     if value is None:
-        return recordable(torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device))
+        return torch.full((count,), 1.0 / count, dtype=like.dtype, device=like.device)
     tensor = shape(name, floats(name, value, like, "x"), (count,))
     if float(tensor.min()) <= 0:
         raise ValueError(
@@ -164,43 +164,15 @@ def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
         )
 
 
-def returned(
-    what: str, value: Any, expected: tuple[int, ...], like: Tensor, arrays: bool = False
-) -> Tensor:
-    """Check what a user's callable gave back: a tensor of one shape, of real numbers, cast to the dtype of ``like``.
-
-    With ``arrays``, arrays of numpy, JAX and the like become tensors beside ``like``.
-    """
-    if arrays and hasattr(value, "__array__") and not isinstance(value, Tensor):
-        value = _from_array(what, value, like)
+def returned(what: str, value: Any, expected: tuple[int, ...], like: Tensor) -> Tensor:
+    """Check what a user's callable gave back: a tensor of one shape, dtype and device."""
     if not isinstance(value, Tensor):
-        hint = "; arrays are taken from a callable whose derivative is given by gradient=..."
         raise TypeError(
             f"{what} returned {type(value).__name__}; it must return a torch tensor of shape {expected}"
-            + hint * (hasattr(value, "__array__") and not arrays)
         )
     if tuple(value.shape) != expected:
         raise ValueError(
             f"{what} returned shape {tuple(value.shape)}; it must return shape {expected}"
         )
-    if value.is_complex():
-        raise TypeError(f"{what} returned complex numbers ({value.dtype}); return their real part")
-    value = value if value.dtype == like.dtype else value.to(like.dtype)
     alike(f"the value of {what}", value, "its argument", like)
     return value
-
-
-def _from_array(what: str, value: Any, like: Tensor) -> Tensor:
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
-        raise TypeError(f"{what} returned an array of {array.dtype}; real numbers are needed")
-    number_ = np.complex128 if array.dtype.kind == "c" else np.float64
-    return torch.from_numpy(np.array(array, dtype=number_)).to(like.device)
-
-
-def recordable(tensor: Tensor) -> Tensor:
-    """The tensor itself, or a copy of one made in ``torch.inference_mode()``, which no derivative can pass."""
-    if not tensor.is_inference():
-        return tensor
-    with torch.inference_mode(False):
-        return tensor.clone()

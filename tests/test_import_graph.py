@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blocks": set(),
     "derivatives": {"checks"},
     "spaces": {"checks"},
-    "measures": {"checks", "spaces"},
+    "measures": {"checks", "derivatives", "spaces"},
     "networks": STATES | {"derivatives"},
     "energies": STATES | {"derivatives", "networks"},  # never metrics
     "metrics": STATES,  # never energies

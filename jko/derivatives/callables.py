@@ -73,18 +73,18 @@ class Differentiable:
 
     def values(self, z: Tensor, *rest: Tensor) -> Tensor:
         """What the function returns, checked."""
-        arrays = self.gradient is not None
-        z = z.detach() if arrays else z
-        return checks.returned(self.name, self.function(z, *rest), self._shape(z, rest), z, arrays)
+        if self.gradient is None:
+            value = self.function(z, *rest)
+        else:
+            value = _tensor(self.function(z.detach(), *rest), z)
+        return checks.returned(self.name, value, self._shape(z, rest), z)
 
     def slopes(self, z: Tensor, *rest: Tensor) -> Tensor:
         """What the given gradient returns, checked."""
         assert self.gradient is not None
         shape = self._shape(z, rest) if self.elementwise else (*self._shape(z, rest), z.shape[1])
-        z = z.detach()
-        return checks.returned(
-            f"the gradient of {self.name}", self.gradient(z, *rest), shape, z, True
-        )
+        value = _tensor(self.gradient(z.detach(), *rest), z)
+        return checks.returned(f"the gradient of {self.name}", value, shape, z)
 
     def _shape(self, z: Tensor, rest: tuple[Tensor, ...]) -> tuple[int, ...]:
         return tuple(z.shape) if self.elementwise else (len(z), *(len(r) for r in rest))
@@ -189,6 +189,16 @@ class _Slope(torch.autograd.Function):
             total = (u * change(step)).flatten(1).sum(1)
             columns.append(total / ((z + step) - (z - step))[:, k])
         return torch.stack(columns, dim=1), None, None
+
+
+def _tensor(value: Any, like: Tensor) -> Any:
+    """An array of numbers (numpy, JAX) as a tensor beside ``like``; anything else as it is."""
+    if isinstance(value, Tensor) or not hasattr(value, "__array__"):
+        return value
+    array = np.array(value)
+    if array.dtype.kind not in "biuf":
+        return value
+    return torch.from_numpy(array.astype(np.float64)).to(like)
 
 
 def _rows(values: Tensor) -> Tensor:

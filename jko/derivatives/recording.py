@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko import checks
-
 SCALES = tuple(2.0**k for k in (-24, -16, -10, -6, -3, -1, 0, 1, 3, 6, 10, 20))  # of the moves
 ROWS = 4  # points that are moved, in the quick test for a constant
 REMEDY = "write it in torch operations, or give its derivative by gradient=..."
@@ -29,9 +27,17 @@ def recording() -> Iterator[None]:
         yield
 
 
+def recordable(tensor: Tensor) -> Tensor:
+    """The tensor itself; of one made in ``torch.inference_mode()``, which no record can hold, a copy."""
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
+
+
 def leaf(points: Tensor) -> Tensor:
     """The same points, as the variable of a derivative; for use below :func:`recording`."""
-    return checks.recordable(points).detach().requires_grad_()
+    return recordable(points).detach().requires_grad_()
 
 
 def slope(value: Tensor, z: Tensor, retain: bool = False, create: bool = False) -> Tensor:

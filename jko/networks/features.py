@@ -14,8 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jko import checks
-from jko.derivatives import Differentiable, differences, hessian, leaf, recorded, recording, slope
+from jko.derivatives import (
+    Differentiable,
+    differences,
+    hessian,
+    leaf,
+    recordable,
+    recorded,
+    recording,
+    slope,
+)
 
 Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -41,7 +49,7 @@ class FeatureMap(ABC):
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
             with recording():
-                c = value @ checks.recordable(g)
+                c = value @ recordable(g)
                 return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
@@ -67,7 +75,7 @@ class FeatureMap(ABC):
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""
         with recording():
-            g = checks.recordable(g)
+            g = recordable(g)
         return hessian(lambda z: self(z, x) @ g, lambda z: self.linearise(z, x)[1](g)[1], z)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from jko import checks
 from jko.energies import Energy
 from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
@@ -95,7 +97,10 @@ def step(
     problem = StepProblem(
         energy, natural_metric(state) if metric is None else metric, state, tau, memory or {}
     )
-    result = solver.solve(problem)
+    with torch.inference_mode(
+        False
+    ):  # what a step leaves behind can be differentiated and moved on
+        result = solver.solve(problem)
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)
     return result
