@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, check_variations
 from jko.ledger import Ledger
 from jko.measures import State
 from jko.metrics import Metric
@@ -91,6 +91,8 @@ def flow(
         solver, "value", None
     )  # of solvers that know more of the energy than the state does
     ledger = Ledger(energy, start, checks.count("save", save), checkpoint, value)
+    if throw:
+        check_variations(energy, ledger.state)
     observers, failed = tuple(observers), None
     scheme = Implicit() if scheme is None else scheme
     if t1 is not None and t1 < ledger.t:

@@ -12,8 +12,10 @@ JAX, behind ``.detach()`` or ``torch.no_grad()``.  A value without a record is *
 from jko.derivatives.callables import Differentiable
 from jko.derivatives.comparison import Disagreement, disagreement, probes
 from jko.derivatives.recording import (
+    OVERRIDE,
     derivative_along,
     differences,
+    generic,
     gradient,
     hessian,
     leaf,
@@ -25,11 +27,13 @@ from jko.derivatives.recording import (
 )
 
 __all__ = [
+    "OVERRIDE",
     "Differentiable",
     "Disagreement",
     "derivative_along",
     "differences",
     "disagreement",
+    "generic",
     "gradient",
     "hessian",
     "leaf",

@@ -37,8 +37,9 @@ class Differentiable:
         ``function(z, *rest)`` maps points z (n, dim), and inputs of M rows, to values (n,), or (n, M).  Row i depends
         on ``z[i]`` alone.
     gradient
-        ``gradient(z, *rest)`` of shape (n, dim), or (n, M, dim).  If it is given, both get z without a record and may
-        return numpy arrays; second derivatives are central differences of it (see :func:`differences`).
+        ``gradient(z, *rest)`` of shape (n, dim), or (n, M, dim).  If it is given, both get tensors without a
+        record, on which numpy's functions work too, and may return arrays; second derivatives are central differences
+        of it (see :func:`differences`).
     elementwise
         A function of one number: z has any shape, values and gradient have that of z.
 
@@ -76,14 +77,14 @@ class Differentiable:
         if self.gradient is None:
             value = self.function(z, *rest)
         else:
-            value = _tensor(self.function(z.detach(), *rest), z)
+            value = _tensor(self.function(*_numbers(z, *rest)), z)
         return checks.returned(self.name, value, self._shape(z, rest), z)
 
     def slopes(self, z: Tensor, *rest: Tensor) -> Tensor:
         """What the given gradient returns, checked."""
         assert self.gradient is not None
         shape = self._shape(z, rest) if self.elementwise else (*self._shape(z, rest), z.shape[1])
-        value = _tensor(self.gradient(z.detach(), *rest), z)
+        value = _tensor(self.gradient(*_numbers(z, *rest)), z)
         return checks.returned(f"the gradient of {self.name}", value, shape, z)
 
     def _shape(self, z: Tensor, rest: tuple[Tensor, ...]) -> tuple[int, ...]:
@@ -191,9 +192,36 @@ class _Slope(torch.autograd.Function):
         return torch.stack(columns, dim=1), None, None
 
 
+class Numbers(Tensor):
+    """A tensor without a record on which the functions of numpy work, and give arrays."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """A ufunc of numpy."""
+        return getattr(ufunc, method)(*_arrays(inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
+        """Any other function of numpy."""
+        return function(*_arrays(inputs), **_arrays(options))
+
+
+def _numbers(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(t.detach().as_subclass(Numbers) for t in tensors)
+
+
+def _arrays(value: Any) -> Any:
+    """The same, with arrays for tensors, also inside lists."""
+    if isinstance(value, Tensor):
+        return value.as_subclass(Tensor).detach().cpu().numpy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_arrays(part) for part in value)
+    return {k: _arrays(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
 def _tensor(value: Any, like: Tensor) -> Any:
-    """An array of numbers (numpy, JAX) as a tensor beside ``like``; anything else as it is."""
-    if isinstance(value, Tensor) or not hasattr(value, "__array__"):
+    """What a callable returned, as a tensor beside ``like`` if it is an array of numbers (numpy, JAX)."""
+    if isinstance(value, Tensor):
+        return value.as_subclass(Tensor)
+    if not hasattr(value, "__array__"):
         return value
     array = np.array(value)
     if array.dtype.kind not in "biuf":

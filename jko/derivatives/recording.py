@@ -12,6 +12,7 @@ from torch import Tensor
 
 SCALES = tuple(2.0**k for k in (-24, -16, -10, -6, -3, -1, 0, 1, 3, 6, 10, 20))  # of the moves
 ROWS = 4  # points that are moved, in the quick test for a constant
+OVERRIDE = "write it in torch operations, or override gradient(state, at)"
 REMEDY = "write it in torch operations, or give its derivative by gradient=..."
 OUTSIDE = (
     "outside torch (numpy, JAX, .detach(), torch.no_grad(), torch.inference_mode(), comparisons)"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.derivatives import derivative_along, gradient, hessian, leaf, recording, slope
+from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf, recording, slope
 from jko.measures import Particles, State, lifted
 
 
@@ -71,12 +71,11 @@ class Energy(ABC):
         """dE/dmu and its gradient at the points ``at``, from one pass of torch."""
         at = lifted(state).points if at is None else at
         name = f"the variation of {type(self).__name__}"
-        remedy = "write it in torch operations, or override gradient(state, at)"
 
         def variation(at: Tensor) -> Tensor:
             return checks.returned(name, self.variation(state, at), (len(at),), at)
 
-        return gradient(name, variation, at, remedy)
+        return gradient(name, variation, at, OVERRIDE)
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient on the atoms; override where one pass can share work."""

@@ -110,6 +110,7 @@ class TwoLayerRisk(Energy):
 
     def _split(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = self.data.n
+        checks.alike("the points of the state", points, "the data x", self.data.x)
         if points.shape[1] != n + 2 * self.N2:
             raise ValueError(
                 f"the points have {points.shape[1]} coordinates; with n = {n} inputs and N2 = {self.N2} they are "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, check_variations
 from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.charged_mesh import MeshNewton
@@ -67,7 +67,8 @@ def step(
     StepFailed
         If the step is none; it carries the result and says what to try.
     TypeError, ValueError
-        Arguments of a wrong kind or value.
+        Arguments of a wrong kind or value.  If ``throw``, also an energy of one's own whose variation is not the
+        derivative of its values, on atoms.
 
     Notes
     -----
@@ -97,9 +98,9 @@ def step(
     problem = StepProblem(
         energy, natural_metric(state) if metric is None else metric, state, tau, memory or {}
     )
-    with torch.inference_mode(
-        False
-    ):  # what a step leaves behind can be differentiated and moved on
+    with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
+        if throw:
+            check_variations(energy, state)
         result = solver.solve(problem)
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)
