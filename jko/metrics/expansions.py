@@ -8,7 +8,7 @@ in four numbers (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005), r is rig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,26 +28,32 @@ class ReducedCosts:
         Atoms.
     t : (dim,)
         A translation that is taken out of ``x - y``: it changes no optimal plan.
-    alpha, beta : (N,), (M,)
-        The first terms of the potentials.
+    alpha, beta : sequences of (N,), (M,)
+        The terms of the potentials of ``|x_i - y_j - t|^2``.
     """
 
-    def __init__(self, x: Array, y: Array, t: Array, alpha: Array, beta: Array) -> None:
+    def __init__(
+        self, x: Array, y: Array, t: Array, alpha: Sequence[Array], beta: Sequence[Array]
+    ) -> None:
         self.x, self.y, self.t = x, y, t
-        self.alpha, self.beta = [alpha], [beta]
+        self.alpha, self.beta = alpha, beta
 
-    def corrected(self, alpha: Array, beta: Array) -> ReducedCosts:
-        """With one more term in both potentials."""
-        other = ReducedCosts(self.x, self.y, self.t, alpha, beta)
-        other.alpha, other.beta = [*self.alpha, alpha], [*self.beta, beta]
-        return other
+    @classmethod
+    def of(cls, x: Array, y: Array, t: Array, alpha: Array, beta: Array) -> ReducedCosts:
+        """For potentials of the cost ``|x_i - y_j|^2``."""
+        left, right = _linear(x, y, t)
+        return cls(x, y, t, [alpha, *(-p for p in left)], [beta, *(-p for p in right)])
 
     def potentials(self) -> tuple[Array, Array]:
         """Of the cost ``|x_i - y_j|^2``, rounded to one number each."""
-        x, y, t = self.x, self.y, self.t
-        rows = _total([*self.alpha, *(2 * s * c for s, c in zip(t, x.T, strict=True))])
-        cols = _total([*self.beta, *(-2 * s * c for s, c in zip(t, y.T, strict=True))])
-        return rows - float(t @ t), cols
+        left, right = _linear(self.x, self.y, self.t)
+        return _total([*self.alpha, *left]), _total([*self.beta, *right])
+
+    def corrected(self, alpha: Array, beta: Array) -> ReducedCosts:
+        """With one more term in both potentials."""
+        return ReducedCosts(
+            self.x, self.y, self.t, [*self.alpha, alpha], [*self.beta, beta]
+        )
 
     def at(self, rows: Index, cols: Index) -> Array:
         """The reduced costs of some pairs, (K,)."""
@@ -113,7 +119,17 @@ class _Total:
         return np.asarray(a + (b + (c + d)))
 
 
-def _total(terms: list[Array]) -> Array:
+def _linear(x: Array, y: Array, t: Array) -> tuple[list[Array], list[Array]]:
+    """``|x - y|^2 - |x - y - t|^2`` as a sum of terms of x and of terms of y."""
+    if not t.any():
+        return [], []
+    centre = np.median(y, axis=0)  # most terms stay small where a few atoms are far
+    left = [2 * s * column for s, column in zip(t, (x - centre).T, strict=True)]
+    right = [-2 * s * column for s, column in zip(t, (y - centre).T, strict=True)]
+    return [*left, np.full(len(x), -float(t @ t))], right
+
+
+def _total(terms: Sequence[Array]) -> Array:
     total = _Total(len(terms[0]))
     for term in terms:
         total.add(term)

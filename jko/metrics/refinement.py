@@ -49,8 +49,7 @@ def refined(
 ) -> Refined:
     """Improve a plan and its potentials until the gap is rounding of the cost, or no round gains anything."""
     exact, t = supplies(a, b), translation(x, y, plan)
-    square = float(t @ t)
-    costs = ReducedCosts(x, y, t, alpha - 2 * x @ t + square, beta + 2 * y @ t)
+    costs = ReducedCosts.of(x, y, t, alpha, beta)
     judged = _judge(costs, plan)
     best = plan, costs, judged
     for _ in range(ROUNDS):

@@ -88,7 +88,7 @@ def unit_of(*clouds: Array) -> float:
     """The power of two that coordinates are measured in: one, unless their squares would leave the numbers."""
     largest = max(float(np.abs(x).max(initial=0.0)) for x in clouds)
     exponent = math.frexp(largest)[1]
-    return 1.0 if largest == 0 or abs(exponent) <= PLAIN else math.ldexp(1.0, exponent)
+    return 1.0 if largest == 0 or abs(exponent) <= PLAIN else math.ldexp(1.0, exponent - 1)
 
 
 def _transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
