@@ -15,6 +15,7 @@ from jko.metrics.couplings import Array, Index, Plan, sums
 
 UNITS = 2**52
 FINE = 2.0**36  # units: masses below are rounded by more than 1e-11 of themselves
+MISSED = 1e-10
 SEED = 20150407  # of the jitter; fixed, so that the same input gives the same bits
 
 
@@ -93,6 +94,13 @@ def plan_of_flow(
     if min(exact.a.min(), exact.b.min()) < FINE:
         mass = _on_forest(rows, cols, mass, a, b)
     return Plan(rows, cols, mass, (N, M))
+
+
+def astray(plan: Plan, a: Array, b: Array) -> float:
+    """The mass by which a plan misses those atoms whose mass it does not have to 1e-10 of it."""
+    pairs = zip(plan.marginals(), (a, b * (math.fsum(a) / math.fsum(b))), strict=True)
+    missed = np.concatenate([np.where(abs(p - m) > MISSED * m, abs(p - m), 0.0) for p, m in pairs])
+    return float(missed.sum())
 
 
 def _on_forest(rows: Index, cols: Index, mass: Array, a: Array, b: Array) -> Array:

@@ -17,7 +17,7 @@ from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
 from jko.metrics.simplex import sparse_simplex
-from jko.metrics.supplies import plan_of_flow, staircase, supplies
+from jko.metrics.supplies import astray, plan_of_flow, staircase, supplies
 
 TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of pairs above
 PLAIN = 400  # coordinates between 2^-400 and 2^400 have squares, with all their digits
@@ -160,7 +160,14 @@ def _proved(
     if not exact:
         plan, alpha, beta, gap = refined(x, a, y, b, plan, alpha, beta)
         exact = _proves(gap, x, y, plan)
+    exact = exact and astray(plan, a, b) * _square(x, y) <= EXACT * plan.cost(x, y)
     return Transport(plan, plan.cost(x, y), alpha, beta, gap, plan.length(x, y), exact)
+
+
+def _square(x: Array, y: Array) -> float:
+    """Squared diagonal of the box around both clouds."""
+    low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
+    return float(((high - low) ** 2).sum())
 
 
 def _proves(gap: float, x: Array, y: Array, plan: Plan) -> bool:
