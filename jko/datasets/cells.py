@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 GAPS = {"", "?", "na", "n/a", "#n/a", "<na>", "nan", "nil", "none", "null"}
-WITH_COMMAS = re.compile(r"[+-]?\d+(?:[.' ]?\d{3})*(?:,\d+)+(?:\.\d+)?(?:[eE][+-]?\d+)?%?", re.ASCII)
+WITH_COMMAS = re.compile(
+    r"[+-]?\d+(?:[.' ]?\d{3})*(?:,\d+)+(?:\.\d+)?(?:[eE][+-]?\d+)?%?", re.ASCII
+)
 
 
 def numbers(cells: Sequence[str]) -> Array | None:

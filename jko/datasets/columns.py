@@ -78,7 +78,10 @@ def _numbers(count: int) -> list[str]:
 
 def _numbered(rows: list[list[str]]) -> dict[str, Column]:
     """Columns without names, called by their numbers; a first one that counts the rows has no label either."""
-    columns = [Column(n, n, cells) for n, cells in zip(_numbers(len(rows[0])), zip(*rows, strict=True), strict=True)]
+    columns = [
+        Column(n, n, cells)
+        for n, cells in zip(_numbers(len(rows[0])), zip(*rows, strict=True), strict=True)
+    ]
     first = columns[0]
     if first.values is not None and counts_in_order(first.values):
         columns[0] = Column(first.name, "", first.cells)
@@ -93,9 +96,7 @@ def _named(path: str | Path, first: list[str], below: list[tuple[str, ...]]) -> 
             f"the first line of {str(path)!r} repeats a name ({listed(names if len(names) <= NAMED else twice)}); "
             "it must name each column once"
         )
-    return {
-        n: Column(n, label, cells) for n, label, cells in zip(names, first, below, strict=True)
-    }
+    return {n: Column(n, label, cells) for n, label, cells in zip(names, first, below, strict=True)}
 
 
 def _lacks_corner(table: Rows) -> bool:

@@ -68,7 +68,8 @@ def read_csv(
     if not inputs:
         raise ValueError(
             f"{str(path)!r} has no input column besides the target {target!r}; at least one is needed"
-            + f" ({_quoted(left_out)} only tells the rows apart; --keep takes it as an input)" * bool(left_out)
+            + f" ({_quoted(left_out)} only tells the rows apart; --keep takes it as an input)"
+            * bool(left_out)
         )
     complaints = _of_inputs(path, inputs, lines) + _of_target(path, columns[target], lines)
     if complaints:
@@ -94,7 +95,9 @@ def _names(columns: dict[str, Column], names: Sequence[str]) -> list[str]:
     return [n for given in names for n in (unnamed if given == "" and unnamed else [given])]
 
 
-def _refuse_unknown(path: str | Path, columns: dict[str, Column], given: dict[str, list[str]]) -> None:
+def _refuse_unknown(
+    path: str | Path, columns: dict[str, Column], given: dict[str, list[str]]
+) -> None:
     unknown = [f"{o} {n!r}" for o, names in given.items() for n in names if n not in columns]
     if not unknown:
         return
@@ -112,7 +115,8 @@ def _of_inputs(path: str | Path, inputs: list[Column], lines: list[int]) -> list
     wrong = [column for column in inputs if column.values is None]
     if not wrong:
         return []
-    found, remedies = [], []
+    found: list[str] = []
+    remedies: list[str] = []
     for column in wrong:
         what, how = _finding(column, lines)
         of = f" of {str(path)!r}" if not found else ""

@@ -32,9 +32,9 @@ def doubt(first: Cells, columns: Sequence[Cells]) -> str:
     if len(held) == len(first):
         return "holds numbers"
     corner = not first[0] and _counts(columns[0])
-    if held and not (corner and _counts([first[k] for k in held])):
-        if not _number_names(first, columns, held, bool(words)):
-            return f"may be a row of data: it holds {first[held[0]]!r} among words"
+    counted = corner and bool(held) and _counts([first[k] for k in held])
+    if held and not counted and not _number_names(first, columns, held, bool(words)):
+        return f"may be a row of data: it holds {first[held[0]]!r} among words"
     if held or len(words) < TWICE:
         for k, cell in enumerate(first):
             if not numeric[k] and not is_gap(cell) and cell in columns[k]:
@@ -69,11 +69,15 @@ def _number_names(first: Cells, columns: Sequence[Cells], held: list[int], words
         len(column) > 0 and not column.min() <= float(first[k]) <= column.max()
         for k, column in zip(held, below, strict=True)
     ]
-    whole = [bool((column == np.floor(column)).mean() > 0.5) if len(column) else True for column in below]
+    whole = [
+        bool((column == np.floor(column)).mean() > 0.5) if len(column) else True for column in below
+    ]
     steps = np.diff(values)
     dates = all(int(first[k]) in YEARS or _is_month(first[k]) for k in held)
     if len(held) < ENOUGH:
-        return all(outside) and len(set(values)) == len(held) and (words or (dates and len(held) > 1))
+        return (
+            all(outside) and len(set(values)) == len(held) and (words or (dates and len(held) > 1))
+        )
     apart = sum(o or not w for o, w in zip(outside, whole, strict=True)) > len(held) / 2
     if (steps == steps[0]).all() and steps[0] != 0:
         return apart or len(held) >= MANY
@@ -92,4 +96,6 @@ def _months(cell: str) -> int:
 def _values(column: Cells) -> Array:
     """The numbers among the cells of a column."""
     values = numbers(column)
-    return np.array([float(cell) for cell in column if is_number(cell)]) if values is None else values
+    return (
+        np.array([float(cell) for cell in column if is_number(cell)]) if values is None else values
+    )
