@@ -20,7 +20,7 @@ help:
 	@echo "make clean     remove caches and what was built; keeps .venv and runs/"
 
 demo: .venv/.dev
-	$(BIN)/python -m jko train breast-cancer --out runs/breast-cancer
+	$(BIN)/python -m jko train breast-cancer
 
 test: lint
 	$(BIN)/python -m pytest

@@ -1,8 +1,11 @@
 """``python -m jko``."""
 
+import signal
 import sys
 
 from jko.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
+    sys.exit(code)

@@ -298,7 +298,7 @@ def test_a_step_that_fails_ends_with_its_sentence_and_what_was_done_is_saved(
     monkeypatch.setattr(jko, "flow", failing)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "summary.json").write_text("of another run")
-    assert main(["train", "diabetes", *SMALL, "--out", "kept"]) == 1
+    assert main(["train", "diabetes", *SMALL, "--out", "kept", "--force"]) == 1
     err = capsys.readouterr().err
     assert re.search(
         r"NOT_FINITE .*lower tau.*2 steps were done, they are in kept/trajectory.npz", err

@@ -7,205 +7,50 @@ Whatever a command needs is imported when it runs.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
-import jko
-from jko import checks
+from jko.cli.options import parser
 from jko.cli.refusal import Refusal
-
-EXAMPLES = """examples:
-  python -m jko train breast-cancer
-  python -m jko train --csv houses.csv --target price --out runs/houses
-  python -m jko train diabetes --formulation graph --tau 1 --t1 50 --json
-  python -m jko validate --quick --report runs/survey
-  python -m jko distance runs/a/trajectory.npz runs/b/trajectory.npz
-"""
+from jko.cli.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
+    command: str = arguments.command
     try:
-        return arguments.run(arguments)
+        code = COMMANDS[command](arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except Refusal as refusal:
-        print(f"jko {arguments.command}: {refusal}", file=sys.stderr)
+        say(f"jko {command}: {refusal}", error=True)
         return 2
     except KeyboardInterrupt:
-        print(f"jko {arguments.command}: interrupted; nothing was saved", file=sys.stderr)
+        say(f"jko {command}: interrupted", error=True)
         return 130
     except BrokenPipeError:  # the reader has had enough, as in ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
+        return 1
+    except OSError as error:
+        _silence()
+        say(f"jko {command}: what is printed cannot be written: {error}", error=True)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        say(f"jko {command}: memory ran out ({error}); take less data or fewer neurons", error=True)
         return 1
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where the rules are."""
-        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message}; see {self.prog} --help\n")
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m jko",
-        description="Wasserstein gradient flows by the JKO scheme.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"jko {jko.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_train(
-        commands.add_parser(
-            "train", help="train a shallow network on real data", allow_abbrev=False
-        )
-    )
-    _add_validate(
-        commands.add_parser("validate", help="measure the claims of the survey", allow_abbrev=False)
-    )
-    distance = commands.add_parser(
-        "distance", help="the distance between the final states of two saved runs"
-    )
-    distance.add_argument(
-        "a", metavar="A.npz", help="a trajectory saved by train or Trajectory.save"
-    )
-    distance.add_argument("b", metavar="B.npz", help="another one, with a state of the same kind")
-    distance.set_defaults(run=_distance)
-    demo = commands.add_parser(
-        "demo", help="a network learns sin(x) in a few seconds, drawn in the terminal"
-    )
-    demo.set_defaults(run=_demo)
-    doctor = commands.add_parser(
-        "doctor", help="what is installed, and whether a step gives the known answer"
-    )
-    doctor.set_defaults(run=_doctor)
-    return parser
-
-
-def _add_validate(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Measure every claim of the survey on a real instance, and print what was measured beside what is claimed. "
-        "The exit code is 1 if one does not hold."
-    )
-    parser.add_argument(
-        "--only", metavar="LABEL", help="claims whose label contains this, such as 3.23 or Remark"
-    )
-    parser.add_argument("--quick", action="store_true", help="at small sizes")
-    parser.add_argument(
-        "--report",
-        metavar="DIR",
-        help="write survey.html there, with pictures; it needs no other file",
-    )
-    parser.set_defaults(run=_validate)
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Train a shallow network by JKO steps, each certified, on a shipped data set or on a CSV file "
-        "(two values in the target: classification; numbers: regression)."
-    )
-    data = parser.add_argument_group("data")
-    data.add_argument("dataset", nargs="?", metavar="DATA", help="breast-cancer or diabetes")
-    data.add_argument(
-        "--csv", metavar="FILE", help="a table with a line of column names, instead of DATA"
-    )
-    data.add_argument("--target", metavar="COLUMN", help="the column of FILE to learn")
-    data.add_argument(
-        "--ignore",
-        metavar="COLUMN",
-        action="append",
-        default=[],
-        help="leave a column out (repeatable)",
-    )
-    data.add_argument(
-        "--test-fraction",
-        type=_number(above=0, below=1),
-        default=0.3,
-        metavar="P",
-        help="default .3",
-    )
-    network = parser.add_argument_group("network")
-    network.add_argument(
-        "--neurons", type=_count(1, 10**8), default=1000, metavar="N", help="default 1000"
-    )
-    network.add_argument(
-        "--activation",
-        choices=("tanh", "sigmoid", "relu", "softplus", "sin"),
-        default="tanh",
-        help="default tanh",
-    )
-    network.add_argument(
-        "--seed",
-        type=_count(0, 2**63 - 1),
-        default=0,
-        metavar="K",
-        help="of the split and the neurons; default 0",
-    )
-    steps = parser.add_argument_group("steps")
-    steps.add_argument(
-        "--formulation", choices=("measure", "graph"), default="measure",
-        help="measure: F on measures with W2 (default); graph: G on pairs (rho, H) with D",
-    )  # fmt: skip
-    steps.add_argument("--tau", type=_number(above=0), default=5.0, help="time step; default 5")
-    length = steps.add_mutually_exclusive_group()
-    length.add_argument(
-        "--steps", type=_count(1, 10**9), metavar="K", help="number of steps; default 20"
-    )
-    length.add_argument(
-        "--t1", type=_number(above=0), metavar="T", help="or the end of the flow time"
-    )
-    steps.add_argument(
-        "--lam", type=_number(least=0), default=0.01, help="weight of |xi|^2 / 2; default .01"
-    )
-    steps.add_argument("--threads", type=_count(1, 1024), default=1, metavar="K", help="default 1")
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--out", metavar="DIR", help="folder for the results; default runs/<name of the data>"
-    )
-    output.add_argument(
-        "--json",
-        action="store_true",
-        help="print one JSON object only; write files only with --out",
-    )
-    parser.set_defaults(run=_train)
-
-
-def _number(
-    above: float = -math.inf, below: float = math.inf, least: float = -math.inf
-) -> Callable[[str], float]:
-    rules = [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
-    rule = " and ".join(rules + [f">= {least:g}"] * (least > -math.inf))
-
-    def parse(text: str) -> float:
-        try:
-            value = checks.number("the value", float(text), above, below)
-        except ValueError:
-            value = math.nan
-        if not value >= least:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a finite number {rule}")
-        return value
-
-    return parse
-
-
-def _count(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} must be a whole number from {least} to {most}"
-            )
-        return value
-
-    return parse
+def _silence() -> None:
+    """Nothing more goes to standard output, not even what waits in its buffer."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it has no file
+        return
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -236,3 +81,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from jko.cli.doctor import run
 
     return run()
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": _train,
+    "validate": _validate,
+    "distance": _distance,
+    "demo": _demo,
+    "doctor": _doctor,
+}

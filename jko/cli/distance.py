@@ -6,6 +6,7 @@ import argparse
 
 import jko
 from jko.cli.refusal import refusing
+from jko.cli.terminal import say
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -13,9 +14,9 @@ def run(arguments: argparse.Namespace) -> int:
     with refusing():
         a, b = (jko.Trajectory.load(path).final for path in (arguments.a, arguments.b))
         found = jko.distance(a, b)
-    print(f"A         {a!r} from {arguments.a}")
-    print(f"B         {b!r} from {arguments.b}")
-    print(f"metric    {'D' if isinstance(a, jko.ChargedParticles) else 'W2'}")
-    print(f"distance  {found.value:.12g}")
-    print(f"gap       {found.gap:.2g}")
+    say(f"A         {a!r} from {arguments.a}")
+    say(f"B         {b!r} from {arguments.b}")
+    say(f"metric    {'D' if isinstance(a, jko.ChargedParticles) else 'W2'}")
+    say(f"distance  {found.value:.12g}")
+    say(f"gap       {found.gap:.2g}")
     return 0

@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 import torch
 
 import jko
+from jko.cli.terminal import say
 
 # the package's name, the module's, and what is lost without it ("" if nothing works)
 PACKAGES = (
@@ -27,19 +28,19 @@ PACKAGES = (
 
 def run() -> int:
     """Print a line for each finding; 1 if one of them is a failure."""
-    print(f"jko           {jko.__version__} in {os.path.dirname(jko.__file__)}")
-    print(f"python        {platform.python_version()} in {sys.executable}")
+    say(f"jko           {jko.__version__} in {os.path.dirname(jko.__file__)}")
+    say(f"python        {platform.python_version()} in {sys.executable}")
     failures = sum(_package(*package) for package in PACKAGES)
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device"
-    print(f"threads       torch uses {torch.get_num_threads()} of {os.cpu_count()}")
-    print(f"device        cpu; {cuda}")
+    say(f"threads       torch uses {torch.get_num_threads()} of {os.cpu_count()}")
+    say(f"device        cpu; {cuda}")
     for name, check in (
         ("one step", _one_step),
         ("a network", _network),
         ("a distance", _distance),
     ):
         failures += _check(name, check)
-    print("all well" if not failures else f"{failures} failed")
+    say("all well" if not failures else f"{failures} failed")
     return 1 if failures else 0
 
 
@@ -52,7 +53,7 @@ def _package(name: str, module: str, loss: str) -> int:
         found, failed = f"missing: {loss or 'jko needs it; pip install jko'}", not optional
     except Exception as error:
         found, failed = f"broken: {error!r}", True
-    print(f"{name:<13} {found}")
+    say(f"{name:<13} {found}")
     return int(failed)
 
 
@@ -64,7 +65,7 @@ def _check(name: str, check: Callable[[], tuple[float, float]]) -> int:
         found = f"error {error:.1e}, allowed {tolerance:.0e}"
     except Exception as problem:
         failed, found = True, repr(problem)
-    print(f"{name:<13} {'FAILED: ' * failed}{found}  ({time.perf_counter() - start:.2f} s)")
+    say(f"{name:<13} {'FAILED: ' * failed}{found}  ({time.perf_counter() - start:.2f} s)")
     return int(failed)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 import jko
 from jko import datasets
+from jko.cli import memory
 from jko.flow import Observer
 from jko.measures import State
+from jko.storage import FIELDS
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -20,7 +23,11 @@ ACTIVATIONS = {
     "softplus": torch.nn.functional.softplus,
     "sin": torch.sin,
 }
-STATES = 100  # kept in a long run, at most
+STATES = 100  # kept in a long run, up to twice as many
+PAUSE = 30.0  # seconds after which a run that takes long is saved, whatever its steps
+
+
+SAME = 1e-9  # relative; energies and times that differ by less are those of one run
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,14 @@ class Job:
 
 
 def prepare(table: datasets.Table, settings: Settings) -> Job:
-    """Split by the seed, then draw the neurons: w ~ N(0, 1), theta' ~ N(0, 1/n) and the bias ~ N(0, 1)."""
+    """Split by the seed, then draw the neurons: w ~ N(0, 1), theta' ~ N(0, 1/n) and the bias ~ N(0, 1).
+
+    ValueError if the table cannot be split, or the training would not fit into memory.
+    """
     generator = torch.Generator().manual_seed(settings.seed)
     split = datasets.split(table, settings.test_fraction, generator)
+    states = int(min(_count(settings), 2 * STATES))
+    memory.refuse_too_large(settings.neurons, split.train.M, split.train.n, states)
     risk = jko.Risk(split.train, activation=jko.Ridge(ACTIVATIONS[settings.activation]))
     n = split.train.n
     points = torch.randn(settings.neurons, n + 2, generator=generator, dtype=torch.float64)
@@ -70,21 +82,92 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
     )
 
 
-def train(job: Job, observers: Sequence[Observer] = ()) -> tuple[jko.Trajectory, float]:
-    """The flow, and its CPU seconds."""
+@dataclass
+class _Pause:
+    """An observer that ends a flow after a while."""
+
+    seconds: float
+    over: bool = False
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+
+    def __call__(self, k: int, t: float, result: jko.StepResult) -> None:
+        """StopIteration when the time is over."""
+        if time.monotonic() - self.began > self.seconds:
+            self.over = True
+            raise StopIteration
+
+
+def train(
+    job: Job,
+    start: State | jko.Trajectory,
+    observers: Sequence[Observer] = (),
+    checkpoint: Path | None = None,
+) -> tuple[jko.Trajectory, float]:
+    """The flow from ``start``, or on from a saved run, and its CPU seconds.
+
+    With a checkpoint it is saved there when a state is kept, every half a minute, and at the end.
+    """
     settings = job.settings
-    count = settings.steps or (settings.t1 or 0.0) / settings.tau
     began = time.process_time()
-    trajectory = jko.flow(
-        job.energy,
-        job.start,
-        tau=settings.tau,
-        steps=settings.steps,
-        t1=settings.t1,
-        save=max(1, int(count) // STATES),
-        observers=observers,
-    )
-    return trajectory, time.process_time() - began
+    while True:
+        pause = _Pause(PAUSE if checkpoint else float("inf"))
+        trajectory = jko.flow(
+            job.energy,
+            start,
+            tau=settings.tau,
+            steps=settings.steps,
+            t1=settings.t1,
+            save=max(1, int(_count(settings)) // STATES),
+            observers=(*observers, pause),
+            checkpoint=checkpoint,
+        )
+        if not pause.over:
+            return trajectory, time.process_time() - began
+        start = trajectory
+
+
+def _count(settings: Settings) -> float:
+    """Steps, as they are asked for."""
+    return settings.steps or min(1e9, (settings.t1 or 0.0) / settings.tau)
+
+
+def refuse_another_run(job: Job, run: jko.Trajectory, name: str) -> None:
+    """ValueError if ``run`` is not a beginning of this job: it must have its start, its energy there, its tau."""
+    settings, done = job.settings, len(run.times) - 1
+    if not _same(run.states[0], job.start):
+        raise ValueError(
+            f"{name!r} is no beginning of this run: it starts from other neurons; --resume needs the data, --neurons, "
+            "--seed, --test-fraction and --formulation of that run"
+        )
+    here, there = float(job.energy(job.start)), float(run.energies[0])
+    if not abs(here - there) <= SAME * max(abs(here), abs(there)):
+        raise ValueError(
+            f"{name!r} is no beginning of this run: its energy is {there:g} at the start, here it is {here:g}; "
+            "--resume needs the data, --activation and --lam of that run"
+        )
+    tau = float(run.times[1] - run.times[0]) if done else settings.tau
+    if done > 1 and not abs(tau - settings.tau) <= SAME * settings.tau:
+        raise ValueError(
+            f"{name!r} was made with --tau {tau:g}, not {settings.tau:g}; --resume needs the same"
+        )
+    if settings.steps is not None and settings.steps < done:
+        raise ValueError(
+            f"{name!r} has {done} steps already; --resume needs --steps {done} or more"
+        )
+    if settings.t1 is not None and settings.t1 < run.times[-1]:
+        raise ValueError(
+            f"{name!r} is at t = {run.times[-1]:g} already; --resume needs a later --t1"
+        )
+
+
+def _same(a: State, b: State) -> bool:
+    """Whether two states are the same to the bit."""
+    if type(a) is not type(b):
+        return False
+    pairs = [(getattr(a, name), getattr(b, name)) for name in FIELDS[type(a).__name__]]
+    return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
 
 
 def score(job: Job, state: State, data: jko.Data) -> float | None:

@@ -10,6 +10,7 @@ import torch
 import jko
 from jko import plots
 from jko.cli.job import Job
+from jko.cli.terminal import shown
 from jko.measures import State
 
 
@@ -25,17 +26,23 @@ def energy(summary: dict[str, Any], trajectory: jko.Trajectory, path: Path) -> P
     return plots.write(figure, path)
 
 
+def _label(text: str) -> str:
+    """A name from a table, as it is: dollar signs begin no formula, control characters do nothing."""
+    return shown(text).replace("$", r"\$")
+
+
 def prediction(job: Job, state: State, path: Path) -> Path:
     """Outputs by class and the ROC; or predicted against true, and the curve if there is one input."""
-    split = job.split
+    split, name, target = job.split, _label(job.table.name), _label(job.table.target)
     parts = {"training": split.train, "test": split.test}
-    output = {name: job.risk.predict(state, data.x) for name, data in parts.items()}
-    truth = {name: data.f for name, data in parts.items()}
+    output = {part: job.risk.predict(state, data.x) for part, data in parts.items()}
+    truth = {part: data.f for part, data in parts.items()}
     if job.table.classes:
         figure, (left, right) = plots.canvas(1, 2, (10.6, 4.9))
-        plots.class_outputs(output, truth, job.table.classes, left)
-        left.set_title(f"{job.table.name}: outputs by {job.table.target}", fontsize=11)
-        plots.roc(output["test"], truth["test"], right, job.table.classes)
+        classes = [_label(word) for word in job.table.classes]
+        plots.class_outputs(output, truth, classes, left)
+        left.set_title(f"{name}: outputs by {target}", fontsize=11)
+        plots.roc(output["test"], truth["test"], right, classes)
         right.set_title("test rows", fontsize=11)
         return plots.write(figure, path)
 
@@ -45,15 +52,15 @@ def prediction(job: Job, state: State, path: Path) -> Path:
     panels = 2 if split.train.n == 1 else 1
     figure, axes = plots.canvas(1, panels, (5.3 * panels + 0.4, 5.6))
     predicted, true = (
-        {name: own_units(f) for name, f in group.items()} for group in (output, truth)
+        {part: own_units(f) for part, f in group.items()} for group in (output, truth)
     )
-    plots.predicted_against_true(predicted, true, axes[0], unit=job.table.target)
-    axes[0].set_title(job.table.name, fontsize=11)
+    plots.predicted_against_true(predicted, true, axes[0], unit=target)
+    axes[0].set_title(name, fontsize=11)
     if panels == 2:
         x = torch.linspace(
             float(split.train.x.min()), float(split.train.x.max()), 400, dtype=torch.float64
         )[:, None]
-        data = {name: (part.x, own_units(part.f)) for name, part in parts.items()}
-        plots.curve(x, own_units(job.risk.predict(state, x)), axes[1], data, unit=job.table.target)
-        axes[1].set_xlabel(f"{split.columns[0]}, standardised")
+        data = {key: (part.x, own_units(part.f)) for key, part in parts.items()}
+        plots.curve(x, own_units(job.risk.predict(state, x)), axes[1], data, unit=target)
+        axes[1].set_xlabel(f"{_label(split.columns[0])}, standardised")
     return plots.write(figure, path)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
 import jko
+from jko.cli.folder import FILES, Folder
 from jko.cli.job import Job, score, score_name
 from jko.measures import State
 from jko.metrics import Proof
 
-FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
 Summary = dict[str, Any]
 
 
@@ -66,6 +63,8 @@ def _data(job: Job) -> Summary:
         "test_rows": split.test.M,
         "inputs": list(split.columns),
         "dropped": list(split.dropped),
+        "left_out": list(table.left_out),
+        "notes": list(table.notes),
         "target": table.target,
         "classes": None if table.classes is None else list(table.classes),
     }
@@ -98,8 +97,8 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def table(summary: Summary, folder: Folder | None) -> str:
-    """The summary as a table."""
+def table(summary: Summary, folder: Folder | None) -> list[str]:
+    """The summary as the lines of a table."""
     data, settings = summary["data"], summary["settings"]
     kind = f"classes {' / '.join(data['classes'])} of" if data["classes"] else "values of"
     inputs = f"{len(data['inputs'])} inputs"
@@ -131,7 +130,8 @@ def table(summary: Summary, folder: Folder | None) -> str:
     }
     if folder:
         rows["files"] = f"{folder.path}/: {', '.join(folder.written)}{folder.remark}"
-    return "\n".join(f"{name:<15} {value}" for name, value in rows.items())
+    lines = [f"{name:<15} {value}" for name, value in rows.items()]
+    return [*lines[:1], *(f"{'columns':<15} {note}" for note in data["notes"]), *lines[1:]]
 
 
 def _couplings(certificates: Summary) -> str:
@@ -140,55 +140,15 @@ def _couplings(certificates: Summary) -> str:
     return f"{verdict}: {', '.join(f'{count} by {name.lower()}' for name, count in proofs.items())}"
 
 
-@dataclass
-class Folder:
-    """Where the files go; each is written whole or not at all.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    written : list of str
-        Files of this run.
-    remark : str
-        Why pictures are missing.
-    """
-
-    path: Path
-    written: list[str]
-    remark: str = ""
-
-    @classmethod
-    def ready(cls, path: str) -> Folder:
-        """Make the folder and try it, before anything is computed."""
-        try:
-            Path(path).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):
-                pass
-        except OSError as error:
-            raise ValueError(
-                f"--out {path!r} cannot be written: {error.strerror}; name a folder that can"
-            ) from None
-        return cls(Path(path), [])
-
-    def trajectory(self, trajectory: jko.Trajectory) -> Path:
-        """Write the trajectory; what an earlier run left beside it no longer belongs to it and goes."""
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
-        self.written.append(FILES[0])
-        return trajectory.save(self.path / FILES[0])
-
-    def rest(self, summary: Summary, job: Job, trajectory: jko.Trajectory) -> None:
-        """Write summary and pictures."""
-        try:
-            from jko.cli import pictures
-        except ImportError as error:
-            self.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
-        else:
-            pictures.energy(summary, trajectory, self.path / "energy.png")
-            pictures.prediction(job, trajectory.final, self.path / "prediction.png")
-            self.written += FILES[2:]
-        aside = self.path / f".summary.json.{os.getpid()}.part"
-        aside.write_text(as_json(summary) + "\n", encoding="utf-8")
-        os.replace(aside, self.path / FILES[1])
-        self.written.insert(1, FILES[1])
+def write(folder: Folder, summary: Summary, job: Job, trajectory: jko.Trajectory) -> None:
+    """Write summary and pictures."""
+    try:
+        from jko.cli import pictures
+    except ImportError as error:
+        folder.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
+    else:
+        pictures.energy(summary, trajectory, folder.path / "energy.png")
+        pictures.prediction(job, trajectory.final, folder.path / "prediction.png")
+        folder.written += FILES[2:]
+    folder.write(FILES[1], as_json(summary) + "\n")
+    folder.written.insert(1, FILES[1])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,58 +15,117 @@ import torch
 import jko
 from jko import datasets
 from jko.cli import report
-from jko.cli.job import Job, Settings, prepare, score, score_name, train
+from jko.cli.folder import Folder
+from jko.cli.job import Job, Settings, prepare, refuse_another_run, score, score_name, train
 from jko.cli.refusal import refusing
+from jko.cli.terminal import say
+from jko.measures import State
 
 STEPS = 20  # where neither steps nor t1 is given
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command: everything is read and checked before the training, and written after it."""
+    """The command: everything is read and checked before the training; saved during it, reported after it."""
     if arguments.steps is None and arguments.t1 is None:
         arguments.steps = STEPS
     settings = Settings(
         **{name: getattr(arguments, name) for name in Settings.__dataclass_fields__}
     )
-    with refusing():
-        job = prepare(_table(arguments), settings)
-        out = arguments.out or (None if arguments.json else f"runs/{Path(job.table.name).stem}")
-        folder = None if out is None else report.Folder.ready(out)
     torch.set_num_threads(settings.threads)
+    with refusing():
+        _refuse_contradictions(arguments)
+        job = prepare(_table(arguments), settings)
+        folder = _folder(arguments, job)
+        start = _start(arguments, job, folder)
     try:
-        trajectory, seconds = train(job, () if arguments.json else (_progress(job),))
+        return _trained(arguments, job, folder, start)
     except jko.StepFailed as failure:
-        return _unfinished(str(failure), failure.trajectory, folder, 1)
-    if not arguments.json and sys.stderr.isatty():
-        print(file=sys.stderr)
+        return _unfinished(str(failure), folder, 1)
+    except KeyboardInterrupt:
+        return _unfinished("interrupted", folder, 130)
+    except (OSError, ValueError) as error:
+        if isinstance(error, BrokenPipeError) or not isinstance(error.__cause__ or error, OSError):
+            raise
+        return _unfinished(str(error), folder, 1)  # the disk is full, or the folder has gone
+
+
+def _trained(
+    arguments: argparse.Namespace, job: Job, folder: Folder | None, start: State | jko.Trajectory
+) -> int:
+    observers = () if arguments.json else (_progress(job),)
+    checkpoint = folder.trajectory if folder else None
+    trajectory, seconds = train(job, start, observers, checkpoint)
+    if not arguments.json and sys.stderr is not None and sys.stderr.isatty():
+        say("", error=True)
     if trajectory.status is jko.Status.INTERRUPTED:
-        return _unfinished(trajectory.status.value, trajectory, folder, 130)
-    if folder:
-        folder.trajectory(trajectory)
+        return _unfinished(trajectory.status.value, folder, 130)
     summary = report.summary(job, trajectory, seconds)
     if folder:
-        folder.rest(summary, job, trajectory)
-    print(report.as_json(summary) if arguments.json else report.table(summary, folder))
+        folder.written.append(folder.trajectory.name)
+        report.write(folder, summary, job, trajectory)
+    for line in (
+        report.as_json(summary).split("\n") if arguments.json else report.table(summary, folder)
+    ):
+        say(line)
     return 0
 
 
-def _table(arguments: argparse.Namespace) -> datasets.Table:
+def _refuse_contradictions(arguments: argparse.Namespace) -> None:
+    if arguments.json and arguments.out is None and (arguments.resume or arguments.force):
+        raise ValueError(
+            "--json writes no files without --out, so --resume and --force need --out DIR"
+        )
     if (arguments.dataset is None) == (arguments.csv is None):
         raise ValueError(
             f"train needs either DATA ({' or '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
             f"got {'neither' if arguments.csv is None else 'both'}"
         )
+
+
+def _table(arguments: argparse.Namespace) -> datasets.Table:
     if arguments.csv is None:
-        if arguments.target is not None or arguments.ignore:
+        if arguments.target is not None or arguments.ignore or arguments.keep or arguments.header:
             raise ValueError(
-                f"--target and --ignore belong to --csv FILE; {arguments.dataset!r} has a target already"
+                "--target and --ignore belong to --csv FILE, as --keep and --header do; "
+                f"{arguments.dataset!r} has a target already"
             )
         return datasets.load(arguments.dataset)
     if arguments.target is None:
         raise ValueError(
             "--target is missing; name the column of --csv FILE to learn: --target COLUMN"
         )
-    return datasets.read_csv(arguments.csv, arguments.target, arguments.ignore)
+    header = {None: None, "yes": True, "no": False}[arguments.header]
+    return datasets.read_csv(
+        arguments.csv, arguments.target, arguments.ignore, keep=arguments.keep, header=header
+    )
+
+
+def _folder(arguments: argparse.Namespace, job: Job) -> Folder | None:
+    if arguments.out is not None:
+        return Folder.given(arguments.out, force=arguments.force, resume=arguments.resume)
+    if arguments.json:
+        return None
+    name = f"runs/{Path(job.table.name).stem}"
+    if arguments.force:
+        return Folder.given(name, force=True)
+    return Folder.numbered(name, resume=arguments.resume)
+
+
+def _start(
+    arguments: argparse.Namespace, job: Job, folder: Folder | None
+) -> State | jko.Trajectory:
+    """The neurons as they are drawn, or the saved run that goes on."""
+    if folder is None:
+        return job.start
+    if not arguments.resume:
+        folder.clear()
+        return job.start
+    run = folder.saved()
+    if run is None:
+        return job.start
+    refuse_another_run(job, run, str(folder.trajectory))
+    folder.clear_report()
+    return run
 
 
 def _progress(job: Job) -> jko.Progress:
@@ -76,13 +139,22 @@ def _progress(job: Job) -> jko.Progress:
     return jko.Progress(more)
 
 
-def _unfinished(
-    sentence: str, trajectory: jko.Trajectory, folder: report.Folder | None, code: int
-) -> int:
-    """Save what there is and say so."""
-    done = f"{len(trajectory.times) - 1} steps were done"
-    where = "nothing was saved, since no --out was given"
-    if folder:
-        where = f"they are in {folder.trajectory(trajectory)}"
-    print(f"jko train: {sentence}; {done}, {where}", file=sys.stderr)
+def _unfinished(sentence: str, folder: Folder | None, code: int) -> int:
+    """Say why it ended, and what of it is saved, as the disk has it; not to be interrupted."""
+    with _deaf():
+        saved = folder.account() if folder else "nothing was saved, since no --out was given"
+        say(f"jko train: {sentence}; {saved}", error=True)
     return code
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C does nothing for a moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

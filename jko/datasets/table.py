@@ -37,6 +37,10 @@ class Table:
         Target: -1 and +1 for two classes, the values themselves otherwise.
     classes : (str, str) or None
         What -1 and +1 stand for; None for regression.
+    left_out : tuple of str
+        Columns that were no input, since they only tell the rows apart.
+    notes : tuple of str
+        What was done with columns that number the rows, in sentences.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Table:
     target: str
     f: Array
     classes: tuple[str, str] | None = None
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
