@@ -36,11 +36,12 @@ class Slopes:
                 minorant.activations or (), minorant.risks, prices, strict=True
             )
         )
-        found = [_everywhere(*part) for part in parts]
-        if any(bounds is None for bounds in found):
-            return None
-        totals = torch.tensor([bounds for bounds in found if bounds is not None]).sum(0).tolist()
-        return cls(parts, (totals[0], totals[1], totals[2], totals[3]))
+        total = (0.0, 0.0, 0.0, 0.0)
+        for bounds in (_everywhere(*part) for part in parts):
+            if bounds is None:
+                return None
+            total = tuple(a + b for a, b in zip(total, bounds, strict=True))  # type: ignore[assignment]
+        return cls(parts, total)
 
     def at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c (b,), grad c (b, d), Hess c (b, d, d)."""
