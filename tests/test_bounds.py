@@ -1,7 +1,7 @@
 """The constants of the proved lower bounds: sound on instances of every kind, and sharp where they are attained.
 
-Everything is held against c_g and psi written out here: sampled derivatives, fine grids in boxes, and instances in which
-a bound is attained to the next order of the Taylor series, so that no constant in it can be smaller or larger.
+Everything is held against c_g and psi written out here: sampled derivatives, fine grids in boxes, and instances in
+which a bound is attained to the next order of the Taylor series, so that no constant in it can be smaller or larger.
 """
 
 import math

@@ -101,9 +101,9 @@ class Reduced:
         return value, gradient, least, w, c, slope
 
     def third(self, i: Tensor, w: Tensor, swing: Tensor, C: tuple[Tensor, ...]) -> Tensor:
-        """A bound on ``|D^3 psi| = |3 v2 c1 c2 + v1 c3|``, digits for derivatives, where c is within ``swing`` of a c with w* = w.
+        """A bound on ``|D^3 psi| = |3 v2 c1 c2 + v1 c3|`` (digits for derivatives) where c moves by at most ``swing``.
 
-        ``C`` holds bounds C1, C2, C3 on the derivatives of c there; v3 = 0, and v1 = w* moves by at most give swing.
+        ``w`` is w* before c moves; ``C`` holds bounds C1, C2, C3; v3 = 0, and v1 = w* moves by at most give swing.
         """
         C1, C2, C3 = C
         give = self.give[i]
