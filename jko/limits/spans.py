@@ -90,11 +90,7 @@ def integrate_span(
         force = sum(
             (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
         )
-<<<<<<< HEAD
-        velocity = -(p * charge_gradient(pair) + along)
-=======
         velocity = tangent(pair.domain, pair.support, -(p * _gradient(pair) + along))
->>>>>>> h/limits
         return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
 
     flat = torch.cat([start.support.reshape(-1), start.b]).cpu().numpy().astype(np.float64)
