@@ -6,12 +6,13 @@ Every message names the argument, its value, the rule and the remedy.  ``ValueEr
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+T = TypeVar("T")
 WEIGHT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
@@ -162,6 +163,17 @@ def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
         raise TypeError(
             f"{name} must be {names}, not {type(value).__name__}" + (f"; {hint}" if hint else "")
         )
+
+
+def able(name: str, value: T, method: str, example: str) -> T:
+    """Check for an object, no class, that has a method; it is handed back."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        what = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(
+            f"{name} must be an object with a method {method}, like {example}, not {what}"
+            + (f"; make one: {value.__name__}(...)" if isinstance(value, type) else "")
+        )
+    return value
 
 
 def returned(what: str, value: Any, expected: tuple[int, ...], like: Tensor) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jko import checks
 from jko.energies import Energy
@@ -12,10 +15,14 @@ from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.steps import Solver, StepFailed, StepResult
+from jko.storage import HELD
+from jko.steps import Memory, Solver, StepFailed, StepResult
+from jko.steps.memory import Bound, Keep, edits, own
 from jko.trajectory import Trajectory
 
 Observer = Callable[[int, float, StepResult], object]
+
+SAME = 1e-8  # of the largest energy of a run: what two devices may differ by at one state
 
 
 def flow(
@@ -31,6 +38,7 @@ def flow(
     save: int = 1,
     observers: Iterable[Observer] = (),
     checkpoint: str | Path | None = None,
+    hold: int = HELD,
     throw: bool = True,
 ) -> Trajectory:
     """The JKO scheme: ``mu_{k+1}`` minimises ``energy(mu) + metric(mu, mu_k)^2 / (2 tau)``.
@@ -56,22 +64,39 @@ def flow(
     save : int
         Keep every ``save``-th state; the last one is always kept.
     observers : iterable of callables
-        Each is called as ``observer(k, t, result)`` after step k (k = 1, 2, ...); StopIteration from it ends the flow.
+        Each is called as ``observer(k, t, result)`` after step k (k = 1, 2, ...); StopIteration from it ends the flow,
+        with status STOPPED or the one that it carries: ``StopIteration(jko.Status.AT_REST)``.
     checkpoint : path, optional
         Write the trajectory there whenever a state is kept, and at the end.  Resume by
-        ``flow(energy, jko.Trajectory.load(path), ...)``: the bits are those of the run that was not interrupted.
+        ``flow(energy, jko.Trajectory.load(path), ...)``: the bits are those of the run that was not interrupted.  A
+        place that cannot be written is refused before the first step, and what is there stays until the first save.
+        A save costs the same however many came before; it survives the death of the process, and after some
+        seconds (or at the end) a power cut.  Of several flows with one checkpoint the last to save wins.
+    hold : int
+        With a checkpoint, how many of the last states stay in memory; ``run.states`` reads the others from the file
+        when they are asked for.  A run of more states than that leaves a file that :meth:`Trajectory.load` reads in
+        the same way; ``run.save`` makes one ``.npz`` of it.
     throw : bool
-        Raise :class:`jko.StepFailed`, with the partial trajectory, when a step fails; otherwise return that trajectory.
+        Raise :class:`jko.StepFailed`, with the partial trajectory, when a step fails or tau is below the rounding of t;
+        otherwise return that trajectory.
 
     Returns
     -------
     Trajectory
-        Times, energies, states and the figures of each step.  Ctrl-C returns what there is, with status INTERRUPTED.
+        Times, energies, states and the figures of each step.  ``status`` says how it ended: FINISHED at ``t1`` or after
+        ``steps``; AT_REST or STOPPED by an observer; INTERRUPTED by Ctrl-C, which returns what there is.
 
     Raises
     ------
     StepFailed
-        When a step is none; ``error.trajectory`` holds everything before it.
+        When a step is none.
+    ValueError
+        A trajectory of another energy, or an energy that changes while the flow runs: a ledger is of one energy.  Start
+        from ``run.final`` for another; an energy that depends on time is stepped through by :func:`jko.step`.
+    RuntimeError
+        StopIteration from the energy, the solver or tau(k): only an observer's ends a flow.
+
+    Whatever is raised after the first step has begun, ``error.trajectory`` holds everything before it.
 
     Examples
     --------
@@ -84,46 +109,142 @@ def flow(
     """
     if (t1 is None) == (steps is None):
         raise TypeError("flow needs exactly one of t1 (end time) and steps (number of steps)")
-    end = float("inf") if t1 is None else checks.number("t1", t1)
-    count = float("inf") if steps is None else checks.count("steps", steps, least=0)
-    time_step = tau if callable(tau) else _constant(checks.number("tau", tau, above=0))
-    value = getattr(
-        solver, "value", None
-    )  # of solvers that know more of the energy than the state does
-    ledger = Ledger(energy, start, checks.count("save", save), checkpoint, value)
-    observers, failed = tuple(observers), None
-    scheme = Implicit() if scheme is None else scheme
+    clock = Clock(
+        tau if callable(tau) else checks.number("tau", tau, above=0),
+        math.inf if t1 is None else checks.number("t1", t1),
+        math.inf if steps is None else checks.count("steps", steps, least=0),
+    )
+    solver = None if solver is None else checks.able("solver", solver, "solve", "jko.LBFGS()")
+    scheme = checks.able(
+        "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
+    )
+    watchers = _watchers(observers)
+    value = getattr(solver, "value", None)  # some solvers know more of E than the state does
+    ledger = Ledger(
+        energy, start, checks.count("save", save), checkpoint, value, checks.count("hold", hold)
+    )
+    if isinstance(start, Trajectory):
+        _of_this_energy(
+            start, float(energy(start.final) if value is None else value(energy, start.final))
+        )
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
+
+    def advance(tau: float, memory: Memory) -> StepResult:
+        state = ledger.state
+        return scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
+
+    failed: StepResult | None = None
     try:
-        while ledger.steps < count and ledger.t < end:
-            k = ledger.steps + 1
-            h = checks.number(f"tau({k - 1})", time_step(k - 1), above=0)
-            last = end - ledger.t <= h * (1 + 1e-9)
-            h = end - ledger.t if last and end - ledger.t < h * (1 - 1e-9) else h
-            result = scheme.advance(
-                energy, ledger.state, tau=h, metric=metric, solver=solver, memory=ledger.memory
-            )
-            if not result.status.ok:
-                ledger.status, failed = result.status, result
-                break
-            ledger.enter(end if last else ledger.t + h, result)
-            for observer in observers:
-                observer(k, ledger.t, result)
-    except StopIteration:
-        ledger.status = Status.STOPPED
-    except KeyboardInterrupt:
-        ledger.status = Status.INTERRUPTED
-    except Exception:  # of an observer or a callable: not ours to explain, but nothing is lost
-        ledger.status = Status.STOPPED
-        if ledger.steps:
-            ledger.close()
+        ledger.status = (
+            Status.INTERRUPTED
+        )  # until it ends otherwise; a checkpoint of a killed run says so
+        try:
+            ledger.status, failed = _march(energy, ledger, clock, advance, watchers)
+        except KeyboardInterrupt:
+            ledger.status = Status.INTERRUPTED
+        trajectory = ledger.close()
+    except BaseException as error:  # not ours to explain, but nothing is lost
+        ledger.fail(error)
         raise
-    trajectory = ledger.close()
-    if failed is not None and throw:
-        raise StepFailed(failed.status, failed, trajectory)
+    if throw and (failed is not None or ledger.status is Status.CLOCK_STANDS):
+        raise StepFailed(ledger.status, failed, trajectory)
     return trajectory
 
 
-def _constant(tau: float) -> Callable[[int], float]:
-    return lambda k: tau
+@dataclass(frozen=True)
+class Clock:
+    """When the steps are, and when the last one was."""
+
+    tau: float | Callable[[int], float]
+    end: float
+    steps: float
+
+    def next(self, k: int, t: float) -> tuple[float, float]:
+        """Step k + 1 from the time t: its length, and the time that it leads to."""
+        tau = checks.number(f"tau({k})", self.tau(k), above=0) if callable(self.tau) else self.tau
+        left = self.end - t
+        if left > tau * (1 + 1e-9):
+            return tau, t + tau
+        return (left if left < tau * (1 - 1e-9) else tau), self.end
+
+
+def _march(
+    energy: Energy,
+    ledger: Ledger,
+    clock: Clock,
+    advance: Callable[[float, Memory], StepResult],
+    watchers: tuple[Observer, ...],
+) -> tuple[Status, StepResult | None]:
+    """Step until something ends it: how it ended, and the step that failed."""
+    alone = not callable(clock.tau) and all(map(own, watchers))  # no code of others between steps
+    fixed, seen = own(energy), edits(energy)
+    keep = Keep(energy, sure=not ledger.memory)
+    memory: Memory = Bound(ledger.memory, keep, ledger.state)
+    while ledger.steps < clock.steps and ledger.t < clock.end:
+        k = ledger.steps + 1
+        try:
+            tau, t = clock.next(k - 1, ledger.t)
+            if not t > ledger.t:
+                return Status.CLOCK_STANDS, None
+            keep.open = True
+            result = advance(tau, memory)
+        except StopIteration as error:
+            raise RuntimeError(
+                f"step {k}: the energy, the solver or tau raised StopIteration, which is next() of an iterator that "
+                "ran out; only an observer's StopIteration ends a flow. Give the iterator more, or stop by an observer"
+            ) from error
+        finally:
+            keep.open = False
+        if not result.status.ok:
+            return result.status, result
+        if not keep.sure:
+            _unchanged(ledger, result)
+        ledger.enter(t, result)
+        for observer in watchers:
+            try:
+                observer(k, ledger.t, result)
+            except StopIteration as stop:
+                return stop.value if isinstance(stop.value, Status) else Status.STOPPED, None
+        memory, keep.sure = result.memory, True
+        if not alone and not (fixed and edits(energy) == seen):
+            keep.doubt()
+    return Status.FINISHED, None
+
+
+def _watchers(observers: Any) -> tuple[Observer, ...]:
+    hint = "pass observers=[...], functions (k, t, result)"
+    try:
+        watchers = tuple(observers)
+    except TypeError:
+        raise TypeError(
+            f"observers must be a list, not {type(observers).__name__}; {hint}"
+        ) from None
+    for j, observer in enumerate(watchers):
+        if not callable(observer) or isinstance(observer, type):
+            raise TypeError(f"observers[{j}] cannot be called: {observer!r}; {hint}")
+    return watchers
+
+
+def _of_this_energy(run: Trajectory, value: float) -> None:
+    """Refuse a run of another energy: two energies have no common ledger."""
+    last, size = float(run.energies[-1]), float(abs(run.energies).max())
+    if not abs(value - last) <= SAME * max(size, abs(value)):
+        raise ValueError(
+            f"the trajectory ends with the energy {last:.9g}, but its last state has the energy {value:.9g}: it is the "
+            "run of another energy, of a solver that counts otherwise (jko.Sinkhorn), or its states were changed; "
+            "for a new run start from its .final"
+        )
+
+
+def _unchanged(ledger: Ledger, result: StepResult) -> None:
+    """Refuse an energy that is another than it was when the last step ended."""
+    if result.problem.previous is not ledger.state:
+        return  # of a scheme that accounts otherwise
+    half = result.cost / (2 * result.problem.tau)
+    last, now = ledger.energy, result.slack + result.energy + half
+    if not abs(now - last) <= SAME * max(abs(last), abs(now), half):
+        raise ValueError(
+            f"the energy changed while the flow ran: step {ledger.steps} ended with {last:.9g}, now it is {now:.9g} at "
+            "the same state. A flow has one energy; step through one that depends on time by jko.step, in a loop"
+        )

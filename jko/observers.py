@@ -12,6 +12,7 @@ import torch
 
 from jko import checks
 from jko.measures import State
+from jko.status import Status
 from jko.steps.result import StepResult
 
 
@@ -79,9 +80,9 @@ class SteadyState:
         checks.number("speed", self.speed, above=0)
 
     def __call__(self, k: int, t: float, result: StepResult) -> None:
-        """Raise StopIteration in a steady state."""
+        """Raise StopIteration in a steady state; the flow's status is then AT_REST."""
         if result.cost**0.5 / result.problem.tau < self.speed:
-            raise StopIteration
+            raise StopIteration(Status.AT_REST)
 
 
 @dataclass

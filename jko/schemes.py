@@ -11,7 +11,7 @@ from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
-from jko.steps.problem import without_evaluation
+from jko.steps.memory import without_evaluation
 from jko.steps.split import Strang as Strang
 
 

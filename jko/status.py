@@ -4,15 +4,36 @@ from enum import Enum
 
 
 class Status(Enum):
-    """How a step or a flow ended."""
+    """How a step or a flow ended.
+
+    A step that is one of the scheme's is CONVERGED or STALLED.  A flow that has made all its steps is FINISHED, which
+    says nothing of a minimum; AT_REST, STOPPED and INTERRUPTED say who ended it before; all else is a step's failure
+    or an error.
+    """
 
     CONVERGED = "the residual is below its tolerance"
     STALLED = (
         "the objective could not be lowered further although the residual is above its tolerance: rounding, or a kink "
         "(ReLU); certificate() bounds the distance to the minimum"
     )
+    FINISHED = (
+        "the end time or the number of steps was reached; how far the state is from a minimum is another question: "
+        "jko.stationarity and certificate() answer it"
+    )
+    AT_REST = (
+        "the flow moves no more: its speed fell below the speed that jko.SteadyState was given"
+    )
     STOPPED = "an observer ended the flow"
-    INTERRUPTED = "interrupted from the keyboard; what was computed so far is in the trajectory"
+    INTERRUPTED = "interrupted, from the keyboard or with its process; what was computed so far is in the trajectory"
+    ERROR = "an error that is no step's ended the flow; what was computed before it is in the trajectory"
+    CLOCK_STANDS = (
+        "tau is below the rounding of the time reached, so that t no longer grows; raise tau, or start from .final, "
+        "whose time is 0 again"
+    )
+    UNBOUNDED = (
+        "the objective falls without end along a move, so the step has no minimum; lower tau, or add a term that "
+        "confines the measure"
+    )
     MAX_ITERATIONS = (
         "the iterations ran out before the tolerance; raise max_iterations or tol, or lower tau"
     )
@@ -33,5 +54,5 @@ class Status(Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether a step with this status is a step of the scheme."""
-        return self in (Status.CONVERGED, Status.STALLED)
+        """Whether a step with this status is a step of the scheme; whether a flow got to where it was sent."""
+        return self in (Status.CONVERGED, Status.STALLED, Status.FINISHED, Status.AT_REST)

@@ -37,11 +37,12 @@ class Trajectory:
         The states kept; ``kept[j]`` is the index of ``states[j]`` in ``times``.  A tuple; or, of a long run with a
         checkpoint, a sequence that reads the earlier ones from there, one when it is asked for.
     columns : dict of (K,) arrays
-        Figures of each step: ``costs``, ``slacks``, ``residuals``, ``iterations``, ``evaluations``, ``bounds`` (on
-        cost - metric^2) and ``proofs`` (of the couplings), and what else the solver reports; empty for a limit
-        equation.
+        Figures of each step: ``statuses`` (CONVERGED or STALLED), ``costs``, ``slacks``, ``residuals``,
+        ``iterations``, ``evaluations``, ``bounds`` (on cost - metric^2) and ``proofs`` (of the couplings), and what
+        else the solver reports; empty for a limit equation.
     status : Status
-        How it ended.
+        How it ended: FINISHED at its end time or number of steps; AT_REST, STOPPED or INTERRUPTED before; else the
+        failure.
     memory : dict of tensors
         What the solver keeps for the next step; resuming needs it to repeat the same bits.
 
@@ -57,7 +58,7 @@ class Trajectory:
     states: Sequence[State]
     kept: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    status: Status = Status.CONVERGED
+    status: Status = Status.FINISHED
     memory: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,8 +77,6 @@ class Trajectory:
                 )
         if not (states and np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
             raise ValueError("times must be finite and rise, and one state at least must be kept")
-        if np.isnan(self.energies).any():
-            raise ValueError("the energies must be numbers, and some are NaN")
         kept = self.kept.astype(np.int64)
         if kept[0] != 0 or kept[-1] != count - 1 or (np.diff(kept) <= 0).any():
             raise ValueError(
@@ -87,8 +86,14 @@ class Trajectory:
     def __repr__(self) -> str:
         return (
             f"Trajectory({len(self.times) - 1} steps, t = {self.times[0]:g} .. {self.times[-1]:g}, "
-            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name})"
+            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name}"
+            + (f", {self.stalled} steps stalled)" if self.stalled else ")")
         )
+
+    @property
+    def stalled(self) -> int:
+        """How many steps could not lower the objective down to their tolerance: at rounding, or at a kink."""
+        return int((self.columns.get("statuses", np.array([])) == Status.STALLED.name).sum())
 
     @property
     def final(self) -> State:
@@ -234,8 +239,8 @@ class Trajectory:
                 energies=np.array(record.energies),
                 states=storage.kept(np.array(record.places), {}, source),
                 kept=np.array(record.kept),
-                columns=record.figures.arrays(),
-                status=_status(record.status or Status.UNFINISHED.name),
+                columns=record.figures.arrays(0, len(record.times) - 1),
+                status=_status(record.status or Status.INTERRUPTED.name),
                 memory=memory,
             )
         except storage.NeedsMore:
@@ -274,6 +279,7 @@ def _taken(arrays: storage.Arrays, prefix: str) -> storage.Arrays:
 
 
 def _status(name: object) -> Status:
+    """The status by its name; files of 0.1 say CONVERGED of a run that came to its end."""
     if not isinstance(name, str) or name not in Status.__members__:
         raise ValueError(f"its status is {name!r}, which none is")
-    return Status[name]
+    return Status.FINISHED if name == Status.CONVERGED.name else Status[name]

@@ -229,7 +229,7 @@ def test_observers_see_every_step_and_can_stop():
     assert [k for k, *_ in record.values] == [1, 2, 3, 4]
     assert [e for *_, e in record.values] == run.energies[1:].tolist()
     steady = jko.flow(jko.SquaredNorm(), mu, tau=1.0, steps=99, observers=[jko.SteadyState(1e-3)])
-    assert steady.status is jko.Status.STOPPED
+    assert steady.status is jko.Status.AT_REST
     assert len(steady.times) < 30
 
 

@@ -17,7 +17,8 @@ from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.lagrangian import Coupling, starting_point
 from jko.steps.lbfgs import LBFGS
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 
 GROWTH = 4.0  # of tau from step to step
 STILL = 3  # steps in a row that lower neither the energy nor the residual

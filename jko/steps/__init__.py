@@ -5,10 +5,11 @@ from jko.steps.charged_mesh import MeshNewton
 from jko.steps.conic import Conic
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
+from jko.steps.memory import Memory
 from jko.steps.natural import Solver
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.problem import StepProblem
 from jko.steps.quantile import Quantile
 from jko.steps.remapped import Remapped
 from jko.steps.result import StepFailed, StepResult

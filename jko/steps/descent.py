@@ -13,7 +13,8 @@ from torch import Tensor
 from jko.status import Status
 from jko.steps.lagrangian import Coupling, Found, natural_residual
 from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 
 NOISE = 16  # of a value, in units of its last place
 WINDOW, FLAT = (

@@ -22,7 +22,8 @@ from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import NO_PROOF, Certificate, Plan, as_array, certify, certify_plan
 from jko.status import Status
 from jko.steps.linesearch import Objective, Point
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step

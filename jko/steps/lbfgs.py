@@ -14,7 +14,8 @@ from jko import checks
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
 from jko.steps.linesearch import Point
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 

@@ -25,7 +25,8 @@ from jko.spaces import Domain
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Coupling, Found, solve_lagrangian
 from jko.steps.linesearch import Point
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 WOODBURY = 3000  # data points up to which the M x M system is factorised

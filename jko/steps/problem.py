@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -14,13 +16,7 @@ from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
 from jko.measures import KINDS, Particles, State, lifted, placed
 from jko.metrics import Metric, natural_metric
-
-Memory = dict[str, Tensor]
-
-
-def without_evaluation(memory: Memory) -> Memory:
-    """What stays of a memory where the state or the energy is another than it was left for: all but ``before``."""
-    return {name: t for name, t in memory.items() if name not in Evaluation._fields}
+from jko.steps.memory import Bound, Memory, taken_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +24,8 @@ class StepProblem:
     """Energy, metric, base point mu_k and time step tau of one step.
 
     ``memory`` is what the previous step's solver left for this one (its evaluation at mu_k, curvature pairs); it
-    changes the work, never the problem.  A solver that does not know it ignores it.
+    changes the work, never the problem.  A solver that does not know it ignores it.  It is believed inside a flow,
+    which knows whose it is; any other is compared here with an evaluation at mu_k, and dropped if it says otherwise.
     """
 
     energy: Energy
@@ -53,6 +50,10 @@ class StepProblem:
             type(wanted),
             hint=f"a {type(self.previous).__name__} moves in {wanted!r} here",
         )
+        memory, evaluation = taken_up(self.memory, self.energy, self.previous)
+        object.__setattr__(self, "memory", memory)
+        if evaluation is not None:
+            self.__dict__["before"] = evaluation
 
     @cached_property
     def base(self) -> Particles:
@@ -70,6 +71,13 @@ class StepProblem:
     def parts(self) -> Parts:
         """The terms of the energy on the atoms of the base point, sorted by kind."""
         return parts(self.energy, self.previous)
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What belongs to the energy and ``key`` alone: of the flow, where this is one of its steps, else made now."""
+        memory = self.memory
+        if isinstance(memory, Bound) and memory.keep.open and memory.keep.energy is self.energy:
+            return memory.keep.get(key, make)
+        return make()
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""

@@ -10,7 +10,8 @@ from jko.duality import Gap, step_gap
 from jko.measures import State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,9 @@ from jko.energies import Energy
 from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.charged_mesh import MeshNewton
+from jko.steps.memory import Memory
 from jko.steps.natural import Solver, solver_of_measure
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.problem import StepProblem
 from jko.steps.remapped import Remapped
 from jko.steps.result import StepFailed, StepResult
 from jko.steps.split import Alternating
@@ -87,13 +88,15 @@ def step(
         hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)
-    solver = natural_solver(state) if solver is None else solver
-    if not callable(getattr(solver, "solve", None)):
-        raise TypeError(
-            f"solver must have a method solve(problem), like jko.LBFGS(); {type(solver).__name__} has none"
-        )
+    solver = checks.able(
+        "solver", natural_solver(state) if solver is None else solver, "solve", "jko.LBFGS()"
+    )
     problem = StepProblem(
-        energy, natural_metric(state) if metric is None else metric, state, tau, memory or {}
+        energy,
+        natural_metric(state) if metric is None else metric,
+        state,
+        tau,
+        {} if memory is None else memory,
     )
     result = solver.solve(problem)
     if throw and not result.status.ok:

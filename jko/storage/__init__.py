@@ -9,7 +9,7 @@ checkpoint costs the same after a hundred thousand steps as after one.  Both sta
 from jko.storage import archive
 from jko.storage.figures import Figures
 from jko.storage.journal import Journal
-from jko.storage.kept import Kept, kept
+from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, to_read, to_write
 from jko.storage.records import Source, is_journal, opened
 from jko.storage.states import (
@@ -27,6 +27,7 @@ from jko.storage.states import (
 
 __all__ = [
     "FIELDS",
+    "HELD",
     "Arrays",
     "Facts",
     "Figures",

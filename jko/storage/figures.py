@@ -10,7 +10,47 @@ from typing import Any
 
 import numpy as np
 
-Column = array | list  # type: ignore[type-arg]
+
+class Words:
+    """A column of words, of which most are the same: each is stored once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._codes = array("I")
+
+    def append(self, word: str) -> None:
+        """One more."""
+        self._codes.append(self._known.setdefault(word, len(self._known)))
+
+    def cut(self, rows: int) -> None:
+        """Keep the first ``rows``."""
+        del self._codes[rows:]
+
+    def array(self, rows: slice) -> np.ndarray:
+        """As an array of strings."""
+        return np.array(list(self._known) or [""])[np.array(self._codes[rows])]
+
+
+class Numbers:
+    """A column of whole numbers, until one is not whole."""
+
+    def __init__(self, whole: bool) -> None:
+        self._values: array[Any] = array("q" if whole else "d")
+
+    def append(self, value: float) -> None:
+        """One more."""
+        try:
+            self._values.append(value)
+        except (TypeError, OverflowError):
+            self._values = array("d", [*self._values, float(value)])
+
+    def cut(self, rows: int) -> None:
+        """Keep the first ``rows``."""
+        del self._values[rows:]
+
+    def array(self, rows: slice) -> np.ndarray:
+        """As an array."""
+        return np.array(self._values[rows])
 
 
 class Figures:
@@ -20,75 +60,42 @@ class Figures:
     """
 
     def __init__(self) -> None:
-        self.rows = 0
-        self._columns: dict[str, Column] = {}
+        self._columns: dict[str, Words | Numbers] = {}
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Enter one row: all of it or, if an interruption or an error comes between, nothing.
+    def enter(self, k: int, row: Mapping[str, Any]) -> None:
+        """Enter row k, in place of an earlier one and all that follow it.
 
         Raises
         ------
         TypeError
             A figure that is neither a number nor a word, or words where there were numbers.
         """
-        columns, rows = self._columns, self.rows
-        for name, value in row.items():
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = _begun(name, value, rows)
-            del column[rows:]
-            columns[name] = _with(name, column, value)
-        if len(row) < len(columns):
-            for name in columns.keys() - row.keys():
-                del columns[name][rows:]
-                columns[name] = _with(name, columns[name], _nothing(columns[name]))
-        self.rows = rows + 1
+        for name in row.keys() - self._columns.keys():
+            self._begin(name, k, row[name])
+        for name, column in self._columns.items():
+            words = isinstance(column, Words)
+            value = row.get(name, "" if words else math.nan)
+            if words is not isinstance(value, str) or not isinstance(value, (str, Real)):
+                raise TypeError(
+                    f"the figure {name!r} of a step is {value!r}, a {type(value).__name__}; a solver reports numbers "
+                    "(or words) under a name, and always the same kind"
+                )
+            column.cut(k)
+            column.append(value)  # type: ignore[arg-type]
 
-    def extend(self, columns: Mapping[str, np.ndarray], rows: int) -> None:
-        """Enter ``rows`` rows of columns."""
-        if rows == 1:
-            self.append({name: values[0].item() for name, values in columns.items()})
-            return
+    def extend(self, k: int, columns: Mapping[str, np.ndarray], rows: int) -> None:
+        """Enter the rows from k on, given by columns."""
         lists = {name: values.tolist() for name, values in columns.items()}
-        for k in range(rows):
-            self.append({name: values[k] for name, values in lists.items()})
+        for j in range(rows):
+            self.enter(k + j, {name: values[j] for name, values in lists.items()})
 
-    def arrays(self, first: int = 0) -> dict[str, np.ndarray]:
-        """The rows from ``first`` on, each column an array."""
-        rows = slice(first, self.rows)
-        return {name: np.array(values[rows]) for name, values in self._columns.items()}
+    def arrays(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """The rows from ``first`` on and before ``last``, each column an array."""
+        return {name: column.array(slice(first, last)) for name, column in self._columns.items()}
 
-
-def _begun(name: str, value: Any, rows: int) -> Column:
-    """A column for values like this one, with nothing in its first ``rows``."""
-    if isinstance(value, str):
-        return [""] * rows
-    if isinstance(value, Integral) and not rows:
-        return array("q")
-    if isinstance(value, Real):
-        return array("d", [math.nan]) * rows
-    raise TypeError(_sentence(name, value))
-
-
-def _with(name: str, column: Column, value: Any) -> Column:
-    """The column with one value more; whole numbers become numbers where one of them is not whole."""
-    if isinstance(column, list) is not isinstance(value, str):
-        raise TypeError(_sentence(name, value))
-    try:
-        column.append(value)
-    except (TypeError, OverflowError):
-        if isinstance(column, list) or not isinstance(value, Real):
-            raise TypeError(_sentence(name, value)) from None
-        return array("d", [*column, float(value)])
-    return column
-
-
-def _nothing(column: Column) -> str | float:
-    return "" if isinstance(column, list) else math.nan
-
-
-def _sentence(name: str, value: Any) -> str:
-    return (
-        f"the figure {name!r} of a step is {value!r}, a {type(value).__name__}; a solver reports numbers (or words) "
-        "under a name, and always the same kind"
-    )
+    def _begin(self, name: str, rows: int, value: Any) -> None:
+        """A column for values like this one, with nothing in its first ``rows``."""
+        column = Words() if isinstance(value, str) else Numbers(isinstance(value, Integral) and not rows)
+        for _ in range(rows):
+            column.append("" if isinstance(column, Words) else math.nan)  # type: ignore[arg-type]
+        self._columns[name] = column

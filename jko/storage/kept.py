@@ -54,11 +54,15 @@ class Kept(Sequence[State]):
 HELD = 100  # states that a run with a checkpoint holds in memory
 
 
-def kept(places: np.ndarray, held: Mapping[int, State], source: Source) -> Sequence[State]:
-    """The states at ``places``: few as a tuple, many with the last one in memory."""
-    if len(places) <= max(HELD, len(held)):
-        return tuple(Kept(places, held, source))
-    last = len(places) - 1
+def kept(
+    places: np.ndarray, held: Mapping[int, State], source: Source | None, hold: int = HELD
+) -> Sequence[State]:
+    """The states at ``places``: up to ``hold`` as a tuple, more as those that are held, and the rest on disk."""
+    if source is None or len(held) == len(places):
+        return tuple(held[j] for j in range(len(places)))
     states = Kept(places, held, source)
+    if len(places) <= hold:
+        return tuple(states)
+    last = len(places) - 1
     states.held.setdefault(last, states[last])
     return states

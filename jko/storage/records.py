@@ -326,7 +326,7 @@ def _enter(handle: int, step: Step, record: Record) -> None:
         raise ChangedError(f"the step at byte {step.start} has rows of other lengths than it says")
     record.times.extend(arrays["times"].tolist())
     record.energies.extend(arrays["energies"].tolist())
-    record.figures.extend(columns, step.rows - first)
+    record.figures.extend(len(record.times) - step.rows - (not first), columns, step.rows - first)
     if step.drops and record.kept:
         record.kept.pop()
         record.places.pop()

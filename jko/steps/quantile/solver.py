@@ -14,7 +14,8 @@ from jko.measures import GridDensity, LineMesh
 from jko.metrics import MONOTONE, as_array
 from jko.status import Status
 from jko.steps.line import Found
-from jko.steps.problem import Memory, StepProblem
+from jko.steps.memory import Memory
+from jko.steps.problem import StepProblem
 from jko.steps.quantile.newton import THINNEST, minimise
 from jko.steps.quantile.objective import EPS, Objective, Spot
 from jko.steps.result import StepResult

@@ -15,7 +15,8 @@ from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lagrangian import ROUNDING
 from jko.steps.lbfgs import LBFGS
-from jko.steps.problem import StepProblem, without_evaluation
+from jko.steps.memory import without_evaluation
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 if TYPE_CHECKING:

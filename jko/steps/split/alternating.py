@@ -11,8 +11,9 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
+from jko.steps.memory import Memory, without_evaluation
 from jko.steps.natural import Solver, solver_of_measure
-from jko.steps.problem import Memory, StepProblem, without_evaluation
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
@@ -70,10 +71,8 @@ class Alternating:
     solver: Solver | None = None
 
     def __post_init__(self) -> None:
-        if self.solver is not None and not callable(getattr(self.solver, "solve", None)):
-            raise TypeError(
-                f"solver must have a method solve(problem), like jko.LBFGS(); {type(self.solver).__name__} has none"
-            )
+        if self.solver is not None:
+            checks.able("solver", self.solver, "solve", "jko.LBFGS()")
 
     def solve(self, problem: StepProblem) -> StepResult:
         """The step of rho, then the step of H."""

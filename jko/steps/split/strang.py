@@ -12,8 +12,9 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
+from jko.steps.memory import Memory, without_evaluation
 from jko.steps.natural import Solver
-from jko.steps.problem import Memory, StepProblem, without_evaluation
+from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
