@@ -135,6 +135,7 @@ def flow(
         return scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
 
     failed: StepResult | None = None
+    ledger.open()
     try:
         ledger.status = (
             Status.INTERRUPTED

@@ -63,9 +63,8 @@ class Ledger:
             self._times.append(0.0)
             self._energies.append(before)
             self._now = Present(0, 0.0, before, start, {})
-        self._start = self._now.steps
-        if self._path is not None:
-            self._open(self._path, start)
+        self._begun = self._now.steps
+        self._first = start.states if isinstance(start, Trajectory) else (start,)
 
     @property
     def steps(self) -> int:
@@ -91,6 +90,39 @@ class Ledger:
     def memory(self) -> Memory:
         """What the last solver left for the next."""
         return self._now.memory
+
+    def open(self) -> None:
+        """Begin the checkpoint: the journal that the run was read from goes on, any other is written with what there is.
+
+        Raises
+        ------
+        ValueError
+            A place that cannot be written.
+        """
+        if self._path is None:
+            return
+        if self._source is not None:
+            self._journal = storage.Journal.resume(self._path, self._source)
+        if self._journal is None:
+            self._journal = storage.Journal.begin(self._path, self._first[0])
+            try:
+                self._copy(self._journal)
+            except BaseException:
+                self._journal.abandon()
+                raise
+        self._source, self._first = self._journal.source, ()
+
+    def _copy(self, journal: storage.Journal) -> None:
+        """Write all states that there are, one after the other."""
+        last = len(self._kept)
+        for j, state in enumerate(self._first):
+            k = self._kept[j] if j < last else self.steps
+            memory = _arrays(self.memory) if j == last else {}
+            place = journal.step(self._rows(k), k, state, False, memory)
+            if j < last:
+                self._places[j] = place
+            else:
+                self._now = self._now._replace(place=place)
 
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
@@ -131,27 +163,6 @@ class Ledger:
         """Kept states before the present one."""
         count = len(self._kept)
         return count - 1 if count and self._kept[-1] >= self._now.steps else count
-
-    def _open(self, path: Path, start: State | Trajectory) -> None:
-        """The journal: the one that the run was read from goes on, any other is begun with what there is."""
-        if self._source is not None:
-            self._journal = storage.Journal.resume(path, self._source)
-        if self._journal is None:
-            states = start.states if isinstance(start, Trajectory) else (start,)
-            now = self._now
-            self._journal = storage.Journal.begin(path, states[0])
-            try:
-                for j, k in enumerate([*self._kept, now.steps]):
-                    place = self._journal.step(
-                        self._rows(k), k, states[j], False, _arrays(now.memory if k == now.steps else {})
-                    )
-                    if k < now.steps:
-                        self._places[j] = place
-            except BaseException:
-                self._journal.abandon()
-                raise
-            self._now = now._replace(place=place)
-        self._source = self._journal.source
 
     def _write(self) -> None:
         """Append what the journal does not have yet."""
@@ -218,7 +229,7 @@ class Ledger:
         note = f"the {self.steps} steps before this are in error.trajectory"
         try:
             error.trajectory = self.trajectory()  # type: ignore[attr-defined]
-            if self._path is not None and (self.steps > self._start or not self._path.exists()):
+            if self._path is not None and (self.steps > self._begun or not self._path.exists()):
                 error.trajectory = self.close()  # type: ignore[attr-defined]
                 note += f", and in {str(self._path)!r}"
         except BaseException as again:
