@@ -15,9 +15,9 @@ from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.storage import HELD
 from jko.steps import Memory, Solver, StepFailed, StepResult
 from jko.steps.memory import Bound, Keep, edits, own
+from jko.storage import HELD
 from jko.trajectory import Trajectory
 
 Observer = Callable[[int, float, StepResult], object]

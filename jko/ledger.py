@@ -50,7 +50,10 @@ class Ledger:
         self.save, self.hold, self.status = save, hold, Status.FINISHED
         self._path = None if checkpoint is None else storage.to_write(checkpoint, "checkpoint")
         self._times, self._energies, self._figures = array("d"), array("d"), storage.Figures()
-        self._kept, self._places = array("q"), array("q")  # of the kept states before the present one
+        self._kept, self._places = (
+            array("q"),
+            array("q"),
+        )  # of the kept states before the present one
         self._held: dict[int, State] = {}
         self._source: storage.Source | None = None
         self._journal: storage.Journal | None = None
@@ -92,7 +95,7 @@ class Ledger:
         return self._now.memory
 
     def open(self) -> None:
-        """Begin the checkpoint: the journal that the run was read from goes on, any other is written with what there is.
+        """Begin the checkpoint: the journal that the run came from goes on, any other gets what there is.
 
         Raises
         ------
@@ -168,16 +171,18 @@ class Ledger:
         """Append what the journal does not have yet."""
         journal, now = self._journal, self._now
         assert journal is not None
-        if journal.tail.index < now.steps:
+        if journal.tail.step < now.steps:
             count = self._count()
-            drops = not count or self._kept[count - 1] != journal.tail.index
-            place = journal.step(self._rows(now.steps), now.steps, now.state, drops, _arrays(now.memory))
+            drops = not count or self._kept[count - 1] != journal.tail.step
+            place = journal.step(
+                self._rows(now.steps), now.steps, now.state, drops, _arrays(now.memory)
+            )
             self._now = now._replace(place=place)
 
     def _rows(self, k: int) -> storage.Arrays:
         """The rows after the journal's last, up to step k."""
         assert self._journal is not None
-        first = self._journal.tail.index + 1
+        first = self._journal.tail.step + 1
         columns = self._figures.arrays(max(first - 1, 0), k)
         return {
             "times": np.array(self._times[first : k + 1]),
@@ -233,7 +238,7 @@ class Ledger:
                 error.trajectory = self.close()  # type: ignore[attr-defined]
                 note += f", and in {str(self._path)!r}"
         except BaseException as again:
-            note += f"; saving them to {str(self._path)!r} failed, too: {again or type(again).__name__}"
+            note += f"; saving them to {str(self._path)!r} failed, too: {str(again) or type(again).__name__}"
         finally:
             if self._journal is not None:
                 self._journal.abandon()
@@ -259,7 +264,9 @@ class Ledger:
         self._places.extend(places[:-1].tolist())
         final = start.final
         memory = {name: tensor.to(final.weights.device) for name, tensor in start.memory.items()}
-        self._now = Present(last, self._times[-1], self._energies[-1], final, memory, int(places[-1]))
+        self._now = Present(
+            last, self._times[-1], self._energies[-1], final, memory, int(places[-1])
+        )
 
 
 def _arrays(memory: Memory) -> storage.Arrays:

@@ -67,7 +67,10 @@ class Trajectory:
             ("times", self.times, "f", count),
             ("energies", self.energies, "f", count),
             ("kept", self.kept, "iu", states),
-            *((f"the column {n!r}", values, "fiubU", count - 1) for n, values in self.columns.items()),
+            *(
+                (f"the column {n!r}", values, "fiubU", count - 1)
+                for n, values in self.columns.items()
+            ),
         ):
             if values.dtype.kind not in kinds:
                 raise TypeError(f"{name} has dtype {values.dtype}; it must be of kind {kinds!r}")

@@ -11,7 +11,7 @@ from jko.storage.figures import Figures
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, to_read, to_write
-from jko.storage.records import Source, is_journal, opened
+from jko.storage.scan import Source, is_journal, opened
 from jko.storage.states import (
     FIELDS,
     Arrays,

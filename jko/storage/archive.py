@@ -48,13 +48,15 @@ def read(path: Path) -> tuple[Arrays, Facts]:
             arrays = _members(file)
         facts = _facts(arrays.pop(FACTS, None))
     except Exception as error:  # bytes that are no zip raise ten kinds of them in zipfile
-        raise places.refusal(path, error or type(error).__name__) from None
+        raise places.refusal(path, str(error) or type(error).__name__) from None
     found, known = facts.pop("digest", None), facts.get("format")
     if type(known) is not int or known not in (1, FORMAT):
         raise places.refusal(
-            path, f"it has format {known!r}, and this version of jko reads the formats 1 and {FORMAT}"
+            path,
+            f"it has format {known!r}, and this version of jko reads the formats 1 and {FORMAT}",
         )
-    if known == FORMAT and found != digest(arrays, facts) or known == 1 and found is not None:
+    wanted = digest(arrays, facts) if known == FORMAT else None
+    if found != wanted:
         raise places.refusal(path, "its contents do not match its digest")
     return arrays, facts
 
@@ -78,7 +80,9 @@ def _members(file: BinaryIO) -> Arrays:
             room -= info.file_size
             name = info.filename.removesuffix(".npy")
             if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or room < 0:
-                raise ValueError(f"its member {name!r} is compressed, encrypted or larger than the file")
+                raise ValueError(
+                    f"its member {name!r} is compressed, encrypted or larger than the file"
+                )
             if name in arrays or name == info.filename:
                 raise ValueError(f"its member {name!r} is there twice, or is no array")
             arrays[name] = _array(name, members.read(info))
@@ -93,7 +97,10 @@ def _array(name: str, data: bytes) -> np.ndarray:
     dtype = np.dtype(header[1].decode())
     shape = tuple(int(n) for n in re.findall(rb"\d+", header[3]))
     start = header.end()
-    if start != 10 + int.from_bytes(data[8:10], "little") or len(data) - start != math.prod(shape) * dtype.itemsize:
+    if (
+        start != 10 + int.from_bytes(data[8:10], "little")
+        or len(data) - start != math.prod(shape) * dtype.itemsize
+    ):
         raise ValueError(f"its member {name!r} announces another size than it has")
     values = np.frombuffer(bytearray(memoryview(data)[start:]), dtype)
     return values.reshape(shape, order="F" if header[2] == b"True" else "C")

@@ -73,9 +73,11 @@ class Figures:
         for name in row.keys() - self._columns.keys():
             self._begin(name, k, row[name])
         for name, column in self._columns.items():
-            words = isinstance(column, Words)
+            words = type(column) is Words
             value = row.get(name, "" if words else math.nan)
-            if words is not isinstance(value, str) or not isinstance(value, (str, Real)):
+            if words is not isinstance(value, str) or not isinstance(
+                value, (str, float, int, Real)
+            ):
                 raise TypeError(
                     f"the figure {name!r} of a step is {value!r}, a {type(value).__name__}; a solver reports numbers "
                     "(or words) under a name, and always the same kind"
@@ -95,7 +97,9 @@ class Figures:
 
     def _begin(self, name: str, rows: int, value: Any) -> None:
         """A column for values like this one, with nothing in its first ``rows``."""
-        column = Words() if isinstance(value, str) else Numbers(isinstance(value, Integral) and not rows)
+        column = (
+            Words() if isinstance(value, str) else Numbers(isinstance(value, Integral) and not rows)
+        )
         for _ in range(rows):
             column.append("" if isinstance(column, Words) else math.nan)  # type: ignore[arg-type]
         self._columns[name] = column

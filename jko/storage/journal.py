@@ -17,17 +17,8 @@ from typing import TypeVar
 
 from jko.measures import State
 from jko.storage import places
-from jko.storage.records import (
-    CHECK,
-    HEAD,
-    MAGIC,
-    SLOT,
-    STEP,
-    Slot,
-    Source,
-    Tail,
-    encoded,
-)
+from jko.storage.records import CHECK, HEAD, MAGIC, SLOT, STEP, Slot, Tail, encoded, head
+from jko.storage.scan import Source
 from jko.storage.states import Arrays, facts_of, packed
 
 SYNC = 5.0  # seconds between two requests that the disk have everything
@@ -39,8 +30,8 @@ T = TypeVar("T")
 class Journal:
     """A checkpoint while it grows.
 
-    It is written under another name, and takes its place with :meth:`settle`: what was there before is not touched until
-    there is something to put in its stead.
+    It is written under another name, and takes its place with :meth:`settle`: what was there before is not touched
+    until there is something to put in its stead.
 
     Raises
     ------
@@ -83,11 +74,17 @@ class Journal:
         except OSError:
             return None
         mine, theirs = os.fstat(handle), os.fstat(source.handle)
-        same = (mine.st_dev, mine.st_ino, mine.st_size) == (theirs.st_dev, theirs.st_ino, source.size)
+        same = (mine.st_dev, mine.st_ino, mine.st_size) == (
+            theirs.st_dev,
+            theirs.st_ino,
+            source.size,
+        )
         if not (same and places.lock(handle)):
             os.close(handle)
             return None
-        journal = cls(path, handle, None, Source(handle, path, source.facts, source.domain, source.like))
+        journal = cls(
+            path, handle, None, Source(handle, path, source.facts, source.domain, source.like)
+        )
         journal.tail, journal._torn = tail, True
         return journal
 
@@ -99,8 +96,8 @@ class Journal:
                 f"{self.source.facts['kind']}; a run that is saved has states of one kind"
             )
         place = self.tail.end + HEAD.size
-        head = STEP.pack(index, len(rows["times"]), drops)
-        self._append(b"STEP", [head, *encoded(rows | packed(state))], index)
+        front = STEP.pack(index, len(rows["times"]), drops)
+        self._append(b"STEP", [front, *encoded(rows | packed(state))], index)
         self._remember(memory)
         if time.monotonic() - self._synced > SYNC:
             self.sync()
@@ -110,9 +107,9 @@ class Journal:
         tail, chain, length = self.tail, self.tail.chain, sum(map(len, body))
         for part in body:
             chain = zlib.crc32(part, chain)
-        self._write(tail.end, [_head(tag, length), *body, CHECK.pack(chain)])
+        self._write(tail.end, [head(tag, length), *body, CHECK.pack(chain)])
         self.tail = tail._replace(
-            end=tail.end + HEAD.size + length + CHECK.size, chain=chain, index=index
+            end=tail.end + HEAD.size + length + CHECK.size, chain=chain, step=index
         )
 
     def _remember(self, memory: Arrays) -> None:
@@ -125,13 +122,13 @@ class Journal:
         slot, other = tail.slots
         for part in body:
             check = zlib.crc32(part, check)
-        self._write(slot.at, [SLOT.pack(tail.index, used, check), *body])
+        self._write(slot.at, [SLOT.pack(tail.step, used, check), *body])
         self.tail = tail._replace(slots=(other, slot))
 
     def _make_room(self, room: int) -> None:
         end = self.tail.end
         body = end + HEAD.size
-        self._write(end, [_head(b"SLOT", 2 * room)])
+        self._write(end, [head(b"SLOT", 2 * room)])
         self._safely(lambda: os.ftruncate(self._handle, body + 2 * room))
         slots = (Slot(body, room), Slot(body + room, room))
         self.tail = self.tail._replace(end=body + 2 * room, slots=slots)
@@ -144,7 +141,7 @@ class Journal:
 
     def finish(self, status: str) -> None:
         """Write how the flow ended, and let go: others may continue the run."""
-        self._append(b"DONE", [status.encode()], self.tail.index)
+        self._append(b"DONE", [status.encode()], self.tail.step)
         self.sync()
         self.settle()
         with suppress(FileNotFoundError):
@@ -191,8 +188,3 @@ class Journal:
             return action()
         except OSError as error:
             raise places.cannot_save(self.path, error) from error
-
-
-def _head(tag: bytes, length: int) -> bytes:
-    head = HEAD.pack(tag, length, 0)[: -CHECK.size]
-    return head + CHECK.pack(zlib.crc32(head))

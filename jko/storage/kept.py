@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from jko.measures import State
-from jko.storage.records import Source
+from jko.storage.scan import Source
 
 
 class Kept(Sequence[State]):

@@ -72,7 +72,9 @@ def checked(facts: Facts) -> int:
     count = facts.get("states")
     if type(count) is not int or count < 1:
         raise ValueError(f"it has {count!r} states")
-    form = {name: value for name, value in facts.items() if name not in ("format", "status", "states")}
+    form = {
+        name: value for name, value in facts.items() if name not in ("format", "status", "states")
+    }
     _check_form(form)
     return count
 
@@ -91,7 +93,9 @@ def _check_form(facts: Facts) -> None:
     else:
         raise ValueError(f"its states are of kind {kind!r}")
     if facts.keys() != known:
-        raise ValueError(f"its facts are {sorted(facts)}; with states of kind {kind} they are {sorted(known)}")
+        raise ValueError(
+            f"its facts are {sorted(facts)}; with states of kind {kind} they are {sorted(known)}"
+        )
 
 
 def numbered(name: str, k: int) -> str:
