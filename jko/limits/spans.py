@@ -90,7 +90,7 @@ def integrate_span(
         force = sum(
             (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
         )
-        velocity = tangent(pair.domain, pair.support, -(p * _gradient(pair) + along))
+        velocity = tangent(pair.domain, pair.support, -(p * charge_gradient(pair) + along))
         return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
 
     flat = torch.cat([start.support.reshape(-1), start.b]).cpu().numpy().astype(np.float64)
