@@ -41,7 +41,7 @@ def disagreement(values: Sequence[Tensor], slopes: Tensor, least: int = 2) -> Di
     rough, fine = (up - down) / (2 * STEP), (near_up - near_down) / STEP
     size = torch.maximum(slopes.abs(), fine.abs())
     noise = 100 * torch.finfo(slopes.dtype).eps / STEP * here.abs()
-    sure = (rough - fine).abs() <= STEADY * size + noise
+    sure = (rough - fine).abs() <= STEADY * fine.abs() + noise
     wrong = sure & ((slopes - fine).abs() > WRONG * size + 10 * noise)
     if int(wrong.sum()) < least:
         return None
