@@ -94,10 +94,10 @@ def with_slopes(
     ):
         x = state.points
         if x.requires_grad:
-            y, epsilon = other.points.detach(), across.epsilon
-            there = _sums(x.detach(), y, log_weights, epsilon, means=True)[1]
+            z, y, epsilon = x.detach().double(), other.points.detach().double(), across.epsilon
+            there = _sums(z, y, log_weights, epsilon, means=True)[1]
             u = own.b.log() + own.g / epsilon
-            here = _sums(x.detach(), x.detach(), u, epsilon, means=True)[1]
+            here = _sums(z, z, u, epsilon, means=True)[1]
             slope = 2 * own.a[:, None] * (here - there)
             value = value + (slope * (x - x.detach())).sum()
     return value
