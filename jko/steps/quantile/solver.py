@@ -12,15 +12,12 @@ from jko.duality import Gap
 from jko.energies import Internal, Linear, PowerNorm, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.metrics import MONOTONE, as_array
-from jko.status import Status
 from jko.steps.line import Found
 from jko.steps.memory import Memory
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.newton import THINNEST, minimise
-from jko.steps.quantile.objective import EPS, Objective, Spot
+from jko.steps.quantile.objective import Objective, Spot
 from jko.steps.result import StepResult
-
-ROUNDING = 512  # of an energy, in units of its last place
 
 
 @dataclass(frozen=True)
@@ -127,21 +124,17 @@ def _result(
     objective: Objective, before: float, found: Found[Spot], evaluations: int
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
-    slack = before - spot.energy - spot.cost / (2 * problem.tau)
-    if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):
-        status = Status.ENERGY_ROSE
-    return StepResult(
-        state=mesh.moved(torch.from_numpy(spot.X).to(mesh.edges)),
+    return StepResult.of(
+        problem,
+        mesh.moved(torch.from_numpy(spot.X).to(mesh.edges)),
         energy=spot.energy,
         cost=spot.cost,
-        objective=spot.value,
-        slack=slack,
+        before=before,
         residual=found.residual,
         iterations=found.iterations,
         evaluations=evaluations,
         status=status,
         coupling=MONOTONE,
-        problem=problem,
         memory=_memory(objective, spot),
         gap=_gap(objective, found),
     )
