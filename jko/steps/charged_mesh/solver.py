@@ -101,7 +101,7 @@ class MeshNewton:
         objective = Objective(problem)
         start, before, evaluations = _start(objective)
         found = minimise(objective, start, self.tol, self.max_iterations)
-        return _result(objective, before, found, evaluations + found.evaluations)
+        return _result(objective, before, found, evaluations + found.evaluations, self.tol)
 
 
 def minimise(
@@ -119,6 +119,7 @@ def minimise(
         tolerance,
         lambda spot, residual: descend(objective, spot, residual),
         max_iterations,
+        objective.further,
     )
 
 
@@ -196,7 +197,11 @@ def _start(objective: Objective) -> tuple[Spot, float, int]:
 
 
 def _result(
-    objective: Objective, before: float, found: Found[Spot], evaluations: int
+    objective: Objective,
+    before: float,
+    found: Found[Spot],
+    evaluations: int,
+    tol: float | None,
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
     if status in (Status.STALLED, Status.MAX_ITERATIONS) and folded(objective, spot):
@@ -212,6 +217,7 @@ def _result(
         iterations=found.iterations,
         evaluations=evaluations,
         status=status,
+        tolerance=math.inf if tol is None else tol,
         coupling=NO_PROOF if status is Status.NOT_FINITE else _certificate(objective, spot),
         memory={"velocity": torch.from_numpy((spot.z - objective.start) / problem.tau)},
         gap=_no_bound(objective, spot),

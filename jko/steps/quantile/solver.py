@@ -93,7 +93,7 @@ class Quantile:
         objective = Objective(problem)
         start, before, evaluations = _start(objective)
         found = minimise(objective, start, self.tol, self.max_iterations)
-        return _result(objective, before, found, evaluations + found.evaluations)
+        return _result(objective, before, found, evaluations + found.evaluations, self.tol)
 
 
 def _start(objective: Objective) -> tuple[Spot, float, int]:
@@ -121,7 +121,11 @@ def _ahead(objective: Objective) -> Spot | None:
 
 
 def _result(
-    objective: Objective, before: float, found: Found[Spot], evaluations: int
+    objective: Objective,
+    before: float,
+    found: Found[Spot],
+    evaluations: int,
+    tol: float | None,
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
     return StepResult.of(
@@ -134,6 +138,7 @@ def _result(
         iterations=found.iterations,
         evaluations=evaluations,
         status=status,
+        tolerance=math.inf if tol is None else tol,
         coupling=MONOTONE,
         memory=_memory(objective, spot),
         gap=_gap(objective, found),
