@@ -18,6 +18,7 @@ from jko.steps.endless import endless
 Array = NDArray[np.float64]
 
 STRAIGHT = 1e-3  # times 1 / tau: the curvature that a convex model gives to a straight line
+FALLEN = 1e-3  # of the first residual: where it has fallen so much, there is a minimum
 LOOK = 20  # iterations after which to look whether there is a minimum at all
 FRACTION = 1e-8  # of the speed: the residual at which to stop
 
@@ -122,7 +123,7 @@ def descent(
         The spot so many times as far from the base point, along the steepest descent where it is the base point itself;
         None where it does not exist.
     """
-    evaluations = 0
+    evaluations, first = 0, math.inf
 
     def ahead(factor: float) -> tuple[float, float]:
         new = further(spot, factor)
@@ -132,8 +133,13 @@ def descent(
         if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
             return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
         left = residual(spot)
+        first = left if iteration == 0 else first
         if left <= tolerance(spot):
-            return Found(spot, left, iteration, evaluations, Status.CONVERGED)
+            far = (
+                iteration > 0 and left > FALLEN * first
+            )  # small beside the length of the move alone
+            status = Status.UNBOUNDED if far and endless(ahead, spot.value) else Status.CONVERGED
+            return Found(spot, left, iteration, evaluations, status)
         if iteration % LOOK == LOOK - 1 and endless(ahead, spot.value):
             return Found(spot, left, iteration, evaluations, Status.UNBOUNDED)
         if iteration == max_iterations:
