@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jko.energies import Energy, Internal
 from jko.status import Status
 from jko.steps.endless import endless
+from jko.steps.memory import rounding
 
 Array = NDArray[np.float64]
 
@@ -135,10 +136,11 @@ def descent(
         left = residual(spot)
         first = left if iteration == 0 else first
         if left <= tolerance(spot):
-            far = (
-                iteration > 0 and left > FALLEN * first
-            )  # small beside the length of the move alone
-            status = Status.UNBOUNDED if far and endless(ahead, spot.value) else Status.CONVERGED
+            # small beside the length of the move alone; and the fall itself below the rounding of E
+            far = iteration > 0 and left > FALLEN * first
+            lost = abs(spot.value) < rounding(spot.energy)
+            away = far and (lost or endless(ahead, spot.value))
+            status = Status.UNBOUNDED if away else Status.CONVERGED
             return Found(spot, left, iteration, evaluations, status)
         if iteration % LOOK == LOOK - 1 and endless(ahead, spot.value):
             return Found(spot, left, iteration, evaluations, Status.UNBOUNDED)
