@@ -12,13 +12,12 @@ import math
 
 from torch import Tensor
 
+from jko.steps.endless import endless
 from jko.steps.lagrangian import Coupling
 from jko.steps.linesearch import Objective, Point
-from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
 
 FAR = 1e8  # times tau |grad E|: as long as no convex step is
-LEAP, LEAPS = 2.0**16, 4  # how much further to look for a rise, and how often
 CURVED = 0.5  # times 1 / tau: objectives curved at least so much are as good as convex
 STRAIGHT = 1e-10  # times 1 / tau: less is rounding
 STRETCH = 1e6  # times the move that the model proposed: a search that found no rise
@@ -80,15 +79,10 @@ class Runaway:
 
     def _falls(self, point: Point) -> bool:
         y, domain = self.coupling.partners, self.problem.base.domain
-        v, last = point.x - y, point.value
-        for k in range(1, LEAPS + 1):
-            x = y + LEAP**k * v
+
+        def ahead(factor: float) -> tuple[float, float]:
+            x = y + factor * (point.x - y)
             trial = self.objective(x if domain is None else domain.project(x))
-            cost = trial.value - float(trial.energy.value)
-            noise = rounding(float(trial.energy.value), cost, dtype=x.dtype)
-            if not math.isfinite(trial.value):
-                return trial.value == -math.inf or (math.isnan(trial.value) and k > 1)
-            if not trial.value < last - noise:
-                return trial.value <= last + noise
-            last = trial.value
-        return True
+            return trial.value, float(trial.energy.value)
+
+        return endless(ahead, point.value, point.x.dtype)
