@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, check_variations
 from jko.ledger import Ledger
 from jko.measures import State
 from jko.metrics import Metric
@@ -117,6 +117,8 @@ def flow(
         _of_this_energy(
             start, float(energy(start.final) if value is None else value(energy, start.final))
         )
+    if throw:
+        check_variations(energy, ledger.state)
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
 

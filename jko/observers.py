@@ -103,11 +103,16 @@ class Conserved:
 
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Compare with the first value."""
-        now = torch.as_tensor(self.quantity(result.state))
+        now = _doubles(self.quantity(result.state))
         if self.first is None:
-            self.first = torch.as_tensor(self.quantity(result.problem.previous))
+            self.first = _doubles(self.quantity(result.problem.previous))
         drift = float((now - self.first).abs().max())
         if drift > self.tol:
             raise ValueError(
                 f"a conserved quantity drifted by {drift:g} > {self.tol:g} at step {k}, t = {t:g}"
             )
+
+
+def _doubles(value: Any) -> torch.Tensor:
+    """A number or a tensor in double precision, whatever torch's default dtype and device are."""
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1] / "jko"
 
 STATES = {"checks", "spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
-STEPS = STATES | {"blocks", "status", "networks", "energies", "metrics", "duality"}
+STEPS = STATES | {"blocks", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flow", "limits", "exact"}
 ANALYSIS = NUMERIC | {"diagnostics"}
@@ -28,10 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": set(),
     "status": set(),
     "blocks": set(),
+    "derivatives": {"checks"},
     "spaces": {"checks"},
-    "measures": {"checks", "spaces"},
-    "networks": STATES,
-    "energies": STATES | {"networks"},  # never metrics
+    "measures": {"checks", "derivatives", "spaces"},
+    "networks": STATES | {"derivatives"},
+    "energies": STATES | {"derivatives", "networks"},  # never metrics
     "metrics": STATES,  # never energies
     "duality": STATES | {"blocks", "networks", "energies"},
     "storage": STATES,
@@ -42,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
     "flow": FLOWS,
     "exact": {"checks"},
-    "limits": RECORDS | {"networks", "energies"},  # an independent witness: never steps, never flow
+    "limits": RECORDS
+    | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
     "diagnostics": NUMERIC,
     "survey": ANALYSIS,
     "testing": ANALYSIS,

@@ -144,5 +144,5 @@ def _shuffled(
             f"test_fraction = {fraction:g} of the {len(rows)} rows of {kind} leaves {len(rows) - held} to train "
             f"and {held} to test; both parts need at least one: change the fraction or add rows"
         )
-    order = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    order = rows[torch.randperm(len(rows), generator=generator, device=generator.device).numpy()]
     return order[:held], order[held:]

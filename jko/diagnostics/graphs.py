@@ -9,6 +9,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Internal
+from jko.limits.spans import charge_gradient
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, lifted
 
 Pair = ChargedDensity | ChargedMesh | ChargedSpan
@@ -54,20 +55,13 @@ def graph_slope(state: Pair) -> Tensor:
         "jko.ChargedSpan",
     )
     if isinstance(state, ChargedSpan):
-        return _of_function(state)
+        return charge_gradient(state)
     if isinstance(state, ChargedMesh):
         order = min(2, len(state.theta) - 1)
         return torch.gradient(state.H, spacing=(state.theta,), edge_order=order)[0][:, None]
     H = torch.where(state.values > 0, state.H, torch.nan)
     columns = [_differences(H, k, h) for k, h in enumerate(state.grid.spacing)]
     return torch.stack(columns, dim=-1).reshape(state.grid.N, state.d)
-
-
-def _of_function(state: ChargedSpan) -> Tensor:
-    theta = state.support.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        total = state.H(theta).sum()
-    return torch.autograd.grad(total, theta)[0] if total.requires_grad else torch.zeros_like(theta)
 
 
 def _differences(H: Tensor, axis: int, h: float) -> Tensor:

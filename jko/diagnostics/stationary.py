@@ -142,8 +142,9 @@ def _refuse(terms: Parts) -> None:
 
 def _uniform(energy: Energy, grid: Grid) -> GridDensity:
     """The uniform density on the cells where no potential is +inf."""
-    state = GridDensity.of(grid, torch.full(grid.shape, 1 / (grid.N * grid.cell)).double())
-    blocked = torch.zeros(grid.N, dtype=torch.bool)
+    centres = grid.centres
+    state = GridDensity.of(grid, centres.new_full(grid.shape, 1 / (grid.N * grid.cell)))
+    blocked = torch.zeros(grid.N, dtype=torch.bool, device=centres.device)
     with torch.no_grad():
         for c, E in energy.terms:
             if isinstance(E, Linear) and c != 0:

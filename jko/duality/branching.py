@@ -61,9 +61,8 @@ def branch_and_bound(
         0, reduced.block, torch.minimum(floor, best), "amin"
     )
     missed = torch.nonzero(best < known - MISSED * (1 + known.abs())).flatten()
-    points = torch.cat(
-        [reduced.psi(where, torch.arange(len(where)).to(i))[3][:, None], where], dim=1
-    )
+    n = torch.arange(len(where), device=where.device)
+    points = torch.cat([reduced.psi(where, n)[3][:, None], where], dim=1)
     return lowest, not len(i), (points[missed], reduced.block[missed]) if len(missed) else None
 
 
@@ -125,7 +124,7 @@ def _first_boxes(reduced: Reduced, best: Tensor) -> tuple[Tensor, Tensor, Tensor
 def _cut(i: Tensor, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each box in 2^d."""
     d = centre.shape[1]
-    signs = torch.cartesian_prod(*[torch.tensor([-0.5, 0.5])] * d).reshape(-1, d).to(centre)
+    signs = torch.cartesian_prod(*[centre.new_tensor([-0.5, 0.5])] * d).reshape(-1, d)
     pieces = (centre[:, None, :] + signs * half[:, None, :]).reshape(-1, d)
     return i.repeat_interleave(len(signs)), pieces, 0.5 * half.repeat_interleave(len(signs), dim=0)
 
@@ -158,8 +157,8 @@ class Balls:
         value, gradient, least, w, _, _ = reduced.psi(theta, i)
         eigen, give = torch.linalg.eigvalsh(least)[:, 0], reduced.give[i]
         radius, floor = torch.zeros_like(eigen), torch.full_like(eigen, torch.inf)
-        for trial in 4.0 ** torch.arange(-12.0, 4.0):
-            r = torch.full_like(eigen, float(trial))
+        for trial in [4.0**k for k in range(-12, 4)]:
+            r = torch.full_like(eigen, trial)
             C1, C2, C3 = reduced.slopes.near(theta, r[:, None].expand(-1, d))
             curvature = eigen - (3 * give * C1 * C2 + (w.abs() + give * C1 * r) * C3) * r / 3
             better = good.flatten() & (curvature > 0.1 * eigen) & (eigen > 0)

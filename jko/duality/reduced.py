@@ -108,7 +108,7 @@ class Reduced:
 
     def strongly_convex(self, minima: Minima) -> tuple[Tensor, Tensor]:
         """Lower bounds (N,), and where they are proved: ``k > |grad c|^2 / k + |w*| |Hess c|`` with sup norms."""
-        C0, C1, C2, _ = (torch.as_tensor(C).to(self.a) for C in self.slopes.everywhere)
+        C0, C1, C2, _ = (self.a.new_tensor(C) for C in self.slopes.everywhere)
         n = torch.arange(len(self.a), device=self.a.device)
         curvature = self.k - self.give * C1**2 - self.reach(C0.expand_as(self.a), n) * C2
         convex = (curvature > 1e-6 * self.k) & (self.k > 0)

@@ -39,8 +39,8 @@ class Slopes:
         found = [_everywhere(*part) for part in parts]
         if any(bounds is None for bounds in found):
             return None
-        totals = torch.tensor([bounds for bounds in found if bounds is not None]).sum(0).tolist()
-        return cls(parts, (totals[0], totals[1], totals[2], totals[3]))
+        C0, C1, C2, C3 = (sum(column) for column in zip(*found, strict=True))
+        return cls(parts, (C0, C1, C2, C3))
 
     def at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c (b,), grad c (b, d), Hess c (b, d, d)."""

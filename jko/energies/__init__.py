@@ -1,6 +1,7 @@
 """Energies: functionals of a measure, with their first variation and its gradient."""
 
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
+from jko.energies.consistency import check_variations
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
@@ -32,5 +33,6 @@ __all__ = [
     "Sum",
     "TwoLayerRisk",
     "check_obstacles",
+    "check_variations",
     "parts",
 ]

@@ -11,12 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from jko import checks
+from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf, recording, slope
 from jko.measures import Particles, State, lifted
 
 
@@ -64,53 +65,48 @@ class Energy(ABC):
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient, grad dE/dmu at the points ``at`` (n, dim); shape (n, dim)."""
-        at = (lifted(state).points if at is None else at).detach().requires_grad_()
-        with torch.enable_grad():
-            total = self.variation(state, at).sum()
-        if not total.requires_grad:
-            return torch.zeros_like(at)
-        return torch.autograd.grad(total, at)[0]
+        return self._first_order(state, at)[1]
+
+    def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """dE/dmu and its gradient at the points ``at``, from one pass of torch."""
+        at = lifted(state).points if at is None else at
+        name = f"the variation of {type(self).__name__}"
+
+        def variation(at: Tensor) -> Tensor:
+            return checks.returned(name, self.variation(state, at), (len(at),), at)
+
+        return gradient(name, variation, at, OVERRIDE)
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient on the atoms; override where one pass can share work."""
+        name = type(self).__name__
         with torch.no_grad():
-            return Evaluation(self(mu), self.variation(mu), self.gradient(mu))
+            value = checks.returned(f"the value of {name}", self(mu), (), mu.points)
+            variation = self.variation(mu)
+            checks.returned(f"the variation of {name}", variation, (mu.N,), mu.points)
+            return Evaluation(value, variation, self.gradient(mu))
 
     def second_order(self, mu: Particles) -> Curvature:
         """The Hessian in L2(mu); override where blocks and a low-rank factor are known."""
         blocks = self.hessian(mu)
-        points = mu.points.detach().requires_grad_()
-        with torch.enable_grad():
-            value = self(mu.moved(points))
-            slope = (
-                torch.autograd.grad(value, points, create_graph=True)[0]
-                if value.requires_grad
-                else value
-            )
+        with recording():
+            points = leaf(mu.points)
+            first = slope(self(mu.moved(points)), points, create=True)
 
         def cross(v: Tensor) -> Tensor:
-            if not slope.requires_grad:
-                return torch.zeros_like(v)
-            (total,) = torch.autograd.grad(slope, points, v, retain_graph=True)
-            return total / mu.weights[:, None] - (blocks @ v[:, :, None])[:, :, 0]
+            if first.requires_grad:
+                (total,) = torch.autograd.grad(first, points, v, retain_graph=True)
+                total = total / mu.weights[:, None]
+            else:  # torch has no record of the slope
+                total = derivative_along(lambda x: self.gradient(mu.moved(x)), mu.points, v)
+            return total - (blocks @ v[:, :, None])[:, :, 0]
 
         return Curvature(blocks, cross=cross)
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
         """The second derivatives of dE/dmu at the points ``at`` (n, dim), default the atoms; shape (n, dim, dim)."""
-        at = (mu.points if at is None else at).detach().requires_grad_()
-        with torch.enable_grad():
-            total = self.variation(mu, at).sum()
-            if not total.requires_grad:
-                return at.new_zeros(*at.shape, mu.dim)
-            slope = torch.autograd.grad(total, at, create_graph=True)[0]
-            if not slope.requires_grad:
-                return at.new_zeros(*at.shape, mu.dim)
-            columns = [
-                torch.autograd.grad(slope[:, k].sum(), at, retain_graph=True)[0]
-                for k in range(mu.dim)
-            ]
-        return torch.stack(columns, dim=2)
+        at = mu.points if at is None else at
+        return hessian(lambda at: self.variation(mu, at), lambda at: self.gradient(mu, at), at)
 
     @property
     def terms(self) -> tuple[tuple[float, Energy], ...]:
@@ -122,10 +118,30 @@ class Energy(ABC):
             return NotImplemented
         return Sum((*_addends(self), *_addends(other)))
 
+    def __radd__(self, other: Any) -> Energy:
+        starts_a_sum = isinstance(other, int) and other == 0  # sum([E, F])
+        return self if starts_a_sum else NotImplemented
+
+    def __sub__(self, other: Energy) -> Sum:
+        if not isinstance(other, Energy):
+            return NotImplemented
+        return self + (-1.0 * other)
+
+    def __neg__(self) -> Scaled:
+        return -1.0 * self
+
     def __mul__(self, coefficient: float) -> Scaled:
         return Scaled(checks.number("the coefficient of an energy", coefficient), self)
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Scaled:
+        c = checks.number("the divisor of an energy", divisor)
+        if c == 0:
+            raise ValueError("the divisor of an energy is 0; divide by a number that is not")
+        return self * (1 / c)
+
+    __array_ufunc__ = None  # numbers of numpy leave E + F and c E to the methods above
 
 
 def _addends(energy: Energy) -> Sequence[Energy]:

@@ -21,8 +21,8 @@ from torch import Tensor
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
 from jko.energies.mollified import Cross, Profile, blocks, charged
-from jko.energies.pairs import log_sums, sums
-from jko.energies.potential import Potential
+from jko.energies.pairs import exponent, log_sums, sums
+from jko.energies.potential import Linear
 from jko.measures import Particles, State, lifted
 
 
@@ -34,6 +34,7 @@ class KernelInternal(Energy):
 
     def __post_init__(self) -> None:
         checks.number("bandwidth", self.bandwidth, above=0)
+        exponent(self.bandwidth, torch.float64)
 
     @abstractmethod
     def u(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,9 +117,21 @@ class KernelInternal(Energy):
         u = self.u(self.log_density(mu, at))[0]
         return u + sums(at, mu, charges, self.bandwidth)
 
-    def _frozen(self, profile: Profile) -> Potential:
-        """The first variation at a fixed measure, as a potential."""
-        return Potential(lambda z: self._variation(profile.mu, profile.charges, z))
+    def _frozen(self, profile: Profile) -> _Frozen:
+        return _Frozen(self, profile)
+
+
+@dataclass(frozen=True, eq=False)
+class _Frozen(Linear):
+    """The first variation at a fixed measure, as a potential."""
+
+    energy: KernelInternal
+    profile: Profile
+
+    def variation(self, state: State, at: Tensor | None = None) -> Tensor:
+        """That of the energy at its own measure."""
+        at = lifted(state).points if at is None else at
+        return self.energy._variation(self.profile.mu, self.profile.charges, at)
 
 
 @dataclass(frozen=True)

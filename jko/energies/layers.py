@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko import checks
+from jko.derivatives import Differentiable, leaf, recording, slope
 from jko.energies.base import Energy
 from jko.measures import Particles, State, lifted
 from jko.networks import Data
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class TwoLayerRisk(Energy):
     """``1/2 sum_m q_m (f(x_m) - f_m)^2`` for ``f(x) = (1/N2) sum_j w_j sigma(int b_j sigma(theta . x) dnu)``.
 
@@ -34,6 +37,8 @@ class TwoLayerRisk(Energy):
         Neurons of the second layer; points of nu have dimension ``n + 2 N2``.
     sigma : callable
         An elementwise torch function.
+    gradient : callable, optional
+        The derivative of a sigma that is not written in torch, as in :class:`jko.Ridge`.
 
     Notes
     -----
@@ -50,12 +55,26 @@ class TwoLayerRisk(Energy):
 
     data: Data
     N2: int
-    sigma: Callable[[Tensor], Tensor] = torch.tanh
+    sigma: Callable[[Tensor], Any]
+    slope: Callable[[Tensor], Any] | None
     convex = False
 
-    def __post_init__(self) -> None:
-        checks.kind("data", self.data, Data, hint="build it by jko.Data(x, f)")
-        checks.count("N2", self.N2)
+    def __init__(
+        self,
+        data: Data,
+        N2: int,
+        sigma: Callable[[Tensor], Any] = torch.tanh,
+        gradient: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")
+        checks.count("N2", N2)
+        for name, value in (("data", data), ("N2", N2), ("sigma", sigma), ("slope", gradient)):
+            object.__setattr__(self, name, value)
+        self._sigma  # noqa: B018 (refuses what is no callable)
+
+    @cached_property
+    def _sigma(self) -> Differentiable:
+        return Differentiable("the activation sigma", self.sigma, self.slope, elementwise=True)
 
     def __call__(self, state: State) -> Tensor:
         """The risk, a 0-d tensor."""
@@ -65,7 +84,7 @@ class TwoLayerRisk(Energy):
     def predict(self, state: State, x: Tensor | None = None) -> Tensor:
         """The network at the inputs x (M, n), default the data's; shape (M,)."""
         s, w = self._second_layer(lifted(state), self.data.x if x is None else x)
-        return self.sigma(s) @ w / self.N2
+        return self._sigma(s) @ w / self.N2
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``<r, (1/N2) sum_j (w_j sigma(s_j) + W_j sigma'(s_j) b_j sigma(theta . x))>`` at points (theta, b, w), (n,).
@@ -75,22 +94,23 @@ class TwoLayerRisk(Energy):
         mu = lifted(state)
         theta, b, w = self._split(mu.points if at is None else at)
         s, W = self._second_layer(mu, self.data.x)
-        with torch.enable_grad():
-            inner = s.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(self.sigma(inner).sum(), inner)
-        outer = self.sigma(s)
+        with recording():
+            inner = leaf(s)
+            rise = slope(self._sigma(inner).sum(), inner)
+        outer = self._sigma(s)
         g = self.data.weights * (outer @ W / self.N2 - self.data.f) / self.N2
-        first = self.sigma(theta @ self.data.x.T)  # (n, M)
-        return w @ (g @ outer) + ((first * g) @ (slope * W) * b).sum(1)
+        first = self._sigma(theta @ self.data.x.T)  # (n, M)
+        return w @ (g @ outer) + ((first * g) @ (rise * W) * b).sum(1)
 
     def _second_layer(self, mu: Particles, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the neurons of the second layer see, s (M, N2), and their outer weights (N2,)."""
         theta, b, w = self._split(mu.points)
-        first = self.sigma(theta @ x.T)
+        first = self._sigma(theta @ x.T)
         return mu.integrate(first[:, :, None] * b[:, None, :]), mu.integrate(w)
 
     def _split(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = self.data.n
+        checks.alike("the points of the state", points, "the data x", self.data.x)
         if points.shape[1] != n + 2 * self.N2:
             raise ValueError(
                 f"the points have {points.shape[1]} coordinates; with n = {n} inputs and N2 = {self.N2} they are "

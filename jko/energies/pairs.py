@@ -32,7 +32,7 @@ class Pairs:
         self.order = points[:, axis].argsort()
         self.x = points[self.order].T.contiguous()  # (dim, N)
         self.dim, self.N = self.x.shape
-        self.scale = -0.5 / bandwidth**2
+        self.scale = exponent(bandwidth, points.dtype)
         reach = bandwidth * math.sqrt(2 * (DROPPED - math.log(float(m[m > 0].min()))))
         line = self.x[axis].contiguous()
         self.first = torch.searchsorted(line, line - reach).tolist()
@@ -146,6 +146,17 @@ class Pairs:
         return self._back(plain), self._back(linear), self._back(along)
 
 
+def exponent(bandwidth: float, dtype: torch.dtype) -> float:
+    """``-1 / (2 bandwidth^2)``, if that is a number of the dtype."""
+    most = torch.finfo(dtype).max ** 0.49
+    if not 1 / most <= bandwidth <= most:
+        raise ValueError(
+            f"bandwidth = {bandwidth:g}; in {dtype} its square must be a number, so between {1 / most:.0e} and "
+            f"{most:.0e}: scale the points and the bandwidth by one factor"
+        )
+    return -0.5 / bandwidth**2
+
+
 def log_sums(at: Tensor, mu: Particles, bandwidth: float) -> Tensor:
     """``log sum_j m_j k(x - x_j)`` at the points, shape (n,); differentiable by torch, and finite everywhere."""
     log_m = mu.weights.log()
@@ -162,4 +173,4 @@ def _exponents(at: Tensor, mu: Particles, bandwidth: float) -> Iterator[Tensor]:
     rows = max(1, BLOCK // (mu.N * mu.dim))
     for part in at.split(rows):
         square = (part[:, None, :] - mu.points).square().sum(-1)
-        yield square * (-0.5 / bandwidth**2)
+        yield square * exponent(bandwidth, at.dtype)

@@ -113,7 +113,7 @@ def _features(c: float, risk: Risk, state: State) -> Tensor:
         raise ValueError(
             f"the features of {type(risk).__name__} cannot be evaluated on a state of dimension {mu.dim}, for inputs "
             f"with n = {risk.data.n}: {error}. For Phi = w h(theta, x) the first axis is w, the others theta"
-        ) from None
+        ) from error
     return ((c * risk.data.weights).sqrt()[:, None] * values.T).contiguous()
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko import checks
+from jko.derivatives import Differentiable
 from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State, lifted
 
@@ -23,24 +26,33 @@ class Linear(Energy):
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """V and its gradient from one pass."""
-        at = mu.points.detach().requires_grad_()
-        with torch.enable_grad():
-            V = self.variation(mu, at)
-            total = V.sum()
-        slope = torch.autograd.grad(total, at)[0] if V.requires_grad else torch.zeros_like(at)
-        return Evaluation(mu.integrate(V.detach()), V.detach(), slope)
+        V, gradient = self._first_order(mu)
+        return Evaluation(mu.integrate(V), V, gradient)
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess V(xi_i)."""
         return Curvature(self.hessian(mu))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Potential(Linear):
-    """``int V(xi) mu(dxi)`` for a torch callable V: (n, dim) -> (n,).
+    """``int V(xi) mu(dxi)`` for a callable V: (n, dim) -> (n,).
 
     On a pair (rho, H) it is ``int Vbar(H, theta) rho(dtheta)`` with Vbar(H, theta) = V((H, theta)).
     Linear, hence convex in mu, whatever V is.  Source: survey (2.7), (2.13).
+
+    Parameters
+    ----------
+    V
+        The potential, in torch operations.
+    gradient
+        Its derivative, (n, dim) -> (n, dim), of a V that is not (numpy, JAX, a table).  Both then get tensors of which
+        torch records nothing, and may return arrays; second derivatives are central differences of it.
+
+    Raises
+    ------
+    ValueError
+        When a derivative is needed: V computes outside torch and has no ``gradient``; or a slope is not that of V.
 
     Examples
     --------
@@ -50,12 +62,23 @@ class Potential(Linear):
     16.0
     """
 
-    V: Callable[[Tensor], Tensor]
+    V: Callable[[Tensor], Any]
+    slope: Callable[[Tensor], Any] | None
+
+    def __init__(
+        self, V: Callable[[Tensor], Any], gradient: Callable[[Tensor], Any] | None = None
+    ) -> None:
+        object.__setattr__(self, "V", V)
+        object.__setattr__(self, "slope", gradient)
+        self._V  # noqa: B018 (refuses what is no callable)
+
+    @cached_property
+    def _V(self) -> Differentiable:
+        return Differentiable("the potential V", self.V, self.slope)
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """V at the points, shape (n,)."""
-        at = lifted(state).points if at is None else at
-        return checks.returned("the potential V", self.V(at), (len(at),), at)
+        return self._V(lifted(state).points if at is None else at)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class Risk(Energy):
         then ``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta).
     features
         Instead of ``activation``: a general Phi, callable (xi (N, dim), x (M, n)) -> (N, M).
+    gradient
+        The derivative in theta (in xi) of such a callable that is not written in torch, (N, M, d) (or (N, M, dim)).
+        Both then get tensors of which torch records nothing, and may return arrays (see :class:`jko.Potential`).
 
     Notes
     -----
@@ -62,8 +65,9 @@ class Risk(Energy):
     def __init__(
         self,
         data: Data,
-        activation: FeatureMap | Callable[[Tensor, Tensor], Tensor] | None = None,
-        features: FeatureMap | Callable[[Tensor, Tensor], Tensor] | None = None,
+        activation: FeatureMap | Callable[[Tensor, Tensor], Any] | None = None,
+        features: FeatureMap | Callable[[Tensor, Tensor], Any] | None = None,
+        gradient: Callable[[Tensor, Tensor], Any] | None = None,
     ) -> None:
         checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")
         if (activation is None) == (features is None):
@@ -71,10 +75,11 @@ class Risk(Energy):
                 "Risk needs exactly one of activation=h (then Phi = w h(theta, x)) and features=Phi(xi, x); "
                 f"got {'both' if features is not None else 'neither'}"
             )
-        h = None if activation is None else feature_map("activation", activation)
+        h = None if activation is None else feature_map("activation", activation, gradient)
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "activation", h)
-        object.__setattr__(self, "features", Neuron(h) if h else feature_map("features", features))
+        phi = Neuron(h) if h else feature_map("features", features, gradient)
+        object.__setattr__(self, "features", phi)
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), shape (M,); default at the data. Source: (2.5), (2.12)."""

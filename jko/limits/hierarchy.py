@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko import checks
+from jko import checks, derivatives
 from jko.energies import Energy
 from jko.limits.moment_volumes import Equations, primitive
 from jko.limits.moments import Closure, Moments, delta
@@ -165,15 +165,14 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     """
     checks.count("i", i, 0)
     atoms = lifted(mu)
-    w, theta = atoms.points[:, 0], atoms.points[:, 1:].detach().requires_grad_()
-    with torch.enable_grad():
-        value = checks.returned("the function psi", psi(theta), (atoms.N,), theta)
-        total = value.sum()
-    slope = torch.autograd.grad(total, theta)[0] if value.requires_grad else torch.zeros_like(theta)
+    w, theta = atoms.points[:, 0], atoms.points[:, 1:]
+    value, slope = derivatives.gradient(
+        "psi", derivatives.Differentiable("the function psi", psi), theta
+    )
     gradient = energy.gradient(atoms)
     rate = w**i * (slope * gradient[:, 1:]).sum(1)
     if i > 0:
-        rate = rate + i * w ** (i - 1) * value.detach() * gradient[:, 0]
+        rate = rate + i * w ** (i - 1) * value * gradient[:, 0]
     return -float(atoms.integrate(rate))
 
 

@@ -31,7 +31,7 @@ class Equations:
         """The rates, and the longest time step that they allow."""
         rho, H = primitive(U)
         N, grad_N, grad_U = self._field(rho, H)
-        i = torch.arange(1, len(U), dtype=U.dtype).reshape(-1, *[1] * rho.ndim)
+        i = torch.arange(1, len(U), dtype=U.dtype, device=U.device).reshape(-1, *[1] * rho.ndim)
         rates, fastest, first = torch.zeros_like(U), (len(U) - 1) * abs(self.lam), self.grid.N
         rates[1:] = -i * (U[:-1] * N[:first].reshape(rho.shape) + self.lam * U[1:])
         for axis, (at, shape) in enumerate(self.faces):

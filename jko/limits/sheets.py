@@ -147,7 +147,7 @@ class Sheets:
 
         @lru_cache(maxsize=4)
         def kept(at: bytes) -> Tensor:
-            theta = torch.frombuffer(bytearray(at), dtype=torch.float64)
+            theta = torch.from_numpy(np.frombuffer(at).copy())
             return torch.stack([cumulants(self.moments(mu, theta, k + 1)[1])[-1] for mu in states])
 
         def cumulant(t: float, at: Tensor) -> Tensor:

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
+from jko.derivatives import Differentiable, gradient
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm
 from jko.limits.integration import integrate, watch
 from jko.limits.particles import kept_times, tolerance
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map
 from jko.trajectory import Trajectory
+
+BLOCK = 2**17  # feature values at a time
 
 Array = NDArray[np.float64]
 Times = Sequence[float] | NDArray[np.float64] | Tensor
@@ -76,7 +79,7 @@ def integrate_span(
         force = sum(
             (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
         )
-        velocity = -(p * _gradient(pair) + along)
+        velocity = -(p * charge_gradient(pair) + along)
         return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
 
     flat = torch.cat([start.support.reshape(-1), start.b]).cpu().numpy().astype(np.float64)
@@ -136,9 +139,10 @@ def _fitting(risk: Risk, span: ChargedSpan | None) -> Risk:
     return risk
 
 
-def _gradient(pair: ChargedSpan) -> Tensor:
+def charge_gradient(pair: ChargedSpan) -> Tensor:
     """grad H at the atoms, (N, d)."""
-    at = pair.support.detach().requires_grad_()
-    with torch.enable_grad():
-        total = pair.H(at).sum()
-    return torch.autograd.grad(total, at)[0] if total.requires_grad else torch.zeros_like(at)
+    H0, h = Differentiable("the function H0", pair.H0), feature_map("h", pair.h)
+    first = gradient("the function H0", H0, pair.support)[1]
+    blocks = pair.support.split(max(1, BLOCK // len(pair.x)))
+    rest = torch.cat([h.linearise(part, pair.x)[1](pair.b)[1] for part in blocks])
+    return pair.alpha * first - rest

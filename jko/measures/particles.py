@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.derivatives import recordable
 from jko.measures.atoms import Atoms
 from jko.measures.labels import first_rows, labels
 from jko.spaces import Box, Cylinder, Domain, cached
@@ -65,8 +66,8 @@ class Particles(Atoms):
         self._fill(points, weights, domain)
 
     def _fill(self, points: Tensor, weights: Tensor, domain: Domain | None) -> None:
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "points", recordable(points))
+        object.__setattr__(self, "weights", recordable(weights))
         object.__setattr__(self, "domain", domain)
 
     @classmethod

@@ -149,7 +149,9 @@ def barycentre(
     ([[0.5, 0.5]], 0.5)
     """
     clouds, first = _clouds(states, start)
-    lam = checks.weights("weights", weights, len(clouds), torch.zeros(1, dtype=torch.float64))
+    lam = checks.weights(
+        "weights", weights, len(clouds), torch.zeros(1, dtype=torch.float64, device="cpu")
+    )
     tol, most = checks.number("tol", tol, above=0), checks.count("max_iterations", max_iterations)
     found = _iterated(
         [_massive(cloud) for cloud in clouds], (lam / lam.sum()).numpy(), _massive(first), tol, most

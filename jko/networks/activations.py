@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko import checks
-from jko.networks.features import FeatureMap, Pullback, derivative
+from jko.derivatives import Differentiable, leaf, recording, slope, width
+from jko.networks.features import FeatureMap, Pullback
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Ridge(FeatureMap):
     sigma
         An elementwise torch function, such as ``torch.tanh``, ``torch.sigmoid``, ``torch.relu``.  Slopes of these
         three are written out; those of any other function come from autograd.
+    gradient
+        The derivative sigma', elementwise too, of a sigma that is not written in torch.  Both get tensors of which
+        torch records nothing, and may return numpy arrays; sigma'' is then a central difference.
 
     Examples
     --------
@@ -31,7 +36,16 @@ class Ridge(FeatureMap):
     0.0
     """
 
-    sigma: Callable[[Tensor], Tensor]
+    sigma: Callable[[Tensor], Any]
+    gradient: Callable[[Tensor], Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._function  # noqa: B018 (refuses what is no callable)
+
+    @cached_property
+    def _function(self) -> Differentiable:
+        name = f"the activation {getattr(self.sigma, '__name__', self.sigma)!r}"
+        return Differentiable(name, self.sigma, self.gradient, elementwise=True)
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Values h(theta_i, x_m), shape (b, M)."""
@@ -60,8 +74,8 @@ class Ridge(FeatureMap):
 
     def _slopes(self, s: Tensor, order: int) -> tuple[Any, ...]:
         """sigma(s), then ``order`` functions that give sigma'(s), sigma''(s) when asked."""
-        rule = _RULES.get(self.sigma)
-        return (rule(s) if rule else _autograd_rule(self.sigma, s, order))[: order + 1]
+        rule = None if self.gradient else _rule(self.sigma)
+        return (rule(s) if rule else _slopes(self._function, s, order))[: order + 1]
 
 
 def _with_one(x: Tensor) -> Tensor:
@@ -101,17 +115,35 @@ _RULES: dict[Any, Callable[[Tensor], tuple[Any, ...]]] = {
 }
 
 
-def _autograd_rule(sigma: Callable[[Tensor], Tensor], s: Tensor, order: int) -> tuple[Any, ...]:
-    """Slopes of an elementwise function by autograd."""
-    name = f"the activation {getattr(sigma, '__name__', sigma)!r}"
+def _rule(sigma: Any) -> Callable[[Tensor], tuple[Any, ...]] | None:
+    """The slopes that are written out, if they are; a callable need not have a hash."""
+    return next((rule for known, rule in _RULES.items() if known is sigma), None)
+
+
+def _slopes(sigma: Differentiable, s: Tensor, order: int) -> tuple[Any, ...]:
+    """Slopes of an elementwise function by torch, or those given for it."""
     if order == 0:
-        return (checks.returned(name, sigma(s), tuple(s.shape), s),)
-    s = s.detach().requires_grad_()
-    with torch.enable_grad():
-        h = checks.returned(name, sigma(s), tuple(s.shape), s)
-        slope = derivative(h.sum(), s, create=order > 1)
-        curvature = derivative(slope.sum(), s) if order > 1 else None
-    return h.detach(), slope.detach, lambda: curvature
+        return (sigma(s),)
+    with recording():
+        s = leaf(s)
+        h = sigma(s)
+        first = slope(h.sum(), s, create=order > 1)
+        curvature = _curvature(sigma, first, s) if order > 1 else None
+    return h.detach(), first.detach, lambda: curvature
+
+
+def _curvature(sigma: Differentiable, first: Tensor, s: Tensor) -> Tensor:
+    """sigma'' by torch; where it cannot differentiate sigma', by central differences of it, zero if it is constant."""
+    if first.requires_grad:
+        return slope(first.sum(), s)
+
+    def at(s: Tensor) -> Tensor:
+        s = leaf(s)
+        return slope(sigma(s).sum(), s)
+
+    step = width(s.detach())
+    up, down = s.detach() + step, s.detach() - step
+    return (at(up) - at(down)) / (up - down)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,22 @@ enough.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jko import checks
+from jko.derivatives import (
+    Differentiable,
+    differences,
+    hessian,
+    leaf,
+    recordable,
+    recorded,
+    recording,
+    slope,
+)
 
 Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -33,14 +43,14 @@ class FeatureMap(ABC):
 
         The two tensors have shapes (b,) and (b, p).
         """
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            value = self(z, x)
+        with recording():
+            z = leaf(z)
+            value = recorded(self._name, lambda z: self(z, x), z)
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                c = value @ g
-                return c.detach(), derivative(c.sum(), z, retain=True)
+            with recording():
+                c = value @ recordable(g)
+                return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
 
@@ -50,46 +60,56 @@ class FeatureMap(ABC):
         ``grad_z <value, u>`` is linear in u, so p passes backward through it give what M passes through the value
         would.
         """
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            value = self(z, x)
+        with recording():
+            z = leaf(z)
+            value = recorded(self._name, lambda z: self(z, x), z)
             u = torch.zeros_like(value).requires_grad_()
-            slope = derivative((value * u).sum(), z, create=True)
-            columns = [derivative(slope[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
+            first = slope((value * u).sum(), z, create=True)
+            if (
+                not first.requires_grad
+            ):  # torch cannot differentiate the slope: a backward of one's own
+                return differences(lambda z: self(z, x), z.detach())
+            columns = [slope(first[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
         return torch.stack(columns, dim=2) if columns else z.new_zeros(*value.shape, 0)
 
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            slope = derivative((self(z, x) @ g).sum(), z, create=True)
-            columns = [
-                derivative(slope[:, k].sum(), z, retain=True) for k in range(z.shape[1])
-            ]  # zero if linear
-        return torch.stack(columns, dim=2) if columns else z.new_zeros(len(z), 0, 0)
+        with recording():
+            g = recordable(g)
+        return hessian(lambda z: self(z, x) @ g, lambda z: self.linearise(z, x)[1](g)[1], z)
 
-
-def derivative(value: Tensor, z: Tensor, retain: bool = False, create: bool = False) -> Tensor:
-    """The gradient of ``value`` in ``z``, zero where it does not depend on it."""
-    if not value.requires_grad:
-        return torch.zeros_like(z)
-    return torch.autograd.grad(
-        value, z, retain_graph=retain or create, create_graph=create, materialize_grads=True
-    )[0]
+    @property
+    def _name(self) -> str:
+        return f"the feature map {type(self).__name__}"
 
 
 @dataclass(frozen=True)
 class Custom(FeatureMap):
-    """Any torch callable ``function(z (b, p), x (M, n)) -> (b, M)``."""
+    """Any callable ``function(z (b, p), x (M, n)) -> (b, M)``.
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    Parameters
+    ----------
+    function
+        In torch operations, or with a gradient.
+    gradient
+        Its derivative in z, ``gradient(z, x) -> (b, M, p)``; then both get tensors without a record and may return
+        numpy arrays.
+    """
+
+    function: Callable[[Tensor, Tensor], Any]
+    gradient: Callable[[Tensor, Tensor], Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._function  # noqa: B018 (refuses what is no callable)
+
+    @cached_property
+    def _function(self) -> Differentiable:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return Differentiable(f"the feature callable {name!r}", self.function, self.gradient)
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Call the function and check what it returns."""
-        name = getattr(self.function, "__name__", type(self.function).__name__)
-        return checks.returned(
-            f"the feature callable {name!r}", self.function(z, x), (len(z), len(x)), z
-        )
+        return self._function(z, x)
 
 
 @dataclass(frozen=True)
@@ -131,12 +151,17 @@ class Neuron(FeatureMap):
         return result
 
 
-def feature_map(name: str, value: Any) -> FeatureMap:
-    """A feature map as it is, a callable wrapped; anything else is refused."""
+def feature_map(name: str, value: Any, gradient: Any = None) -> FeatureMap:
+    """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused."""
     if isinstance(value, FeatureMap):
+        if gradient is not None:
+            raise TypeError(
+                f"gradient= is the derivative of a callable, but {name} is a {type(value).__name__}, which knows its "
+                "own; of jko.Ridge(sigma, gradient=...) give it there"
+            )
         return value
     if callable(value):
-        return Custom(value)
+        return Custom(value, gradient)
     raise TypeError(
         f"{name} must be jko.Ridge(sigma), jko.GaussianBump(width) or a callable (theta (N, d), x (M, n)) -> (N, M), "
         f"not {type(value).__name__}"

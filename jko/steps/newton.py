@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.blocks import descending
+from jko.derivatives import leaf, recording
 from jko.energies import Curvature
 from jko.spaces import Domain
 from jko.steps.descent import descend
@@ -174,8 +175,8 @@ def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:
     """The derivative of the projection at each point, (N, dim, dim); None without a domain."""
     if domain is None:
         return None
-    z = z.detach().requires_grad_()
-    with torch.enable_grad():
+    with recording():
+        z = leaf(z)
         p = domain.project(z)
     if not p.requires_grad:
         raise TypeError(

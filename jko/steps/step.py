@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, check_variations
 from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.charged_mesh import MeshNewton
@@ -66,7 +68,8 @@ def step(
     StepFailed
         If the step is none; it carries the result and says what to try.
     TypeError, ValueError
-        Arguments of a wrong kind or value.
+        Arguments of a wrong kind or value.  If ``throw``, also an energy of one's own whose variation is not the
+        derivative of its values, on atoms.
 
     Notes
     -----
@@ -99,7 +102,10 @@ def step(
         tau,
         {} if memory is None else memory,
     )
-    result = solver.solve(problem)
+    with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
+        if throw:
+            check_variations(energy, state)
+        result = solver.solve(problem)
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)
     return result

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,14 +119,15 @@ class Objective:
     def hessian(self, spot: Spot, convex: bool) -> tuple[Banded, Callable[[Array], Array] | None]:
         """Second derivatives, and their cross terms apart; ``convex`` turns negative curvature of the blocks."""
         N, tau = len(spot.z), self.problem.tau
-        blocks, factor, far = torch.zeros(N, 2, 2, dtype=torch.float64), None, None
+        like: dict[str, Any] = {"dtype": torch.float64, "device": self.problem.base.points.device}
+        blocks, factor, far = torch.zeros(N, 2, 2, **like), None, None
         if self.others is not None:
             curvature = self.others.second_order(self.lift(spot.z))
             blocks = curvature.blocks.to(torch.float64)
             if curvature.factor is not None:
                 factor = self.weights[:, None, None] * as_array(curvature.factor)
             far = self._far(curvature)
-        blocks = blocks + torch.eye(2, dtype=torch.float64) / tau
+        blocks = blocks + torch.eye(2, **like) / tau
         B = self.weights[:, None, None] * as_array(descending(blocks) if convex else blocks)
         flat = None if factor is None else factor.reshape(2 * N, -1)
         return Banded.of(B, spot.stiffness, flat), far

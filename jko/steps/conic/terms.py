@@ -146,5 +146,4 @@ def _kernel(c: float, E: Energy, points: torch.Tensor) -> Array:
         )
     n, dim = points.shape
     with torch.no_grad():
-        W = E.W((points[:, None] - points[None]).reshape(-1, dim)).reshape(n, n)
-    return 0.5 * as_array(W + W.T)
+        return as_array(E.kernel((points[:, None] - points[None]).reshape(-1, dim)).reshape(n, n))

@@ -169,5 +169,5 @@ def _memory(objective: Objective, spot: Spot) -> Memory:
     velocity = (spot.X - objective.start) / objective.problem.tau
     return {
         "velocity": torch.from_numpy(velocity),
-        "value": torch.tensor(spot.energy, dtype=torch.float64),
+        "value": torch.tensor(spot.energy, dtype=torch.float64, device="cpu"),
     }

@@ -125,7 +125,7 @@ def remapped(pair: ChargedDensity, before: Particles, after: Particles) -> Charg
     from jko.steps.remapped.sweeps import moved_cells  # numba loads here
 
     grid = pair.grid
-    width = torch.tensor(grid.spacing, dtype=torch.float64).to(pair.values)
+    width = pair.values.new_tensor(grid.spacing)
     moves = (after.points - before.points)[:, 1:] / width
     field_ = pair.values.new_zeros(1 + grid.dim, grid.N)
     field_[:, pair.weights > 0] = torch.cat([after.points[:, :1], moves], dim=1).T

@@ -101,7 +101,9 @@ class ProximalMap:
         """Cholesky factor of ``I + kappa A diag(m d log rho / ds) A^T``, (r, r)."""
         A = self.features
         weighted = A * (self.kappa * self.masses(found) * found.elasticity)
-        return torch.linalg.cholesky(torch.eye(len(A)).to(A) + weighted @ A.T)
+        return torch.linalg.cholesky(
+            torch.eye(len(A), dtype=A.dtype, device=A.device) + weighted @ A.T
+        )
 
     def _at(self, s: Tensor, lam: Tensor) -> Proximal:
         """Solve every cell for a given lam."""

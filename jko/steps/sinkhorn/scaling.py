@@ -165,7 +165,7 @@ class Scaling:
         half = 0.5 * n[columns].log()
         R = (log_weights[rows][:, columns] + 0.5 * mu[rows, None].log() - half).exp()
         stay = found.elasticity[rows]
-        H = torch.eye(len(half)).to(R) - R.T @ ((1 - stay)[:, None] * R)
+        H = torch.eye(len(half), dtype=R.dtype, device=R.device) - R.T @ ((1 - stay)[:, None] * R)
         scaled = (self.proximal.features[:, rows] * (mu[rows].sqrt() * stay)) @ R
         inner = torch.cholesky_solve(scaled, self.proximal.factor(found))
         H -= self.proximal.kappa * scaled.T @ inner

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from jko import checks
@@ -67,7 +67,7 @@ class Setting:
             v, kernel = point_volumes(volumes, state).double(), PointKernel(points, epsilon)
         cutoff = EMPTY[GridDensity if isinstance(state, GridDensity) else Particles]
         density = masses / v
-        masses = masses.masked_fill(density < density.max() * torch.tensor(-cutoff).exp(), 0)
+        masses = masses.masked_fill(density < density.max() * math.exp(-cutoff), 0)
         return cls(problem, kernel, v, masses / masses.sum(), cutoff)
 
     @cached_property

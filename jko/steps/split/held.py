@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.derivatives import Differentiable
 from jko.energies import Evaluation
 from jko.energies.potential import Linear
 from jko.measures import ChargedSpan, Particles, State, lifted
@@ -34,7 +35,8 @@ class Charge:
     @classmethod
     def of(cls, span: ChargedSpan) -> Charge:
         """H of a state."""
-        first = feature_map("H0", lambda theta, _: span.H0(theta)[:, None])
+        H0 = Differentiable("the function H0", span.H0)
+        first = feature_map("H0", lambda theta, _: H0(theta)[:, None])
         return cls(first, feature_map("h", span.h), span.x, span.alpha, span.b)
 
     @property
