@@ -6,11 +6,13 @@ from jko.limits.moments import Measured, Moments, delta
 from jko.limits.particles import wasserstein
 from jko.limits.sheets import Sheets
 from jko.limits.stochastic import langevin, sgd
+from jko.limits.stopped import LimitStopped
 from jko.limits.systems import System, chaos, separated, transported
 
 __all__ = [
     "Hierarchy",
     "Labels",
+    "LimitStopped",
     "Measured",
     "Moments",
     "Sheets",

@@ -6,9 +6,11 @@ Across a face with the difference ``z`` of xi, without the entropy's part, the f
 
 - with an entropy of strength c, Scharfetter and Gummel's ``(c/h) (B(z/c) rho_- - B(-z/c) rho_+)`` with Bernoulli's
   function ``B(s) = s / (e^s - 1)``: it vanishes exactly at ``rho ~ e^{-z/c}``, so the Gibbs measure of the cells rests;
-- without, a density on the face times ``-z/h``: it vanishes where xi is constant.  The density is the mean where
-  diffusion rules the cell and an upwind value of second order where the drift does (Carrillo, Chertock and Huang,
-  Commun. Comput. Phys. 17, 2015, have the second everywhere; its limiter clips maxima).
+- without, a density on the face times ``-z/h``: it vanishes where xi is constant.  Where diffusion rules the cell the
+  density is the mean with ``mean [U'] = [P]``, P = rho U' - U the pressure and [ ] differences across the face: without a
+  drift the flux is ``-[P]/h``, as smooth as P, also at a front, where U'' may be infinite.  Where the drift rules, it is
+  an upwind value of second order (Carrillo, Chertock and Huang, Commun. Comput. Phys. 17, 2015, have it everywhere; its
+  limiter clips maxima).
 
 Both keep rho >= 0 in time steps that empty no cell, and are of second order where rho is smooth.  It shares the energy
 with the JKO steps and nothing else.
@@ -27,24 +29,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.energies import Energy, Entropy, Internal, Parts, parts
+from jko.limits.stopped import LimitStopped, out_of_work
 from jko.limits.volumes import faces
 from jko.measures import GridDensity
 from jko.spaces import Grid
+from jko.status import Status
 from jko.trajectory import Trajectory
 
 SAFE = 0.9  # of the step in which a cell could lose all it has
 SECOND = 0.45  # the same for upwind values of second order, which may be twice those of the cell
-LEAST = 1e-9  # of the whole time: a shorter step is a collapse
+LEAST = 1e-13  # of the whole time: a shorter step is a collapse
+ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
 EMPTY = 1e-12  # of the largest density
+FLAT = 1e-6  # relative difference of two cells below which a secant is rounding
 SHORTER, LONGER = 0.2, 5.0  # a step's length against that before
+STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
+EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """``d_t rho`` and the inverse of the longest step of Euler's that keeps rho >= 0."""
+    """``d_t rho``, the inverse of the longest step of Euler's that keeps rho >= 0, and the rounding of d_t rho.
+
+    The last is in L1, of the cells' numbers: without their volume.
+    """
 
     rho: Tensor
     speed: float
+    rounding: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +117,13 @@ class Volumes:
             drho -= faces.outflow(flux, rho, k) / h
             faces.before(leaving, k).add_(up / h)
             faces.after(leaving, k).add_(down / h)
-        return Change(drho, float(leaving.amax()) + self._stiffness(rho))
+        speed = float(leaving.amax()) + self._stiffness(rho)
+        spread = sum(2 / h**2 for h in self.grid.spacing) * float(xi.abs().amax())
+        rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
+        return Change(drho, speed, rounding)
 
     def _carried(self, rho: Tensor, v: Tensor, phi: Tensor, k: int) -> Tensor:
-        """The density on the faces: the mean where diffusion rules a cell, upwind where the drift does.
+        """The density on the faces: a mean where diffusion rules a cell, upwind where the drift does.
 
         At most twice that of the cell it comes from.  The measure is the number of Peclet, ``|d phi| / (rho U'')``.
         """
@@ -116,10 +131,20 @@ class Volumes:
         if not self.powers:
             return upwind
         donor = torch.where(v > 0, faces.before(rho, k), faces.after(rho, k))
-        mean = faces.mean(rho, k)
-        D = self._diffusivity(mean)
+        D = self._diffusivity(faces.mean(rho, k))
         share = torch.where(D > 0, (2 - phi.diff(dim=k).abs() / D).clamp(0, 1), 0.0)
-        return share * torch.minimum(mean, 2 * donor) + (1 - share) * upwind
+        return share * torch.minimum(self._between(rho, k), 2 * donor) + (1 - share) * upwind
+
+    def _between(self, rho: Tensor, k: int) -> Tensor:
+        """The mean of two cells for which ``mean [U'] = [P]``: of ``1/2 int rho^2`` the arithmetic one."""
+        mean, P, slope = faces.mean(rho, k), torch.zeros_like(rho), torch.zeros_like(rho)
+        for c, E in self.powers:
+            own = E.slope(rho)
+            P, slope = P + c * (rho * own - E.U(rho)), slope + c * own
+        secant = P.diff(dim=k) / slope.diff(dim=k)
+        apart = (rho.diff(dim=k).abs() > FLAT * mean) & secant.isfinite()
+        low, high = (f(faces.before(rho, k), faces.after(rho, k)) for f in (torch.min, torch.max))
+        return torch.where(apart, secant, mean).clamp(low, high)
 
     def _diffusivity(self, rho: Tensor) -> Tensor:
         """``sum c rho U''(rho)`` over the powers."""
@@ -143,25 +168,39 @@ def _bernoulli(s: Tensor) -> Tensor:
 
 
 def evolve(
-    energy: Energy, start: GridDensity, t1: float, times: NDArray[np.float64], rtol: float
+    energy: Energy,
+    start: GridDensity,
+    t1: float,
+    times: NDArray[np.float64],
+    rtol: float,
+    evaluations: int | None = None,
 ) -> Trajectory:
     """Solve up to each of the times, by the three-stage method of Shu and Osher.
 
     A step of length dt may err by ``rtol dt / t1`` in L1, times the mass.  The flow with no flux and without a risk
     brings two densities no farther apart in L1, so that at t1 the error of time is rtol.
     """
-    volumes = Volumes.of(energy, start)
-    states = [start]
     allowed = rtol * float(start.values.sum()) / t1
-    bound = math.inf
+    march = _March(Volumes.of(energy, start), t1, allowed, evaluations or EVALUATIONS_CELLS)
+    states, failure, rested = [start], None, False
     with torch.no_grad():
         for t, end in pairwise(times.tolist()):
-            rho, bound = _advance(
-                volumes, states[-1].values, t, end, least=LEAST * t1, allowed=allowed, bound=bound
-            )
-            states.append(GridDensity.of(start.grid, rho))
+            try:
+                rho = states[-1].values if rested else march.advance(states[-1].values, t, end)
+            except LimitStopped as stop:
+                failure, (t, rho) = str(stop), march.reached
+                times = np.append(times[: len(states)], t)
+            states.append(states[-1] if rested else GridDensity.of(start.grid, rho))
+            rested = march.rested
+            if failure is not None:
+                break
         energies = np.array([float(energy(state)) for state in states])
-    return Trajectory(times, energies, tuple(states), np.arange(len(times)))
+    status = Status.AT_REST if rested else Status.FINISHED
+    status = Status.ERROR if failure else status
+    run = Trajectory(times, energies, tuple(states), np.arange(len(times)), status=status)
+    if failure is not None:
+        raise LimitStopped(failure, run)
+    return run
 
 
 class Trial(NamedTuple):
@@ -172,63 +211,82 @@ class Trial(NamedTuple):
     error: float
 
 
-def _advance(
-    volumes: Volumes,
-    rho: Tensor,
-    t: float,
-    end: float,
-    *,
-    least: float,
-    allowed: float,
-    bound: float,
-) -> tuple[Tensor, float]:
-    """The density at ``end``, and the step that its error would allow next.
+class _March:
+    """The steps in time: how long the next may be, and how much work is left.
 
-    ``allowed`` is the error per unit of time, and ``bound`` the step to try first.
+    ``allowed`` is the error per unit of time in L1, ``reached`` the time and the density after the last step.
     """
-    while t < end:
-        first = volumes(rho)
-        if first.speed > 0:
-            bound = min(bound, SAFE / first.speed)
+
+    def __init__(self, volumes: Volumes, t1: float, allowed: float, evaluations: int) -> None:
+        self.volumes, self.t1, self.allowed, self.evaluations = volumes, t1, allowed, evaluations
+        self.bound, self.left, self.rested = math.inf, evaluations, False
+        self.reached: tuple[float, Tensor]
+
+    def advance(self, rho: Tensor, t: float, end: float) -> Tensor:
+        """The density at ``end``."""
+        self.reached = t, rho
+        while t < end:
+            first = self.change(rho)
+            if self.rests(first, rho, t):
+                self.rested = True
+                return rho
+            if first.speed > 0:
+                self.bound = min(self.bound, SAFE / first.speed)
+            dt, trial = self.step(rho, first, t, end)
+            rho, t = trial.rho, end if dt == end - t else t + dt
+            self.bound = dt * _change(trial.error, self.allowed)
+            self.reached = t, rho
+        return rho
+
+    def change(self, rho: Tensor) -> Change:
+        """The right side, as long as there are evaluations left."""
+        self.left -= 1
+        if self.left < 0:
+            remedy = "The steps are as short as diffusion asks on these cells: take a coarser grid, t1 below"
+            raise LimitStopped(out_of_work(self.evaluations, self.reached[0], self.t1, remedy))
+        return self.volumes(rho)
+
+    def rests(self, first: Change, rho: Tensor, t: float) -> bool:
+        """Whether d_t rho is its own rounding, and far too small to matter in the time that is left."""
+        moving = float(first.rho.abs().sum())
+        left = moving * (self.t1 - t) <= STILL * self.allowed * self.t1
+        return moving == 0 or (left and moving <= first.rounding)
+
+    def step(self, rho: Tensor, first: Change, t: float, end: float) -> tuple[float, Trial]:
+        """The length of a step that keeps rho >= 0 and errs no more than allowed, and what it gives."""
         while True:
-            if not bound >= least:
-                raise RuntimeError(
-                    f"the time step fell to {bound:.1e} at t = {t:g}: the velocity grows without bound or is no number "
-                    "there. Check the potential and the features, take t1 below, or a coarser grid"
+            if not self.bound >= LEAST * self.t1:
+                raise LimitStopped(
+                    f"the time step fell to {self.bound:.1e} at t = {t:g}: the velocity grows without bound or is no "
+                    "number there. Check the potential and the features, take t1 below, or a coarser grid"
                 )
-            steps = max(1, math.ceil((end - t) / bound))
-            dt = (end - t) / steps
-            trial = _runge_kutta(volumes, rho, first, dt)
+            dt = (end - t) / max(1, math.ceil((end - t) / self.bound))
+            trial = self.runge_kutta(rho, first, dt)
             if math.isnan(trial.speed + trial.error):
-                bound = math.nan
+                self.bound = math.nan
             elif dt * trial.speed > 1:
-                bound = SAFE / trial.speed
-            elif trial.error > allowed:
-                bound = dt * _change(trial.error, allowed)
-                if bound < least:
-                    raise RuntimeError(
-                        f"at t = {t:g} the error of time would need steps of {bound:.1e}, and the drift allows "
+                self.bound = SAFE / trial.speed
+            elif trial.error > self.allowed:
+                self.bound = dt * _change(trial.error, self.allowed)
+                if self.bound < ERRATIC * SAFE / trial.speed:
+                    raise LimitStopped(
+                        f"at t = {t:g} the error of time would need steps of {self.bound:.1e}, and the drift allows "
                         f"{SAFE / trial.speed:.1e}: where the limiter of the upwind values switches, the estimate "
                         "falls slowly with the step. Raise rtol; the error itself is far below the estimate"
                     )
             else:
-                break
-        rho = trial.rho
-        t = end if steps == 1 else t + dt
-        bound = dt * _change(trial.error, allowed)
-    return rho, bound
+                return dt, trial
 
-
-def _runge_kutta(volumes: Volumes, rho: Tensor, first: Change, dt: float) -> Trial:
-    """A step of order three made of means of Euler steps (Shu and Osher), and its distance to Heun's of order two."""
-    rho1 = rho + dt * first.rho
-    second = volumes(rho1)
-    rho2 = 0.75 * rho + 0.25 * (rho1 + dt * second.rho)
-    third = volumes(rho2)
-    speeds = (first.speed, second.speed, third.speed)
-    speed = math.nan if any(map(math.isnan, speeds)) else max(speeds)
-    error = float((first.rho + second.rho - 2 * third.rho).abs().sum()) / 3
-    return Trial((rho + 2 * (rho2 + dt * third.rho)) / 3, speed, error)
+    def runge_kutta(self, rho: Tensor, first: Change, dt: float) -> Trial:
+        """A step of order three made of means of Euler steps (Shu and Osher), and its distance to Heun's of order two."""
+        rho1 = rho + dt * first.rho
+        second = self.change(rho1)
+        rho2 = 0.75 * rho + 0.25 * (rho1 + dt * second.rho)
+        third = self.change(rho2)
+        speeds = (first.speed, second.speed, third.speed)
+        speed = math.nan if any(map(math.isnan, speeds)) else max(speeds)
+        error = float((first.rho + second.rho - 2 * third.rho).abs().sum()) / 3
+        return Trial((rho + 2 * (rho2 + dt * third.rho)) / 3, speed, error)
 
 
 def _change(error: float, allowed: float) -> float:

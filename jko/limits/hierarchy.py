@@ -23,12 +23,14 @@ from jko.energies import Energy
 from jko.limits.moment_volumes import Equations, primitive
 from jko.limits.moments import Closure, Moments, delta
 from jko.limits.particles import kept_times
-from jko.measures import ChargedDensity, State, lifted
+from jko.limits.stopped import LimitStopped, out_of_work
+from jko.measures import KINDS, ChargedDensity, State, lifted
 from jko.spaces import Grid
 
 Array = NDArray[np.float64]
 
 SHORTEST = 1e-9  # of the whole time: the least step
+EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,7 @@ class Hierarchy:
         return self.states[-1]
 
 
+@np.errstate(all="ignore")
 def hierarchy(
     energy: Energy,
     start: Moments | ChargedDensity,
@@ -80,6 +83,7 @@ def hierarchy(
     t1: float,
     times: Sequence[float] | Array | Tensor | None = None,
     closure: Closure = delta,
+    max_evaluations: int = EVALUATIONS,
 ) -> Hierarchy:
     """Solve (3.27) for i <= k by second-order finite volumes, closed by ``closure``.
 
@@ -98,12 +102,16 @@ def hierarchy(
         H_{k+1} as a function of the time, the points (n, d) and H_1 ... H_k (k, n), shape (n,):
         :func:`delta`, exact as long as mu lives on a graph, or :class:`Measured`.
 
+    max_evaluations : int
+        A bound on the work: how often the right side may be evaluated.
+
     Raises
     ------
     ValueError
         Other terms in the energy; times out of order or range.
-    RuntimeError
-        If the moments stop being finite: the closure lost the hierarchy's hyperbolicity, or blows up.
+    LimitStopped
+        A RuntimeError, whose ``trajectory`` is the :class:`Hierarchy` computed before: if the moments stop being finite
+        (the closure lost the hierarchy's hyperbolicity, or blows up), or ``max_evaluations`` are used up.
 
     Notes
     -----
@@ -132,21 +140,33 @@ def hierarchy(
     t1 = checks.number("t1", t1, above=0)
     kept = np.array([0.0, t1]) if times is None else kept_times(times, t1)
     equations = Equations(energy, start.grid, closure)
+    allowed = checks.count("max_evaluations", max_evaluations)
     U = torch.cat([start.values[None], start.values * start.H])
     t, steps, states = 0.0, 0, [start]
+
+    def stopped(why: str) -> LimitStopped:
+        times = np.append(kept[: len(states)], t)
+        return LimitStopped(why, Hierarchy(times, (*states, _state(start.grid, U)), steps))
+
     for target in kept[1:]:
         while t < target:
             rates, longest = equations(t, U)
             dt = min(longest, target - t)
-            U = _runge_kutta(equations, t, dt, U, rates)
-            if longest < SHORTEST * t1 or not bool((torch.isfinite(U) & (U[0] >= 0)).all()):
-                raise RuntimeError(
+            then = _runge_kutta(equations, t, dt, U, rates)
+            if longest < SHORTEST * t1 or not bool((torch.isfinite(then) & (then[0] >= 0)).all()):
+                raise stopped(
                     f"rho and the moments are not finite with rho >= 0 beyond t = {t:g} of {t1:g}: the equations for "
                     f"k = {start.k} blow up there. Take t1 below, jko.limits.Measured for a closure, or a smaller k"
                 )
-            t, steps = (t + dt if t + dt < target else float(target)), steps + 1
-        states.append(Moments(start.grid, *primitive(U)))
+            U, t, steps = then, (t + dt if t + dt < target else float(target)), steps + 1
+            if 3 * (steps + 1) > allowed and t < t1:
+                raise stopped(out_of_work(allowed, t, t1, "Take a coarser grid, t1 below"))
+        states.append(_state(start.grid, U))
     return Hierarchy(kept, tuple(states), steps)
+
+
+def _state(grid: Grid, U: Tensor) -> Moments:
+    return Moments(grid, *primitive(U))
 
 
 def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
@@ -163,6 +183,10 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     ... )  # d/dt theta w^2 = -3 theta w^2
     -12.0
     """
+    checks.kind(
+        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
+    )
+    checks.kind("mu", mu, *KINDS, hint="build it by jko.Particles(points)")
     checks.count("i", i, 0)
     atoms = lifted(mu)
     w, theta = atoms.points[:, 0], atoms.points[:, 1:]

@@ -1,98 +1,228 @@
-"""One integrator for the ordinary differential equations of this folder: explicit Runge-Kutta of order 8."""
+"""One integrator for the ordinary differential equations of this folder.
+
+Explicit Runge-Kutta of order 8 (DOP853) as long as accuracy decides its steps.  Where stability does, the problem is
+stiff and the implicit method of Radau (order 5) goes on, if the unknowns are few enough for its linear algebra.  Where
+nothing moves any more within rounding, the rest of the time is skipped.  All of it within a number of evaluations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
-from torch import Tensor
+from scipy.integrate import DOP853, OdeSolver, Radau
+from scipy.optimize import brentq
 
-from jko.spaces import Domain
+from jko.limits.stopped import LimitStopped, OutOfWork, out_of_work
 
 Array = NDArray[np.float64]
+Rates = Callable[[float, Array], Array]
 
-INSIDE = 8  # points within each integrator step at which the atoms are held against their domain
+EVALUATIONS = 100_000  # of the velocity, unless told otherwise: minutes for a network
+LARGEST = 1500  # unknowns for which a dense Jacobian is factorised
+STABILITY = 4.0  # step times Lipschitz constant; DOP853 is unstable above 6
+PERSISTENT, RELAXED = 15, 6  # steps in a row that tell that a problem is stiff, and that it is not
+WORTHWHILE = 100  # explicit steps left, below which a stiff problem is not worth another method
 
 
 class Solution(NamedTuple):
-    """Kept times (K,), the unknown at them (K, n), the integrator's own steps, and the unknown as a function of time.
+    """Kept times (K,) and the unknown at them (K, n).
 
-    ``stopped`` is the time at which the event was zero, or None.
+    ``stopped`` is the time at which the event was zero, or None; ``rested`` that from which on nothing moved, or None;
+    ``failure`` a sentence, or None: then the times end where the integration did.  ``last`` is the unknown there, (n,).
     """
 
     times: Array
     rows: Array
-    steps: Array
-    dense: Callable[[float], Array] | None
     stopped: float | None
+    rested: float | None
+    failure: str | None
+    last: Array
 
 
 def integrate(
-    rates: Callable[[float, Array], Array],
+    rates: Rates,
     start: Array,
     t1: float,
     rtol: float,
     wanted: Array | None,
+    *,
+    atol: float | None = None,
     event: Callable[[Array], float] | None = None,
-    dense: bool = False,
+    jacobian: Rates | None = None,
+    evaluations: int = EVALUATIONS,
+    rounding: float = 2.0**-52,
+    autonomous: bool = True,
 ) -> Solution:
     """Solve ``y' = rates(t, y)`` from 0 to t1; ``event`` ends it where it falls to zero.
 
+    Parameters
+    ----------
+    wanted : (K,) or None
+        Increasing times to keep, 0 and t1 among them; None keeps the integrator's own steps.
+    jacobian : callable, optional
+        (t, y) to (n, n), for the stiff method; default by differences.
+    rounding : float
+        Relative, of the numbers that y stands for.
+    autonomous : bool
+        Whether the rates do not depend on t: only then rest is rest for ever.
+
     Raises
     ------
-    RuntimeError
-        If the rates stop being finite or the steps vanish.
+    LimitStopped
+        If the rates are not finite at the start.
     """
     if not np.isfinite(rates(0.0, start)).all():
-        raise RuntimeError(
+        raise LimitStopped(
             "the gradient of the energy is not finite at the start; check data and features"
         )
-    scale = float(np.abs(start).max()) or 1.0
-    with np.errstate(
-        over="ignore", invalid="ignore", divide="ignore"
-    ):  # a trial step too far is tried again, shorter
-        solution = solve_ivp(
-            rates,
-            (0.0, t1),
-            start,
-            "DOP853",
-            rtol=rtol,
-            atol=rtol * scale,
-            dense_output=dense or wanted is not None,
-            events=None if event is None else _terminal(event),
+    atol = rtol * (float(np.abs(start).max()) or 1.0) if atol is None else atol
+    run = _Run(rates, start, t1, rtol, atol, wanted, event, jacobian, evaluations)
+    try:
+        return run.solve(rounding if autonomous else None)
+    except OutOfWork:
+        remedy = (
+            "The velocity changes fast all the way (kinks, as of ReLU, or stiffness of many unknowns): "
+            "take t1 below, loosen rtol"
         )
-    if not solution.success:
-        raise RuntimeError(
-            f"the integration stopped at t = {solution.t[-1]:g} of {t1:g}: {solution.message} The velocity blows up or "
-            "jumps there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
+        return run.solution(failure=out_of_work(evaluations, run.t, t1, remedy))
+
+
+class _Run:
+    """One integration while it runs: the rows kept so far, and the evaluations used."""
+
+    def __init__(
+        self,
+        rates: Rates,
+        start: Array,
+        t1: float,
+        rtol: float,
+        atol: float,
+        wanted: Array | None,
+        event: Callable[[Array], float] | None,
+        jacobian: Rates | None,
+        evaluations: int,
+    ) -> None:
+        self.rates, self.t1, self.event, self.jacobian = rates, t1, event, jacobian
+        self.options = {"rtol": rtol, "atol": atol}
+        self.wanted, self.left = wanted, evaluations
+        self.t, self.y, self.times, self.rows = 0.0, start, [0.0], [start.copy()]
+
+    def counted(self, t: float, y: Array) -> Array:
+        """The rates, as long as there are evaluations left."""
+        self.left -= 1
+        if self.left < 0:
+            raise OutOfWork
+        return self.rates(t, y)
+
+    def derivative(self, t: float, y: Array) -> Array:
+        """The Jacobian; entries that are not finite would be refused, and zero is as good a guess."""
+        assert self.jacobian is not None
+        matrix = self.jacobian(t, y)
+        return np.where(np.isfinite(matrix), matrix, 0.0)
+
+    def solve(self, rounding: float | None) -> Solution:
+        """Step until t1, rest, the event, or no further."""
+        y, speed, stiffness = self.rows[0], np.inf, _Stiffness()
+        value = np.inf if self.event is None else self.event(y)
+        solver: OdeSolver = DOP853(self.counted, 0.0, y, self.t1, **self.options)
+        if rounding is not None and not solver.f.any():
+            return self.rest()
+        while solver.status == "running":
+            message = solver.step()
+            if solver.status == "failed":
+                return self.solution(failure=_stuck(solver.t, self.t1, message))
+            self.t, self.y = solver.t, solver.y
+            if self.event is not None and (after := self.event(solver.y)) <= 0 < value:
+                return self.end(solver)
+            value = np.inf if self.event is None else after
+            self.keep(solver, solver.t)
+            last, speed = speed, float(np.abs(solver.f).max())
+            left = self.t1 - solver.t
+            if rounding is not None and speed <= last and solver.status == "running":
+                if speed * left <= rounding * float(np.abs(solver.y).max()):
+                    return self.rest()
+            if isinstance(solver, DOP853) and len(y) <= LARGEST and stiffness.found(solver, left):
+                solver = self.implicit(solver)
+        return self.solution()
+
+    def implicit(self, solver: OdeSolver) -> OdeSolver:
+        """The stiff method from where the explicit one is."""
+        jac = None if self.jacobian is None else self.derivative
+        first = min(solver.step_size, self.t1 - solver.t)
+        return Radau(
+            self.counted, solver.t, solver.y, self.t1, first_step=first, jac=jac, **self.options
         )
-    stopped = float(solution.t[-1]) if solution.status == 1 else None
-    times = solution.t if wanted is None else wanted[wanted <= solution.t[-1]]
-    rows = solution.y.T if wanted is None else solution.sol(times).T
-    return Solution(times, rows, solution.t, solution.sol, stopped)
+
+    def keep(self, solver: OdeSolver, until: float) -> None:
+        """The rows that the last step has added, up to the time ``until``."""
+        if self.wanted is None:
+            inside = np.array([until])
+        else:
+            inside = self.wanted[(self.wanted > self.times[-1]) & (self.wanted <= until)]
+        if not len(inside):
+            return
+        dense = None if inside.tolist() == [solver.t] else solver.dense_output()
+        self.rows += [solver.y.copy()] if dense is None else list(dense(inside).T)
+        self.times += inside.tolist()
+
+    def end(self, solver: OdeSolver) -> Solution:
+        """Where the event is zero within the last step."""
+        dense, event = solver.dense_output(), self.event
+        assert event is not None and solver.t_old is not None
+        t = float(brentq(lambda t: event(dense(t)), solver.t_old, solver.t, xtol=1e-15, rtol=1e-14))
+        self.t, self.y = t, dense(t)
+        self.keep(solver, t)
+        return self.solution(stopped=t)
+
+    def rest(self) -> Solution:
+        """The rest of the times with the resting unknown."""
+        at = self.t
+        later = np.array([self.t1]) if self.wanted is None else self.wanted
+        later = later[later > self.times[-1]]
+        self.rows += [self.y] * len(later)
+        self.times += later.tolist()
+        return self.solution(rested=at)
+
+    def solution(
+        self,
+        stopped: float | None = None,
+        rested: float | None = None,
+        failure: str | None = None,
+    ) -> Solution:
+        """What was kept."""
+        times, rows = np.array(self.times), np.array(self.rows)
+        return Solution(times, rows, stopped, rested, failure, self.y)
 
 
-def watch(solution: Solution, domain: Domain, points: Callable[[Array], Tensor]) -> None:
-    """Refuse a solution whose ``points`` leave the domain, looking at ``INSIDE`` points of every step."""
-    assert solution.dense is not None
-    for a, b in zip(solution.steps[:-1], solution.steps[1:], strict=True):
-        for t in np.linspace(a, b, INSIDE + 1)[1:]:
-            try:
-                domain.check("atoms", points(solution.dense(t)))
-            except ValueError:
-                raise RuntimeError(
-                    f"an atom leaves {domain!r} by t = {t:g}; from there on the flow with no flux has a velocity that "
-                    f"jumps, which this integrator does not follow. Take t1 below {a:g}, or drop the domain"
-                ) from None
+class _Stiffness:
+    """Whether stability decides the steps of DOP853, as Hairer and Wanner tell it: by the last two stages of a step.
+
+    Both are at its end, so that the difference of their rates over that of their points is a Lipschitz constant.
+    """
+
+    def __init__(self) -> None:
+        self.tight = self.loose = 0
+
+    def found(self, solver: DOP853, left: float) -> bool:
+        """Whether it does after this step, and enough of the time is left."""
+        h, K, A = solver.h_previous, solver.K, solver.A
+        last = solver.n_stages - 1
+        stage = solver.y_old + h * (A[last, :last] @ K[:last])
+        apart = float(np.linalg.norm(solver.y - stage))
+        rate = float(np.linalg.norm(K[last + 1] - K[last]))
+        if h * rate > STABILITY * apart:
+            self.tight, self.loose = self.tight + 1, 0
+        else:
+            self.loose += 1
+            self.tight = 0 if self.loose >= RELAXED else self.tight
+        return self.tight >= PERSISTENT and left > WORTHWHILE * h
 
 
-def _terminal(event: Callable[[Array], float]) -> Callable[[float, Array], float]:
-    def function(t: float, y: Array) -> float:
-        return event(y)
-
-    marked: Any = function
-    marked.terminal, marked.direction = True, -1
-    return function
+def _stuck(t: float, t1: float, message: str | None) -> str:
+    return (
+        f"the integration stopped at t = {t:g} of {t1:g}: {message} The velocity blows up or "
+        "jumps there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
+    )

@@ -20,8 +20,8 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Internal
 from jko.limits import chebyshev
-from jko.limits.integration import integrate, watch
-from jko.limits.particles import kept_times, tolerance
+from jko.limits.integration import EVALUATIONS, integrate
+from jko.limits.particles import kept_times, tolerance, travelled
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jko.limits.systems import System
 
 Array = NDArray[np.float64]
+SLIP = 1e-12  # relative: labels at a wall may be so far beyond it
 Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
@@ -145,7 +146,13 @@ class Labels:
 
 
 def integrate_labels(
-    system: System, energy: Energy, start: Labels, t1: float, times: Times | None, rtol: float
+    system: System,
+    energy: Energy,
+    start: Labels,
+    t1: float,
+    times: Times | None,
+    rtol: float,
+    evaluations: int = EVALUATIONS,
 ) -> Trajectory:
     """Solve one of the three systems along its characteristics.
 
@@ -169,8 +176,8 @@ def integrate_labels(
     ------
     ValueError
         An internal energy; times out of order or range; a tolerance below rounding.
-    RuntimeError
-        If characteristics meet, a label leaves its domain, or the gradient is not finite.
+    LimitStopped
+        If characteristics meet, a label leaves its domain, the gradient is not finite, or the evaluations are used up.
     """
     _smooth(energy)
     t1 = checks.number("t1", t1, above=0)
@@ -184,33 +191,69 @@ def integrate_labels(
         p, minus_w = energy.gradient(mu).numpy().T
         return np.concatenate(_velocities(system, p, -minus_w, (D @ H) / (D @ theta)))
 
-    flat = np.concatenate([start.u.numpy(), start.H.numpy()])
+    def room(y: Array) -> float:
+        """Positive as long as no characteristics meet and no label is beyond a wall."""
+        return min(float((D @ y[:n]).min()), _inside(start.domain, y[:n]))
+
     solution = integrate(
         rates,
-        flat,
+        np.concatenate([start.u.numpy(), start.H.numpy()]),
         t1,
         rtol,
         wanted,
-        event=lambda y: float((D @ y[:n]).min()),
-        dense=start.domain is not None,
+        event=room,
+        evaluations=evaluations,
     )
     if solution.stopped is not None:
-        raise RuntimeError(
-            f"two characteristics meet at t = {solution.stopped:g} of {t1:g}: the flow map folds there and rho has no "
-            "density. Take t1 below; beyond, (3.23) goes on as jko.limits.wasserstein on particles, as a "
-            "measure on R x Theta, and the others by finite volumes from a jko.ChargedDensity"
+        beyond = _inside(start.domain, solution.last[:n])
+        solution = solution._replace(
+            failure=_left(start, solution.stopped)
+            if beyond < float((D @ solution.last[:n]).min())
+            else _folded(solution.stopped, t1)
         )
-    if start.domain is not None:
-        watch(solution, start.domain, lambda y: torch.from_numpy(y[:n, None]))
-    states = tuple(start.at(*torch.from_numpy(row.reshape(2, n).copy())) for row in solution.rows)
+    return travelled(
+        energy,
+        start.pair,
+        solution,
+        lambda t, row: start.at(_within(start.domain, row[:n]), torch.from_numpy(row[n:].copy())),
+        lambda rows: {"tails": _tails(start, rows)},
+    )
+
+
+def _tails(start: Labels, rows: Array) -> Array:
+    """The size of the last Chebyshev coefficients of X and H, the larger of both, in each row but the first."""
     u = start.u.numpy()
-    tails = [max(chebyshev.tail(u, part) for part in row.reshape(2, n)) for row in solution.rows]
-    return Trajectory(
-        times=solution.times,
-        energies=np.array([float(energy(state)) for state in states]),
-        states=states,
-        kept=np.arange(len(states)),
-        columns={"tails": np.array(tails[1:])},
+    parts = rows[1:].reshape(-1, 2, len(u))
+    return np.array([max(chebyshev.tail(u, part) for part in row) for row in parts])
+
+
+def _within(domain: Box | None, X: Array) -> Tensor:
+    """The labels, those beyond a wall by their slip put on it."""
+    theta = torch.from_numpy(X.copy())
+    return theta if domain is None else domain.project(theta[:, None])[:, 0]
+
+
+def _inside(domain: Box | None, X: Array) -> float:
+    """How far the labels are from leaving the domain, a slip of rounding included."""
+    if domain is None:
+        return np.inf
+    slip = SLIP * (1 + float(np.abs(X).max()))
+    return slip + min(float(X.min() - domain.lower[0]), float(domain.upper[0] - X.max()))
+
+
+def _folded(t: float, t1: float) -> str:
+    return (
+        f"two characteristics meet at t = {t:g} of {t1:g}: the flow map folds there and rho has no density. Take t1 "
+        "below; beyond, (3.23) goes on as jko.limits.wasserstein on particles, as a measure on R x Theta, and the "
+        "others by finite volumes from a jko.ChargedDensity"
+    )
+
+
+def _left(start: Labels, t: float) -> str:
+    return (
+        f"a label leaves {start.domain!r} by t = {t:g}; from there on mass lies on the wall, where rho has no density. "
+        "Take t1 below, or drop the domain, or take jko.limits.wasserstein on particles, which slide along walls, or "
+        "finite volumes from a jko.ChargedDensity"
     )
 
 

@@ -5,28 +5,33 @@ It shares the energy's gradient with the JKO steps and nothing else: no step, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
 from jko.limits.densities import evolve
+from jko.limits.integration import EVALUATIONS, Solution, integrate
+from jko.limits.stopped import LimitStopped
+from jko.limits.walls import slides, tangent
 from jko.measures import ChargedParticles, GridDensity, Particles, State, lifted, placed
-from jko.spaces import Domain
+from jko.status import Status
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
 RTOL, RTOL_CELLS = 1e-8, 1e-3  # of atoms, of densities
 PARTS = 50  # equal parts of the time of a density, unless told otherwise
-INSIDE = 8  # points within each integrator step at which the atoms are held against their domain
 
 
+@np.errstate(all="ignore")
 def wasserstein(
     energy: Energy,
     start: State,
@@ -35,6 +40,7 @@ def wasserstein(
     rtol: float | None = None,
     atol: float | None = None,
     times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
+    max_evaluations: int | None = None,
 ) -> Trajectory:
     """The gradient flow of an energy in W2, atom by atom: ``xi_i' = -grad (dF/dmu)(xi_i)``; of densities, the equation.
 
@@ -51,28 +57,33 @@ def wasserstein(
     t1 : float
         End time, > 0.
     rtol, atol
-        Error allowed in a step of the integrator (explicit Runge-Kutta of order 8, DOP853): ``rtol`` (default 1e-8)
-        relative to each coordinate plus ``atol``; default ``rtol`` times the largest coordinate of the start.  Of a
-        density ``rtol`` (default 1e-3) bounds the sum of the estimated errors of time in L1, times the mass: the
-        estimate is of a result of second order, the step one of third, so that the true error is far smaller
-        (5e-6 and below seen at the default).  The error of space comes on top, and ``atol`` is not used.
+        Error allowed in a step of the integrator: ``rtol`` (default 1e-8) relative to each coordinate plus ``atol``;
+        default ``rtol`` times the largest coordinate of the start.  Of a density ``rtol`` (default 1e-3) bounds the sum
+        of the estimated errors of time in L1, times the mass: the estimate is of a result of second order, the step one
+        of third, so that the true error is far smaller (5e-6 and below seen at the default).  The error of space comes
+        on top, and ``atol`` is not used.
     times : (K,), optional
         Increasing times in [0, t1] to keep, besides 0 and t1; default: the steps of the integrator, of densities 50
         equal parts.  Between kept times :meth:`Trajectory.at` takes straight lines, which are not accurate to
         ``rtol``.
 
+    max_evaluations : int, optional
+        A bound on the work: how often the velocity may be evaluated, default 100,000 for atoms, 1,000,000 for densities.
+
     Returns
     -------
     Trajectory
-        ``times``, ``energies``, ``states`` of the kind of ``start``; it has no columns.
+        ``times``, ``energies``, ``states`` of the kind of ``start``; it has no columns.  Its ``status`` is FINISHED, or
+        AT_REST if from some time on nothing moved any more within rounding: then the rest of the times have the state
+        at rest.
 
     Raises
     ------
     ValueError
         Times out of order or range; a tolerance below the rounding of the state.
-    RuntimeError
-        If the gradient stops being finite, the integrator fails, an atom leaves its domain, or the steps of a density
-        fall to nothing (the sentence says whether by the velocity or by ``rtol``).
+    LimitStopped
+        A RuntimeError, whose ``trajectory`` is what was computed before: if the gradient stops being finite, the
+        integrator fails, the steps of a density fall to nothing, or ``max_evaluations`` are used up.
 
     Notes
     -----
@@ -80,8 +91,13 @@ def wasserstein(
     has no potential; as implemented the potential enters as its mean ``(1/N) sum V(xi_i)``, and the factor N of (2.4)
     is absorbed: for any weights m the derivative of F in xi_i is ``m_i grad (dF/dmu)(xi_i)``.
 
-    A domain is only watched.  While every atom stays in it the flow without it is the flow with no flux (3.11) through
-    its boundary; an atom that would cross it ends the integration, since from there on the velocity jumps.
+    Atoms: explicit Runge-Kutta of order 8 (DOP853).  Where the problem is stiff, so that stability and not ``rtol``
+    decides the steps, the implicit method of Radau goes on, with the Jacobian of ``energy.second_order``, for up to 1500
+    unknowns.
+
+    With a domain this is the flow with no flux (3.11): the velocity is projected on the tangent cone, so that atoms
+    slide along walls, rest in corners, and leave a wall where the velocity turns inwards.  Where an atom meets a wall
+    its velocity jumps, and the steps shrink to ``rtol`` there.
 
     Examples
     --------
@@ -101,52 +117,118 @@ def wasserstein(
         GridDensity,
         hint="build it by jko.Particles(points)",
     )
-    mu = lifted(start)
     t1 = checks.number("t1", t1, above=0)
+    if max_evaluations is not None:
+        checks.count("max_evaluations", max_evaluations)
+    mu = lifted(start)
     default = RTOL_CELLS if isinstance(start, GridDensity) else RTOL
     rtol = tolerance(default if rtol is None else rtol, mu.points)
+    atol = None if atol is None else checks.number("atol", atol, above=0)
     wanted = None if times is None else kept_times(times, t1)
     if isinstance(start, GridDensity):
         kept = np.linspace(0, t1, PARTS + 1) if wanted is None else wanted
-        return evolve(energy, start, t1, kept, rtol)
-    atol = (
-        rtol * (float(mu.points.abs().max()) or 1.0)
-        if atol is None
-        else checks.number("atol", atol, above=0)
+        return evolve(energy, start, t1, kept, rtol, max_evaluations)
+    atoms = _Atoms(energy, mu)
+    solution = integrate(
+        atoms.velocity,
+        mu.points.cpu().numpy().astype(np.float64).ravel(),
+        t1,
+        rtol,
+        wanted,
+        atol=atol,
+        jacobian=atoms.jacobian,
+        evaluations=max_evaluations or EVALUATIONS,
+        rounding=torch.finfo(mu.points.dtype).eps,
+    )
+    return travelled(
+        energy, start, solution, lambda t, flat: placed(start, atoms.inside(flat).points)
     )
 
-    def velocity(t: float, flat: Array) -> Array:  # (3.7)
-        gradient = energy.gradient(_at(mu, flat)).cpu()
-        if t == 0 and not bool(torch.isfinite(gradient).all()):
-            raise RuntimeError(
-                "the gradient of the energy is not finite at the start; check data and features"
-            )
-        return -gradient.numpy().astype(np.float64).ravel()
 
-    dense = wanted is not None or mu.domain is not None
-    flat = mu.points.cpu().numpy().astype(np.float64).ravel()
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a trial step too far is tried again, shorter
-        solution = solve_ivp(
-            velocity, (0.0, t1), flat, "DOP853", rtol=rtol, atol=atol, dense_output=dense
-        )
-    if not solution.success:
-        raise RuntimeError(
-            f"the integration stopped at t = {solution.t[-1]:g} of {t1:g}: {solution.message} The velocity blows up or "
-            "jumps there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
-        )
-    if mu.domain is not None:
-        _watch(mu, mu.domain, solution)
-    kept = solution.t if wanted is None else wanted
-    columns = solution.y.T if wanted is None else solution.sol(wanted).T
-    measures = [mu, *(_at(mu, column) for column in columns[1:])]
-    return Trajectory(
-        times=kept,
-        energies=np.array([float(energy(measure)) for measure in measures]),
-        states=(start, *(placed(start, measure.points) for measure in measures[1:])),
-        kept=np.arange(len(kept)),
+class _Atoms:
+    """The right side of (3.7) on atoms, in the coordinates of a flat vector."""
+
+    def __init__(self, energy: Energy, mu: Particles) -> None:
+        self.energy, self.mu = energy, mu
+
+    def inside(self, flat: Array) -> Particles:
+        """mu with its atoms moved to the rows of a flat vector, or to the points of the domain next to them."""
+        points = torch.from_numpy(np.array(flat)).to(self.mu.points).view(self.mu.points.shape)
+        return self.mu.moved(points if self.mu.domain is None else self.mu.domain.project(points))
+
+    def velocity(self, t: float, flat: Array) -> Array:
+        """-grad dF/dmu on the atoms (3.7), projected on the tangent cone of the domain (3.11)."""
+        mu = self.inside(flat)
+        v = tangent(mu.domain, mu.points, -self.energy.gradient(mu))
+        return v.cpu().numpy().astype(np.float64).ravel()
+
+    def jacobian(self, t: float, flat: Array) -> Array:
+        """Its derivative, (N dim, N dim): minus the Hessian in L2(mu), between projections where atoms are at walls."""
+        mu = self.inside(flat)
+        with torch.no_grad():
+            matrix = -self._hessian(mu)
+            if mu.domain is not None:
+                along = slides(mu.domain, mu.points, -self.energy.gradient(mu))
+                matrix = torch.einsum("iab,ibjc,jcd->iajd", along, matrix, along)
+        n = mu.points.numel()
+        return matrix.reshape(n, n).cpu().numpy().astype(np.float64)
+
+    def _hessian(self, mu: Particles) -> Tensor:
+        """The Hessian of T -> E(T_# mu) in L2(mu) as a matrix, (N, dim, N, dim); by differences where it has no form."""
+        try:
+            blocks, factor, cross = self.energy.second_order(mu)
+        except (RuntimeError, TypeError, ValueError):  # a gradient that cannot be differentiated
+            return _by_differences(self.energy, mu)
+        N, dim = mu.points.shape
+        matrix = torch.zeros(N, dim, N, dim).to(blocks)
+        each = torch.arange(N)
+        matrix[each, :, each, :] = blocks
+        if factor is not None:
+            matrix += torch.einsum("iam,jbm,j->iajb", factor, factor, mu.weights)
+        if cross is not None:
+            units = torch.eye(N * dim).to(blocks).view(N * dim, N, dim)
+            columns = torch.stack([cross(unit) for unit in units], dim=-1)
+            matrix += columns.view(N, dim, N, dim)
+        return matrix
+
+
+def _by_differences(energy: Energy, mu: Particles) -> Tensor:
+    """The derivatives of the gradient in all coordinates of all atoms, (N, dim, N, dim)."""
+    N, dim = mu.points.shape
+    at = energy.gradient(mu)
+    step = torch.finfo(at.dtype).eps ** 0.5 * (1 + float(mu.points.abs().max()))
+    units = torch.eye(N * dim).to(at).view(N * dim, N, dim)
+    columns = [(energy.gradient(mu.moved(mu.points + step * e)) - at) / step for e in units]
+    return torch.stack(columns, dim=-1).view(N, dim, N, dim)
+
+
+def travelled(
+    energy: Energy,
+    start: State,
+    solution: Solution,
+    state: Callable[[float, Array], State],
+    columns: Callable[[Array], dict[str, Array]] = lambda rows: {},
+) -> Trajectory:
+    """The trajectory of a solution, whose rows ``state`` reads; raises :class:`LimitStopped` with it on a failure."""
+    times, rested = solution.times, math.inf if solution.rested is None else solution.rested
+    states: list[State] = [start]
+    for k in range(1, len(times)):
+        same = times[k - 1] >= rested
+        states.append(states[-1] if same else state(times[k], solution.rows[k]))
+    energies = [float(energy(states[0]))]
+    for before, after in pairwise(states):
+        energies.append(energies[-1] if after is before else float(energy(after)))
+    run = Trajectory(
+        times=times,
+        energies=np.array(energies),
+        states=tuple(states),
+        kept=np.arange(len(states)),
+        columns=columns(solution.rows),
+        status=Status.FINISHED if solution.rested is None else Status.AT_REST,
     )
+    if solution.failure is None:
+        return run
+    raise LimitStopped(solution.failure, replace(run, status=Status.ERROR))
 
 
 def kept_times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> Array:
@@ -176,25 +258,3 @@ def tolerance(rtol: float, points: Tensor) -> float:
             )
         )
     return rtol
-
-
-def _at(mu: Particles, flat: Array) -> Particles:
-    """mu with its atoms moved to the rows of a flat vector."""
-    return mu.moved(
-        torch.from_numpy(np.ascontiguousarray(flat)).to(mu.points).view(mu.points.shape)
-    )
-
-
-def _watch(mu: Particles, domain: Domain, solution) -> None:  # type: ignore[no-untyped-def]
-    """Refuse a solution that leaves the domain, looking at ``INSIDE`` points of every step of the integrator."""
-    for a, b in zip(solution.t[:-1], solution.t[1:], strict=True):
-        for t in np.linspace(a, b, INSIDE + 1)[1:]:
-            points = _at(mu, solution.sol(t)).points
-            try:
-                domain.check("atoms", points)
-            except ValueError:
-                raise RuntimeError(
-                    f"an atom leaves {domain!r} by t = {t:g}; from there on the flow with no flux (3.11) has a "
-                    f"velocity that jumps, which this integrator does not follow. Take t1 below {a:g}, drop the "
-                    "domain, or follow the constrained flow by jko.flow with small tau"
-                ) from None

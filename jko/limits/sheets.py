@@ -25,6 +25,7 @@ from jko.limits import chebyshev
 from jko.limits.labels import Labels
 from jko.limits.moments import Measured, cumulants
 from jko.limits.particles import wasserstein
+from jko.limits.stopped import LimitStopped
 from jko.measures import Particles, lifted
 from jko.trajectory import Trajectory
 
@@ -106,9 +107,12 @@ class Sheets:
         t1: float,
         times: Sequence[float] | Array | Tensor | None = None,
         rtol: float = 1e-10,
+        max_evaluations: int | None = None,
     ) -> Trajectory:
         """The flow (3.7) of :attr:`measure`: :func:`wasserstein`."""
-        return wasserstein(energy, self.measure, t1=t1, times=times, rtol=rtol)
+        return wasserstein(
+            energy, self.measure, t1=t1, times=times, rtol=rtol, max_evaluations=max_evaluations
+        )
 
     def moments(self, mu: Particles, theta: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The density of rho (m,) and H_1 ... H_k (k, m) at the points theta (m,), of a state mu of the flow.
@@ -117,8 +121,8 @@ class Sheets:
 
         Raises
         ------
-        RuntimeError
-            If a sheet has folded: then its density has more than one branch.
+        LimitStopped
+            A RuntimeError: if a sheet has folded: then its density has more than one branch.
         """
         checks.count("k", k)
         checks.kind("mu", mu, Particles, hint="a state of this flow's trajectory")
@@ -164,7 +168,7 @@ class Sheets:
         """rho_0 / X' and W of one sheet at the labels where X is ``at``; zero where it never is."""
         u, stretch = self.labels.u.numpy(), self.labels.D.numpy() @ X
         if stretch.min() <= 0:
-            raise RuntimeError(
+            raise LimitStopped(
                 "a sheet has folded, so its moments have no single branch; take earlier times"
             )
         inside = (at >= X[0]) & (at <= X[-1])

@@ -17,8 +17,9 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, gradient
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm
-from jko.limits.integration import integrate, watch
-from jko.limits.particles import kept_times, tolerance
+from jko.limits.integration import EVALUATIONS, integrate
+from jko.limits.particles import kept_times, tolerance, travelled
+from jko.limits.walls import tangent
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map
 from jko.trajectory import Trajectory
@@ -30,7 +31,12 @@ Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
 def integrate_span(
-    energy: Energy, start: ChargedSpan, t1: float, times: Times | None, rtol: float
+    energy: Energy,
+    start: ChargedSpan,
+    t1: float,
+    times: Times | None,
+    rtol: float,
+    evaluations: int = EVALUATIONS,
 ) -> Trajectory:
     """Solve (3.19): ``theta_i' = -grad [theta -> phi(H(theta), theta)](theta_i)``, with (alpha, b) beside it.
 
@@ -49,8 +55,12 @@ def integrate_span(
     ValueError
         Another energy: its d_H V is not linear in H, so that H leaves the span.  Times out of order or range; a
         tolerance below rounding.
-    RuntimeError
-        If the integrator fails or an atom leaves its domain.
+    LimitStopped
+        If the integrator fails, or its evaluations are used up.
+
+    Notes
+    -----
+    With a domain of Theta the velocity is projected on its tangent cone, (3.11): atoms slide along walls.
     """
     checks.kind(
         "rho",
@@ -67,6 +77,7 @@ def integrate_span(
 
     def state(t: float, y: Array) -> ChargedSpan:
         theta = torch.from_numpy(y[: N * d].reshape(N, d).copy()).to(like)
+        theta = theta if start.domain is None else start.domain.project(theta)
         rho = Particles.of(theta, start.weights, start.domain)
         b = torch.from_numpy(y[N * d :].copy()).to(like)
         return start.with_rho(rho).with_H(start.alpha * float(np.exp(-lam * t)), b)
@@ -79,22 +90,21 @@ def integrate_span(
         force = sum(
             (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
         )
-        velocity = -(p * charge_gradient(pair) + along)
+        velocity = tangent(pair.domain, pair.support, -(p * charge_gradient(pair) + along))
         return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
 
     flat = torch.cat([start.support.reshape(-1), start.b]).cpu().numpy().astype(np.float64)
-    domain = start.domain
-    solution = integrate(rates, flat, t1, rtol, wanted, dense=domain is not None)
-    if domain is not None:
-        watch(solution, domain, lambda y: torch.from_numpy(y[: N * d].reshape(N, d).copy()))
-    rows = zip(solution.times[1:], solution.rows[1:], strict=True)
-    states = (start, *(state(t, row) for t, row in rows))
-    return Trajectory(
-        times=solution.times,
-        energies=np.array([float(energy(pair)) for pair in states]),
-        states=states,
-        kept=np.arange(len(states)),
+    solution = integrate(
+        rates,
+        flat,
+        t1,
+        rtol,
+        wanted,
+        evaluations=evaluations,
+        rounding=torch.finfo(like.dtype).eps,
+        autonomous=lam == 0 or not start.alpha,
     )
+    return travelled(energy, start, solution, state)
 
 
 def quadratic(

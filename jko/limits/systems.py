@@ -20,6 +20,8 @@ from torch import Tensor, isfinite
 
 from jko import checks
 from jko.energies import Energy
+from jko.limits.densities import EVALUATIONS_CELLS
+from jko.limits.integration import EVALUATIONS
 from jko.limits.labels import Labels, integrate_labels
 from jko.limits.particles import kept_times, wasserstein
 from jko.limits.spans import integrate_span
@@ -75,6 +77,7 @@ class System:
     def __repr__(self) -> str:
         return f"System {self.equation}"
 
+    @np.errstate(all="ignore")
     def __call__(
         self,
         energy: Energy,
@@ -84,6 +87,7 @@ class System:
         times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
         literal: bool = False,
         rtol: float = 1e-8,
+        max_evaluations: int | None = None,
     ) -> Trajectory:
         """The solution from ``start`` to the time t1.
 
@@ -114,10 +118,15 @@ class System:
         rtol : float
             Tolerance of the integrators of characteristics; finite volumes are as accurate as their grid.
 
+        max_evaluations : int, optional
+            A bound on the work: how often the right side may be evaluated, default 100,000 for characteristics,
+            1,000,000 for finite volumes.
+
         Returns
         -------
         Trajectory
-            ``times``, ``energies``, ``states``; on a grid it has no columns.
+            ``times``, ``energies``, ``states``; on a grid it has no columns.  Its ``status`` is FINISHED, or AT_REST
+            where nothing moved any more within rounding, so that the rest of the times have the state at rest.
 
         Raises
         ------
@@ -125,8 +134,9 @@ class System:
             A start that this system cannot go on from.
         ValueError
             H not finite in some cell; times out of order or range; an internal energy with a negative coefficient.
-        RuntimeError
-            If the gradient is not finite, or the velocity grows so that the time steps vanish.
+        LimitStopped
+            A RuntimeError, whose ``trajectory`` is what was computed before: if the gradient is not finite, the
+            velocity grows so that the time steps vanish, characteristics meet, or ``max_evaluations`` are used up.
 
         Notes
         -----
@@ -149,21 +159,29 @@ class System:
             "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
         )
         checks.kind("literal", literal, bool)
+        if max_evaluations is not None:
+            checks.count("max_evaluations", max_evaluations)
         if isinstance(start, ChargedDensity):
             t1 = checks.number("t1", t1, above=0)
             kept = np.linspace(0, t1, SAMPLES + 1) if times is None else kept_times(times, t1)
-            return evolve(self, energy, _without_gaps("start", start), t1, kept, literal)
+            whole = _without_gaps("start", start)
+            return evolve(
+                self, energy, whole, t1, kept, literal, max_evaluations or EVALUATIONS_CELLS
+            )
         if literal:
             raise ValueError(
                 "literal=True says how internal energies of a density act on H, but "
                 f"{type(start).__name__} has no density: leave it out, or start from a jko.ChargedDensity"
             )
+        allowed = max_evaluations or EVALUATIONS
         if isinstance(start, Labels):
-            return integrate_labels(self, energy, start, t1, times, rtol)
+            return integrate_labels(self, energy, start, t1, times, rtol, allowed)
         if isinstance(start, ChargedParticles) and not self.total:
-            return wasserstein(energy, start, t1=t1, times=times, rtol=rtol)
+            return wasserstein(
+                energy, start, t1=t1, times=times, rtol=rtol, max_evaluations=allowed
+            )
         if isinstance(start, ChargedSpan) and not self.carried:
-            return integrate_span(energy, start, t1, times, rtol)
+            return integrate_span(energy, start, t1, times, rtol, allowed)
         raise self._refusal(start)
 
     def rate(self, energy: Energy, state: ChargedDensity, literal: bool = False) -> float:

@@ -70,7 +70,7 @@ class FeatureMap(ABC):
             ):  # torch cannot differentiate the slope: a backward of one's own
                 return differences(lambda z: self(z, x), z.detach())
             columns = [slope(first[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
-        return torch.stack(columns, dim=2) if columns else z.new_zeros(*value.shape, 0)
+        return torch.stack(columns, dim=2) if columns else value.new_zeros(*value.shape, 0)
 
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""

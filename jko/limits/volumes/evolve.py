@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.energies import Energy
+from jko.limits.stopped import LimitStopped, out_of_work
 from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import Diffusion, fluxes, split, velocity
 from jko.limits.volumes.forces import Forces
 from jko.measures import ChargedDensity
 from jko.spaces import Grid
+from jko.status import Status
 from jko.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -98,55 +101,101 @@ def evolve(
     t1: float,
     times: NDArray[np.float64],
     literal: bool,
+    evaluations: int,
 ) -> Trajectory:
     """Solve a system on the grid of ``start``, whose H is finite in all cells, up to each of the times."""
     diffusion, rest = split(energy)
     energies = [_finite(float(energy(start)), 0.0)]
     forces = Forces.of(system, rest, start)
     scheme = Scheme(system, start.grid, forces, diffusion, literal, float(start.H.abs().amax()))
-    states, longest = [start], t1
+    march = _March(scheme, t1, evaluations)
+    states, failure = [start], None
     with torch.no_grad():
         for t, then in pairwise(times.tolist()):
-            state, longest = _advance(scheme, states[-1], t, then, longest, LEAST * t1)
+            try:
+                state = states[-1] if march.rested else march.advance(states[-1], t, then)
+                value = energies[-1] if march.rested else _finite(float(energy(state)), then)
+            except LimitStopped as stop:
+                failure = str(stop)
+                at, state = march.reached
+                times = np.append(times[: len(states)], at)
+                value = float(energy(state))
             states.append(state)
-            energies.append(_finite(float(energy(state)), then))
-    return Trajectory(
-        times=times, energies=np.array(energies), states=tuple(states), kept=np.arange(len(times))
-    )
-
-
-def _advance(
-    scheme: Scheme, pair: ChargedDensity, t: float, end: float, longest: float, least: float
-) -> tuple[ChargedDensity, float]:
-    """The pair at ``end``, and the longest step that H's own motion would have allowed last."""
-    rho, H = pair.values, pair.H
-    while t < end:
-        first = scheme(rho, H)
-        if not math.isfinite(first.speed):
-            raise RuntimeError(_nowhere(t))
-        bound = min(longest, SAFE / first.speed if first.speed else math.inf)
-        while True:
-            if bound < least:
-                raise RuntimeError(_collapsed(t, bound))
-            steps = math.ceil((end - t) / bound)
-            dt = (end - t) / steps
-            trial = _runge_kutta(scheme, rho, H, first, dt)
-            if dt * trial.speed <= 1 and trial.bend <= BEND:
+            energies.append(value)
+            if failure is not None:
                 break
+    status = Status.AT_REST if march.rested else Status.FINISHED
+    status = Status.ERROR if failure else status
+    kept = np.arange(len(times))
+    run = Trajectory(times, np.array(energies), tuple(states), kept, status=status)
+    if failure is not None:
+        raise LimitStopped(failure, run)
+    return run
+
+
+class _March:
+    """The steps in time: how long the next may be, and how much work is left; ``reached`` is where the last one ended."""
+
+    def __init__(self, scheme: Scheme, t1: float, evaluations: int) -> None:
+        self.scheme, self.t1, self.evaluations = scheme, t1, evaluations
+        self.longest, self.left, self.rested = t1, evaluations, False
+        self.reached: tuple[float, ChargedDensity]
+
+    def advance(self, pair: ChargedDensity, t: float, end: float) -> ChargedDensity:
+        """The pair at ``end``."""
+        self.reached = t, pair
+        rho, H = pair.values, pair.H
+        while t < end:
+            first = self.change(rho, H)
+            if not math.isfinite(first.speed):
+                raise LimitStopped(_nowhere(t))
+            if not bool(first.rho.any()) and not bool(first.H.any()):
+                self.rested = True
+                return self.reached[1]
+            dt, trial = self.step(rho, H, first, t, end)
+            bend = trial.bend
+            self.longest = dt * min(2.0, 0.9 * math.sqrt(BEND / bend)) if bend else 2 * dt
+            rho, H, t = trial.rho, trial.H, end if dt == end - t else t + dt
+            self.reached = t, ChargedDensity.of(pair.grid, rho, H)
+        return self.reached[1]
+
+    def change(self, rho: Tensor, H: Tensor) -> Change:
+        """The right side, as long as there are evaluations left."""
+        self.left -= 1
+        if self.left < 0:
+            remedy = "The steps are as short as the cells and diffusion ask: take a coarser grid, t1 below"
+            raise LimitStopped(out_of_work(self.evaluations, self.reached[0], self.t1, remedy))
+        return self.scheme(rho, H)
+
+    def step(
+        self, rho: Tensor, H: Tensor, first: Change, t: float, end: float
+    ) -> tuple[float, Trial]:
+        """The length of a step that keeps rho >= 0 and the path of H smooth, and what it gives."""
+        bound = min(self.longest, SAFE / first.speed if first.speed else math.inf)
+        while True:
+            if bound < LEAST * self.t1:
+                raise LimitStopped(_collapsed(t, bound))
+            dt = (end - t) / math.ceil((end - t) / bound)
+            trial = _runge_kutta(self.scheme, self.change, rho, H, first, dt)
+            if dt * trial.speed <= 1 and trial.bend <= BEND:
+                return dt, trial
             bound = _shorter(dt, trial)
-        longest = dt * min(2.0, 0.9 * math.sqrt(BEND / trial.bend)) if trial.bend else 2 * dt
-        rho, H = trial.rho, trial.H
-        t = end if steps == 1 else t + dt
-    return ChargedDensity.of(pair.grid, rho, H), longest
 
 
-def _runge_kutta(scheme: Scheme, rho: Tensor, H: Tensor, first: Change, dt: float) -> Trial:
+def _runge_kutta(
+    scheme: Scheme,
+    change: Callable[[Tensor, Tensor], Change],
+    rho: Tensor,
+    H: Tensor,
+    first: Change,
+    dt: float,
+) -> Trial:
     """A step of order three made of means of Euler steps (Shu and Osher)."""
     rho1, H1 = rho + dt * first.rho, H + dt * first.H
-    second = scheme(rho1, H1)
+    second = change(rho1, H1)
     rho2 = 0.75 * rho + 0.25 * (rho1 + dt * second.rho)
     H2 = 0.75 * H + 0.25 * (H1 + dt * second.H)
-    third = scheme(rho2, H2)
+    third = change(rho2, H2)
     rho3 = (rho + 2 * (rho2 + dt * third.rho)) / 3
     H3 = (H + 2 * (H2 + dt * third.H)) / 3
     speeds = (first.speed, second.speed, third.speed)
@@ -175,7 +224,7 @@ def _finite(value: float, t: float) -> float:
             f"the energy of the start is {value:g}; mass lies where a potential is infinite, or a feature is not "
             "finite: set the density of those cells to zero and normalise"
         )
-    raise RuntimeError(
+    raise LimitStopped(
         f"the energy is {value:g} at t = {t:g}: mass came to where a potential is infinite, a wall that a velocity "
         "does not see. Cut the grid at the wall instead: no mass leaves a grid"
     )

@@ -1,0 +1,34 @@
+"""How a limit ends before its time: a sentence that carries what was computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LimitStopped(RuntimeError):
+    """The integration of a limit ended before t1; the message says where, why, and what to do.
+
+    Attributes
+    ----------
+    trajectory
+        What was computed before: what the call would have returned, up to the time where it stopped.
+    """
+
+    def __init__(self, message: str, trajectory: Any = None) -> None:
+        super().__init__(message)
+        self.trajectory = trajectory
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.trajectory)
+
+
+class OutOfWork(Exception):
+    """Raised inside an integrator when its evaluations are used up; never leaves this package."""
+
+
+def out_of_work(allowed: int, t: float, t1: float, remedy: str) -> str:
+    """The sentence for a run whose evaluations are used up at the time t."""
+    return (
+        f"{allowed} evaluations of the velocity took the solution to t = {t:g} of {t1:g} only, so it was stopped; "
+        f"what there is, is in the error's .trajectory. {remedy}, or raise max_evaluations"
+    )
