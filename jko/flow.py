@@ -17,6 +17,7 @@ from jko.schemes import Implicit, Scheme
 from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepResult
 from jko.steps.memory import Bound, Keep, edits, own
+from jko.storage import HELD
 from jko.trajectory import Trajectory
 
 Observer = Callable[[int, float, StepResult], object]
@@ -37,6 +38,7 @@ def flow(
     save: int = 1,
     observers: Iterable[Observer] = (),
     checkpoint: str | Path | None = None,
+    hold: int = HELD,
     throw: bool = True,
 ) -> Trajectory:
     """The JKO scheme: ``mu_{k+1}`` minimises ``energy(mu) + metric(mu, mu_k)^2 / (2 tau)``.
@@ -66,7 +68,14 @@ def flow(
         with status STOPPED or the one that it carries: ``StopIteration(jko.Status.AT_REST)``.
     checkpoint : path, optional
         Write the trajectory there whenever a state is kept, and at the end.  Resume by
-        ``flow(energy, jko.Trajectory.load(path), ...)``: the bits are those of the run that was not interrupted.
+        ``flow(energy, jko.Trajectory.load(path), ...)``: the bits are those of the run that was not interrupted.  A
+        place that cannot be written is refused before the first step, and what is there stays until the first save.
+        A save costs the same however many came before; it survives the death of the process, and after some
+        seconds (or at the end) a power cut.  Of several flows with one checkpoint the last to save wins.
+    hold : int
+        With a checkpoint, how many of the last states stay in memory; ``run.states`` reads the others from the file
+        when they are asked for.  A run of more states than that leaves a file that :meth:`Trajectory.load` reads in
+        the same way; ``run.save`` makes one ``.npz`` of it.
     throw : bool
         Raise :class:`jko.StepFailed`, with the partial trajectory, when a step fails or tau is below the rounding of t;
         otherwise return that trajectory.
@@ -112,7 +121,9 @@ def flow(
     checks.kind("throw", throw, bool)
     watchers = _watchers(observers)
     value = getattr(solver, "value", None)  # some solvers know more of E than the state does
-    ledger = Ledger(energy, start, checks.count("save", save), checkpoint, value)
+    ledger = Ledger(
+        energy, start, checks.count("save", save), checkpoint, value, checks.count("hold", hold)
+    )
     if isinstance(start, Trajectory):
         _of_this_energy(
             start, float(energy(start.final) if value is None else value(energy, start.final))
@@ -127,6 +138,7 @@ def flow(
         return scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
 
     failed: StepResult | None = None
+    ledger.open()
     try:
         ledger.status = (
             Status.INTERRUPTED

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jko import checks
+from jko import checks, storage
 from jko.energies import Energy
 from jko.measures import KINDS, State
 from jko.status import Status
@@ -16,18 +17,25 @@ from jko.steps import Memory, StepResult
 from jko.trajectory import Trajectory
 
 
-class Entry(NamedTuple):
-    """One step in the ledger; ``state`` is None where it is not kept."""
+class Present(NamedTuple):
+    """Where the flow is: everything that one step changes, replaced at once."""
 
+    steps: int
     t: float
     energy: float
-    figures: dict[str, float | str]
-    state: State | None
+    state: State
     memory: Memory
+    place: int = -1  # in the journal
 
 
 class Ledger:
-    """The trajectory while it is being written."""
+    """The trajectory while it is being written.
+
+    What a step costs here does not depend on how many came before: figures are appended to columns, and the state to
+    the journal, if there is a checkpoint.  Then only the last ``hold`` states stay in memory.
+
+    An interruption finds a step entered or not: what counts is ``_now``, and the columns are read up to it.
+    """
 
     def __init__(
         self,
@@ -36,47 +44,93 @@ class Ledger:
         save: int,
         checkpoint: str | Path | None,
         value: Callable[[Energy, State], float] | None = None,
+        hold: int = storage.HELD,
     ) -> None:
         checks.kind("energy", energy, Energy)
-        self.save, self.checkpoint, self.status = save, checkpoint, Status.FINISHED
+        self.save, self.hold, self.status = save, hold, Status.FINISHED
+        self._path = None if checkpoint is None else storage.to_write(checkpoint, "checkpoint")
+        self._times, self._energies, self._figures = array("d"), array("d"), storage.Figures()
+        self._kept, self._places = (
+            array("q"),
+            array("q"),
+        )  # of the kept states before the present one
+        self._held: dict[int, State] = {}
+        self._source: storage.Source | None = None
+        self._journal: storage.Journal | None = None
         if isinstance(start, Trajectory):
-            self.entries = _entries(start)
+            self._continue(start)
         else:
             hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
             checks.kind("start", start, *KINDS, Trajectory, hint=hint)
             before = float(energy(start)) if value is None else value(energy, start)
-            self.entries = [Entry(0.0, before, {}, start, {})]
+            self._times.append(0.0)
+            self._energies.append(before)
+            self._now = Present(0, 0.0, before, start, {})
+        self._begun = self._now.steps
+        self._first = start.states if isinstance(start, Trajectory) else (start,)
 
     @property
     def steps(self) -> int:
         """Steps entered."""
-        return len(self.entries) - 1
+        return self._now.steps
 
     @property
     def t(self) -> float:
         """Time reached."""
-        return self.entries[-1].t
+        return self._now.t
 
     @property
     def energy(self) -> float:
         """The energy reached."""
-        return self.entries[-1].energy
+        return self._now.energy
 
     @property
     def state(self) -> State:
         """The present state."""
-        state = self.entries[-1].state
-        assert state is not None
-        return state
+        return self._now.state
 
     @property
     def memory(self) -> Memory:
         """What the last solver left for the next."""
-        return self.entries[-1].memory
+        return self._now.memory
+
+    def open(self) -> None:
+        """Begin the checkpoint: the journal that the run came from goes on, any other gets what there is.
+
+        Raises
+        ------
+        ValueError
+            A place that cannot be written.
+        """
+        if self._path is None:
+            return
+        if self._source is not None:
+            self._journal = storage.Journal.resume(self._path, self._source)
+        if self._journal is None:
+            self._journal = storage.Journal.begin(self._path, self._first[0])
+            try:
+                self._copy(self._journal)
+            except BaseException:
+                self._journal.abandon()
+                raise
+        self._source, self._first = self._journal.source, ()
+
+    def _copy(self, journal: storage.Journal) -> None:
+        """Write all states that there are, one after the other."""
+        last = len(self._kept)
+        for j, state in enumerate(self._first):
+            k = self._kept[j] if j < last else self.steps
+            memory = _arrays(self.memory) if j == last else {}
+            place = journal.step(self._rows(k), k, state, False, memory)
+            if j < last:
+                self._places[j] = place
+            else:
+                self._now = self._now._replace(place=place)
 
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
-        figures: dict[str, float | str] = {
+        k = self._now.steps + 1
+        row = {
             "statuses": result.status.name,
             "costs": result.cost,
             "slacks": result.slack,
@@ -87,71 +141,133 @@ class Ledger:
             "proofs": result.coupling.proof.name,
             **result.figures,
         }
-        self.entries.append(Entry(t, result.energy, figures, result.state, result.memory))
-        before = self.steps - 1
-        old = self.entries[before]
-        state = old.state if before % self.save == 0 else None
-        self.entries[before] = old._replace(state=state, memory={})
-        if self.checkpoint is not None and self.steps % self.save == 0:
-            self.trajectory().save(self.checkpoint)
+        self._figures.enter(k - 1, row)
+        for column, value in ((self._times, t), (self._energies, result.energy)):
+            del column[k:]
+            column.append(value)
+        if self._now.steps % self.save == 0:
+            self._keep(self._now)
+        self._now = Present(k, t, result.energy, result.state, result.memory)
+        if self._journal is not None and k % self.save == 0:
+            self._write()
+            self._journal.settle()
+
+    def _keep(self, now: Present) -> None:
+        """The present state stays when the next one comes."""
+        count = self._count()
+        del self._kept[count:], self._places[count:]
+        self._kept.append(now.steps)
+        self._places.append(now.place)
+        self._held[count] = now.state
+        while self._journal is not None and len(self._held) >= self.hold:
+            del self._held[next(iter(self._held))]
+
+    def _count(self) -> int:
+        """Kept states before the present one."""
+        count = len(self._kept)
+        return count - 1 if count and self._kept[-1] >= self._now.steps else count
+
+    def _write(self) -> None:
+        """Append what the journal does not have yet."""
+        journal, now = self._journal, self._now
+        assert journal is not None
+        if journal.tail.step < now.steps:
+            count = self._count()
+            drops = not count or self._kept[count - 1] != journal.tail.step
+            place = journal.step(
+                self._rows(now.steps), now.steps, now.state, drops, _arrays(now.memory)
+            )
+            self._now = now._replace(place=place)
+
+    def _rows(self, k: int) -> storage.Arrays:
+        """The rows after the journal's last, up to step k."""
+        assert self._journal is not None
+        first = self._journal.tail.step + 1
+        columns = self._figures.arrays(max(first - 1, 0), k)
+        return {
+            "times": np.array(self._times[first : k + 1]),
+            "energies": np.array(self._energies[first : k + 1]),
+            **{f"column/{name}": values for name, values in columns.items() if k},
+        }
 
     def trajectory(self) -> Trajectory:
         """What has been entered so far; its last state is the present one."""
-        entries = tuple(self.entries)
-        names = list(dict.fromkeys(name for entry in entries for name in entry.figures))
+        now, count = self._now, self._count()
+        held = {j: state for j, state in self._held.items() if j < count} | {count: now.state}
+        kept = np.append(np.array(self._kept[:count]), now.steps)
+        places = np.append(np.array(self._places[:count]), now.place)
         return Trajectory(
-            times=np.array([entry.t for entry in entries]),
-            energies=np.array([entry.energy for entry in entries]),
-            states=tuple(entry.state for entry in entries if entry.state is not None),
-            kept=np.array([k for k, entry in enumerate(entries) if entry.state is not None]),
-            columns={
-                name: _column([entry.figures.get(name) for entry in entries[1:]]) for name in names
-            },
+            times=np.array(self._times[: now.steps + 1]),
+            energies=np.array(self._energies[: now.steps + 1]),
+            states=storage.kept(places.astype(np.int64), held, self._source, self.hold),
+            kept=kept.astype(np.int64),
+            columns=self._figures.arrays(0, now.steps),
             status=self.status,
-            memory=dict(entries[-1].memory),
+            memory=dict(now.memory),
         )
-
-    def fail(self, error: BaseException) -> None:
-        """An error ends the flow: the trajectory so far goes with it, and is saved if asked for."""
-        self.status = Status.ERROR
-        error.trajectory = self.close()  # type: ignore[attr-defined]
 
     def close(self) -> Trajectory:
-        """The finished trajectory, saved if asked for."""
-        result = self.trajectory()
-        if self.checkpoint is not None:
-            result.save(self.checkpoint)
-        return result
+        """The finished trajectory, saved if asked for.
 
+        A run that fits into memory is saved as one archive; the journal of a longer one stays.
+        """
+        if self._journal is None:
+            return self.trajectory()
+        if self._count() < self.hold:
+            result = self.trajectory()
+            assert self._path is not None
+            result.save(self._path)
+            self._journal.abandon()
+            self._journal = None
+            return result
+        self._write()
+        self._journal.finish(self.status.name)
+        return self.trajectory()
 
-def _column(values: list[float | str | None]) -> np.ndarray:
-    """A column; NaN or an empty string where another solver or scheme did not report it."""
-    empty = "" if any(isinstance(value, str) for value in values) else np.nan
-    return np.array([empty if value is None else value for value in values])
+    def fail(self, error: BaseException) -> None:
+        """An error ends the flow: the trajectory so far goes with it, and is saved if asked for.
 
+        The error that comes out is the first one, with a note on what there is, and where.
+        """
+        interrupted = isinstance(error, KeyboardInterrupt)
+        self.status = Status.INTERRUPTED if interrupted else Status.ERROR
+        note = f"the {self.steps} steps before this are in error.trajectory"
+        try:
+            error.trajectory = self.trajectory()  # type: ignore[attr-defined]
+            if self._path is not None and (self.steps > self._begun or not self._path.exists()):
+                error.trajectory = self.close()  # type: ignore[attr-defined]
+                note += f", and in {str(self._path)!r}"
+        except BaseException as again:
+            note += f"; saving them to {str(self._path)!r} failed, too: {str(again) or type(again).__name__}"
+        finally:
+            if self._journal is not None:
+                self._journal.abandon()
+        error.add_note(note)
 
-def _entries(start: Trajectory) -> list[Entry]:
-    """The ledger of a trajectory that is to be continued."""
-    count = len(start.times)
-    if any(len(values) != count - 1 for values in start.columns.values()) or (
-        count > 1 and not start.columns
-    ):
-        raise ValueError(
-            "this trajectory has no figures of JKO steps (it is a limit equation's?), so a flow cannot continue it; "
-            "start from its .final"
+    def _continue(self, start: Trajectory) -> None:
+        """The ledger of a trajectory that is to be continued."""
+        last = len(start.times) - 1
+        if last and not start.columns:
+            raise ValueError(
+                "this trajectory has no figures of JKO steps (it is a limit equation's?), so a flow cannot continue "
+                "it; start from its .final"
+            )
+        self._times.extend(start.times.tolist())
+        self._energies.extend(start.energies.tolist())
+        self._figures.extend(0, start.columns, last)
+        self._kept.extend(start.kept[:-1].tolist())
+        places, states = np.full(len(start.kept), -1), start.states
+        if isinstance(states, storage.Kept):
+            places, self._source = states.places, states.source
+        held = states.held if isinstance(states, storage.Kept) else dict(enumerate(states))
+        self._held = {j: state for j, state in held.items() if j < len(states) - 1}
+        self._places.extend(places[:-1].tolist())
+        final = start.final
+        memory = {name: tensor.to(final.weights.device) for name, tensor in start.memory.items()}
+        self._now = Present(
+            last, self._times[-1], self._energies[-1], final, memory, int(places[-1])
         )
-    states = dict(zip(start.kept.tolist(), start.states, strict=True))
-    rows = zip(*(values.tolist() for values in start.columns.values()), strict=True)
-    figures = [{}, *(dict(zip(start.columns, row, strict=True)) for row in rows)]
-    device = start.final.weights.device
-    memory = {name: tensor.to(device) for name, tensor in start.memory.items()}
-    return [
-        Entry(
-            float(start.times[k]),
-            float(start.energies[k]),
-            figures[k],
-            states.get(k),
-            memory if k == count - 1 else {},
-        )
-        for k in range(count)
-    ]
+
+
+def _arrays(memory: Memory) -> storage.Arrays:
+    return {f"memory/{name}": tensor.detach().cpu().numpy() for name, tensor in memory.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import ChargedMesh, ChargedParticles, Particles, State, lifted, placed
+from jko.measures import (
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    Particles,
+    State,
+    lifted,
+    placed,
+)
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -24,8 +33,9 @@ class Trajectory:
     ----------
     times, energies : (K + 1,)
         Flow time and energy, the start included.
-    states : tuple of states
-        The states kept; ``kept[j]`` is the index of ``states[j]`` in ``times``.
+    states : sequence of states
+        The states kept; ``kept[j]`` is the index of ``states[j]`` in ``times``.  A tuple; or, of a long run with a
+        checkpoint, a sequence that reads the earlier ones from there, one when it is asked for.
     columns : dict of (K,) arrays
         Figures of each step: ``statuses`` (CONVERGED or STALLED), ``costs``, ``slacks``, ``residuals``,
         ``iterations``, ``evaluations``, ``bounds`` (on cost - metric^2) and ``proofs`` (of the couplings), and what
@@ -35,15 +45,46 @@ class Trajectory:
         failure.
     memory : dict of tensors
         What the solver keeps for the next step; resuming needs it to repeat the same bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arrays of other kinds or lengths; times that do not rise; kept states that are not the first, the last, and
+        increasing between.
     """
 
     times: np.ndarray
     energies: np.ndarray
-    states: tuple[State, ...]
+    states: Sequence[State]
     kept: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     status: Status = Status.FINISHED
     memory: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        count, states = len(self.times), len(self.states)
+        for name, values, kinds, length in (
+            ("times", self.times, "f", count),
+            ("energies", self.energies, "f", count),
+            ("kept", self.kept, "iu", states),
+            *(
+                (f"the column {n!r}", values, "fiubU", count - 1)
+                for n, values in self.columns.items()
+            ),
+        ):
+            if values.dtype.kind not in kinds:
+                raise TypeError(f"{name} has dtype {values.dtype}; it must be of kind {kinds!r}")
+            if values.shape != (length,):
+                raise ValueError(
+                    f"{name} has shape {values.shape}; with {count} times and {states} states it must be ({length},)"
+                )
+        if not (states and np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
+            raise ValueError("times must be finite and rise, and one state at least must be kept")
+        kept = self.kept.astype(np.int64)
+        if kept[0] != 0 or kept[-1] != count - 1 or (np.diff(kept) <= 0).any():
+            raise ValueError(
+                "kept must increase from 0, the start, to the last index of times: a run ends with its last state"
+            )
 
     def __repr__(self) -> str:
         return (
@@ -115,38 +156,107 @@ class Trajectory:
         return placed(a, points)
 
     def save(self, path: str | Path) -> Path:
-        """Write one ``.npz`` file, whole or not at all; returns its path."""
-        arrays, facts = storage.pack_states(self.states)
-        arrays |= {"times": self.times, "energies": self.energies, "kept": self.kept}
-        arrays |= {f"column/{name}": values for name, values in self.columns.items()}
-        arrays |= {f"memory/{name}": tensor.cpu().numpy() for name, tensor in self.memory.items()}
-        return storage.write(path, arrays, facts | {"status": self.status.name})
+        """Write one ``.npz`` file, whole or not at all, with a digest of its contents; returns its path.
+
+        Raises
+        ------
+        ValueError
+            No such folder, a folder or a device of that name, a disk that is full or cannot be written.
+        """
+        target = storage.to_write(path)
+        arrays, facts = self._packed()
+        return storage.archive.write(target, arrays, facts)
 
     @classmethod
     def load(
         cls, path: str | Path, domain: Domain | None = None, like: State | None = None
     ) -> Trajectory:
-        """Read a file of :meth:`save`; no code in it is run.
+        """Read a file of :meth:`save`, or a checkpoint of :func:`jko.flow`; no code in it is run.
 
-        ``domain``: for a convex set given by its projection.  ``like``: for pairs
-        :class:`jko.ChargedSpan`, one of them, with the functions H0 and h.
+        Of a checkpoint with many states the last are in memory, and ``states`` reads the others when they are asked
+        for.  That of a run that was killed gives everything up to its last whole save.
+
+        Parameters
+        ----------
+        path
+            The name given to save or flow.
+        domain
+            For a convex set given by its projection.
+        like
+            For pairs :class:`jko.ChargedSpan`, one of them, with the functions H0 and h.
+
+        Raises
+        ------
+        ValueError
+            No such file, or none of ours; contents that were changed and so do not match their digest, times that
+            do not rise, columns of other lengths.  Files of format 1 have no digest, and only their form is checked.
         """
-        arrays, facts = storage.read(path)
-        return cls(
-            times=arrays["times"],
-            energies=arrays["energies"],
-            states=storage.unpack_states(arrays, facts, domain, like),
-            kept=arrays["kept"],
-            columns={
-                n.removeprefix("column/"): a for n, a in arrays.items() if n.startswith("column/")
-            },
-            status=_ending(facts["status"]),
-            memory={
-                n.removeprefix("memory/"): torch.from_numpy(a)
-                for n, a in arrays.items()
-                if n.startswith("memory/")
-            },
-        )
+        file = storage.to_read(path)
+        if storage.is_journal(file):
+            return cls._of_journal(file, domain, like)
+        arrays, facts = storage.archive.read(file)
+        try:
+            return cls._unpacked(arrays, facts, domain, like)
+        except storage.NeedsMore:
+            raise
+        except (TypeError, ValueError, KeyError) as error:
+            raise storage.refusal(file, error) from None
+
+    def _packed(self) -> tuple[storage.Arrays, storage.Facts]:
+        """Everything as arrays and facts."""
+        arrays = {"times": self.times, "energies": self.energies, "kept": self.kept}
+        for k, state in enumerate(self.states):
+            rows = storage.packed(state)
+            arrays |= {storage.numbered(name, k): values for name, values in rows.items()}
+        arrays |= {f"column/{name}": values for name, values in self.columns.items()}
+        arrays |= {f"memory/{name}": tensor.cpu().numpy() for name, tensor in self.memory.items()}
+        facts = storage.facts_of(self.states[0])
+        return arrays, facts | {"states": len(self.states), "status": self.status.name}
+
+    @classmethod
+    def _unpacked(
+        cls,
+        arrays: storage.Arrays,
+        facts: storage.Facts,
+        domain: Domain | None = None,
+        like: State | None = None,
+    ) -> Trajectory:
+        """The inverse of :meth:`_packed`."""
+        count, status = storage.checked(facts), _status(facts.get("status"))
+        names = storage.names(facts)
+        rows = [{n: arrays.pop(storage.numbered(n, k)) for n in names} for k in range(count)]
+        columns = _taken(arrays, "column/")
+        memory = {name: torch.from_numpy(a) for name, a in _taken(arrays, "memory/").items()}
+        if arrays.keys() != {"times", "energies", "kept"}:
+            raise ValueError(f"its arrays are {sorted(arrays)} besides states, columns and memory")
+        states = tuple(storage.unpacked(row, facts, domain, like) for row in rows)
+        return cls(**arrays, states=states, columns=columns, status=status, memory=memory)
+
+    @classmethod
+    def _of_journal(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
+        record, source = storage.opened(file, domain, like)
+        memory = {n.removeprefix("memory/"): torch.from_numpy(a) for n, a in record.memory.items()}
+        try:
+            return cls(
+                times=np.array(record.times),
+                energies=np.array(record.energies),
+                states=storage.kept(np.array(record.places), {}, source),
+                kept=np.array(record.kept),
+                columns=record.figures.arrays(0, len(record.times) - 1),
+                status=_status(record.status or Status.INTERRUPTED.name),
+                memory=memory,
+            )
+        except storage.NeedsMore:
+            raise
+        except (TypeError, ValueError, KeyError) as error:
+            raise storage.refusal(file, error) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as arrays: tensors would be handed from process to process by open files, one each."""
+        arrays, facts = self._packed()
+        first = self.states[0]
+        functions = first if isinstance(first, ChargedSpan) else None
+        return _restored, (arrays, facts, first.domain, functions)
 
     def to_xarray(self) -> Any:
         """The figures as an ``xarray.Dataset`` over time; needs xarray."""
@@ -159,6 +269,20 @@ class Trajectory:
         return xarray.Dataset(data | steps, coords={"time": self.times})
 
 
-def _ending(name: str) -> Status:
+def _restored(
+    arrays: storage.Arrays, facts: storage.Facts, domain: Domain | None, like: State | None
+) -> Trajectory:
+    return Trajectory._unpacked(arrays, facts, domain, like)
+
+
+def _taken(arrays: storage.Arrays, prefix: str) -> storage.Arrays:
+    """Those whose names begin with ``prefix``, taken out."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
+
+
+def _status(name: object) -> Status:
     """The status by its name; files of 0.1 say CONVERGED of a run that came to its end."""
+    if not isinstance(name, str) or name not in Status.__members__:
+        raise ValueError(f"its status is {name!r}, which none is")
     return Status.FINISHED if name == Status.CONVERGED.name else Status[name]

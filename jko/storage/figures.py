@@ -1,0 +1,105 @@
+"""Columns of figures that grow by a row a step, in a few bytes a number."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+class Words:
+    """A column of words, of which most are the same: each is stored once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._codes = array("I")
+
+    def append(self, word: str) -> None:
+        """One more."""
+        self._codes.append(self._known.setdefault(word, len(self._known)))
+
+    def cut(self, rows: int) -> None:
+        """Keep the first ``rows``."""
+        del self._codes[rows:]
+
+    def array(self, rows: slice) -> np.ndarray:
+        """As an array of strings."""
+        return np.array(list(self._known) or [""])[np.array(self._codes[rows])]
+
+
+class Numbers:
+    """A column of whole numbers, until one is not whole."""
+
+    def __init__(self, whole: bool) -> None:
+        self._values: array[Any] = array("q" if whole else "d")
+
+    def append(self, value: float) -> None:
+        """One more."""
+        try:
+            self._values.append(value)
+        except (TypeError, OverflowError):
+            self._values = array("d", [*self._values, float(value)])
+
+    def cut(self, rows: int) -> None:
+        """Keep the first ``rows``."""
+        del self._values[rows:]
+
+    def array(self, rows: slice) -> np.ndarray:
+        """As an array."""
+        return np.array(self._values[rows])
+
+
+class Figures:
+    """A table that grows by rows: whole numbers, numbers or words under each name.
+
+    A figure that a row lacks, since its step had another solver or scheme, is NaN in that row, or "" among words.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Words | Numbers] = {}
+
+    def enter(self, k: int, row: Mapping[str, Any]) -> None:
+        """Enter row k, in place of an earlier one and all that follow it.
+
+        Raises
+        ------
+        TypeError
+            A figure that is neither a number nor a word, or words where there were numbers.
+        """
+        for name in row.keys() - self._columns.keys():
+            self._begin(name, k, row[name])
+        for name, column in self._columns.items():
+            words = type(column) is Words
+            value = row.get(name, "" if words else math.nan)
+            if words is not isinstance(value, str) or not isinstance(
+                value, (str, float, int, Real)
+            ):
+                raise TypeError(
+                    f"the figure {name!r} of a step is {value!r}, a {type(value).__name__}; a solver reports numbers "
+                    "(or words) under a name, and always the same kind"
+                )
+            column.cut(k)
+            column.append(value)  # type: ignore[arg-type]
+
+    def extend(self, k: int, columns: Mapping[str, np.ndarray], rows: int) -> None:
+        """Enter the rows from k on, given by columns."""
+        lists = {name: values.tolist() for name, values in columns.items()}
+        for j in range(rows):
+            self.enter(k + j, {name: values[j] for name, values in lists.items()})
+
+    def arrays(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """The rows from ``first`` on and before ``last``, each column an array."""
+        return {name: column.array(slice(first, last)) for name, column in self._columns.items()}
+
+    def _begin(self, name: str, rows: int, value: Any) -> None:
+        """A column for values like this one, with nothing in its first ``rows``."""
+        column = (
+            Words() if isinstance(value, str) else Numbers(isinstance(value, Integral) and not rows)
+        )
+        for _ in range(rows):
+            column.append("" if isinstance(column, Words) else math.nan)  # type: ignore[arg-type]
+        self._columns[name] = column
