@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from torch import Tensor
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+SQUARES = 1e-280, 1e280  # between them the squares of coordinates have all their digits
 BLOCK = 2**19  # entries of a block of pairs: what fits in the cache
 
 
@@ -88,6 +90,17 @@ class Plan:
     def cost(self, x: Array, y: Array) -> float:
         """``sum_k mass[k] |x[rows[k]] - y[cols[k]]|^2``, from coordinate differences."""
         return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
+
+    def length(self, x: Array, y: Array) -> float:
+        """The root of the cost, also where squares are too large or too small to be numbers."""
+        square = self.cost(x, y)
+        if SQUARES[0] < square < SQUARES[1]:
+            return math.sqrt(square)
+        apart = x[self.rows] - y[self.cols]
+        largest = float(np.abs(apart).max(initial=0.0))
+        if largest == 0:
+            return 0.0
+        return largest * math.sqrt(self.mass @ ((apart / largest) ** 2).sum(-1))
 
     def barycentres(self, y: Array) -> Array:
         """The conditional means ``E[y | x_i]``, shape (N, dim); of x given y_j: ``plan.transposed.barycentres(x)``.

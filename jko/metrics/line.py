@@ -54,7 +54,7 @@ def line_distance(a: LineMesh, b: LineMesh) -> Distance:
     left, right = p.left_a - p.left_b, p.right_a - p.right_b
     squared = float((p.mass * (left**2 + left * right + right**2)).sum() / 3)
     plan = Plan(p.rows, p.cols, p.mass, (len(a.masses), len(b.masses)))
-    return Distance(squared, plan, (np.empty(0), np.empty(0)), 0.0)
+    return Distance(squared, plan, (np.empty(0), np.empty(0)), 0.0, exact=True)
 
 
 def line_geodesic(a: LineMesh, b: LineMesh, t: float) -> LineMesh:

@@ -58,7 +58,7 @@ def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array,
         pass
     if tree is None:  # or weights nearly balance: closer than the jitter can tell
         tree, _ = _priced(x, y, exact, keys, *start)
-    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a)
+    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a, b)
     return plan, tree.alpha, tree.beta
 
 
@@ -72,7 +72,7 @@ def _priced(
         if len(keys) == len(x) * M:
             return basis, keys
         alpha, beta = basis.alpha, basis.beta
-        _, rows, cols = price(x, y, alpha, beta)
+        _, _, rows, cols = price(x, y, alpha, beta)
         more = np.union1d(keys, rows * M + cols)
         if len(more) == len(keys):
             return basis, keys
@@ -91,16 +91,20 @@ def network_simplex(
     The start potentials change the pivots, not the problem.  Costs are scaled to one, because POT's artificial arcs
     cost (largest + 1) (N + M): costs much below one would drown in their rounding.
     """
-    from ot.lp.emd_wrap import emd_c_sparse
-
     reduced = pair_costs(x, y, rows, cols) - alpha[rows] - beta[cols]
     scale = float(np.abs(reduced).max()) or 1.0
+    basis = cheapest_flow(masses, rows, cols, reduced / scale)
+    return basis._replace(alpha=alpha + scale * basis.alpha, beta=beta + scale * basis.beta)
+
+
+def cheapest_flow(masses: Supplies, rows: Index, cols: Index, costs: Array) -> Basis:
+    """POT's network simplex on the arcs given; costs should not be far from one."""
+    from ot.lp.emd_wrap import emd_c_sparse
+
     arcs = rows.astype(np.uint64), cols.astype(np.uint64)
-    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, reduced / scale, PIVOTS)
+    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, costs, PIVOTS)
     _check(int(code), float(flow.sum()), float(masses.a.sum()))
-    return Basis(
-        i.astype(np.int64), j.astype(np.int64), flow, alpha + scale * du, beta + scale * dv
-    )
+    return Basis(i.astype(np.int64), j.astype(np.int64), flow, du, dv)
 
 
 def _on_tree(x: Array, y: Array, exact: Supplies, basis: Basis) -> Basis | None:
