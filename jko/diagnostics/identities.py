@@ -223,6 +223,7 @@ def _rates(energy: Energy, run: Trajectory, rate: Rate | None) -> Array:
         return -dissipation(E, state)
 
     formula = by_dissipation if rate is None else rate
+    checks.function("rate", formula, hint="it takes energy and state and gives back dE/dt")
     values = np.array([float(formula(energy, state)) for state in run.states])
     if not np.isfinite(values).all():
         k = int(np.isfinite(values).argmin())

@@ -204,6 +204,7 @@ def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
 
 
 def _refuse(energy: Energy, reason: str) -> None:
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     for c, E in energy.terms:
         if c and isinstance(E, Internal):
             raise TypeError(f"{E!r} in the energy: {reason}; leave it out")

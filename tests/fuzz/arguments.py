@@ -16,6 +16,7 @@ import torch
 import jko
 
 TRUSTED = {"of"}  # constructors without checks, for solvers
+RESULTS = {"Distance", "StepFailed", "Trajectory"}  # made by the library; they compute when made
 
 
 def public() -> dict[str, Callable[..., Any]]:
@@ -32,7 +33,7 @@ def public() -> dict[str, Callable[..., Any]]:
 
 def _offered(prefix: str, module: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name in sorted(module.__all__):
-        if callable(offered := getattr(module, name)):
+        if callable(offered := getattr(module, name)) and name not in RESULTS:
             yield prefix + name, offered
 
 
