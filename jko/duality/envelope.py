@@ -227,7 +227,10 @@ class Envelope:
         sources = [self.anchors, *([self.own] if len(self.own) == self.N else [])]
         starts = []
         for z in sources:
-            lowest = torch.linalg.eigh(self.hessian(g, z))[1][:, :, 0]
+            H = self.hessian(g, z).nan_to_num(
+                0.0, 0.0, 0.0
+            )  # at a kink, or above the largest number
+            lowest = torch.linalg.eigh(H)[1][:, :, 0]
             starts += [z + s * lowest for s in (-1.0, -0.1, 0.1, 1.0)]
         return torch.cat(starts), every.repeat(len(starts))
 
@@ -274,7 +277,7 @@ class Envelope:
         order = _order(block, values)
         z, block, values = z[order], block[order], values[order]
         keep = torch.ones_like(block, dtype=torch.bool)
-        for lag in range(1, int(torch.bincount(block).max())):
+        for lag in range(1, int(torch.bincount(block, minlength=1).max())):
             same = (
                 (block[lag:] == block[:-lag])
                 & ((z[lag:] - z[:-lag]).norm(dim=1) < SAME * self.size)
