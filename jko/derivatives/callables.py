@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from jko import checks
-from jko.derivatives.comparison import POINTS, Disagreement, disagreement, probes
+from jko.derivatives.comparison import POINTS, SHARES, Disagreement, disagreement, probes
 from jko.derivatives.recording import (
     OUTSIDE,
     REMEDY,
+    Constant,
+    constant,
     generic,
     leaf,
-    recorded,
     recording,
     slope,
     width,
@@ -54,6 +55,7 @@ class Differentiable:
     gradient: Callable[..., Any] | None = None
     elementwise: bool = False
     compared: set[int] = field(default_factory=set, repr=False, compare=False)
+    constants: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -70,7 +72,19 @@ class Differentiable:
         self._compare_once(z.detach(), rest)
         if self.gradient is not None:
             return _Value.apply(z, self, rest)
-        return recorded(self.name, lambda z: self.values(z, *rest), z)
+        value = self.values(z, *rest)
+        return value if value.requires_grad else self._constant(z, rest, value)
+
+    def _constant(self, z: Tensor, rest: tuple[Tensor, ...], value: Tensor) -> Tensor:
+        """A value without a record; the one that was found to be constant before is not tried again."""
+        dim = 1 if self.elementwise else z.shape[1]
+        row = value[:1].reshape(-1)[:1] if self.elementwise else value[:1]
+        known = self.constants.get(dim)
+        if known is None or known.shape != row.shape or not bool((value == known).all()):
+            value = constant(self.name, lambda z: self.values(z, *rest), z, value)
+            self.constants[dim] = row.detach().clone()
+            return value
+        return Constant.apply(z, value)
 
     def values(self, z: Tensor, *rest: Tensor) -> Tensor:
         """What the function returns, checked."""
@@ -109,25 +123,22 @@ class Differentiable:
     def _disagreement(
         self, points: Tensor, moves: Tensor, rest: tuple[Tensor, ...]
     ) -> Disagreement | None:
-        def total(values: Tensor) -> Tensor:
-            flat = values.reshape(len(points), -1)
-            return flat @ generic(flat[0])
-
         def of(x: Tensor) -> Tensor:
-            return total(self.values(x[:, 0] if self.elementwise else x, *rest))
+            return self.values(x[:, 0] if self.elementwise else x, *rest).reshape(len(x), -1)
 
-        x = leaf(points)
+        with torch.no_grad():
+            values = of(torch.cat([points + h * moves for h in SHARES]))
+        weights, x = generic(values[0]), leaf(points)
         if self.gradient is not None:
             given = self.slopes(x[:, 0] if self.elementwise else x, *rest)
             given = given.reshape(len(x), -1, x.shape[1])
-            slopes = total((given * moves[:, None, :]).sum(2))
+            slopes = (given * moves[:, None, :]).sum(2) @ weights
         else:
-            value = of(x)
-            if not value.requires_grad:
-                return None  # a matter of ``recorded``
-            slopes = (slope(value.sum(), x) * moves).sum(1)
-        with torch.no_grad():
-            return disagreement(lambda h: of(points + h * moves), slopes)
+            total = (of(x) @ weights).sum()
+            if not total.requires_grad:
+                return None  # it is constant, or refused
+            slopes = (slope(total, x) * moves).sum(1)
+        return disagreement((values @ weights).chunk(len(SHARES)), slopes)
 
     def _complaint(self, wrong: Disagreement) -> str:
         if self.gradient is None:

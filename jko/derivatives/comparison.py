@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from jko.derivatives.recording import generic
 
 POINTS = 8  # at which the two are compared
 STEP = 2.0**-12  # of the differences, relative to the size of a move
+SHARES = (0.0, STEP, -STEP, STEP / 2, -STEP / 2)
 WRONG = 1e-2  # the relative error that is called wrong
 STEADY = 1e-3  # the change from STEP to STEP / 2 up to which a difference is believed
 
@@ -25,23 +26,22 @@ class Disagreement(NamedTuple):
 
 def probes(z: Tensor) -> tuple[Tensor, Tensor]:
     """Points near the given ones (n, dim), but nowhere special, and a move of each: (POINTS, dim), (POINTS, dim)."""
-    points = z[torch.arange(POINTS, device=z.device) % len(z)]
+    points = z[[k % len(z) for k in range(POINTS)]]
     points = points + 0.1 * (1 + points.abs()) * generic(points)
     return points, (1 + points.abs()) * generic(points, points.numel())
 
 
-def disagreement(
-    along: Callable[[float], Tensor], slopes: Tensor, least: int = 2
-) -> Disagreement | None:
-    """Compare ``slopes`` with differences of ``along(h)``, values (k,) after the share h of k moves.
+def disagreement(values: Sequence[Tensor], slopes: Tensor, least: int = 2) -> Disagreement | None:
+    """Compare the slopes (k,) along k moves with differences of the values (k,) after each of the SHARES of them.
 
     A difference is believed if half the step gives the same: at kinks, jumps and noise it does not.  ``least`` of them
     must contradict the slopes.
     """
-    rough, fine = ((along(h) - along(-h)) / (2 * h) for h in (STEP, STEP / 2))
+    here, up, down, near_up, near_down = values
+    rough, fine = (up - down) / (2 * STEP), (near_up - near_down) / STEP
     size = torch.maximum(slopes.abs(), fine.abs())
-    noise = 100 * torch.finfo(slopes.dtype).eps / STEP * along(0.0).abs()
-    sure = (rough - fine).abs() <= STEADY * size + noise
+    noise = 100 * torch.finfo(slopes.dtype).eps / STEP * here.abs()
+    sure = (rough - fine).abs() <= STEADY * fine.abs() + noise
     wrong = sure & ((slopes - fine).abs() > WRONG * size + 10 * noise)
     if int(wrong.sum()) < least:
         return None

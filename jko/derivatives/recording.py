@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 SCALES = tuple(2.0**k for k in (-24, -16, -10, -6, -3, -1, 0, 1, 3, 6, 10, 20))  # of the moves
 ROWS = 4  # points that are moved, in the quick test for a constant
+FEW = 2**10  # numbers without a pattern that are kept
 OVERRIDE = "write it in torch operations, or override gradient(state, at)"
 REMEDY = "write it in torch operations, or give its derivative by gradient=..."
 OUTSIDE = (
@@ -21,11 +23,14 @@ OUTSIDE = (
 Rows = Callable[[Tensor], Tensor]  # points (n, ...) to values (n, ...), row by row
 
 
-@contextmanager
-def recording() -> Iterator[None]:
-    """Torch records here, whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
+def recording() -> AbstractContextManager[object]:
+    """Torch records below this, whatever mode the caller is in."""
+    if not torch.is_inference_mode_enabled():
+        return torch.enable_grad()
+    modes = ExitStack()
+    modes.enter_context(torch.inference_mode(False))
+    modes.enter_context(torch.enable_grad())
+    return modes
 
 
 def recordable(tensor: Tensor) -> Tensor:
@@ -59,7 +64,7 @@ def recorded(name: str, call: Rows, z: Tensor, remedy: str = REMEDY) -> Tensor:
         There is no record, and the values change with z.
     """
     value = call(z)
-    return value if value.requires_grad else _unrecorded(name, call, z, value, remedy)
+    return value if value.requires_grad else constant(name, call, z, value, remedy)
 
 
 def gradient(name: str, call: Rows, at: Tensor, remedy: str = REMEDY) -> tuple[Tensor, Tensor]:
@@ -69,7 +74,7 @@ def gradient(name: str, call: Rows, at: Tensor, remedy: str = REMEDY) -> tuple[T
         value = recorded(name, call, z, remedy)
         (found,) = torch.autograd.grad(value.sum(), z, allow_unused=True)
         if found is None:  # a record of something else: the weights of a network, say
-            _unrecorded(name, call, z, value.detach(), remedy)
+            constant(name, call, z, value.detach(), remedy)
             found = torch.zeros_like(z)
     return value.detach(), found
 
@@ -124,10 +129,20 @@ def width(z: Tensor) -> Tensor:
 
 def generic(like: Tensor, turn: int = 0) -> Tensor:
     """Numbers in [-1, -1/2] and [1/2, 1] without a pattern, the same at every call."""
-    count = torch.arange(1 + turn, 1 + turn + like.numel(), dtype=torch.float64, device="cpu")
-    part = torch.remainder(count * 0.6180339887498949, 1.0)
-    signs = torch.where(torch.remainder(count * 0.4142135623730951, 1.0) < 0.5, -1.0, 1.0)
-    return (signs * (0.5 + 0.5 * part)).to(like).reshape(like.shape)
+    count = like.numel()
+    make = _cached if count <= FEW else _numbers
+    return make(count, turn, like.dtype, like.device).reshape(like.shape)
+
+
+def _numbers(count: int, turn: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    k = np.arange(1 + turn, 1 + turn + count)
+    signs = np.where(np.remainder(k * 0.4142135623730951, 1.0) < 0.5, -1.0, 1.0)
+    numbers = signs * (0.5 + 0.5 * np.remainder(k * 0.6180339887498949, 1.0))
+    with torch.inference_mode(False):
+        return torch.from_numpy(numbers).to(device, dtype)
+
+
+_cached = lru_cache(maxsize=64)(_numbers)
 
 
 class Constant(torch.autograd.Function):
@@ -145,8 +160,8 @@ class Constant(torch.autograd.Function):
         return g.new_zeros(ctx.shape), None
 
 
-def _unrecorded(name: str, call: Rows, z: Tensor, value: Tensor, remedy: str) -> Tensor:
-    """A value without a record: a constant, with the slope zero; or refused."""
+def constant(name: str, call: Rows, z: Tensor, value: Tensor, remedy: str = REMEDY) -> Tensor:
+    """A value without a record: the same at other points, so with the slope zero; or refused."""
     points = z.detach()
     with torch.no_grad(), np.errstate(all="ignore"):
         if not (_quickly_constant(call, points, value) or _constant(call, points, value)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from jko.derivatives import OVERRIDE, Disagreement, disagreement, generic, recordable
+from jko.derivatives import OVERRIDE, SHARES, Disagreement, disagreement, generic, recordable
 from jko.energies.base import Energy
 from jko.measures import ChargedParticles, Particles, State, lifted
 
@@ -53,6 +53,5 @@ def _disagreement(energy: Energy, mu: Particles) -> Disagreement | None:
         moves = [(1 + x.abs()) * generic(x, (k + 1) * x.numel()) for k in range(MOVES)]
         gradient = energy.gradient(mu.moved(x))
         slopes = torch.stack([mu.inner(gradient, v) for v in moves])
-        return disagreement(
-            lambda h: torch.stack([energy(mu.moved(x + h * v)) for v in moves]), slopes
-        )
+        values = [torch.stack([energy(mu.moved(x + h * v)) for v in moves]) for h in SHARES]
+        return disagreement(values, slopes)
