@@ -42,9 +42,11 @@ def items(name: str, value: Any, length: int | None = None) -> tuple[Any, ...]:
 
 def able(name: str, value: T, method: str, example: str) -> T:
     """Check for an object, no class, that has a method; it is handed back."""
-    if isinstance(value, type | Tensor) or not callable(getattr(value, method, None)):
+    if isinstance(value, type):
+        raise TypeError(f"{name} is the class {value.__name__}; pass one of it: {value.__name__}()")
+    if isinstance(value, Tensor) or not callable(getattr(value, method, None)):
         raise TypeError(
-            f"{name} must be an object with a method {method}, like {example}, not {_named(value)}"
+            f"{name} must have a method {method}, like {example}; {type(value).__name__} has none"
         )
     return value
 
