@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +306,20 @@ def test_a_step_that_fails_ends_with_its_sentence_and_what_was_done_is_saved(
     assert len(jko.Trajectory.load("kept/trajectory.npz").times) == 3
 
 
+def _shown(terminal: int, until: bytes | None = None) -> bytes:
+    """What a process writes to a terminal, up to a word or to its end."""
+    text = b""
+    while until is None or until not in text:
+        try:
+            more = os.read(terminal, 4096)
+        except OSError:  # EIO: nobody writes to it any more
+            more = b""
+        if not more:
+            break
+        text += more
+    return text
+
+
 def test_control_c_saves_the_steps_that_were_done(tmp_path):
     command = [
         sys.executable,
@@ -319,23 +332,27 @@ def test_control_c_saves_the_steps_that_were_done(tmp_path):
         "--tau",
         "0.001",
     ]
+    terminal, screen = (
+        os.openpty()
+    )  # where progress is shown: the steps are counted, not the seconds
     process = subprocess.Popen(
         [*command, "--steps", "1000000", "--out", str(tmp_path / "cut")],
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=screen,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         preexec_fn=lambda: signal.signal(
             signal.SIGINT, signal.SIG_DFL
         ),  # a background shell ignores it
     )
+    os.close(screen)
     try:
-        while not (tmp_path / "cut").exists() and process.poll() is None:
-            time.sleep(0.05)
-        time.sleep(1)
+        shown = _shown(terminal, until=b"step    3")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        err = (shown + _shown(terminal)).decode()
+        process.wait()
     finally:
         process.kill()
+        process.wait()
+        os.close(terminal)
     assert process.returncode == 130
     assert "interrupted from the keyboard" in err
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["trajectory.npz"]

@@ -22,7 +22,7 @@ def test_the_demo_draws_its_picture(demo, tmp_path):
         [sys.executable, "-W", "error", str(demo), str(tmp_path / "pictures")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )

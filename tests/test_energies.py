@@ -204,6 +204,15 @@ def test_what_is_convex_is_declared():
     assert jko.PorousMedium().convex
 
 
+def test_a_sum_is_convex_if_all_of_its_terms_are():
+    bent, curved = jko.Interaction(lopsided), [jko.SquaredNorm(), jko.Entropy(), jko.PowerNorm(3)]
+    assert (curved[0] + curved[1] + curved[2]).convex
+    for term in curved:
+        assert not (term + bent).convex
+        assert not (bent + term).convex
+        assert not (term + curved[0] + -1.0 * jko.Entropy()).convex
+
+
 atoms = st.lists(st.tuples(*[st.floats(-3, 3)] * DIM), min_size=1, max_size=4)
 
 

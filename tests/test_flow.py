@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -131,35 +130,46 @@ RUN = """
     sys.path.insert(0, {tests!r})
     from test_flow import problem
     energy, mu = problem()
-    jko.flow(energy, mu, tau=2.0, steps=100_000, save=3, checkpoint={path!r})
+    say = lambda k, t, result: print(k, flush=True)
+    jko.flow(energy, mu, tau=2.0, steps=5_000, save=3, checkpoint={path!r}, observers=[say])
 """
 
 
-def start_run(path):
-    """A long run in another process, once its first saves are there."""
-    tests = os.path.dirname(__file__)
-    code = textwrap.dedent(RUN.format(tests=tests, path=str(path)))
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while not path.exists() or len(jko.Trajectory.load(path).times) < 10:
-        assert process.poll() is None, "the run ended by itself"
-        assert time.monotonic() < deadline, "the run never saved"
-        time.sleep(0.01)
-    return process
+@pytest.fixture
+def killed(tmp_path):
+    """The checkpoint of a long run in another process, killed once ten times were in it.
 
-
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
+    The process says each step as it is done: steps are counted, not seconds, and it is dead when the fixture ends.
+    """
     path = tmp_path / "run.npz"
-    process = start_run(path)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    rest = jko.Trajectory.load(path)
+    code = textwrap.dedent(RUN.format(tests=os.path.dirname(__file__), path=str(path)))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        try:
+            saved = (path.exists() and len(jko.Trajectory.load(path).times) > 9 for _ in run.stdout)
+            assert any(saved), f"the run ended by itself, {run.wait()}, without ten times saved"
+        finally:
+            run.kill()
+    assert run.returncode == -signal.SIGKILL
+    return path
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(killed):
+    rest = jko.Trajectory.load(killed)
     energy, mu = problem()
     steps = len(rest.times) + 4
     resumed = jko.flow(energy, rest, tau=2.0, steps=steps, save=3)
     assert same(resumed, jko.flow(energy, mu, tau=2.0, steps=steps, save=3))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_returns_the_partial_trajectory():
     energy, mu = problem()
 

@@ -13,6 +13,7 @@ import torch
 from problems import linear_any, points, quadratic, tanh_energy, tanh_network
 
 import jko
+from jko.diagnostics.convergence import natural_norm
 
 T1, TAUS, TOL = 0.5, (1 / 20, 1 / 40, 1 / 80, 1 / 160), 1e-10
 
@@ -109,3 +110,14 @@ def test_states_that_cannot_be_compared_by_label_are_refused():
         jko.convergence(lambda tau: jko.Particles([[0.0], [1.0]], [0.3, 0.7]), two, taus=[0.1])
     with pytest.raises(TypeError, match="norm="):
         jko.convergence(lambda tau: torch.zeros(1), one, taus=[0.1])
+
+
+def test_the_norm_between_densities_is_the_integral_of_their_difference():
+    """Of 1 and 1 + x/2 on [-2, 2]^2 cut into cells: int |x/2|, whatever the number of cells and their size."""
+    for cells in ((4, 4), (16, 8)):
+        grid = jko.Grid(((-2.0, 2.0), (0.0, 0.5)), cells)
+        x = grid.centres[:, 0].reshape(grid.shape)
+        a, b = (jko.GridDensity(grid, 0.5 * (1 + s * x / 4)) for s in (0.0, 1.0))
+        assert natural_norm(a, b) == pytest.approx(
+            0.25, rel=1e-12
+        )  # int |x| / 8 over an area of 4 x 1/2

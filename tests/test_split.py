@@ -166,6 +166,17 @@ def test_strang_is_of_order_two_by_default(limit):
     assert np.abs(np.log2(np.divide(gaps[:-1], gaps[1:])) - 2).max() < 0.1, gaps
 
 
+@pytest.mark.parametrize("tau", [0.01, 0.5])
+def test_the_cost_of_strang_is_the_squared_length_of_its_whole_move(tau):
+    """Atoms go twice as far as in the half step, so that they pay four times as much; that is the squared metric."""
+    start = labelled()
+    result = jko.Strang().advance(G, start, tau=tau)
+    moved = (result.state.rho.points - start.rho.points).square().sum(1)
+    assert result.figures["fallback"] == 0
+    assert result.figures["moved"] == pytest.approx(float(start.rho.integrate(moved)), rel=1e-9)
+    assert result.cost == pytest.approx(jko.distance(result.state, start).squared, rel=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["mesh", "grid"])
 def test_strang_is_of_order_two_with_entropy(kind):
     """Against itself: differences of H(t = .5) between tau and tau / 2 fall by four."""

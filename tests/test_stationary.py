@@ -14,6 +14,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 import jko
 from jko import exact
+from jko.diagnostics.cells import Cells
 from jko.diagnostics.mixtures import Mixture
 from jko.diagnostics.stationary import stationary
 
@@ -399,3 +400,23 @@ def test_nothing_is_claimed_for_an_energy_that_is_not_convex():
     )
     assert math.isinf(found.gap)
     assert not found.rigorous
+
+
+@pytest.mark.parametrize("internal", [jko.Entropy(), jko.PorousMedium(2), jko.PorousMedium(3)])
+@pytest.mark.parametrize("total", [0.4, 1.0, 1.7])
+def test_the_gap_of_masses_is_the_difference_of_both_sides_also_where_they_do_not_add_up_to_one(
+    internal, total
+):
+    def draw(*shape):
+        return torch.rand(*shape, generator=source, dtype=torch.float64)
+
+    source = generator(3)
+    V, volumes, A, b = draw(20), 0.1 + draw(20), draw(6, 20), draw(6)
+    mixture = Mixture(((0.3, internal),))
+    cells = Cells(torch.ones(20, dtype=torch.bool), V, volumes, mixture, A, b)
+    bound = cells.at(draw(6))
+    m = draw(20)
+    m *= total / m.sum()
+    value = V @ m + volumes @ (0.3 * internal.U(m / volumes)) + 0.5 * (A @ m - b).square().sum()
+    assert abs(bound.level) > 0.1
+    assert cells.gap(m, bound) == pytest.approx(float(value) - bound.value, rel=1e-11)

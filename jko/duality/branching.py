@@ -70,12 +70,12 @@ def _bounds(reduced: Reduced, i: Tensor, centre: Tensor, half: Tensor) -> tuple[
     """A lower bound on psi in each box, and its value at the centre (inf outside the domain)."""
     value, gradient, least, w, c, slope = reduced.psi(centre, i)
     C1, C2, C3 = reduced.slopes.near(centre, half)
-    radius, give = half.norm(dim=1), reduced.give[i]
+    radius = half.norm(dim=1)
     swing = torch.minimum(
         (slope.abs() * half).sum(1) + 0.5 * C2 * radius**2, C1 * radius
     )  # of c in the box
     # second order: psi >= value + gradient . d + (least eigenvalue - Lipschitz |d| / 3) |d|^2 / 2
-    lipschitz = 3 * give * C1 * C2 + (w.abs() + give * swing) * C3
+    lipschitz = reduced.third(i, w, swing, (C1, C2, C3))
     curvature = torch.linalg.eigvalsh(least)[:, 0] - lipschitz * radius / 3
     second = value + _least(gradient, curvature[:, None], half)
     # range: v is concave, so it is least at an end of the range of c; the rest is quadratic
@@ -155,12 +155,12 @@ class Balls:
             torch.arange(n, device=first.device).repeat_interleave(BALLS),
         )
         value, gradient, least, w, _, _ = reduced.psi(theta, i)
-        eigen, give = torch.linalg.eigvalsh(least)[:, 0], reduced.give[i]
+        eigen = torch.linalg.eigvalsh(least)[:, 0]
         radius, floor = torch.zeros_like(eigen), torch.full_like(eigen, torch.inf)
         for trial in [4.0**k for k in range(-12, 4)]:
             r = torch.full_like(eigen, trial)
-            C1, C2, C3 = reduced.slopes.near(theta, r[:, None].expand(-1, d))
-            curvature = eigen - (3 * give * C1 * C2 + (w.abs() + give * C1 * r) * C3) * r / 3
+            C = reduced.slopes.near(theta, r[:, None].expand(-1, d))
+            curvature = eigen - reduced.third(i, w, C[0] * r, C) * r / 3
             better = good.flatten() & (curvature > 0.1 * eigen) & (eigen > 0)
             radius = torch.where(better, r, radius)
             bound = reduced.below(theta, value, gradient, torch.where(better, curvature, 1.0))

@@ -100,6 +100,15 @@ class Reduced:
         least.diagonal(dim1=1, dim2=2).add_(self.k)
         return value, gradient, least, w, c, slope
 
+    def third(self, i: Tensor, w: Tensor, swing: Tensor, C: tuple[Tensor, ...]) -> Tensor:
+        """A bound on ``|D^3 psi| = |3 v2 c1 c2 + v1 c3|`` (digits for derivatives) where c moves by at most ``swing``.
+
+        ``w`` is w* before c moves; ``C`` holds bounds C1, C2, C3; v3 = 0, and v1 = w* moves by at most give swing.
+        """
+        C1, C2, C3 = C
+        give = self.give[i]
+        return 3 * give * C1 * C2 + (w.abs() + give * swing) * C3
+
     def below(self, theta: Tensor, value: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
         """The minimum over the domain of ``value + gradient . d + curvature |d|^2 / 2`` around theta."""
         target = theta - gradient / curvature[:, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from jko.energies import Potential
 from jko.measures import Particles
 from jko.survey.instances import LAM, Net, net
 from jko.survey.measuring import Kind, Measurement, claim
@@ -44,17 +45,19 @@ def conditional_mean(quick: bool) -> Measurement:
 @claim(
     "2.3",
     Kind.IDENTITY,
-    "Jensen: with (2.8), F(mu) - G(rho, H) = lam/2 int Var(w | theta) drho >= 0",
+    "Jensen: with (2.8), F(mu) - G(rho, H) = lam/2 int Var(w | theta) drho >= 0; and for V = w^4 too",
 )
 def jensen(quick: bool) -> Measurement:
-    """The gain of the projection against the conditional variance, written out."""
+    """The gain of the projection with both potentials against moments given theta, written out."""
     example, mu = _stacked()
     w, weights = (t.numpy().reshape(10, 3) for t in (mu.points[:, 0], mu.weights))
     mass = weights.sum(1)
     mean = (weights * w).sum(1) / mass
     variance = ((weights * (w - mean[:, None]) ** 2).sum(1) / mass) @ mass
-    gain = float(example.F(mu) - example.F(mu.project()))
-    return Measurement(gain, LAM / 2 * float(variance), 1e-12)
+    quartic = float((weights * w**4).sum() - mass @ mean**4)
+    E = example.F + Potential(lambda xi: xi[:, 0] ** 4)
+    gain = float(E(mu) - E(mu.project()))
+    return Measurement(gain, LAM / 2 * float(variance) + quartic, 1e-12)
 
 
 @claim(
