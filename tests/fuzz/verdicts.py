@@ -12,7 +12,7 @@ from typing import Any
 import jko
 
 HOME = str(Path(jko.__file__).parent)
-MEANT = (ValueError, TypeError, jko.StepFailed)
+MEANT = (ValueError, TypeError, jko.StepFailed, jko.limits.LimitStopped)
 LONGEST = 2000  # characters of a message: more is an array that was printed
 
 
