@@ -8,12 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
-.PHONY: help demo test test-all lint docs bench clean
+.PHONY: help demo test test-all fuzz lint docs bench clean
 
 help:
 	@echo "make demo      train a network of 1000 neurons on the breast cancer data (the main job)"
 	@echo "make test      linters, then the tests, without the slow ones"
 	@echo "make test-all  linters, then all tests"
+	@echo "make fuzz      the tests with random input: N=100 examples each, other ones by SEED=7"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the documentation, in docs/_build"
 	@echo "make bench     all benchmarks"
@@ -27,6 +28,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -m ""
+
+N ?= 100
+SEED ?= 0
+fuzz: .venv/.dev
+	FUZZ=$(N) $(BIN)/python -m pytest -m "" --hypothesis-seed=$(SEED) $(wildcard tests/test_fuzz_*.py)
 
 lint: .venv/.dev
 	$(BIN)/ruff check

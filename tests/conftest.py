@@ -9,7 +9,10 @@ from hypothesis import settings
 torch.set_num_threads(1)
 os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, also where there is a screen
 
-settings.register_profile("jko", derandomize=True, deadline=None, max_examples=25, database=None)
+FUZZ = "FUZZ" in os.environ  # make fuzz: other examples, from --hypothesis-seed
+settings.register_profile(
+    "jko", derandomize=not FUZZ, deadline=None, max_examples=25, database=None, print_blob=True
+)
 settings.load_profile("jko")
 
 

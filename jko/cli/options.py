@@ -100,6 +100,8 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
         "--only", metavar="LABEL", help="claims whose label contains this, such as 3.23 or Remark"
     )
     parser.add_argument("--quick", action="store_true", help="at small sizes")
+    parser.add_argument("--list", action="store_true", help="print the claims, and measure none")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there, as JSON")
     parser.add_argument(
         "--report",
         metavar="DIR",

@@ -6,21 +6,38 @@ import argparse
 import base64
 import html
 import io
+import json
+import math
+import os
+import platform
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy
+import scipy
+import torch
+
+import jko
 from jko import survey
 from jko.cli.refusal import refusing
-from jko.survey import Claim
+from jko.cli.typeset import typeset
+from jko.survey import Claim, Entry
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each claim as it is measured; 1 if one does not hold."""
     with refusing():
-        folder = _folder(arguments.report)
         entries = survey.entries(arguments.only)
+        folder = None if arguments.list else _folder(arguments.report)
+        file = None if arguments.list else _file(arguments.json)
     wide = max(len(entry.equation) for entry in entries)
+    if arguments.list:
+        for entry in entries:
+            print(f"{entry.equation:<{wide}}  {entry.kind.value:<16}  {entry.statement}")
+        return 0
     print(f"{len(entries)} claims" + (" at small sizes" if arguments.quick else ""))
     done = survey.validate(
         arguments.only, arguments.quick, report=lambda claim: print(line(claim, wide), flush=True)
@@ -28,15 +45,17 @@ def run(arguments: argparse.Namespace) -> int:
     failed = [claim for claim in done if not claim.passed]
     total = sum(claim.seconds for claim in done)
     print(f"{len(done) - len(failed)} of {len(done)} hold; {total:.1f} CPU seconds")
+    if file is not None:
+        print(write_json(entries, done, arguments.quick, file))
     if folder is not None:
-        print(write_report(done, folder / "survey.html"))
+        print(write_report(done, folder / "survey.html", arguments.quick))
     return 1 if failed else 0
 
 
 def line(claim: Claim, wide: int = 12) -> str:
     """One row of the table; the statement is cut to fit the terminal, the report has it whole."""
     relation = "<=" if claim.kind is survey.Kind.INEQUALITY else "~"
-    figures = f"{claim.measured:.6g} {relation} {claim.expected:.6g} +- {claim.tolerance:.0e}"
+    figures = f"{claim.measured:.6g} {relation} {claim.expected:.6g} +- {claim.tolerance:.2g}"
     mark = "ok  " if claim.passed else "FAIL"
     head = f"{mark}  {claim.equation:<{wide}}  {figures:<36}  "
     room = max(40, shutil.get_terminal_size((140, 24)).columns - len(head))
@@ -44,17 +63,68 @@ def line(claim: Claim, wide: int = 12) -> str:
     return head + (text if len(text) <= room else text[: room - 3] + "...")
 
 
-def write_report(claims: Sequence[Claim], path: Path) -> Path:
+def facts(quick: bool) -> dict[str, Any]:
+    """What a reader needs to repeat the measurements."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": quick,
+        "versions": {
+            "jko": jko.__version__,
+            "python": platform.python_version(),
+            "numpy": numpy.__version__,
+            "scipy": scipy.__version__,
+            "torch": str(torch.__version__),
+        },
+    }
+
+
+def write_json(entries: Sequence[Entry], claims: Sequence[Claim], quick: bool, path: Path) -> Path:
+    """All figures but those of the pictures, whole or not at all; what is no number is null."""
+    rows = [
+        {
+            "equation": claim.equation,
+            "statement": claim.statement,
+            "kind": claim.kind.value,
+            "function": f"jko.survey.{entry.module}.{entry.name}",
+            "measured": _number(claim.measured),
+            "expected": _number(claim.expected),
+            "tolerance": _number(claim.tolerance),
+            "printed": _number(claim.printed),
+            "passed": bool(claim.passed),
+            "cpu_seconds": claim.seconds,
+            "error": claim.error,
+        }
+        for entry, claim in zip(entries, claims, strict=True)
+    ]
+    text = json.dumps({**facts(quick), "claims": rows}, indent=1, allow_nan=False)
+    aside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    aside.write_text(text + "\n", encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def write_report(claims: Sequence[Claim], path: Path, quick: bool = False) -> Path:
     """One HTML file that needs no other."""
-    rows = "\n".join(_row(claim) for claim in claims)
-    held = sum(claim.passed for claim in claims)
-    path.write_text(PAGE.format(held=held, count=len(claims), rows=rows), encoding="utf-8")
+    told = facts(quick)
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    sizes = "<b>quick: at small sizes</b>" if quick else "at full sizes"
+    page = PAGE.format(
+        held=sum(claim.passed for claim in claims),
+        count=len(claims),
+        rows="\n".join(_row(claim) for claim in claims),
+        made=f"Measured {html.escape(told['date'])}, {sizes}, with {html.escape(versions)}.",
+    )
+    path.write_text(page, encoding="utf-8")
     return path
 
 
 def _row(claim: Claim) -> str:
     printed = "" if claim.printed is None else f"<br>as printed: {claim.printed:.6g}"
-    relation = "&le;" if claim.kind is survey.Kind.INEQUALITY else "="
+    relation = "&le;" if claim.kind is survey.Kind.INEQUALITY else "&asymp;"
     picture = (
         ""
         if claim.picture is None
@@ -63,8 +133,8 @@ def _row(claim: Claim) -> str:
     error = f"<br><b>{html.escape(claim.error)}</b>" if claim.error else ""
     return (
         f'<tr class="{"held" if claim.passed else "failed"}"><td>{html.escape(claim.equation)}</td>'
-        f"<td>{html.escape(claim.statement)}<br><small>{claim.kind.value}</small>{error}{picture}</td>"
-        f"<td>{claim.measured:.8g} {relation} {claim.expected:.8g}<br>&plusmn; {claim.tolerance:.1g}{printed}</td>"
+        f"<td>{typeset(claim.statement)}<br><small>{claim.kind.value}</small>{error}{picture}</td>"
+        f"<td>{claim.measured:.8g} {relation} {claim.expected:.8g}<br>&plusmn; {claim.tolerance:.2g}{printed}</td>"
         f"<td>{'holds' if claim.passed else 'FAILS'}</td><td>{claim.seconds:.1f} s</td></tr>"
     )
 
@@ -79,6 +149,22 @@ def _image(claim: Claim) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _file(given: str | None) -> Path | None:
+    if given is None:
+        return None
+    path = Path(given)
+    if (
+        not given
+        or path.is_dir()
+        or not path.parent.is_dir()
+        or not os.access(path.parent, os.W_OK)
+    ):
+        raise ValueError(
+            f"--json {given!r} cannot be written; name a file in a folder that exists and can"
+        )
+    return path
 
 
 def _folder(given: str | None) -> Path | None:
@@ -112,6 +198,7 @@ img {{ display: block; width: 34em; max-width: 100%; margin: .6em 0; }}
 <h1>The survey, measured</h1>
 <p>X. Fern&aacute;ndez-Real and A. Figalli, <i>The continuous formulation of shallow neural networks as Wasserstein-type
 gradient flows</i>. {held} of {count} claims hold.</p>
+<p>{made} Each row: the claim, what was measured beside what is expected, and the tolerance.</p>
 <table>
 <tr><th>where</th><th>claim</th><th>measured</th><th></th><th></th></tr>
 {rows}

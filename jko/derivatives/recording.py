@@ -87,7 +87,7 @@ def hessian(call: Rows, slopes: Rows, at: Tensor) -> Tensor:
     with recording():
         z = leaf(at)
         first = slope(call(z).sum(), z, create=True)
-        if first.requires_grad:
+        if first.requires_grad and z.shape[1]:
             columns = [slope(first[:, k].sum(), z, retain=True) for k in range(z.shape[1])]
             return torch.stack(columns, dim=2)
     return differences(slopes, z.detach())
@@ -100,6 +100,8 @@ def differences(function: Rows, z: Tensor) -> Tensor:
     (float32: 1e-4).
     """
     columns = []
+    if not z.shape[1]:  # points without coordinates
+        return function(z)[..., None][..., :0]
     for k in range(z.shape[1]):
         step = torch.zeros_like(z)
         step[:, k] = width(z[:, k])

@@ -14,11 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk
-from jko.measures import GridDensity, State, lifted
+from jko.measures import KINDS, GridDensity, State, lifted
 
 
 class Decomposition(NamedTuple):
@@ -64,6 +63,8 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
 
     Raises
     ------
+    TypeError
+        For what is no energy or no state; states of two kinds; an internal energy of atoms, which have no density.
     ValueError
         Densities on two grids; an internal energy whose slope is infinite (an entropy where ``star`` is zero and
         ``mu`` is not), where KL = +inf.
@@ -80,7 +81,16 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     >>> jko.decomposition(jko.SquaredNorm(), a, b)
     Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
     """
-    checks.kind("energy", energy, Energy)
+    checks.kind(
+        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
+    )
+    for name, state in (("mu", mu), ("star", star)):
+        checks.kind(name, state, *KINDS, hint="build it by jko.Particles(points)")
+    if type(mu) is not type(star):
+        raise TypeError(
+            f"mu is {type(mu).__name__} but star is {type(star).__name__}; both must be of one kind: "
+            "convert one of them, as by to_density, to_particles or lift"
+        )
     if isinstance(mu, GridDensity) and isinstance(star, GridDensity) and mu.grid != star.grid:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
@@ -107,7 +117,13 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
 
 def _internal(E: Internal, mu: State, star: State) -> tuple[float, float]:
     """``int B(rho, rho_*)`` and ``int U'(rho_*) (rho - rho_*)``."""
-    r, s, volumes = _values(mu), _values(star), star.volumes  # type: ignore[union-attr]
+    there, here = E._of_density(mu), E._of_density(star)
+    if not (there.values.shape == here.values.shape and torch.equal(there.support, here.support)):
+        raise ValueError(
+            f"mu lives on the cells of {mu!r} but star on those of {star!r}; {E!r} compares them cell by cell, so the "
+            "cells must be the same: take to_density(grid) of both"
+        )
+    r, s, volumes = there.values.reshape(-1), here.values.reshape(-1), here.volumes
     slope = torch.where((s > 0) | (r > 0), E.slope(s), 0.0)
     if not bool(torch.isfinite(slope).all()):
         mass = float((volumes * r)[~torch.isfinite(slope)].sum())
@@ -117,7 +133,3 @@ def _internal(E: Internal, mu: State, star: State) -> tuple[float, float]:
         )
     tilt = slope * (r - s)
     return float((volumes * (E.U(r) - E.U(s) - tilt)).sum()), float((volumes * tilt).sum())
-
-
-def _values(state: State) -> Tensor:
-    return state.values.reshape(-1)  # type: ignore[union-attr]

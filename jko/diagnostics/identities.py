@@ -16,7 +16,6 @@ from scipy.interpolate import CubicSpline
 
 from jko import checks
 from jko.diagnostics.dissipation import dissipation
-from jko.diagnostics.graphs import refuse_internal
 from jko.energies import Energy
 from jko.measures import State
 from jko.trajectory import Trajectory
@@ -89,7 +88,7 @@ def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = No
         Of a limit equation, or of JKO steps, where the residuals are of the order of tau.
     rate : callable, optional
         (energy, state) -> dE/dt, such as ``jko.limits.separated.rate``.  Default: minus :func:`jko.dissipation`,
-        which is (3.9) for measures and Proposition 3.3 for (3.23).
+        which is (3.9) for measures, along (4.2) and (4.7) too, and Proposition 3.3 for (3.23).
 
     Returns
     -------
@@ -216,13 +215,12 @@ def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> 
 
 def _rates(energy: Energy, run: Trajectory, rate: Rate | None) -> Array:
     """The formula at all kept states."""
-    if rate is None:
-        refuse_internal(energy, "its rate needs the density: pass rate, as jko.limits.chaos.rate")
 
     def by_dissipation(E: Energy, state: State) -> float:
         return -dissipation(E, state)
 
     formula = by_dissipation if rate is None else rate
+    checks.function("rate", formula, hint="it takes energy and state and gives back dE/dt")
     values = np.array([float(formula(energy, state)) for state in run.states])
     if not np.isfinite(values).all():
         k = int(np.isfinite(values).argmin())

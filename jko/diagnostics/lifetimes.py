@@ -56,7 +56,7 @@ def fold_free_time(
     """
     G0 = _not_negative("energy", energy)
     s, h0, lam = math.sqrt(2 * G0), _not_negative("charge", charge), _not_negative("lam", lam)
-    D0, D1, D2 = (_not_negative("bounds", D) for D in bounds)
+    D0, D1, D2 = (_not_negative("bounds", D) for D in checks.items("bounds", bounds, length=3))
     budget = 0.5 * math.pi - math.atan(_not_negative("slope", slope))
     several = checks.count("d", d) > 1
     if s * D1 == 0:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from jko import checks
 from jko.diagnostics.dissipation import stationarity
 from jko.energies import Energy
-from jko.measures import Particles
+from jko.measures import ChargedParticles, Particles, lifted, placed
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.lagrangian import Coupling, starting_point
@@ -21,7 +23,12 @@ from jko.steps.memory import Memory
 from jko.steps.problem import StepProblem
 
 GROWTH = 4.0  # of tau from step to step
+PARTING = 1e-2  # of an atom's size: how far its copies part
 STILL = 3  # steps in a row that lower neither the energy nor the residual
+
+
+Atoms = Particles | ChargedParticles
+KINDS = (Particles, ChargedParticles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,21 +37,22 @@ class BestParticles:
 
     Attributes
     ----------
-    state : Particles
-        Its atoms.
+    state : Particles or ChargedParticles
+        Its atoms, of the kind of the start.
     energy : float
         F there, an upper bound of min F_N.
     residual : float
         Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.stationarity`; its own, not the worst.
     energies : (K,)
-        Where each start ended, in the order given: how far they agree tells how far to trust the best.
+        Where each start ended, in the order given, those made from ``warm`` last: how far they agree tells how far to
+        trust the best.
     steps : int
         Proximal steps, of all starts together.
     status : Status
         CONVERGED; STALLED (a kink, or rounding), MAX_ITERATIONS, or what ended a step.
     """
 
-    state: Particles
+    state: Atoms
     energy: float
     residual: float
     energies: NDArray[np.float64] = field(repr=False)
@@ -61,8 +69,9 @@ class BestParticles:
 
 def best_particles(
     energy: Energy,
-    starts: Particles | Sequence[Particles],
+    starts: Atoms | Sequence[Atoms],
     *,
+    warm: Atoms | BestParticles | None = None,
     tol: float = 1e-9,
     max_steps: int = 40,
 ) -> BestParticles:
@@ -77,8 +86,14 @@ def best_particles(
     ----------
     energy : Energy
         F, finite on atoms.
-    starts : Particles or sequence of them
-        Where to begin; the number of atoms and their weights are kept, and may differ from start to start.
+    starts : Particles or ChargedParticles, or sequence of them
+        Where to begin; the number of atoms and their weights are kept, and may differ from start to start.  A pair
+        (rho, H) is read as its lift, so that the energy is G.
+    warm : Particles, ChargedParticles or BestParticles, optional
+        A result for fewer atoms, whose number divides that of the starts.  Its atoms are repeated, which is the same
+        measure, and the search begins from there too: so the energy found is not above that of ``warm``, beyond
+        rounding.  Where the Hessian of dF/dmu at an atom has a negative eigenvalue, parting its copies along that
+        eigenvector lowers F, and the search begins from there once more.
     tol
         Stop when ``|grad dF/dmu|`` in L2(mu) is below ``tol`` times its size at the start.
     max_steps
@@ -93,13 +108,15 @@ def best_particles(
     Raises
     ------
     ValueError
-        If there is no start, or an energy at a start is not finite.
+        If there is no start, or an energy at a start is not finite; if the atoms of ``warm`` cannot be repeated to
+        those of the starts.
     TypeError
         If a start is no cloud of atoms.
 
     Notes
     -----
-    Source: survey 2.2.1 (i): ``min F_N - min F <= C/N``.
+    Source: survey 2.2.1 (i): ``min F_N - min F <= C/N``.  As doubling the atoms shows, ``min F_2N <= min F_N``; a
+    search from random starts alone may end the other way round, with ``warm`` it cannot.
 
     Examples
     --------
@@ -124,19 +141,71 @@ def best_particles(
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
     checks.count("max_steps", max_steps)
-    clouds = [starts] if isinstance(starts, Particles) else list(checks.items("starts", starts))
-    if not clouds:
+    given = [starts] if isinstance(starts, KINDS) else _listed(starts)
+    if not given:
         raise ValueError("no start: give jko.Particles, or a list of them")
-    for k, mu in enumerate(clouds):
-        checks.kind(f"starts[{k}]", mu, Particles, hint="of a pair (rho, H) take its lift()")
-        if not math.isfinite(float(energy(mu))):
+    for k, state in enumerate(given):
+        checks.kind(f"starts[{k}]", state, *KINDS, hint="jko.Particles or jko.ChargedParticles")
+    clouds = list(given)
+    if warm is not None:
+        found = warm.state if isinstance(warm, BestParticles) else warm
+        checks.kind("warm", found, *KINDS, hint="what best_particles gave for fewer atoms")
+        clouds += _repeated(energy, found, given[0])
+    for k, state in enumerate(clouds):
+        if not math.isfinite(float(energy(state))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
-    ends = [_descend(energy, mu, tol, max_steps) for mu in clouds]
+    ends = [_descend(energy, lifted(state), tol, max_steps) for state in clouds]
+    best = min(range(len(ends)), key=lambda k: ends[k].energy)
     return replace(
-        min(ends, key=lambda end: end.energy),
+        ends[best],
+        state=placed(clouds[best], lifted(ends[best].state).points),
         energies=np.array([end.energy for end in ends]),
         steps=sum(end.steps for end in ends),
     )
+
+
+def _listed(starts: Sequence[Atoms]) -> list[Atoms]:
+    if isinstance(starts, Sequence):
+        return list(starts)
+    raise TypeError(
+        f"starts must be jko.Particles, jko.ChargedParticles or a list of them, not {type(starts).__name__}"
+    )
+
+
+def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
+    """``found`` with each atom repeated to the number of atoms of ``like``, and once more with the copies parted."""
+    small, N = lifted(found), lifted(like).N
+    if N % small.N:
+        raise ValueError(
+            f"warm has {small.N} atoms and the starts have {N}; copies of its atoms must make up theirs, so take a "
+            f"multiple of {small.N}"
+        )
+    if small.dim != lifted(like).dim:
+        raise ValueError(
+            f"warm has dimension {small.dim} and the starts have {lifted(like).dim}; take it from the same problem"
+        )
+    copies = N // small.N
+    mu = small.points.repeat_interleave(copies, 0)
+    weights = (small.weights / copies).repeat_interleave(copies)
+    pairs = isinstance(found, ChargedParticles)
+
+    def state(points: Tensor) -> Atoms:
+        if pairs:
+            return ChargedParticles(points[:, 1:], points[:, 0], weights, found.domain)
+        return Particles(points, weights, found.domain)
+
+    try:
+        lowest, vectors = torch.linalg.eigh(energy.hessian(small))
+    except (RuntimeError, TypeError, ValueError):  # a gradient that cannot be differentiated
+        return [state(mu)]
+    if copies == 1 or not bool((lowest[:, 0] < 0).any()):
+        return [state(mu)]
+    reach = PARTING * (1 + small.points.norm(dim=1))
+    move = torch.where(lowest[:, 0] < 0, reach, 0.0)[:, None] * vectors[:, :, 0]
+    sides = torch.linspace(-1, 1, copies).to(mu)  # their mean is zero: the first order cancels
+    parted = mu + sides.repeat(small.N)[:, None] * move.repeat_interleave(copies, 0)
+    parted = parted if small.domain is None else small.domain.project(parted)
+    return [state(mu), state(parted)]
 
 
 def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestParticles:

@@ -29,6 +29,11 @@ class TwoLayerRisk(Energy):
     The limit N1 -> infinity is taken, that of N2 is not: there the survey leaves the form of the functional open.  It
     is not convex in nu.
 
+    The mean over the N2 neurons is in the value and not in the metric: the velocities of w and b are of order 1/N2,
+    that of theta is not.  So the second layer freezes as N2 grows, and flows for different N2 are not flows of one
+    problem.
+    Multiply the risk by N2 for velocities of order one of w and b; theta then moves N2 times as fast.
+
     Parameters
     ----------
     data : Data
@@ -39,6 +44,11 @@ class TwoLayerRisk(Energy):
         An elementwise torch function.
     gradient : callable, optional
         The derivative of a sigma that is not written in torch, as in :class:`jko.Ridge`.
+
+    Raises
+    ------
+    ValueError
+        From its methods: points of another dimension; copies of w that are not equal, for which W2 is another metric.
 
     Notes
     -----
@@ -105,8 +115,21 @@ class TwoLayerRisk(Energy):
     def _second_layer(self, mu: Particles, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the neurons of the second layer see, s (M, N2), and their outer weights (N2,)."""
         theta, b, w = self._split(mu.points)
+        self._refuse_unequal(w)
         first = self._sigma(theta @ x.T)
         return mu.integrate(first[:, :, None] * b[:, None, :]), mu.integrate(w)
+
+    def _refuse_unequal(self, w: Tensor) -> None:
+        """Copies that start equal differ by the rounding of steps at most."""
+        w = w.detach()
+        apart = float((w - w[0]).abs().max())
+        if apart > torch.finfo(w.dtype).eps ** (1 / 3) * (1 + float(w.abs().max())):
+            i = int((w - w[0]).abs().amax(1).argmax())
+            raise ValueError(
+                f"the copies of the outer weights w differ by up to {apart:g} (atoms 0 and {i}); they are one vector "
+                f"of N2 = {self.N2} numbers, repeated in every atom: set points[:, {self.data.n + self.N2}:] to its "
+                "mean over the atoms"
+            )
 
     def _split(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = self.data.n

@@ -6,10 +6,10 @@ Across a face with the difference ``z`` of xi, without the entropy's part, the f
 
 - with an entropy of strength c, Scharfetter and Gummel's ``(c/h) (B(z/c) rho_- - B(-z/c) rho_+)`` with Bernoulli's
   function ``B(s) = s / (e^s - 1)``: it vanishes exactly at ``rho ~ e^{-z/c}``, so the Gibbs measure of the cells rests;
-- without, a density on the face times ``-z/h``: it vanishes where xi is constant.  Where diffusion rules the cell the
-  density is the mean with ``mean [U'] = [P]``, P = rho U' - U the pressure and [ ] differences across the face: without a
-  drift the flux is ``-[P]/h``, as smooth as P, also at a front, where U'' may be infinite.  Where the drift rules, it is
-  an upwind value of second order (Carrillo, Chertock and Huang, Commun. Comput. Phys. 17, 2015, have it everywhere; its
+- without, a density on the face times ``-z/h``: it vanishes where xi is constant.  Where diffusion rules the cell it
+  is the mean with ``mean [U'] = [P]``, P = rho U' - U the pressure and [ ] differences across the face: without a drift
+  the flux is ``-[P]/h``, as smooth as P, also at a front, where U'' may be infinite.  Where the drift rules, it is an
+  upwind value of second order (Carrillo, Chertock and Huang, Commun. Comput. Phys. 17, 2015, have it everywhere; its
   limiter clips maxima).
 
 Both keep rho >= 0 in time steps that empty no cell, and are of second order where rho is smooth.  It shares the energy
@@ -104,16 +104,7 @@ class Volumes:
         for k, h in enumerate(self.grid.spacing):
             if rho.shape[k] == 1:
                 continue
-            z = xi.diff(dim=k)
-            open_ = ~(faces.before(self.closed, k) | faces.after(self.closed, k))
-            if self.entropy > 0:
-                up, down = (self.entropy * _bernoulli(s * z / self.entropy) / h for s in (1, -1))
-                flux = up * faces.before(rho, k) - down * faces.after(rho, k)
-            else:
-                v = -z / h
-                flux = v * self._carried(rho, v, phi, k)
-                up, down = v.clamp(min=0) / SECOND * SAFE, (-v).clamp(min=0) / SECOND * SAFE
-            flux, up, down = (torch.where(open_, a, 0.0) for a in (flux, up, down))
+            flux, up, down = self.across(rho, xi, phi, k)
             drho -= faces.outflow(flux, rho, k) / h
             faces.before(leaving, k).add_(up / h)
             faces.after(leaving, k).add_(down / h)
@@ -121,6 +112,48 @@ class Volumes:
         spread = sum(2 / h**2 for h in self.grid.spacing) * float(xi.abs().amax())
         rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
         return Change(drho, speed, rounding)
+
+    def across(self, rho: Tensor, xi: Tensor, phi: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The flux through the faces across axis k, and the shares of their two cells that would leave per time."""
+        z, h = xi.diff(dim=k), self.grid.spacing[k]
+        if self.entropy > 0:
+            up, down = (self.entropy * _bernoulli(s * z / self.entropy) / h for s in (1, -1))
+            flux = up * faces.before(rho, k) - down * faces.after(rho, k)
+        else:
+            v = -z / h
+            flux = v * self._carried(rho, v, phi, k)
+            up, down = v.clamp(min=0) / SECOND * SAFE, (-v).clamp(min=0) / SECOND * SAFE
+        shut = faces.before(self.closed, k) | faces.after(self.closed, k)
+        return (
+            torch.where(shut, 0.0, flux),
+            torch.where(shut, 0.0, up),
+            torch.where(shut, 0.0, down),
+        )
+
+    def speeds(self, rho: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Across each axis, of every face, the speed ``|grad xi|`` and the power ``flux . (-grad xi)``; xi = dF/dmu.
+
+        The powers times the volume of a cell add up to -dF/dt of the discrete F along these finite volumes.  Where
+        the entropy's xi is -inf, in an empty cell, the power is ``|sqrt(rho) grad z + 2 c grad sqrt(rho)|^2`` instead, which
+        is finite.  Faces that nothing crosses have speed zero.
+        """
+        xi, phi = self.pressure(rho)
+        found = []
+        for k, h in enumerate(self.grid.spacing):
+            flux, _, _ = self.across(rho, xi, phi, k)
+            speed = -xi.diff(dim=k) / h
+            power = flux * speed
+            if self.entropy > 0:
+                c, root = self.entropy, rho.sqrt()
+                full = (faces.before(rho, k) > 0) & (faces.after(rho, k) > 0)
+                logarithm = torch.where(rho > 0, rho, 1.0).log()
+                edge = faces.mean(root, k) * speed - 2 * c * root.diff(dim=k) / h
+                speed = speed - c * logarithm.diff(dim=k) / h
+                power = torch.where(full, flux * speed, edge.square())
+                speed = torch.where(full, speed, edge / faces.mean(root, k))
+            still = flux == 0
+            found.append((torch.where(still, 0.0, speed.abs()), torch.where(still, 0.0, power)))
+        return found
 
     def _carried(self, rho: Tensor, v: Tensor, phi: Tensor, k: int) -> Tensor:
         """The density on the faces: a mean where diffusion rules a cell, upwind where the drift does.
@@ -278,7 +311,7 @@ class _March:
                 return dt, trial
 
     def runge_kutta(self, rho: Tensor, first: Change, dt: float) -> Trial:
-        """A step of order three made of means of Euler steps (Shu and Osher), and its distance to Heun's of order two."""
+        """A step of order three made of means of Euler steps (Shu and Osher), and its distance to Heun's of order 2."""
         rho1 = rho + dt * first.rho
         second = self.change(rho1)
         rho2 = 0.75 * rho + 0.25 * (rho1 + dt * second.rho)

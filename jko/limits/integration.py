@@ -141,9 +141,9 @@ class _Run:
             self.keep(solver, solver.t)
             last, speed = speed, float(np.abs(solver.f).max())
             left = self.t1 - solver.t
-            if rounding is not None and speed <= last and solver.status == "running":
-                if speed * left <= rounding * float(np.abs(solver.y).max()):
-                    return self.rest()
+            slower = rounding is not None and speed <= last and left > 0
+            if slower and speed * left <= rounding * float(np.abs(solver.y).max()):
+                return self.rest()
             if isinstance(solver, DOP853) and len(y) <= LARGEST and stiffness.found(solver, left):
                 solver = self.implicit(solver)
         return self.solution()
@@ -171,7 +171,8 @@ class _Run:
     def end(self, solver: OdeSolver) -> Solution:
         """Where the event is zero within the last step."""
         dense, event = solver.dense_output(), self.event
-        assert event is not None and solver.t_old is not None
+        assert event is not None
+        assert solver.t_old is not None
         t = float(brentq(lambda t: event(dense(t)), solver.t_old, solver.t, xtol=1e-15, rtol=1e-14))
         self.t, self.y = t, dense(t)
         self.keep(solver, t)

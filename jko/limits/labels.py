@@ -88,17 +88,15 @@ class Labels:
         >>> round(float(pair.integrate(pair.H**2)), 12)  # 1/2 int u^6 du
         0.142857142857
         """
-        lower, upper = (checks.number("bounds", b) for b in bounds)
+        lower, upper = checks.interval("bounds", bounds)
         checks.count("n", n, 4)
         checks.kind("domain", domain, Box, type(None), hint="an interval: jko.Box(lower, upper)")
-        if not lower < upper:
-            raise ValueError(f"bounds = ({lower:g}, {upper:g}); the first must be the smaller one")
         u = torch.from_numpy(chebyshev.nodes(n, lower, upper))
         at = u[:, None]
         if domain is not None:
             domain.check("labels", at)
-        rho = checks.returned("the density function", density(at), (n,), at).detach()
-        charge = checks.returned("the function H", H(at), (n,), at).detach()
+        rho = checks.values("the density function", density, at).detach()
+        charge = checks.values("the function H", H, at).detach()
         checks.floats("H", charge)
         if not bool((rho > 0).all()):
             i = int(rho.argmin())

@@ -79,7 +79,8 @@ class Moments:
     ) -> Moments:
         """Rho proportional to ``density``, (N, d) to (N,), and the moments, (N, d) to (k, N), at the centres."""
         rho = GridDensity.from_function(grid, density)
-        moments = H(rho.support)
+        checks.function("H", H, hint="it maps the centres (N, d) to moments (k, N)")
+        moments = checks.called("the function H", H, rho.support)
         k = len(moments) if getattr(moments, "ndim", 0) == 2 else 1
         checks.returned("the function H", moments, (k, grid.N), rho.support)
         return cls(grid, rho.values, moments.reshape(k, *grid.shape))

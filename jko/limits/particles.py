@@ -68,7 +68,8 @@ def wasserstein(
         ``rtol``.
 
     max_evaluations : int, optional
-        A bound on the work: how often the velocity may be evaluated, default 100,000 for atoms, 1,000,000 for densities.
+        A bound on the work: how often the velocity may be evaluated, default 100,000 for atoms, 1,000,000 for
+        densities.
 
     Returns
     -------
@@ -92,8 +93,8 @@ def wasserstein(
     is absorbed: for any weights m the derivative of F in xi_i is ``m_i grad (dF/dmu)(xi_i)``.
 
     Atoms: explicit Runge-Kutta of order 8 (DOP853).  Where the problem is stiff, so that stability and not ``rtol``
-    decides the steps, the implicit method of Radau goes on, with the Jacobian of ``energy.second_order``, for up to 1500
-    unknowns.
+    decides the steps, the implicit method of Radau goes on, with the Jacobian of ``energy.second_order``, for up to
+    1500 unknowns.
 
     With a domain this is the flow with no flux (3.11): the velocity is projected on the tangent cone, so that atoms
     slide along walls, rest in corners, and leave a wall where the velocity turns inwards.  Where an atom meets a wall
@@ -163,7 +164,7 @@ class _Atoms:
         return v.cpu().numpy().astype(np.float64).ravel()
 
     def jacobian(self, t: float, flat: Array) -> Array:
-        """Its derivative, (N dim, N dim): minus the Hessian in L2(mu), between projections where atoms are at walls."""
+        """Its derivative, (N dim, N dim): minus the Hessian in L2(mu), between projections for atoms at walls."""
         mu = self.inside(flat)
         with torch.no_grad():
             matrix = -self._hessian(mu)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,12 +17,15 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
+from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedParticles, Particles, State, lifted, placed
 from jko.networks import Data
-from jko.spaces import Box
+from jko.spaces import Box, Domain
+from jko.status import Status
 from jko.trajectory import Trajectory
 
 
+@np.errstate(all="ignore")
 def sgd(
     energy: Energy,
     start: Particles | ChargedParticles,
@@ -61,6 +65,11 @@ def sgd(
     Trajectory
         Its energies are those of the whole data.
 
+    Raises
+    ------
+    LimitStopped
+        A RuntimeError with the ``trajectory`` so far, if an atom leaves to infinity.
+
     Notes
     -----
     Source: survey footnote 2, 2.2.1 (iii); Mei, Montanari, Nguyen, PNAS 115 (2018).  The distance of the predictions
@@ -76,6 +85,7 @@ def sgd(
     >>> jko.limits.sgd(F, mu, t1=1.0, rate=0.1, batch=1, generator=seed).energies.shape
     (11,)
     """
+    _check(energy, start)
     checks.count("batch", batch)
 
     def velocity(mu: Particles) -> Tensor:
@@ -91,6 +101,7 @@ def sgd(
     return _recursion(energy, start, velocity, 0.0, t1, rate, generator, save)
 
 
+@np.errstate(all="ignore")
 def langevin(
     energy: Energy,
     start: Particles | ChargedParticles,
@@ -102,8 +113,15 @@ def langevin(
 ) -> Trajectory:
     """Noisy gradient descent: ``xi_i <- xi_i - rate grad phi(xi_i) + sqrt(2 c rate) N(0, I)``.
 
-    The law of the atoms tends to the solution of (4.2), the flow of the energy with ``c * Entropy()``, as the rate
-    tends to zero and N to infinity: errors of order ``rate`` and ``1 / sqrt(N)``.
+    Of :class:`Particles` the law tends to the solution of (4.2), the flow of the energy with ``c * Entropy()``, as the
+    rate tends to zero and N to infinity: errors of order ``rate`` and ``1 / sqrt(N)``.
+
+    Of a pair (rho, H) the entropy is that of rho, so the noise is in theta alone:
+    ``theta_i <- theta_i - rate grad_theta phi + sqrt(2 c rate) N(0, I)``, and every atom carries its H, which falls by
+    ``rate d_w phi``.  rho follows (3.23) with ``+ c Lap rho`` for the H that it meets.  Noise mixes atoms of different
+    H at one theta: what they carry then is H only in the mean over them, so that the law is a measure on R x Theta
+    rather than a graph, unless H is constant.  The gradient flow of G with entropy in D, where H is transported by
+    ``-c grad log rho`` and stays a graph, is :data:`jko.limits.chaos` of a :class:`jko.ChargedDensity`.
 
     Parameters
     ----------
@@ -115,12 +133,17 @@ def langevin(
     Returns
     -------
     Trajectory
-        Its energies are those of the other terms: atoms have no entropy.
+        Its energies are those of the other terms: atoms have no entropy.  Of Brownian motion alone they are zero.
+
+    Raises
+    ------
+    LimitStopped
+        A RuntimeError with the ``trajectory`` so far, if an atom leaves to infinity.
 
     Notes
     -----
-    Source: survey 4.1.  In a :class:`jko.Box` atoms are reflected at the walls, which is no flux (4.3); other domains
-    are refused.
+    Source: survey 4.1.  In a :class:`jko.Box` (of a pair: of theta) atoms are reflected at the walls, as often as they
+    cross them, which is no flux (4.3); other domains are refused.
 
     Examples
     --------
@@ -132,20 +155,32 @@ def langevin(
     >>> round(float(run.final.covariance()), 1)
     0.5
     """
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
+    _check(energy, start)
     noise = sum(c for c, E in energy.terms if isinstance(E, Entropy))
     if not noise > 0:
         raise ValueError(
             f"the coefficients of Entropy add up to {noise:g}; they are the strength of the noise, so add c * "
             "jko.Entropy() with c > 0, or use jko.limits.wasserstein"
         )
-    rest = Sum(tuple(Scaled(c, E) for c, E in energy.terms if not isinstance(E, Entropy)))
+    terms = tuple(Scaled(c, E) for c, E in energy.terms if not isinstance(E, Entropy))
+    if not terms:
+        return _recursion(
+            None, start, lambda mu: torch.zeros_like(mu.points), noise, t1, rate, generator, save
+        )
+    rest = Sum(terms)
     _refuse(rest, "noise is the limit of Entropy alone")
     return _recursion(rest, start, lambda mu: -rest.gradient(mu), noise, t1, rate, generator, save)
 
 
+def _check(energy: Energy, start: Particles | ChargedParticles) -> None:
+    checks.kind(
+        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
+    )
+    checks.kind("start", start, Particles, ChargedParticles, hint="build it by jko.Particles")
+
+
 def _recursion(
-    energy: Energy,
+    energy: Energy | None,
     start: Particles | ChargedParticles,
     velocity: Callable[[Particles], Tensor],
     noise: float,
@@ -154,44 +189,55 @@ def _recursion(
     generator: torch.Generator,
     save: int,
 ) -> Trajectory:
-    checks.kind("start", start, Particles, ChargedParticles, hint="build it by jko.Particles")
     checks.kind("generator", generator, torch.Generator, hint="torch.Generator().manual_seed(0)")
     rate, t1 = checks.number("rate", rate, above=0), checks.number("t1", t1, above=0)
     save, updates = checks.count("save", save), max(1, round(t1 / rate))
-    mu = lifted(start)
-    if noise and mu.domain is not None and not isinstance(mu.domain, Box):
+    if noise and start.domain is not None and not isinstance(start.domain, Box):
         raise TypeError(
-            f"atoms with noise are reflected at the walls of a jko.Box; {mu.domain!r} is none"
+            f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
+    carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
+    mu = lifted(start)
     states: list[State] = [start]
-    kept, energies = [0], [float(energy(mu))]
+    kept, energies = [0], [0.0 if energy is None else float(energy(mu))]
     for k in range(1, updates + 1):
         points = mu.points + rate * velocity(mu)
         if noise:
-            shape, like = points.shape, {"dtype": points.dtype, "device": generator.device}
+            shape = (mu.N, mu.dim - carried)
+            like = {"dtype": points.dtype, "device": generator.device}
             normal = torch.randn(shape, generator=generator, **like)  # type: ignore[call-overload]
-            points = points + math.sqrt(2 * noise * rate) * normal.to(points.device)
+            points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
+            points[:, carried:] = _reflected(points[:, carried:], start.domain)
+        elif mu.domain is not None:
+            points = mu.domain.project(points)
         if not bool(torch.isfinite(points).all()):
-            raise RuntimeError(f"an atom left to infinity at t = {k * rate:g}; lower the rate")
-        mu = mu.moved(_inside(points, mu.domain, bool(noise)))
-        energies.append(float(energy(mu)))
+            run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))
+            raise LimitStopped(
+                f"an atom left to infinity at t = {k * rate:g}; lower the rate",
+                replace(run, status=Status.ERROR),
+            )
+        mu = mu.moved(points)
+        energies.append(0.0 if energy is None else float(energy(mu)))
         if k % save == 0 or k == updates:
             kept.append(k)
             states.append(placed(start, mu.points))
     times = rate * np.arange(updates + 1)
-    return Trajectory(times, np.array(energies), tuple(states), np.array(kept))
+    return Trajectory(
+        times, np.array(energies), tuple(states), np.array(kept), status=Status.FINISHED
+    )
 
 
-def _inside(points: Tensor, domain: object, reflect: bool) -> Tensor:
-    """Reflected at the walls of a box, or projected onto a convex set."""
-    if domain is None:
+def _reflected(points: Tensor, domain: Domain | None) -> Tensor:
+    """Points that left a box, reflected at its walls as often as they meet one."""
+    if not isinstance(domain, Box):
         return points
-    if reflect:
-        assert isinstance(domain, Box)
-        lower, upper = domain.lower.to(points), domain.upper.to(points)
-        points = torch.where(points < lower, 2 * lower - points, points)
-        points = torch.where(points > upper, 2 * upper - points, points)
-    return domain.project(points)  # type: ignore[attr-defined]
+    lower, upper = domain.lower.to(points), domain.upper.to(points)
+    width = upper - lower
+    once = torch.where(points < lower, 2 * lower - points, points)
+    once = torch.where(points > upper, 2 * upper - points, once)
+    there = (points - lower).remainder(2 * width)  # between two walls the path is periodic
+    folded = lower + torch.minimum(there, 2 * width - there)
+    return domain.project(torch.where(width.isfinite(), folded, once))
 
 
 def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
@@ -204,6 +250,7 @@ def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
 
 
 def _refuse(energy: Energy, reason: str) -> None:
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     for c, E in energy.terms:
         if c and isinstance(E, Internal):
             raise TypeError(f"{E!r} in the energy: {reason}; leave it out")

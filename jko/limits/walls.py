@@ -1,13 +1,13 @@
 """The flow with no flux (3.11) on atoms: a velocity projected on the tangent cone of the domain, atom by atom.
 
-For a closed convex K and a point xi of K the cone ``T(xi)`` holds the directions that do not leave K, and the projection
-of v on it is the one-sided derivative of ``s -> P(xi + s v)`` at s = 0, P the nearest point of K.  So
+For a closed convex K and a point xi of K the cone ``T(xi)`` holds the directions that do not leave K, and the
+projection of v on it is the one-sided derivative of ``s -> P(xi + s v)`` at s = 0, P the nearest point of K.  So
 
     ``xi' = P_T(xi) v(xi)``,    ``xi in K``
 
-is the gradient flow of the energy restricted to measures on K.  Integrators evaluate ``P_T(y) v(y)`` at y = P(x) for the
-points x of their stages: the field is then defined everywhere, and points that a step leaves outside by its tolerance
-slide along the wall as if they were on it.
+is the gradient flow of the energy restricted to measures on K.  Integrators evaluate ``P_T(y) v(y)`` at y = P(x) for
+the points x of their stages: the field is then defined everywhere, and points that a step leaves outside by its
+tolerance slide along the wall as if they were on it.
 """
 
 from __future__ import annotations

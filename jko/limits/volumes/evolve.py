@@ -134,7 +134,7 @@ def evolve(
 
 
 class _March:
-    """The steps in time: how long the next may be, and how much work is left; ``reached`` is where the last one ended."""
+    """The steps in time: how long the next may be, how much work is left, and where the last one ended, ``reached``."""
 
     def __init__(self, scheme: Scheme, t1: float, evaluations: int) -> None:
         self.scheme, self.t1, self.evaluations = scheme, t1, evaluations
