@@ -3,7 +3,8 @@
 ``r_ij = |x_i - y_j - t|^2 - alpha_i - beta_j`` is small where it matters, and a difference of large numbers where
 clouds span many scales.  A sum of two numbers is a rounded sum plus an error that is itself a number, and so is a
 product (Knuth; Dekker, Numer. Math. 18, 1971); potentials are sums of corrections, each smaller than the one before.
-Added up in four numbers (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005), r is right to about 1e-45 of its largest term.
+Added up in four numbers (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005), r is right to about 1e-45 of its
+largest term.
 """
 
 from __future__ import annotations
