@@ -11,7 +11,6 @@ from torch import Tensor
 from jko.measures import State
 from jko.metrics.couplings import Array, Plan
 
-
 EXACT = 1e-10  # of the square: a gap below it counts as none
 
 
@@ -61,9 +60,7 @@ class Distance:
 
     def __repr__(self) -> str:
         doubt = "" if self.exact else "not proved exact, "
-        return (
-            f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
-        )
+        return f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
 
 
 class Metric(ABC):

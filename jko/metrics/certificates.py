@@ -8,7 +8,7 @@ no other coupling is cheaper (cyclic monotonicity).  Proofs that need no transpo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from jko.metrics.couplings import Array, Plan, pair_costs
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price
-from jko.metrics.transport import TREE_DIM, nearest_partners, transport
+from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
 TOLERANCE = 1e-10  # of the cost
@@ -102,6 +102,13 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
     >>> print(certify(0.9 * y, y, np.array([0.5, 0.5])))
     optimal: cost 0.005, at most 0 above W2^2 (no atom has a partner nearer than its own)
     """
+    unit = unit_of(x, y)
+    if unit != 1:
+        scaled = None if potential is None else potential / unit / unit
+        found = certify(x / unit, y / unit, m, scaled)
+        with np.errstate(over="ignore", under="ignore"):
+            bound, cost = np.multiply((found.bound, found.cost), unit) * unit
+        return replace(found, bound=float(bound), cost=float(cost))
     tree = (
         x.shape[1] <= TREE_DIM
     )  # nearest partners cost N log N; above, as much as a potential's N^2
@@ -137,7 +144,9 @@ def by_potential(x: Array, y: Array, m: Array, potential: Array) -> Certificate:
     beta = own - alpha
     priced, cost = price(x, y, alpha, beta), float(m @ own)
     bound = min(float(m @ priced.deficit), cost)
-    return Certificate(Proof.POTENTIAL, bound, cost, None, _proved(bound, float(m @ priced.unsure), cost))
+    return Certificate(
+        Proof.POTENTIAL, bound, cost, None, _proved(bound, float(m @ priced.unsure), cost)
+    )
 
 
 def by_assignment(x: Array, y: Array, m: Array) -> Certificate:

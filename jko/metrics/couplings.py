@@ -89,18 +89,12 @@ class Plan:
 
     def cost(self, x: Array, y: Array) -> float:
         """``sum_k mass[k] |x[rows[k]] - y[cols[k]]|^2``, from coordinate differences."""
-        return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
+        with np.errstate(over="ignore", under="ignore"):
+            return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
 
     def length(self, x: Array, y: Array) -> float:
         """The root of the cost, also where squares are too large or too small to be numbers."""
-        square = self.cost(x, y)
-        if SQUARES[0] < square < SQUARES[1]:
-            return math.sqrt(square)
-        apart = x[self.rows] - y[self.cols]
-        largest = float(np.abs(apart).max(initial=0.0))
-        if largest == 0:
-            return 0.0
-        return largest * math.sqrt(self.mass @ ((apart / largest) ** 2).sum(-1))
+        return norm(self.mass, x[self.rows] - y[self.cols], self.cost(x, y))
 
     def barycentres(self, y: Array) -> Array:
         """The conditional means ``E[y | x_i]``, shape (N, dim); of x given y_j: ``plan.transposed.barycentres(x)``.
@@ -116,6 +110,16 @@ class Plan:
         shift = self.mass[:, None] * (y[self.cols] - anchor[self.rows])
         mean = [sums(self.rows, column, N) / total for column in shift.T]
         return np.asarray(anchor + np.stack(mean, axis=1))
+
+
+def norm(mass: Array, vectors: Array, square: float) -> float:
+    """``(sum_k mass_k |v_k|^2)^(1/2)``, where ``square`` is the sum or, if that is no number, scaled by the largest."""
+    if SQUARES[0] < square < SQUARES[1]:
+        return math.sqrt(square)
+    largest = float(np.abs(vectors).max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    return largest * math.sqrt(mass @ ((vectors / largest) ** 2).sum(-1))
 
 
 def sums(label: Index, values: Array, count: int) -> Array:

@@ -152,9 +152,7 @@ class SinkhornDivergence:
                 raise self._unmet(pair, self._divergence(value, pairs))
         return value, pairs
 
-    def _divergence(
-        self, value: Tensor, pairs: tuple[Entropic, Entropic, Entropic]
-    ) -> Divergence:
+    def _divergence(self, value: Tensor, pairs: tuple[Entropic, Entropic, Entropic]) -> Divergence:
         iterations, residual = sum(p.iterations for p in pairs), max(p.residual for p in pairs)
         error = pairs[0].error + 0.5 * (pairs[1].error + pairs[2].error)
         return Divergence(float(value.detach()), self.epsilon, iterations, residual, error)

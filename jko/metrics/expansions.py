@@ -1,9 +1,10 @@
 """Reduced costs that keep their digits: sums and products without error, as several floating-point numbers.
 
-``r_ij = |x_i - y_j - t|^2 - alpha_i - beta_j`` is small where it matters, and a difference of large numbers where clouds
-span many scales.  A sum of two numbers is a rounded sum plus an error that is itself a number, and so is a product
-(Knuth; Dekker, Numer. Math. 18, 1971); potentials are sums of corrections, each smaller than the one before.  Added up
-in four numbers (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005), r is right to about 1e-45 of its largest term.
+``r_ij = |x_i - y_j - t|^2 - alpha_i - beta_j`` is small where it matters, and a difference of large numbers where
+clouds span many scales.  A sum of two numbers is a rounded sum plus an error that is itself a number, and so is a
+product (Knuth; Dekker, Numer. Math. 18, 1971); potentials are sums of corrections, each smaller than the one before.
+Added up in four numbers (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26, 2005), r is right to about 1e-45 of its
+largest term.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class ReducedCosts:
 
     def corrected(self, alpha: Array, beta: Array) -> ReducedCosts:
         """With one more term in both potentials."""
-        return ReducedCosts(
-            self.x, self.y, self.t, [*self.alpha, alpha], [*self.beta, beta]
-        )
+        return ReducedCosts(self.x, self.y, self.t, [*self.alpha, alpha], [*self.beta, beta])
 
     def at(self, rows: Index, cols: Index) -> Array:
         """The reduced costs of some pairs, (K,)."""
@@ -86,7 +85,7 @@ class ReducedCosts:
         """First row and reduced costs (rows, M) of every block; those that may lie below ``limit`` have all digits."""
         height = max(1, BLOCK // len(self.y))
         left, right = _total(self.alpha), _total(self.beta)
-        sizes = sum(map(np.abs, self.alpha)), sum(map(np.abs, self.beta))
+        sizes = _total([abs(p) for p in self.alpha]), _total([abs(p) for p in self.beta])
         for start in range(0, len(self.x), height):
             part = slice(start, start + height)
             R, size = -left[part, None] - right, sizes[0][part, None] + sizes[1]

@@ -19,13 +19,12 @@ from jko.metrics.couplings import BLOCK, Array, Index, pair_costs
 from jko.metrics.expansions import EPS
 
 
-
 class Pricing(NamedTuple):
     """The constraints that a pair of potentials violates.
 
     ``deficit[j] = max(0, max_i alpha_i + beta_j - |x_i - y_j|^2)``; ``beta - deficit`` is feasible.
     ``rows``, ``cols`` are pairs with a violation, the largest of its row or column within one of ``groups`` parts.
-    ``unsure[j]``: by how much rounding may have hidden a violation; ``beta - deficit - unsure`` is feasible for certain.
+    ``unsure[j]``: what rounding may have hidden of a violation; ``beta - deficit - unsure`` is feasible for certain.
     """
 
     deficit: Array
@@ -119,6 +118,6 @@ def c_transform(x: Array, y: Array, beta: Array) -> Array:
 
 
 def rounding(dim: int, reduced: Array, alpha: Array, beta: Array) -> Array:
-    """How wrong reduced costs ``|x_i - y_j|^2 - alpha_i - beta_j`` can be that were made from coordinate differences."""
+    """How wrong ``reduced`` costs ``|x_i - y_j|^2 - alpha_i - beta_j`` can be, made from coordinate differences."""
     potentials = np.abs(alpha) + np.abs(beta)
     return np.asarray(EPS * ((dim + 4) * (np.abs(reduced) + potentials) + 2 * potentials))

@@ -6,7 +6,8 @@ solved again: each round gives the next digits of the potentials (Gleixner, Stef
 2016, "iterative refinement").
 
 If no reduced cost is below -s, and none above s on the pairs that carry mass, then a cycle that lowers the cost goes
-along no pair whose reduced cost is above ``2 min(N, M) s``.  So costs are cut off there, and those left lie on one scale.
+along no pair whose reduced cost is above ``2 min(N, M) s``.  So costs are cut off there, and what is left lies on one
+scale.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _likely(costs: ReducedCosts, exact: Supplies, plan: Plan) -> Index:
 
 
 def _lowest(costs: ReducedCosts, count: int, below: float) -> Index:
-    """Keys of the ``count`` lowest reduced costs of each row, and in each block of rows of each column, under a bound."""
+    """Keys of the ``count`` lowest reduced costs below a bound, of each row, and of each column by blocks of rows."""
     M, found = len(costs.y), [np.empty(0, dtype=np.int64)]
     for start, R in costs.blocks():
         for axis in (0, 1):

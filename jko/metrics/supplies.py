@@ -116,15 +116,13 @@ def _on_forest(rows: Index, cols: Index, mass: Array, a: Array, b: Array) -> Arr
     ends, masses = (rows, N + cols), np.concatenate([a, b])
     graph = coo_array((np.ones(K), ends), shape=(nodes + 1, nodes + 1)).tocsr()
     count, label = connected_components(graph, directed=False)
-    if K != nodes + 1 - count:
+    if nodes + 1 - count != K:
         return mass
     order = np.argsort(masses)
     heaviest = np.empty(count, dtype=np.int64)
     heaviest[label[order]] = order  # the last one written
     roots = heaviest[np.unique(label[:nodes])]
-    links = coo_array(
-        (np.ones(len(roots)), (np.full(len(roots), nodes), roots)), shape=graph.shape
-    )
+    links = coo_array((np.ones(len(roots)), (np.full(len(roots), nodes), roots)), shape=graph.shape)
     way, before = breadth_first_order(graph + links.tocsr(), nodes, directed=False)
     arc = {(int(i), int(j)): k for k, (i, j) in enumerate(zip(*ends, strict=True))}
     masses[N:] *= math.fsum(a) / math.fsum(b)

@@ -115,7 +115,11 @@ class PointKernel(Kernel):
     def spacing(self) -> float:
         """Median distance to the nearest point at another place; of those that have one among the nearest."""
         distance = self.nearest[0]
-        apart = distance.masked_fill(distance == 0, math.inf).amin(1, keepdim=True) if distance.numel() else distance
+        apart = (
+            distance.masked_fill(distance == 0, math.inf).amin(1, keepdim=True)
+            if distance.numel()
+            else distance
+        )
         apart = apart[apart < math.inf]
         return float(apart.median()) if apart.numel() else math.inf
 
