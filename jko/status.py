@@ -24,11 +24,11 @@ class Status(Enum):
         "the flow moves no more: its speed fell below the speed that jko.SteadyState was given"
     )
     STOPPED = "an observer ended the flow"
-    INTERRUPTED = "interrupted from the keyboard; what was computed so far is in the trajectory"
+    INTERRUPTED = "interrupted, from the keyboard or with its process; what was computed so far is in the trajectory"
     ERROR = "an error that is no step's ended the flow; what was computed before it is in the trajectory"
     CLOCK_STANDS = (
-        "tau is below the rounding of the time reached, so that t no longer grows; raise tau, or start from .final with "
-        "the time at 0"
+        "tau is below the rounding of the time reached, so that t no longer grows; raise tau, or start from .final, "
+        "whose time is 0 again"
     )
     UNBOUNDED = (
         "the objective falls without end along a move, so the step has no minimum; lower tau, or add a term that "
