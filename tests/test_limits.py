@@ -164,16 +164,6 @@ def test_a_domain_that_is_not_reached_changes_nothing():
         assert boxed.final.domain is domain
 
 
-def test_an_atom_that_leaves_its_domain_is_refused():
-    start = jko.Particles([[0.2], [0.9]], domain=jko.Box([0.0], [1.0]))
-    V = jko.Potential(lambda z: -z[:, 0])
-    assert points(jko.limits.wasserstein(V, start, t1=0.09).final) == pytest.approx(
-        np.array([[0.29], [0.99]])
-    )
-    with pytest.raises(RuntimeError, match=r"leaves Box.*\(3\.11\).*jko\.flow"):
-        jko.limits.wasserstein(V, start, t1=0.2)
-
-
 def test_a_flow_that_blows_up_says_when():
     # x' = 4 x^3 from x = 1 is infinite at t = 1/8
     V = jko.Potential(lambda z: -(z**4).sum(-1))

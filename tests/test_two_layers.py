@@ -39,6 +39,9 @@ def test_the_gradient_is_that_of_the_value():
 def test_the_variation_is_the_derivative_along_mixtures():
     E, nu = example()
     other = nu.points + 0.3
+    other[:, n + N2 :] = nu.points[
+        :, n + N2 :
+    ]  # of the copies only the mean counts, and it is that of one w
     mixed = jko.Particles.of(
         torch.cat([nu.points, other]), torch.cat([(1 - 1e-6) * nu.weights, 1e-6 * nu.weights])
     )
@@ -59,3 +62,26 @@ def test_a_wrong_dimension_is_said():
     E, _ = example()
     with pytest.raises(ValueError, match=r"\(theta, b, w\) with n \+ 2 N2 = 8"):
         E(jko.Particles([[0.0, 1.0]]))
+
+
+def test_copies_that_differ_are_refused():
+    E, nu = example()
+    apart = nu.points.clone()
+    apart[2, n + N2 + 1] += 0.1
+    nu = jko.Particles(apart)
+    for use in (E, E.gradient, E.predict, lambda s: jko.step(E, s, tau=0.1)):
+        with pytest.raises(ValueError, match=r"copies of the outer weights w differ by up to 0\.1"):
+            use(nu)
+
+
+def test_the_second_layer_freezes_as_its_docstring_says():
+    speeds = []
+    for width in (4, 16, 64):
+        points = torch.full((3, n + 2 * width), 0.5, dtype=torch.float64)
+        E, _ = example()
+        E = jko.TwoLayerRisk(E.data, N2=width)
+        v = E.gradient(jko.Particles(points))
+        speeds.append([float(v[:, :n].norm()), float(v[0, n + width])])
+    theta, w = np.array(speeds).T
+    assert theta == pytest.approx(theta[0])
+    assert w[:-1] / w[1:] == pytest.approx(4)

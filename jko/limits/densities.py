@@ -134,8 +134,8 @@ class Volumes:
         """Across each axis, of every face, the speed ``|grad xi|`` and the power ``flux . (-grad xi)``; xi = dF/dmu.
 
         The powers times the volume of a cell add up to -dF/dt of the discrete F along these finite volumes.  Where
-        the entropy's xi is -inf, in an empty cell, the power is ``|sqrt(rho) grad z + 2 c grad sqrt(rho)|^2`` instead, which
-        is finite.  Faces that nothing crosses have speed zero.
+        the entropy's xi is -inf, in an empty cell, the power is ``|sqrt(rho) grad z + 2 c grad sqrt(rho)|^2`` instead,
+        which is finite.  Faces that nothing crosses have speed zero.
         """
         xi, phi = self.pressure(rho)
         found = []

@@ -93,8 +93,8 @@ def wasserstein(
     is absorbed: for any weights m the derivative of F in xi_i is ``m_i grad (dF/dmu)(xi_i)``.
 
     Atoms: explicit Runge-Kutta of order 8 (DOP853).  Where the problem is stiff, so that stability and not ``rtol``
-    decides the steps, the implicit method of Radau goes on, with the Jacobian of ``energy.second_order``, for up to
-    1500 unknowns.
+    decides the steps, backward differences (BDF) at a hundredth of ``rtol`` go on, with the Jacobian of
+    ``energy.second_order``, for up to 1500 unknowns.
 
     With a domain this is the flow with no flux (3.11): the velocity is projected on the tangent cone, so that atoms
     slide along walls, rest in corners, and leave a wall where the velocity turns inwards.  Where an atom meets a wall
@@ -175,7 +175,7 @@ class _Atoms:
         return matrix.reshape(n, n).cpu().numpy().astype(np.float64)
 
     def _hessian(self, mu: Particles) -> Tensor:
-        """The Hessian of T -> E(T_# mu) in L2(mu) as a matrix, (N, dim, N, dim); by differences where it has no form."""
+        """The Hessian of T -> E(T_# mu) in L2(mu) as a matrix, (N, dim, N, dim); by differences at worst."""
         try:
             blocks, factor, cross = self.energy.second_order(mu)
         except (RuntimeError, TypeError, ValueError):  # a gradient that cannot be differentiated
