@@ -17,7 +17,7 @@ import pytest
 
 import jko
 from jko import datasets
-from jko.cli import main
+from jko.cli import main, pictures
 from jko.cli.job import Settings, prepare, train
 from jko.cli.terminal import say
 
@@ -416,9 +416,21 @@ def test_help_and_version_are_said(capsys):
 
 
 LINE = ["--csv", "line.csv", "--target", "y"]
+UNKNOWN = {
+    "optimality_gap": None, "optimality_lower_bound": None, "optimality_rigorous": False,
+    "optimality_reason": "not asked", "optimality_cpu_seconds": 0.0,
+}  # fmt: skip
 
 
-def test_a_run_goes_on_to_the_bits_of_one_that_was_not_interrupted(capsys, tmp_path, line):
+@pytest.fixture
+def brief(monkeypatch):
+    """The report without its two long parts, where it is not the question."""
+    monkeypatch.setattr("jko.cli.report._optimality", lambda job, state: UNKNOWN)
+    for name in ("energy", "prediction"):
+        monkeypatch.setattr(f"jko.cli.pictures.{name}", lambda *given: given[-1].write_bytes(PNG))
+
+
+def test_a_run_goes_on_to_the_bits_of_one_that_was_not_interrupted(capsys, tmp_path, line, brief):
     assert main(["train", *LINE, "--neurons", "20", "--steps", "6", "--out", "whole"]) == 0
     assert main(["train", *LINE, "--neurons", "20", "--steps", "2", "--out", "parts"]) == 0
     assert (
@@ -430,7 +442,7 @@ def test_a_run_goes_on_to_the_bits_of_one_that_was_not_interrupted(capsys, tmp_p
     assert json.loads(Path("parts/summary.json").read_text())["steps"] == 6
 
 
-def test_resuming_where_nothing_is_saved_starts(capsys, line):
+def test_resuming_where_nothing_is_saved_starts(capsys, line, brief):
     assert main(["train", *LINE, *TINY, "--out", "new", "--resume"]) == 0
     assert len(jko.Trajectory.load("new/trajectory.npz").times) == 3
 
@@ -448,7 +460,7 @@ def test_resuming_where_nothing_is_saved_starts(capsys, line):
         (["--steps", "2", "--csv", "other.csv"], r"here it is|starts from other neurons"),
     ],
 )
-def test_a_run_does_not_go_on_as_another(capsys, tmp_path, line, options, sentence):
+def test_a_run_does_not_go_on_as_another(capsys, tmp_path, line, brief, options, sentence):
     Path("other.csv").write_text(line.read_text().replace("x,y\n", "x,y\n8,8\n"))
     assert main(["train", *LINE, *TINY, "--out", "run"]) == 0
     before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
@@ -459,7 +471,7 @@ def test_a_run_does_not_go_on_as_another(capsys, tmp_path, line, options, senten
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_that_holds_a_run_is_not_written_to(capsys, tmp_path, line, name):
+def test_a_folder_that_holds_a_run_is_not_written_to(capsys, tmp_path, line, brief, name):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / name).write_text("mine")
     assert main(["train", *LINE, *TINY, "--out", "taken"]) == 2
@@ -471,7 +483,7 @@ def test_a_folder_that_holds_a_run_is_not_written_to(capsys, tmp_path, line, nam
     assert sorted(path.name for path in Path("taken").iterdir()) == FILES
 
 
-def test_runs_without_out_are_numbered_and_the_last_one_resumed(capsys, tmp_path, line):
+def test_runs_without_out_are_numbered_and_the_last_one_resumed(capsys, tmp_path, line, brief):
     for _ in range(3):
         assert main(["train", *LINE, *TINY]) == 0
     assert sorted(path.name for path in Path("runs").iterdir()) == ["line", "line-2", "line-3"]
@@ -500,7 +512,7 @@ def test_runs_without_out_are_numbered_and_the_last_one_resumed(capsys, tmp_path
         (["--header", "no"], r"--target 'y' is no column .* columns are 1, 2"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(capsys, tmp_path, line, arguments, sentence):
+def test_what_cannot_be_is_one_sentence(capsys, tmp_path, line, brief, arguments, sentence):
     (tmp_path / "has a folder" / "trajectory.npz").mkdir(parents=True)
     (tmp_path / "no run").mkdir()
     (tmp_path / "no run" / "trajectory.npz").write_text("mine")
@@ -529,7 +541,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_escape_reaches_the_terminal(capsys, tmp_path, name):
+def test_no_escape_reaches_the_terminal(capsys, tmp_path, brief, name):
     rows = [["", f"in {name}", f"flat {name}", f"y {name}"]]
     rows += [[k + 1, k * k % 7, 1, "ab"[k % 2] + name] for k in range(12)]
     with open(tmp_path / "t.csv", "w", newline="", encoding="utf-8", errors="replace") as file:
@@ -556,7 +568,7 @@ def test_a_terminal_that_lacks_a_letter_gets_an_escape(monkeypatch):
     assert stream.buffer.getvalue() == b"caf\\xe9 \\x1b\n"
 
 
-def test_a_full_disk_ends_with_a_sentence(capsys, monkeypatch, line):
+def test_a_full_disk_ends_with_a_sentence(capsys, monkeypatch, line, brief):
     save = jko.Trajectory.save
 
     def full(self, path):
@@ -593,3 +605,13 @@ def test_a_long_run_is_saved_between_the_states_that_are_kept(monkeypatch, tmp_p
     assert parts.energies.tolist() == whole.energies.tolist()
     assert parts.status is whole.status
     assert len(saves) >= 5
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_names_that_look_like_formulas_are_drawn(tmp_path, classes):
+    names = ("$x_{$", "\\frac{", "y $\\beta{ \x1b \u8c37")
+    x = np.linspace(0, 1, 12)[:, None]
+    f = np.where(np.arange(12) % 2, 1.0, -1.0) if classes else x[:, 0] ** 2
+    table = datasets.Table(names[0], names[1:2], x, names[2], f, names[:2] if classes else None)
+    job = prepare(table, SETTINGS)
+    assert pictures.prediction(job, job.start, tmp_path / "p.png").read_bytes().startswith(PNG)

@@ -23,9 +23,13 @@ def test_examples_in_docstrings_run(name):
     assert result.failed == 0
 
 
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "tables")),
+]
 SAID = {
     "README.md": ("CONVERGED", "F - min F <=", "gap", "proved"),
+    "tables.md": ("('area',) ('id',)",),
     "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
 
