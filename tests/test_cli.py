@@ -1,6 +1,7 @@
 """The command line trains, certifies and writes; bad input is one sentence, exit code 2, and nothing written."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -15,12 +16,18 @@ import pytest
 
 import jko
 from jko import datasets
-from jko.cli import main
+from jko.cli import main, pictures
+from jko.cli.job import Settings, prepare, train
+from jko.cli.terminal import say
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--neurons", "40", "--steps", "3"]
 TINY = ["--neurons", "8", "--steps", "2"]
 FILES = ["energy.png", "prediction.png", "summary.json", "trajectory.npz"]
+SETTINGS = Settings(
+    neurons=8, activation="tanh", formulation="measure", tau=1.0, steps=5, t1=None, lam=0.01, test_fraction=0.3,
+    seed=0, threads=1,
+)  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -423,3 +430,205 @@ def test_help_and_version_are_said(capsys):
             main([option])
         assert stop.value.code == 0
         assert word in capsys.readouterr().out
+
+
+LINE = ["--csv", "line.csv", "--target", "y"]
+UNKNOWN = {
+    "optimality_gap": None, "optimality_lower_bound": None, "optimality_rigorous": False,
+    "optimality_reason": "not asked", "optimality_cpu_seconds": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """The report without its two long parts, where it is not the question."""
+    monkeypatch.setattr("jko.cli.report._optimality", lambda job, state: UNKNOWN)
+    for name in ("energy", "prediction"):
+        monkeypatch.setattr(f"jko.cli.pictures.{name}", lambda *given: given[-1].write_bytes(PNG))
+
+
+def test_a_run_goes_on_to_the_bits_of_one_that_was_not_interrupted(capsys, tmp_path, line, brief):
+    assert main(["train", *LINE, "--neurons", "20", "--steps", "6", "--out", "whole"]) == 0
+    assert main(["train", *LINE, "--neurons", "20", "--steps", "2", "--out", "parts"]) == 0
+    assert (
+        main(["train", *LINE, "--neurons", "20", "--steps", "6", "--out", "parts", "--resume"]) == 0
+    )
+    whole, parts = (jko.Trajectory.load(f"{name}/trajectory.npz") for name in ("whole", "parts"))
+    assert parts.energies.tolist() == whole.energies.tolist()
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == FILES
+    assert json.loads(Path("parts/summary.json").read_text())["steps"] == 6
+
+
+def test_resuming_where_nothing_is_saved_starts(capsys, line, brief):
+    assert main(["train", *LINE, *TINY, "--out", "new", "--resume"]) == 0
+    assert len(jko.Trajectory.load("new/trajectory.npz").times) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--seed", "7"], r"starts from other neurons; --resume needs .*--seed"),
+        (["--neurons", "9"], r"starts from other neurons; --resume needs .*--neurons"),
+        (["--formulation", "graph"], r"starts from other neurons; --resume needs .*--formulation"),
+        (["--lam", "1"], r"its energy is .* at the start, here it is .*--lam"),
+        (["--activation", "sin"], r"its energy is .* at the start, here it is .*--activation"),
+        (["--tau", "4"], r"was made with --tau 5, not 4"),
+        (["--steps", "1"], r"has 2 steps already; --resume needs --steps 2 or more"),
+        (["--steps", "2", "--csv", "other.csv"], r"here it is|starts from other neurons"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(capsys, tmp_path, line, brief, options, sentence):
+    Path("other.csv").write_text(line.read_text().replace("x,y\n", "x,y\n8,8\n"))
+    assert main(["train", *LINE, *TINY, "--out", "run"]) == 0
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    capsys.readouterr()
+    assert main(["train", *LINE, *TINY, "--out", "run", "--resume", *options]) == 2
+    assert re.search(sentence, capsys.readouterr().err)
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_that_holds_a_run_is_not_written_to(capsys, tmp_path, line, brief, name):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / name).write_text("mine")
+    assert main(["train", *LINE, *TINY, "--out", "taken"]) == 2
+    assert re.search(
+        rf"--out 'taken' holds {name} already; .*--resume.*--force", capsys.readouterr().err
+    )
+    assert [(path.name, path.read_text()) for path in Path("taken").iterdir()] == [(name, "mine")]
+    assert main(["train", *LINE, *TINY, "--out", "taken", "--force"]) == 0
+    assert sorted(path.name for path in Path("taken").iterdir()) == FILES
+
+
+def test_runs_without_out_are_numbered_and_the_last_one_resumed(capsys, tmp_path, line, brief):
+    for _ in range(3):
+        assert main(["train", *LINE, *TINY]) == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["line", "line-2", "line-3"]
+    assert main(["train", *LINE, "--neurons", "8", "--steps", "4", "--resume"]) == 0
+    steps = [
+        len(jko.Trajectory.load(f"runs/line{k}/trajectory.npz").times) for k in ("", "-2", "-3")
+    ]
+    assert steps == [3, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--out", ""], r"--out '' names no folder"),
+        (["--out", "a\0b"], r"--out 'a\\x00b' cannot be written"),
+        (["--out", "x" * 300], r"cannot be written: File name too long"),
+        (["--out", "has a folder"], r"holds trajectory.npz already"),
+        (["--out", "has a folder", "--force"], r"'trajectory.npz' in it is a folder"),
+        (["--out", "has a folder", "--resume"], r"'trajectory.npz' in it is a folder"),
+        (["--out", "no run", "--resume"], r"no run/trajectory.npz' is not a run saved by jko"),
+        (["--json", "--resume"], r"--resume and --force need --out DIR"),
+        (["--neurons", "100000000"], r"takes at least [\d,.]+ GiB of memory, and there are"),
+        (["--ignore", "x", "q"], r"--ignore 'q' is no column"),
+        (["--ignore", "x", "--ignore", "q"], r"--ignore 'q' is no column"),
+        (["--ignore", "y"], r"--ignore 'y' is the target"),
+        (["--header", "no"], r"--target 'y' is no column .* columns are 1, 2"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(capsys, tmp_path, line, brief, arguments, sentence):
+    (tmp_path / "has a folder" / "trajectory.npz").mkdir(parents=True)
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "no run" / "trajectory.npz").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", *LINE, *TINY, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(sentence, err)
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+HOSTILE = [
+    "\x1b[31mred",
+    "\x9b2J",
+    "a\u202eb",
+    "\u2066x",
+    "one\ntwo",
+    "a\rb",
+    "\x07",
+    "\u200bx",
+    "$x_{$",
+    "<b>&",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_escape_reaches_the_terminal(capsys, tmp_path, brief, name):
+    rows = [["", f"in {name}", f"flat {name}", f"y {name}"]]
+    rows += [[k + 1, k * k % 7, 1, "ab"[k % 2] + name] for k in range(12)]
+    with open(tmp_path / "t.csv", "w", newline="", encoding="utf-8", errors="replace") as file:
+        csv.writer(file).writerows(rows)
+    target = f"y {name}".strip().replace("\ud800", "?")
+    main(["train", "--csv", "t.csv", "--target", target, *TINY, "--out", f"out {name}"])
+    main(["train", "--csv", "t.csv", "--target", f"no {name}", "--ignore", name])
+    main(["train", "--csv", f"{name}.csv", "--target", "y"])
+    main(["train", name])
+    main(["distance", name, f"{name}.npz"])
+    with pytest.raises(SystemExit):
+        main(["train", "diabetes", name])
+    out, err = capsys.readouterr()
+    bad = [sign for sign in out + err if not (sign.isprintable() or sign == "\n")]
+    assert bad == []
+    assert all(re.match(r"jko|[a-zA-Z0-9 ]{15} ", line) for line in (out + err).splitlines())
+
+
+def test_a_terminal_that_lacks_a_letter_gets_an_escape(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    say("caf\xe9 \x1b")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"caf\\xe9 \\x1b\n"
+
+
+def test_a_full_disk_ends_with_a_sentence(capsys, monkeypatch, line, brief):
+    save = jko.Trajectory.save
+
+    def full(self, path):
+        if len(self.times) > 2:
+            raise ValueError("cannot save to 'x'") from OSError(28, "No space left on device")
+        return save(self, path)
+
+    flow = jko.flow
+
+    def flowing(*arguments, checkpoint, **options):
+        run = flow(*arguments, **options | {"steps": 1})
+        run.save(checkpoint)
+        return full(flow(arguments[0], run, **options), checkpoint)
+
+    monkeypatch.setattr(jko, "flow", flowing)
+    assert main(["train", *LINE, *SMALL, "--out", "full"]) == 1
+    assert re.search(
+        r"cannot save to 'x'; 1 steps were done, they are in full/", capsys.readouterr().err
+    )
+    assert len(jko.Trajectory.load("full/trajectory.npz").times) == 2
+
+
+def test_a_long_run_is_saved_between_the_states_that_are_kept(monkeypatch, tmp_path, line):
+    """Half a minute of pause is made nothing: every step ends a flow, and the whole is the same to the bit."""
+    job = prepare(datasets.read_csv("line.csv", "y"), SETTINGS)
+    whole, _ = train(job, job.start)
+    monkeypatch.setattr("jko.cli.job.PAUSE", -1.0)
+    saves = []
+    write = jko.storage.write
+    monkeypatch.setattr(
+        jko.storage, "write", lambda path, *rest: saves.append(path) or write(path, *rest)
+    )
+    parts, _ = train(job, job.start, checkpoint=tmp_path / "run.npz")
+    assert parts.energies.tolist() == whole.energies.tolist()
+    assert parts.status is whole.status
+    assert len(saves) >= 5
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_names_that_look_like_formulas_are_drawn(tmp_path, classes):
+    names = ("$x_{$", "\\frac{", "y $\\beta{ \x1b \u8c37")
+    x = np.linspace(0, 1, 12)[:, None]
+    f = np.where(np.arange(12) % 2, 1.0, -1.0) if classes else x[:, 0] ** 2
+    table = datasets.Table(names[0], names[1:2], x, names[2], f, names[:2] if classes else None)
+    job = prepare(table, SETTINGS)
+    assert pictures.prediction(job, job.start, tmp_path / "p.png").read_bytes().startswith(PNG)

@@ -25,11 +25,12 @@ def test_examples_in_docstrings_run(name):
 
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "callables")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "callables", "tables")),
 ]
 SAID = {
     "README.md": ("CONVERGED", "F - min F <=", "gap", "proved"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
+    "tables.md": ("('area',) ('id',)",),
     "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
 

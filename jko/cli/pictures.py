@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def energy(summary: dict[str, Any], trajectory: jko.Trajectory, path: Path) -> P
     return plots.write(figure, path)
 
 
+def _written(figure: Any, path: Path) -> Path:
+    """Written, without a warning for letters that the font lacks: they are boxes in the picture."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        return plots.write(figure, path)
+
+
 def _label(text: str) -> str:
     """A name from a table, as it is: dollar signs begin no formula, control characters do nothing."""
     return shown(text).replace("$", r"\$")
@@ -44,7 +52,7 @@ def prediction(job: Job, state: State, path: Path) -> Path:
         left.set_title(f"{name}: outputs by {target}", fontsize=11)
         plots.roc(output["test"], truth["test"], right, classes)
         right.set_title("test rows", fontsize=11)
-        return plots.write(figure, path)
+        return _written(figure, path)
 
     def own_units(f: torch.Tensor) -> torch.Tensor:
         return split.centre + split.scale * f
@@ -63,4 +71,4 @@ def prediction(job: Job, state: State, path: Path) -> Path:
         data = {key: (part.x, own_units(part.f)) for key, part in parts.items()}
         plots.curve(x, own_units(job.risk.predict(state, x)), axes[1], data, unit=target)
         axes[1].set_xlabel(f"{_label(split.columns[0])}, standardised")
-    return plots.write(figure, path)
+    return _written(figure, path)

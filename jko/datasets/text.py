@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST = 256 * 2**20  # bytes; as lists of cells they take some ten times as much
+PIECE = 2**20  # bytes read at once
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark begins alike
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -82,7 +85,7 @@ def _bytes(path: str | Path) -> bytes:
                 "save its contents in a file first"
             )
         with open(path, "rb") as file:
-            raw = file.read(LARGEST + 1)
+            raw = b"".join(_pieces(file))
     except OSError as error:
         raise ValueError(
             f"--csv {str(path)!r} cannot be read: {error.strerror}; check the path"
@@ -97,3 +100,11 @@ def _bytes(path: str | Path) -> bytes:
             "take fewer rows or columns"
         )
     return raw
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """What the file holds, a little beyond the largest size at most."""
+    left = LARGEST + 1
+    while left > 0 and (piece := file.read(min(left, PIECE))):
+        left -= len(piece)
+        yield piece
