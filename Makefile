@@ -42,8 +42,8 @@ lint: .venv/.dev
 docs: .venv/.docs
 	$(BIN)/python -m jko.survey.pages docs
 	$(BIN)/python demos/the_metric_D.py docs/pictures
-	$(BIN)/sphinx-build -q -W -b html -C -D project=jko -D extensions=myst_parser \
-		-D exclude_patterns=_build docs docs/_build
+	PYTHONPATH=docs $(BIN)/sphinx-build -q -W -b html -C -D project=jko -D extensions=myst_parser,mathtext \
+		-D html_math_renderer=mathtext -D exclude_patterns=_build docs docs/_build
 
 bench: .venv/.dev
 	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \

@@ -1,21 +1,61 @@
-"""The claims of the survey hold at small sizes, and the command line says so."""
+"""The claims of the survey hold at small sizes, each would notice if the library were off, and `validate` says so."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from functools import cache
 
 import pytest
+from breaking import BREAKS, NOTICED
 
 from jko import survey
 from jko.__main__ import main
+from jko.cli.typeset import typeset
+from jko.cli.validate import write_json, write_report
 from jko.survey import Kind, Measurement
 
 ENTRIES = survey.entries()
+NAMES = {f"{e.module}.{e.name}": e for e in ENTRIES}
+BROKEN = [(name, what) for what, names in NOTICED.items() for name in names.split()]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.module}.{e.name}")
-def test_the_claim_holds(entry):
-    claim = entry.run(quick=True)
+@cache
+def measured(name):
+    return NAMES[name].run(quick=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_claim_holds(name):
+    claim = measured(name)
     assert claim.passed, claim.error or claim
     assert (claim.picture is not None) == (
         claim.kind in (Kind.LIMIT, Kind.EXPERIMENT)
     ) or claim.picture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_claim_leaves_no_room(name):
+    """Off by three tolerances it fails, on either side where it is an equality; and a tolerance is a small part."""
+    claim = measured(name)
+    found = Measurement(claim.measured, claim.expected, claim.tolerance, claim.printed)
+    assert 0 < claim.tolerance <= (0.5 * abs(claim.expected) if claim.expected else 0.05)
+    for sign in (1, -1) if claim.kind is not Kind.INEQUALITY else (1,):
+        wrong = replace(found, measured=claim.measured + sign * 3 * claim.tolerance)
+        assert not wrong.holds(claim.kind)
+
+
+def test_every_claim_is_watched():
+    assert sorted(name for name, _ in BROKEN) == sorted(NAMES)
+
+
+@pytest.mark.parametrize(("name", "what"), BROKEN)
+def test_the_claim_notices_what_is_broken(name, what):
+    """Off by a percent, or by a floor under falling errors: the claim fails, by its figures and not by an error."""
+    with BREAKS[what]():
+        claim = NAMES[name].run(quick=True)
+    assert not claim.passed
+    assert not claim.error
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.module}.{e.name}")
@@ -72,3 +112,67 @@ def test_a_claim_whose_solver_gives_up_fails_with_its_sentence():
 def test_an_unknown_label_is_refused_in_one_sentence(capsys):
     assert main(["validate", "--only", "nowhere"]) == 2
     assert "no claim has 'nowhere'" in capsys.readouterr().err
+
+
+def test_the_list_measures_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(survey, "validate", lambda *arguments, **options: pytest.fail("measured"))
+    assert main(["validate", "--list", "--only", "2.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        e.equation.split()[0] for e in survey.entries("2.1")
+    ]
+    assert all(e.statement in line for e, line in zip(survey.entries("2.1"), lines, strict=True))
+
+
+def test_the_figures_are_written_as_json(tmp_path):
+    path = tmp_path / "figures.json"
+    assert main(["validate", "--quick", "--only", "2.1", "--json", str(path)]) == 0
+    found = json.loads(path.read_text("utf-8"))
+    assert found["quick"] is True
+    assert set(found["versions"]) == {"jko", "python", "numpy", "scipy", "torch"}
+    assert [c["equation"] for c in found["claims"]] == [e.equation for e in survey.entries("2.1")]
+    first = found["claims"][0]
+    assert first["function"] == "jko.survey.setting.network"
+    assert first["passed"] is True
+    assert abs(first["measured"] - first["expected"]) <= first["tolerance"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["", "nowhere/figures.json", "."])
+def test_json_that_cannot_be_written_is_refused_before_measuring(
+    place, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate", "--only", "2.1", "--json", place]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_what_was_not_measured_is_null_and_not_nan(tmp_path):
+    entry = survey.Entry(
+        "(0)", "nothing", Kind.IDENTITY, lambda quick: Measurement(math.nan, 1, 0.1)
+    )
+    write_json([entry], [entry.run()], True, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["claims"][0]["measured"] is None
+
+
+def test_the_report_says_when_with_what_and_at_which_sizes(tmp_path):
+    claim = measured("setting.network")
+    quick, full = (
+        write_report([claim], tmp_path / "a.html", q).read_text("utf-8") for q in (True, False)
+    )
+    assert "quick" in quick
+    assert "quick" not in full
+    for word in ("jko", "python", "numpy", "scipy", "torch"):
+        assert re.search(rf"{word} \d+\.\d+", full)
+    assert re.search(r"20\d\d-\d\d-\d\dT", full)
+
+
+def test_formulas_are_set_without_a_script():
+    assert typeset("int |xi|^2 dmu_* <= lam") == "∫ |ξ|<sup>2</sup> dμ<sub>*</sub> ≤ λ"
+    assert typeset("d_t rho < f_{rho,H}") == "∂<sub>t</sub> ρ &lt; f<sub>ρ,H</sub>"
+    assert typeset("|f_mu - f_mu_*| with internal mutation") == (
+        "|f<sub>μ</sub> − f<sub>μ_*</sub>| with internal mutation"
+    )
+    for entry in ENTRIES:
+        words = re.sub(r"<[^>]*>", "", typeset(entry.statement))
+        assert not re.search(r"\b(mu|rho|theta|xi|lam|int|grad|tau)\b", words), entry.statement

@@ -180,7 +180,7 @@ def porous_decay(quick: bool) -> Measurement:
     picture = Picture(
         (Curve(times, gaps, f"rate {found.rate:.3g}"),), "$t$", "$F(\\mu_t) - F_*$", logy=True
     )
-    return Measurement(found.rate, 6.0, 0.1, picture=picture)
+    return Measurement(found.rate, 6.0, 0.02, picture=picture)
 
 
 @claim(
@@ -295,7 +295,7 @@ def not_algebraic(quick: bool) -> Measurement:
     times = np.linspace(0, 5, 51)
     gaps = _gaps(times)
     found = decay(times, gaps, since=2.5)
-    return Measurement(found.exponential_misfit, 0.0, 0.02, printed=found.algebraic_misfit)
+    return Measurement(found.exponential_misfit, 0.0, 0.01, printed=found.algebraic_misfit)
 
 
 def _rise_by_hand(n: int) -> float:
