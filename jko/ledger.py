@@ -191,17 +191,17 @@ class Ledger:
         }
 
     def trajectory(self) -> Trajectory:
-        """What has been entered so far; its last state is the present one."""
+        """What has been entered so far, the present state last; it is read without a copy, so no step can follow."""
         now, count = self._now, self._count()
         held = {j: state for j, state in self._held.items() if j < count} | {count: now.state}
         kept = np.append(np.array(self._kept[:count]), now.steps)
         places = np.append(np.array(self._places[:count]), now.place)
         return Trajectory(
-            times=np.array(self._times[: now.steps + 1]),
-            energies=np.array(self._energies[: now.steps + 1]),
+            times=storage.view(self._times, now.steps + 1),
+            energies=storage.view(self._energies, now.steps + 1),
             states=storage.kept(places.astype(np.int64), held, self._source, self.hold),
             kept=kept.astype(np.int64),
-            columns=self._figures.arrays(0, now.steps),
+            columns=self._figures.whole(now.steps),
             status=self.status,
             memory=dict(now.memory),
         )

@@ -42,7 +42,7 @@ def same(a, b):
     )
 
 
-# -- what comes out with an error ---------------------------------------------------------------------------------------
+# -- what comes out with an error
 
 
 class MineError(Exception):
@@ -59,7 +59,9 @@ def raising(error, at):
 
 @pytest.mark.parametrize("checkpoint", [True, False])
 @pytest.mark.parametrize(
-    "error", [KeyError("mine"), MineError(), SystemExit(3), MemoryError(), GeneratorExit()], ids=repr
+    "error",
+    [KeyError("mine"), MineError(), SystemExit(3), MemoryError(), GeneratorExit()],
+    ids=repr,
 )
 def test_whatever_an_observer_raises_carries_the_trajectory(tmp_path, error, checkpoint):
     options = {"checkpoint": tmp_path / "run"} if checkpoint else {}
@@ -184,7 +186,7 @@ def test_ctrl_c_returns_what_is_saved(tmp_path):
     assert same(jko.Trajectory.load(tmp_path / "run.npz"), run)
 
 
-# -- places that cannot be written ----------------------------------------------------------------------------------------
+# -- places that cannot be written
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_a_flow_that_never_starts_leaves_the_file_that_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
 
 
-# -- states on disk ----------------------------------------------------------------------------------------------------------
+# -- states on disk
 
 
 @pytest.mark.parametrize("save", [1, 3])
@@ -295,7 +297,9 @@ def test_a_long_run_that_goes_on_appends(tmp_path):
     assert os.stat(path).st_ino == file
     assert os.stat(path).st_size < len(before) * 1.1
     assert same(jko.Trajectory.load(path), shrink(310))
-    again = shrink(305, run, checkpoint=path)  # from the same place a second time: in a file of its own
+    again = shrink(
+        305, run, checkpoint=path
+    )  # from the same place a second time: in a file of its own
     assert os.stat(path).st_ino != file
     assert same(jko.Trajectory.load(path), shrink(305))
     assert torch.equal(run.states[7].points, again.states[7].points)
@@ -326,7 +330,7 @@ def test_time_and_memory_of_a_step_do_not_grow_with_the_steps(tmp_path):
     assert marks[-1][1] - marks[1][1] < 1.3 * numbers
 
 
-# -- several writers, and writers that die ---------------------------------------------------------------------------------------
+# -- several writers, and writers that die
 
 
 def test_threads_with_one_checkpoint_leave_a_whole_file(tmp_path):
@@ -432,6 +436,16 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path, child):
     assert not old.exists()
 
 
+def read_or_refused(path):
+    """The run, or None where the file is refused by its sentence."""
+    try:
+        return jko.Trajectory.load(path)
+    except ValueError as error:
+        if "is not a run saved by jko, or it was changed" not in str(error):
+            raise
+        return None
+
+
 def test_a_journal_cut_anywhere_is_a_run_that_can_be_continued(tmp_path):
     """What SIGKILL leaves: every length of the file; the run is the one up to some step, or there is none yet."""
     path, cut = tmp_path / "run.npz", tmp_path / "cut.npz"
@@ -439,10 +453,8 @@ def test_a_journal_cut_anywhere_is_a_run_that_can_be_continued(tmp_path):
     whole, data, steps = shrink(9), path.read_bytes(), set()
     for length in range(0, len(data), 13):
         cut.write_bytes(data[:length])
-        try:
-            run = jko.Trajectory.load(cut)
-        except ValueError as error:
-            assert "not a run saved by jko" in str(error)
+        run = read_or_refused(cut)
+        if run is None:
             continue
         steps.add(len(run.times) - 1)
         assert np.array_equal(run.energies, whole.energies[: len(run.times)])
@@ -467,7 +479,9 @@ def test_a_state_of_another_kind_is_refused_and_nothing_is_lost(tmp_path):
 
 def test_columns_of_steps_by_different_schemes_have_gaps(tmp_path):
     begun = shrink(3)
-    run = jko.flow(ENERGY, begun, tau=0.1, steps=5, scheme=jko.SDIRK2(), checkpoint=tmp_path / "run")
+    run = jko.flow(
+        ENERGY, begun, tau=0.1, steps=5, scheme=jko.SDIRK2(), checkpoint=tmp_path / "run"
+    )
     assert np.isnan(run.columns["fallback"]).tolist() == [True] * 3 + [False] * 2
     back = shrink(7, run, hold=2, checkpoint=tmp_path / "long")
     assert np.isnan(back.columns["fallback"]).tolist() == [True] * 3 + [False] * 2 + [True] * 2

@@ -1,6 +1,7 @@
 """Files of runs: what was changed is refused in one sentence, and reading takes no more than the file has."""
 
 import io
+import itertools
 import json
 import os
 import pickle
@@ -30,7 +31,9 @@ def runs():
     return {
         "atoms": jko.flow(ENERGY, MU, tau=0.5, steps=3),
         "box": jko.flow(ENERGY, boxed, tau=0.5, steps=3, save=2),
-        "ball": jko.flow(ENERGY, jko.Particles(MU.points, domain=jko.Ball([0.0, 0.0], 3.0)), tau=1, steps=1),
+        "ball": jko.flow(
+            ENERGY, jko.Particles(MU.points, domain=jko.Ball([0.0, 0.0], 3.0)), tau=1, steps=1
+        ),
         "pair": jko.flow(ENERGY, MU.project(), tau=0.5, steps=2),
         "grid": jko.flow(ENERGY + 0.1 * jko.Entropy(), rho, tau=0.2, steps=2),
     }
@@ -59,7 +62,9 @@ def zipped(arrays, compression=zipfile.ZIP_STORED):
         for name, values in arrays.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.asanyarray(values))
-            members.writestr(name + ".npy", values if isinstance(values, bytes) else part.getvalue())
+            members.writestr(
+                name + ".npy", values if isinstance(values, bytes) else part.getvalue()
+            )
     return file.getvalue()
 
 
@@ -73,7 +78,8 @@ def same(a, b):
     """Equal to the bit."""
     mine, theirs = a._packed(), b._packed()
     return mine[1] == theirs[1] and all(
-        mine[0][n].dtype == theirs[0][n].dtype and np.array_equal(mine[0][n], theirs[0][n], equal_nan=True)
+        mine[0][n].dtype == theirs[0][n].dtype
+        and np.array_equal(mine[0][n], theirs[0][n], equal_nan=True)
         if mine[0][n].dtype.kind == "f"
         else np.array_equal(mine[0][n], theirs[0][n])
         for n in mine[0].keys() | theirs[0].keys()
@@ -84,7 +90,11 @@ def same(a, b):
 def test_any_change_of_any_array_or_fact_is_refused(tmp_path, name):
     good = members(RUNS[name].save(tmp_path / "run.npz"))
     for key, values in good.items():
-        changes = [None, values[None], values.astype("U50") if values.dtype.kind != "U" else values[()] + "x"]
+        changes = [
+            None,
+            values[None],
+            values.astype("U50") if values.dtype.kind != "U" else values[()] + "x",
+        ]
         if values.dtype.kind in "fi" and values.size:
             changes += [-values - 1, values + 1, values.ravel()[::-1].reshape(values.shape) + 1e-9]
             changes += [values.astype("f4"), np.concatenate([values.ravel()] * 2)]
@@ -96,7 +106,7 @@ def test_any_change_of_any_array_or_fact_is_refused(tmp_path, name):
             with pytest.raises(ValueError, match=SENTENCE):
                 load(tmp_path / "bad.npz", zipped(arrays))
     names = [n for n in good if n != "__facts__"]
-    for a, b in zip(names, names[1:], strict=False):
+    for a, b in itertools.pairwise(names):
         if not np.array_equal(good[a], good[b]):
             with pytest.raises(ValueError, match=SENTENCE):
                 load(tmp_path / "bad.npz", zipped(good | {a: good[b], b: good[a]}))
@@ -155,7 +165,9 @@ def test_arrays_of_a_wrong_form_are_refused_even_without_a_digest(tmp_path, old)
     del plain["digest"]
 
     def write(arrays):
-        return zipped(arrays | {"__facts__": np.array(json.dumps(plain))}) if old else signed(arrays)
+        return (
+            zipped(arrays | {"__facts__": np.array(json.dumps(plain))}) if old else signed(arrays)
+        )
 
     times, kept, costs = good["times"], good["kept"], good["column/costs"]
     for change in (
@@ -204,19 +216,38 @@ def strange(good):
     yield "compressed", zipped(good, zipfile.ZIP_DEFLATED)
     yield "bomb", big
     yield "truncated", plain[:-30]
-    yield "unknown compression", plain.replace(
-        b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x63\x00"
+    yield (
+        "unknown compression",
+        plain.replace(
+            b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00",
+            b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x63\x00",
+        ),
     )
-    yield "encrypted", plain.replace(b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00")
+    yield (
+        "encrypted",
+        plain.replace(b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00"),
+    )
     for shape in ((10**9,), (10**12,), (2**62,), (10**5, 10**5), (0, 10**18), (3,) * 20, (-1,)):
         yield f"announces {shape}", zipped(rest | {"times": header(shape) + b"\0" * 32})
     for dtype in ("|O", "<c16", "<M8[s]", "|V8", "<f16", "|S5", "<f8'+evil()+'"):
         yield f"of {dtype}", zipped(rest | {"times": header((4,), dtype) + b"\0" * 64})
-    for text in ("[" * 100_000, "{" * 5000, "NaN", "1" * 100_000, "[]", "null", '{"format": 1}', " ", "\\ud800"):
+    for text in (
+        "[" * 100_000,
+        "{" * 5000,
+        "NaN",
+        "1" * 100_000,
+        "[]",
+        "null",
+        '{"format": 1}',
+        " ",
+        "\\ud800",
+    ):
         yield f"facts {text[:9]}", zipped(good | {"__facts__": np.array(text)})
 
 
-def test_files_that_are_no_archive_are_refused_in_one_sentence_and_run_nothing(tmp_path, monkeypatch):
+def test_files_that_are_no_archive_are_refused_in_one_sentence_and_run_nothing(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     good = members(RUNS["atoms"].save("run.npz"))
     assert len(jko.Trajectory.load("run.npz").times) == 4
@@ -251,6 +282,16 @@ def journal(path):
     return jko.flow(ENERGY, MU, tau=0.1, steps=12, scheme=Shrink(), hold=2, checkpoint=path)
 
 
+def read_or_refused(path, data):
+    """The run, or None where the file is refused by its sentence."""
+    try:
+        return load(path, data)
+    except ValueError as error:
+        if SENTENCE not in str(error):
+            raise
+        return None
+
+
 def mutated(r, data):
     """One of the ways in which bytes go wrong."""
     data, kind = bytearray(data), r.integers(6)
@@ -278,10 +319,8 @@ def test_bytes_that_were_changed_are_refused_or_change_nothing(tmp_path, form):
         run.save(path)
     data = path.read_bytes()
     for _ in range(150):
-        try:
-            again = load(tmp_path / "bad.npz", mutated(r, data))
-        except ValueError as error:
-            assert SENTENCE in str(error)
+        again = read_or_refused(tmp_path / "bad.npz", mutated(r, data))
+        if again is None:
             continue
         read += 1
         count = len(again.times)
@@ -311,7 +350,9 @@ def test_a_small_file_takes_little_memory(tmp_path):
     bad = tmp_path / "bad.npz"
     bad.write_bytes(zipped(good | {"memory/x": np.zeros(12_500_000)}, zipfile.ZIP_DEFLATED))
     assert bad.stat().st_size < 200_000
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(bad)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(bad)], capture_output=True, text=True, check=True
+    )
     sentence, grown = done.stdout.strip().split("\n")
     assert SENTENCE in sentence
     assert int(grown) < 40
@@ -340,7 +381,10 @@ def test_a_step_that_failed_can_be_copied_and_pickled():
     bare = copy.copy(jko.StepFailed(jko.Status.STALLED))
     assert bare.status is jko.Status.STALLED
     kept = jko.step(ENERGY, MU, tau=1.0)
-    assert pickle.loads(pickle.dumps(jko.StepFailed(jko.Status.STALLED, kept))).result.energy == kept.energy
+    assert (
+        pickle.loads(pickle.dumps(jko.StepFailed(jko.Status.STALLED, kept))).result.energy
+        == kept.energy
+    )
 
 
 def test_a_step_that_failed_comes_out_of_a_process():
@@ -349,8 +393,9 @@ def test_a_step_that_failed_comes_out_of_a_process():
 
     context = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        with pytest.raises(jko.StepFailed, match="NOT_FINITE"):
-            pool.submit(failing, 0).result(timeout=100)
+        error = pool.submit(failing, 0).exception(timeout=100)
+    assert type(error) is jko.StepFailed
+    assert error.status is jko.Status.NOT_FINITE
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -7,7 +7,7 @@ checkpoint costs the same after a hundred thousand steps as after one.  Both sta
 """
 
 from jko.storage import archive
-from jko.storage.figures import Figures
+from jko.storage.figures import Figures, view
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, to_read, to_write
@@ -48,4 +48,5 @@ __all__ = [
     "to_read",
     "to_write",
     "unpacked",
+    "view",
 ]

@@ -26,31 +26,50 @@ class Words:
         """Keep the first ``rows``."""
         del self._codes[rows:]
 
-    def array(self, rows: slice) -> np.ndarray:
-        """As an array of strings."""
-        return np.array(list(self._known) or [""])[np.array(self._codes[rows])]
+    def array(self, first: int, last: int) -> np.ndarray:
+        """The rows from ``first`` on and before ``last``; one word again and again takes no room."""
+        words = np.array(list(self._known) or [""])
+        if len(words) == 1:
+            return np.broadcast_to(words[0], (last - first,))
+        return words[np.array(self._codes[first:last], dtype=np.intp)]
+
+    def whole(self, last: int) -> np.ndarray:
+        """All rows before ``last``."""
+        return self.array(0, last)
 
 
 class Numbers:
     """A column of whole numbers, until one is not whole."""
 
     def __init__(self, whole: bool) -> None:
-        self._values: array[Any] = array("q" if whole else "d")
+        self._values: array[Any] = array("i" if whole else "d")
 
     def append(self, value: float) -> None:
         """One more."""
         try:
             self._values.append(value)
         except (TypeError, OverflowError):
-            self._values = array("d", [*self._values, float(value)])
+            small = isinstance(value, Integral) and abs(int(value)) < 1 << 62
+            self._values = array("q" if small else "d", self._values)
+            self._values.append(value if small else float(value))
 
     def cut(self, rows: int) -> None:
         """Keep the first ``rows``."""
         del self._values[rows:]
 
-    def array(self, rows: slice) -> np.ndarray:
-        """As an array."""
-        return np.array(self._values[rows])
+    def array(self, first: int, last: int) -> np.ndarray:
+        """The rows from ``first`` on and before ``last``, float64 or int64."""
+        values = np.array(self._values[first:last])
+        return values if self._values.typecode == "d" else values.astype(np.int64)
+
+    def whole(self, last: int) -> np.ndarray:
+        """All rows before ``last``, without a copy where that can be: nothing more can be appended then."""
+        return view(self._values, last) if self._values.typecode == "d" else self.array(0, last)
+
+
+def view(values: array[float], last: int) -> np.ndarray:
+    """The first ``last`` numbers of a growing array, which can grow no more while they are looked at."""
+    return np.frombuffer(values, dtype=np.float64)[:last] if values else np.array([])
 
 
 class Figures:
@@ -70,8 +89,9 @@ class Figures:
         TypeError
             A figure that is neither a number nor a word, or words where there were numbers.
         """
-        for name in row.keys() - self._columns.keys():
-            self._begin(name, k, row[name])
+        for name, value in row.items():
+            if name not in self._columns:
+                self._begin(name, k, value)
         for name, column in self._columns.items():
             words = type(column) is Words
             value = row.get(name, "" if words else math.nan)
@@ -93,7 +113,11 @@ class Figures:
 
     def arrays(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The rows from ``first`` on and before ``last``, each column an array."""
-        return {name: column.array(slice(first, last)) for name, column in self._columns.items()}
+        return {name: column.array(first, last) for name, column in self._columns.items()}
+
+    def whole(self, last: int) -> dict[str, np.ndarray]:
+        """All rows before ``last``, for the end: numbers are not copied, and so no row can follow."""
+        return {name: column.whole(last) for name, column in self._columns.items()}
 
     def _begin(self, name: str, rows: int, value: Any) -> None:
         """A column for values like this one, with nothing in its first ``rows``."""
