@@ -37,6 +37,9 @@ class LBFGS:
 
     Notes
     -----
+    Where the energy is not convex a small residual need be no small error: there the model's own remaining move must
+    be below ``fraction |T - id|`` too.  Where the objective falls without end the status is UNBOUNDED.
+
     A kinked energy (ReLU) has minimisers where no gradient vanishes; with ``tol=None`` the minimisation also ends
     where the value stops falling, with status STALLED.  With a domain the residual is the natural one,
     ``(T - P(T - tau g)) / tau``, and moves are projected.

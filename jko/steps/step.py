@@ -56,7 +56,8 @@ def step(
     throw : bool
         Raise :class:`jko.StepFailed` unless the result is a step of the scheme; otherwise read ``result.status``.
     memory : dict of tensors, optional
-        The ``memory`` of the previous step's result: saves work, changes no problem.
+        The ``memory`` of the previous step's result: what it has learned of the curvature saves work, and changes no
+        problem.  It is compared with an evaluation at the state, and dropped where it is of another state or energy.
 
     Returns
     -------
