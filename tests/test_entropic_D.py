@@ -12,7 +12,7 @@ import torch
 
 import jko
 from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles, SinkhornDivergence
-from jko.metrics import clouds
+from jko.metrics import clouds, entropic_newton
 
 
 def cloud(seed, N, dim, scale=1.0, shift=0.0, equal=False):
@@ -230,7 +230,9 @@ def test_blocks_and_a_start_on_part_of_the_points_change_nothing(monkeypatch):
     monkeypatch.setattr(clouds, "BLOCK", 500)
     monkeypatch.setattr(clouds, "LARGE", 100)
     monkeypatch.setattr(clouds, "PART", 40)
-    monkeypatch.setattr(clouds, "SMALL", 0)  # no Newton's method either
+    monkeypatch.setattr(entropic_newton, "SMALL", 0)  # conjugate gradients, with no matrix
+    monkeypatch.setattr(entropic_newton, "KEEP", 0)
+    monkeypatch.setattr(entropic_newton, "BLOCK", 500)
     parts = S.cost(a.moved(x), b)
     (slope_of_parts,) = torch.autograd.grad(parts, x)
     torch.testing.assert_close(parts, whole, atol=1e-9, rtol=0)

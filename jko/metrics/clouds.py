@@ -20,10 +20,8 @@ BLOCK = 2**18  # pairs at a time: what fits in the cache
 LARGE = 2**22  # pairs above which the way to the last epsilon is made on part of the points
 PART = 1000  # points of each side in that part
 PASSES = 50  # on that part, at the last epsilon
-SMALL = 500  # points up to which Newton's method solves what iterations have not
-NEWTONS = 100
 COARSE = 0.01  # of the squared diameter: the epsilon where Newton's method starts, halved on the way down
-LONGEST = 20.0  # a Newton step, in epsilons
+LOOSE = 1e-2  # residual at which the next, smaller epsilon begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,58 +59,25 @@ class CloudKernel:
         return -epsilon * onto_x.rows(g, epsilon), -epsilon * onto_y.columns(f, epsilon)
 
     def finish(self, problem: Entropic, tol: float) -> bool:
-        """For small clouds: Newton's method on g, with f eliminated by its formula."""
+        """Newton's method on g, with f eliminated by its formula."""
+        from jko.metrics.entropic_newton import maximised
+
         full_a, full_b = problem.a > 0, problem.b > 0
         a, b, epsilon = problem.a[full_a], problem.b[full_b], problem.epsilon
-        if max(len(a), len(b)) > SMALL:
-            return False
-        some = CloudKernel(self.x[full_a], self.y[full_b])
+        x, y = self.x[full_a], self.y[full_b]
         g, count = problem.g[full_b], 0
         levels = math.ceil(math.log2(max(COARSE * self.square / epsilon, 1)))
         for level in range(levels, -1, -1):
-            g, more = _newton(some, a, b, g, epsilon * 2**level, 0.5 * tol if level == 0 else 1e-2)
+            enough = 0.5 * tol if level == 0 else LOOSE
+            g, more = maximised(x, y, a, b, g, epsilon * 2**level, enough)
             count += more
-        onto_x = CloudKernel(self.x, some.y)
+        onto_x = CloudKernel(self.x, y)
         problem.f = -epsilon * onto_x.rows(b.log() + g / epsilon, epsilon)
         problem.g = -epsilon * self.columns(problem.a.log() + problem.f / epsilon, epsilon)
         problem.iterations += count
         if problem.same:
             problem.f = problem.g = 0.5 * (problem.f + problem.g)
         return problem.iterate(epsilon, 1, tol)
-
-
-def _newton(
-    kernel: CloudKernel, a: Tensor, b: Tensor, g: Tensor, epsilon: float, tol: float
-) -> tuple[Tensor, int]:
-    """Maximise ``<b, g> - epsilon sum_i a_i log sum_j b_j exp((g_j - c_ij) / epsilon)``, and the iterations it took.
-
-    The derivative is b less the plan's column sums q; the second one ``-(diag(q) - P' diag(a)^-1 P) / epsilon``.
-    """
-    cost = sum((p[:, None] - q) ** 2 for p, q in zip(kernel.x.T, kernel.y.T, strict=True))
-
-    def dual(g: Tensor) -> tuple[float, Tensor, Tensor]:
-        exponent = b.log() + (g - cost) / epsilon
-        P = a[:, None] * exponent.softmax(-1)
-        return float(b @ g - epsilon * (a @ exponent.logsumexp(-1))), P, b - P.sum(0)
-
-    value, P, slope = dual(g)
-    for iteration in range(NEWTONS):
-        if float(slope.abs().sum()) <= tol:
-            return g, iteration
-        q = P.sum(0)
-        hessian = (q + 1e-13 * b).diag() - P.T @ (P / a[:, None]) + torch.outer(b, b)
-        step = epsilon * torch.linalg.solve(hessian, slope)
-        t = min(1.0, LONGEST * epsilon / float(step.abs().max()))
-        while t > 1e-6:
-            new = dual(g + t * step)
-            rise = new[0] - value >= 1e-4 * t * float(slope @ step)
-            if rise or float(new[2].abs().sum()) < (1 - 0.5 * t) * float(slope.abs().sum()):
-                break
-            t *= 0.5
-        else:
-            return g, iteration
-        g, (value, P, slope) = g + t * step, new
-    return g, NEWTONS
 
 
 def with_slopes(
@@ -129,10 +94,10 @@ def with_slopes(
     ):
         x = state.points
         if x.requires_grad:
-            y, epsilon = other.points.detach(), across.epsilon
-            there = _sums(x.detach(), y, log_weights, epsilon, means=True)[1]
+            z, y, epsilon = x.detach().double(), other.points.detach().double(), across.epsilon
+            there = _sums(z, y, log_weights, epsilon, means=True)[1]
             u = own.b.log() + own.g / epsilon
-            here = _sums(x.detach(), x.detach(), u, epsilon, means=True)[1]
+            here = _sums(z, z, u, epsilon, means=True)[1]
             slope = 2 * own.a[:, None] * (here - there)
             value = value + (slope * (x - x.detach())).sum()
     return value

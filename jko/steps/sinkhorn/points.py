@@ -113,9 +113,15 @@ class PointKernel(Kernel):
 
     @property
     def spacing(self) -> float:
-        """Median distance to the nearest other point."""
+        """Median distance to the nearest point at another place; of those that have one among the nearest."""
         distance = self.nearest[0]
-        return float(distance[:, 0].median()) if distance.numel() else math.inf
+        apart = (
+            distance.masked_fill(distance == 0, math.inf).amin(1, keepdim=True)
+            if distance.numel()
+            else distance
+        )
+        apart = apart[apart < math.inf]
+        return float(apart.median()) if apart.numel() else math.inf
 
     @property
     def diameter(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,8 +72,11 @@ class Setting:
 
     @cached_property
     def parts(self) -> Parts:
-        """The energy, its risks with few rows."""
-        return parts(self.problem.energy, self.problem.previous).compressed()
+        """The energy, its risks with few rows, in float64."""
+        found = parts(self.problem.energy, self.problem.previous)
+        A, b = (t if t is None else t.double() for t in (found.features, found.targets))
+        found = replace(found, potential=found.potential.double(), features=A, targets=b)
+        return found.compressed()
 
     def kappa(self, epsilon: float) -> float:
         """2 tau / epsilon, which turns energies into exponents."""
@@ -104,7 +107,7 @@ class Setting:
     def slope_of_rest(self, masses: Tensor) -> Tensor:
         """The variation of those terms that enter by their linearisation, (N,)."""
         assert self.parts.rest is not None
-        return self.parts.rest.variation(self.measure(masses)).detach()
+        return self.parts.rest.variation(self.measure(masses)).detach().double()
 
     def measure(self, masses: Tensor) -> GridDensity | Particles:
         """The measure with these masses, points of no mass included."""
