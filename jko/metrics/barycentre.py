@@ -23,10 +23,10 @@ import torch
 from jko import checks
 from jko.measures import PAIRS, Particles, State
 from jko.metrics.couplings import Array, Index, sums
+from jko.metrics.expansions import EPS
 from jko.metrics.geodesics import one_domain
 from jko.metrics.gluing import glued
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
-from jko.metrics.pricing import EPS
 from jko.metrics.transport import transport
 
 Cloud = tuple[Array, Array]  # points (N, dim), masses (N,)

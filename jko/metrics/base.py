@@ -11,6 +11,8 @@ from torch import Tensor
 from jko.measures import State
 from jko.metrics.couplings import Array, Plan
 
+EXACT = 1e-10  # of the square: a gap below it counts as none
+
 
 @dataclass(frozen=True, eq=False)
 class Distance:
@@ -19,30 +21,46 @@ class Distance:
     Parameters
     ----------
     squared
-        The cost of ``plan``: the squared distance, or between large grids an upper bound of it.
+        The cost of ``plan``: the squared distance, or between large grids an upper bound of it.  Infinite or zero where
+        the square of ``value`` is no number, above 1e154 and below 1e-162.
     plan
         An optimal coupling of the atoms; between large grids one whose cost is within ``gap`` of the optimum.
     potentials : (N,), (M,)
-        ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs, up to rounding.
+        ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs, up to rounding of alpha and beta.
     gap
         ``squared`` minus the potentials' lower bound; not negative.  Zero up to rounding proves the plan optimal.
+        Where clouds span many scales it is that of the potentials before they were rounded to one number each; on the
+        line, where the order of the atoms is the proof, it is zero.
+    exact
+        Whether that was proved: ``gap``, with all rounding counted, is below 1e-10 of the squared distance, for atoms
+        even of that between the clouds when their means are moved on top of each other.  Masses are known up to
+        rounding of their sum.  Default: ``gap <= 1e-10 squared``.
+    length
+        The distance.  Default: the root of ``squared``.
     """
 
     squared: float
     plan: Plan
     potentials: tuple[Array, Array]
     gap: float
+    exact: bool | None = None
+    length: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.exact is None:
+            object.__setattr__(self, "exact", self.gap <= EXACT * self.squared)
 
     @property
     def value(self) -> float:
-        """The distance."""
-        return math.sqrt(self.squared)
+        """The distance, also where its square is no number."""
+        return math.sqrt(self.squared) if self.length is None else self.length
 
     def __float__(self) -> float:
         return self.value
 
     def __repr__(self) -> str:
-        return f"Distance({self.value:.10g}, squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
+        doubt = "" if self.exact else "not proved exact, "
+        return f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
 
 
 class Metric(ABC):

@@ -7,14 +7,16 @@ no other coupling is cheaper (cyclic monotonicity).  Proofs that need no transpo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 
 from jko.metrics.couplings import Array, Plan, pair_costs
-from jko.metrics.pricing import EPS, price, rounding
-from jko.metrics.transport import TREE_DIM, nearest_partners, transport
+from jko.metrics.expansions import EPS
+from jko.metrics.pricing import price
+from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
 TOLERANCE = 1e-10  # of the cost
@@ -49,8 +51,7 @@ class Certificate:
     plan
         A cheaper plan, when the coupling is proved not to be optimal.
     optimal
-        Whether ``bound <= 1e-10 cost``, or the bound is rounding: at most ``8 eps (max |alpha| + max |beta|)`` for
-        the potentials of the proof, or ``8 eps cost`` where there are none.
+        Whether ``cost - W2^2 <= 1e-10 cost`` was proved, with all rounding counted.
     """
 
     proof: Proof
@@ -101,6 +102,13 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
     >>> print(certify(0.9 * y, y, np.array([0.5, 0.5])))
     optimal: cost 0.005, at most 0 above W2^2 (no atom has a partner nearer than its own)
     """
+    unit = unit_of(x, y)
+    if unit != 1:
+        scaled = None if potential is None else potential / unit / unit
+        found = certify(x / unit, y / unit, m, scaled)
+        with np.errstate(over="ignore", under="ignore"):
+            bound, cost = np.multiply((found.bound, found.cost), unit) * unit
+        return replace(found, bound=float(bound), cost=float(cost))
     tree = (
         x.shape[1] <= TREE_DIM
     )  # nearest partners cost N log N; above, as much as a potential's N^2
@@ -132,11 +140,13 @@ def by_potential(x: Array, y: Array, m: Array, potential: Array) -> Certificate:
     """
     index = np.arange(len(m))
     own = pair_costs(x, y, index, index)
-    alpha = -2 * (potential - potential.mean())
+    alpha = -2 * (potential - np.median(potential))  # most stay small where a few are large
     beta = own - alpha
-    bound, cost = float(m @ price(x, y, alpha, beta).deficit), float(m @ own)
-    optimal = bound <= max(TOLERANCE * cost, rounding(alpha, beta))
-    return Certificate(Proof.POTENTIAL, bound, cost, None, bool(optimal))
+    priced, cost = price(x, y, alpha, beta), float(m @ own)
+    bound = min(float(m @ priced.deficit), cost)
+    return Certificate(
+        Proof.POTENTIAL, bound, cost, None, _proved(bound, float(m @ priced.unsure), cost)
+    )
 
 
 def by_assignment(x: Array, y: Array, m: Array) -> Certificate:
@@ -154,10 +164,13 @@ def by_assignment(x: Array, y: Array, m: Array) -> Certificate:
         raise ValueError(
             f"weights range from {m.min():g} to {m.max():g}; an assignment needs equal ones: use certify_plan"
         )
-    rows, cols = linear_sum_assignment(cdist(x, y, "sqeuclidean"))
-    return _compared(
-        Proof.ASSIGNMENT, _cost(x, y, m), Plan(rows, cols, m[rows], (len(m), len(m))), x, y, 0.0
-    )
+    costs = cdist(x, y, "sqeuclidean")
+    rows, cols = linear_sum_assignment(costs)
+    best = Plan(rows, cols, m[rows], (len(m), len(m)))
+    unsure = 4 * EPS * math.sqrt(len(m)) * float(costs.max())  # sums along paths of N costs
+    if unsure > TOLERANCE * best.cost(x, y):
+        return certify_plan(x, y, m, Plan.identity(m))
+    return _compared(Proof.ASSIGNMENT, _cost(x, y, m), best, x, y, 0.0, True)
 
 
 def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
@@ -174,17 +187,19 @@ def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
     """
     best = transport(x, m, y, m)
     proof = Proof.LINE if x.shape[1] == 1 else Proof.SIMPLEX
-    return _compared(
-        proof, plan.cost(x, y), best.plan, x, y, best.gap, rounding(best.alpha, best.beta)
-    )
+    return _compared(proof, plan.cost(x, y), best.plan, x, y, best.gap, best.exact)
 
 
 def _compared(
-    proof: Proof, cost: float, best: Plan, x: Array, y: Array, gap: float, unsure: float = 0.0
+    proof: Proof, cost: float, best: Plan, x: Array, y: Array, gap: float, exact: bool
 ) -> Certificate:
-    bound = max(0.0, cost - best.cost(x, y) + gap)
-    optimal = bound <= max(TOLERANCE * cost, unsure, 8 * EPS * cost)
-    return Certificate(proof, bound, cost, None if optimal else best, bool(optimal))
+    bound = min(max(0.0, cost - best.cost(x, y) + gap), cost)
+    optimal = _proved(bound, 0.0, cost) and (exact or bound == 0)
+    return Certificate(proof, bound, cost, None if optimal else best, optimal)
+
+
+def _proved(bound: float, unsure: float, cost: float) -> bool:
+    return bool(bound + unsure <= TOLERANCE * cost or cost == 0)
 
 
 def _cost(x: Array, y: Array, m: Array) -> float:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from torch import Tensor
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+SQUARES = 1e-280, 1e280  # between them the squares of coordinates have all their digits
 BLOCK = 2**19  # entries of a block of pairs: what fits in the cache
 
 
@@ -87,7 +89,12 @@ class Plan:
 
     def cost(self, x: Array, y: Array) -> float:
         """``sum_k mass[k] |x[rows[k]] - y[cols[k]]|^2``, from coordinate differences."""
-        return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
+        with np.errstate(over="ignore", under="ignore"):
+            return float(self.mass @ pair_costs(x, y, self.rows, self.cols))
+
+    def length(self, x: Array, y: Array) -> float:
+        """The root of the cost, also where squares are too large or too small to be numbers."""
+        return norm(self.mass, x[self.rows] - y[self.cols], self.cost(x, y))
 
     def barycentres(self, y: Array) -> Array:
         """The conditional means ``E[y | x_i]``, shape (N, dim); of x given y_j: ``plan.transposed.barycentres(x)``.
@@ -103,6 +110,16 @@ class Plan:
         shift = self.mass[:, None] * (y[self.cols] - anchor[self.rows])
         mean = [sums(self.rows, column, N) / total for column in shift.T]
         return np.asarray(anchor + np.stack(mean, axis=1))
+
+
+def norm(mass: Array, vectors: Array, square: float) -> float:
+    """``(sum_k mass_k |v_k|^2)^(1/2)``, where ``square`` is the sum or, if that is no number, scaled by the largest."""
+    if SQUARES[0] < square < SQUARES[1]:
+        return math.sqrt(square)
+    largest = float(np.abs(vectors).max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    return largest * math.sqrt(mass @ ((vectors / largest) ** 2).sum(-1))
 
 
 def sums(label: Index, values: Array, count: int) -> Array:

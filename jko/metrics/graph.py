@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import PAIRS, Particles, State, lifted
-from jko.metrics.base import Distance, Metric
+from jko.metrics.base import EXACT, Distance, Metric
 from jko.metrics.couplings import Array, Index, Plan, as_array
 from jko.metrics.pricing import c_transform, price
 from jko.metrics.transport import transport
@@ -80,12 +81,18 @@ def lifted_distance(mu: Particles, nu: Particles) -> Distance:
     rows, cols = (np.flatnonzero(m > NEGLIGIBLE) for m in (a, b))
     found = transport(x[rows], a[rows], y[cols], b[cols])
     plan = Plan(rows[found.plan.rows], cols[found.plan.cols], found.plan.mass, (len(x), len(y)))
-    alpha, beta = _extended(x, y, (rows, found.alpha), (cols, found.beta))
-    left = sum(
-        float(np.delete(m * abs(p), kept).sum())
-        for m, p, kept in ((a, alpha, rows), (b, beta, cols))
-    )
-    return Distance(found.cost, plan, (alpha, beta), found.gap + left)
+    if len(rows) == len(x) and len(cols) == len(y):
+        return found.distance()
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of more than 1e154 are infinite
+        alpha, beta = _extended(x, y, (rows, found.alpha), (cols, found.beta))
+        left = sum(
+            float(np.delete(m * abs(p), kept).sum())
+            for m, p, kept in ((a, alpha, rows), (b, beta, cols))
+        )
+    gap = found.gap + left
+    exact = found.exact and left <= EXACT * found.cost
+    gap = math.inf if math.isnan(gap) else gap
+    return Distance(found.cost, plan, (alpha, beta), gap, exact, found.length)
 
 
 def atoms(measure: Particles) -> tuple[Array, Array]:

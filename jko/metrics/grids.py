@@ -6,6 +6,8 @@ are at most ``|spacing| / sqrt(12)`` in W2 from those atoms, each.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -50,7 +52,7 @@ def _by_simplex(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distanc
     found = transport(x, mu.ravel()[rows], y, nu.ravel()[cols])
     plan = Plan(rows[found.plan.rows], cols[found.plan.cols], found.plan.mass, (mu.size, nu.size))
     alpha, beta = _extended(a, b, (rows, found.alpha), (cols, found.beta))
-    return Distance(found.cost, plan, (alpha, beta), found.gap)
+    return replace(found.distance(), plan=plan, potentials=(alpha, beta))
 
 
 def _extended(a: GridDensity, b: GridDensity, alpha: tuple, beta: tuple) -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ Both quantile functions are linear between the levels where a cell of either mes
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from jko.measures import LineMesh
 from jko.metrics.base import Distance
-from jko.metrics.couplings import Array, Index, Plan, as_array
+from jko.metrics.couplings import Array, Index, Plan, as_array, norm
 
 
 class Pieces(NamedTuple):
@@ -52,9 +53,15 @@ def line_distance(a: LineMesh, b: LineMesh) -> Distance:
     """W2 of two meshes, exact; the plan says what mass goes from cell to cell, and there are no potentials."""
     p = pieces(a, b)
     left, right = p.left_a - p.left_b, p.right_a - p.right_b
-    squared = float((p.mass * (left**2 + left * right + right**2)).sum() / 3)
+    mean, half = (
+        0.5 * (left + right),
+        0.5 * (left - right),
+    )  # of the displacement, linear on each piece
+    with np.errstate(over="ignore", under="ignore"):
+        squared = float((p.mass * (left**2 + left * right + right**2)).sum() / 3)
+    length = norm(p.mass, np.stack([mean, half / math.sqrt(3)], axis=1), squared)
     plan = Plan(p.rows, p.cols, p.mass, (len(a.masses), len(b.masses)))
-    return Distance(squared, plan, (np.empty(0), np.empty(0)), 0.0)
+    return Distance(squared, plan, (np.empty(0), np.empty(0)), 0.0, True, length)
 
 
 def line_geodesic(a: LineMesh, b: LineMesh, t: float) -> LineMesh:

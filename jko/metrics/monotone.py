@@ -70,6 +70,7 @@ def flow_distance(a: State, b: State) -> Distance:
     cols = cols[np.argsort(y[cols, 1], kind="stable")]
     exact = supplies(m[rows], n[cols])
     down, across, flow = staircase(*exact)
-    ordered = plan_of_flow(down, across, flow, exact, m[rows])
+    ordered = plan_of_flow(down, across, flow, exact, m[rows], n[cols])
     plan = Plan(rows[ordered.rows], cols[ordered.cols], ordered.mass, (len(m), len(n)))
-    return Distance(plan.cost(x, y), plan, (np.empty(0), np.empty(0)), 0.0)
+    none = np.empty(0), np.empty(0)
+    return Distance(plan.cost(x, y), plan, none, 0.0, exact=True, length=plan.length(x, y))

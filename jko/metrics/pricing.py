@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from jko.metrics.couplings import BLOCK, Array, Index, pair_costs
-
-EPS = float(np.finfo(np.float64).eps)
+from jko.metrics.expansions import EPS
 
 
 class Pricing(NamedTuple):
@@ -25,9 +24,11 @@ class Pricing(NamedTuple):
 
     ``deficit[j] = max(0, max_i alpha_i + beta_j - |x_i - y_j|^2)``; ``beta - deficit`` is feasible.
     ``rows``, ``cols`` are pairs with a violation, the largest of its row or column within one of ``groups`` parts.
+    ``unsure[j]``: what rounding may have hidden of a violation; ``beta - deficit - unsure`` is feasible for certain.
     """
 
     deficit: Array
+    unsure: Array
     rows: Index
     cols: Index
 
@@ -70,7 +71,7 @@ def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pri
     M = len(y)
     reduced = Reduced(x, y, alpha, beta)
     sure = -reduced.error
-    deficit, found = np.zeros(M), []
+    deficit, unsure, found = np.zeros(M), np.zeros(M), []
     lowest, where = np.full((groups, M), sure), np.full((groups, M), -1)
     for block, (start, R) in enumerate(reduced.blocks()):
         best = R.argmin(0)
@@ -86,13 +87,15 @@ def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pri
             i, j = start + i, doubtful[column]
             exact = pair_costs(x, y, i, j) - alpha[i] - beta[j]
             np.maximum.at(deficit, j, -exact)
+            np.maximum.at(unsure, j, rounding(x.shape[1], exact, alpha[i], beta[j]))
             low = exact < -4 * EPS * (np.abs(alpha[i]) + np.abs(beta[j]))
             found.append((i[low], j[low]))
     part, j = np.nonzero(where >= 0)
     found.append((where[part, j], j))
     deficit = np.maximum(deficit, np.where(where >= 0, -lowest, 0.0).max(0))
+    np.maximum(unsure, np.where((where >= 0).any(0), reduced.error, 0.0), out=unsure)
     rows, cols = (np.concatenate(part) for part in zip(*found, strict=True))
-    return Pricing(deficit, rows.astype(np.int64), cols.astype(np.int64))
+    return Pricing(deficit, unsure, rows.astype(np.int64), cols.astype(np.int64))
 
 
 def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[Index, Index]:
@@ -114,6 +117,7 @@ def c_transform(x: Array, y: Array, beta: Array) -> Array:
     return np.concatenate([R.min(1) for _, R in reduced.blocks()])
 
 
-def rounding(alpha: Array, beta: Array) -> float:
-    """What reduced costs are worth: differences below it are rounding of the potentials."""
-    return 8 * EPS * float(np.abs(alpha).max() + np.abs(beta).max())
+def rounding(dim: int, reduced: Array, alpha: Array, beta: Array) -> Array:
+    """How wrong ``reduced`` costs ``|x_i - y_j|^2 - alpha_i - beta_j`` can be, made from coordinate differences."""
+    potentials = np.abs(alpha) + np.abs(beta)
+    return np.asarray(EPS * ((dim + 4) * (np.abs(reduced) + potentials) + 2 * potentials))

@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.metrics.couplings import Array, Index, Plan, pair_costs
+from jko.metrics.expansions import EPS
 from jko.metrics.neighbours import candidates, quantised
 from jko.metrics.pricing import c_transform, price
 from jko.metrics.supplies import Supplies, jittered, plan_of_flow, supplies
 
 ALL_PAIRS = 2**18  # up to here every pair is an arc
 REFEREE = 4000 * 4000  # entries of the dense referee's matrix
+HIDDEN = 1e-9  # of the cost: a plan that may be dearer by more has no referee
 PIVOTS = 10**9
 ROUNDS = 200
 
@@ -58,7 +60,7 @@ def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array,
         pass
     if tree is None:  # or weights nearly balance: closer than the jitter can tell
         tree, _ = _priced(x, y, exact, keys, *start)
-    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a)
+    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a, b)
     return plan, tree.alpha, tree.beta
 
 
@@ -72,7 +74,7 @@ def _priced(
         if len(keys) == len(x) * M:
             return basis, keys
         alpha, beta = basis.alpha, basis.beta
-        _, rows, cols = price(x, y, alpha, beta)
+        _, _, rows, cols = price(x, y, alpha, beta)
         more = np.union1d(keys, rows * M + cols)
         if len(more) == len(keys):
             return basis, keys
@@ -91,16 +93,20 @@ def network_simplex(
     The start potentials change the pivots, not the problem.  Costs are scaled to one, because POT's artificial arcs
     cost (largest + 1) (N + M): costs much below one would drown in their rounding.
     """
-    from ot.lp.emd_wrap import emd_c_sparse
-
     reduced = pair_costs(x, y, rows, cols) - alpha[rows] - beta[cols]
     scale = float(np.abs(reduced).max()) or 1.0
+    basis = cheapest_flow(masses, rows, cols, reduced / scale)
+    return basis._replace(alpha=alpha + scale * basis.alpha, beta=beta + scale * basis.beta)
+
+
+def cheapest_flow(masses: Supplies, rows: Index, cols: Index, costs: Array) -> Basis:
+    """POT's network simplex on the arcs given; costs should not be far from one."""
+    from ot.lp.emd_wrap import emd_c_sparse
+
     arcs = rows.astype(np.uint64), cols.astype(np.uint64)
-    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, reduced / scale, PIVOTS)
+    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, costs, PIVOTS)
     _check(int(code), float(flow.sum()), float(masses.a.sum()))
-    return Basis(
-        i.astype(np.int64), j.astype(np.int64), flow, alpha + scale * du, beta + scale * dv
-    )
+    return Basis(i.astype(np.int64), j.astype(np.int64), flow, du, dv)
 
 
 def _on_tree(x: Array, y: Array, exact: Supplies, basis: Basis) -> Basis | None:
@@ -138,7 +144,8 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
     Raises
     ------
     ValueError
-        More pairs than a dense matrix should have.
+        More pairs than a dense matrix should have, or costs on so many scales that rounding of the largest hides the
+        answer: a dense simplex in floating-point numbers cannot tell.
     """
     from ot.lp.emd_wrap import emd_c
 
@@ -155,13 +162,22 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
     )
     scale = float(cost.max()) or 1.0
     target = b * (math.fsum(a) / math.fsum(b))
-    dense, _, _, _, code = emd_c(
+    dense, _, alpha, beta, code = emd_c(
         a, target, np.ascontiguousarray(cost / scale), PIVOTS, 1, None, None
     )
     _check(int(code), float(dense.sum()), float(a.sum()))
     rows, cols = np.nonzero(dense)
     plan = Plan(rows, cols, dense[rows, cols], dense.shape)
-    return plan.cost(x, y), plan
+    found = plan.cost(x, y)
+    reduced = cost / scale - alpha[:, None] - beta
+    open_ = float(np.vdot(dense, reduced)) + float(target @ np.maximum(0, -reduced.min(0)))
+    doubt = (abs(open_) + EPS) * scale
+    if doubt > HIDDEN * found > 0:
+        raise ValueError(
+            f"costs go up to {scale:g}, but the plan costs {found:g} and may be too dear by {doubt:.1g}: the dense "
+            "referee is no better than rounding of the largest cost. Use jko.distance, which is"
+        )
+    return found, plan
 
 
 def _check(code: int, sent: float, mass: float) -> None:

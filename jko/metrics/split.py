@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from jko import checks
 from jko.measures import ChargedSpan, State, lifted
 from jko.metrics.base import Distance, Metric
+from jko.metrics.couplings import SQUARES, as_array, norm
 from jko.metrics.wasserstein import Wasserstein
 
 
@@ -45,14 +47,22 @@ class SplitWasserstein(Metric):
         """``W2(rho_a, rho_b)^2 + int |H_a - H_b|^2 drho_a``, with the plan and potentials of W2."""
         new, old = _span("a", a), _span("b", b)
         found = Wasserstein().distance(new.rho, old.rho)
-        squared = found.squared + float(charge_cost(new, old))
-        return Distance(squared, found.plan, found.potentials, found.gap)
+        charge = float(charge_cost(new, old))
+        apart, m = (as_array(t) for t in (_change(new, old), new.rho.weights))
+        length = math.hypot(found.value, norm(m, apart[:, None], charge))
+        squared = found.squared + charge
+        plain = SQUARES[0] < squared < SQUARES[1]
+        return replace(found, squared=squared, length=math.sqrt(squared) if plain else length)
 
 
 def charge_cost(new: ChargedSpan, old: ChargedSpan) -> Tensor:
     """``int |H_new - H_old|^2 drho_new``, 0-d."""
+    return new.rho.integrate(_change(new, old) ** 2)
+
+
+def _change(new: ChargedSpan, old: ChargedSpan) -> Tensor:
     theta = new.support
-    return new.rho.integrate((new.H(theta) - old.H(theta)) ** 2)
+    return new.H(theta) - old.H(theta)
 
 
 def _span(name: str, state: State) -> ChargedSpan:

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from jko.metrics.base import EXACT, Distance
 from jko.metrics.couplings import Array, Plan, pair_costs
-from jko.metrics.pricing import price
+from jko.metrics.expansions import EPS
+from jko.metrics.pricing import price, rounding
+from jko.metrics.refinement import centred_cost, refined, translation
 from jko.metrics.simplex import sparse_simplex
-from jko.metrics.supplies import plan_of_flow, staircase, supplies
+from jko.metrics.supplies import astray, plan_of_flow, staircase, supplies
 
 TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of pairs above
+PLAIN = 400  # coordinates between 2^-400 and 2^400 have squares, with all their digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,15 @@ class Transport:
     """An optimal plan with the potentials that prove it.
 
     ``cost - gap <= W2^2 <= cost`` up to rounding, since the potentials satisfy
-    ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs.
+    ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs.  On the line the order of the atoms is the proof.
+
+    Attributes
+    ----------
+    length
+        The root of the cost: right also where the square is no number, above 1e154 or below 1e-162.
+    exact
+        Whether ``gap``, with all rounding counted, is below 1e-10 of the cost that is left when the clouds are moved
+        on top of each other: the plan is optimal at the scale of the clouds, not only at that of their distance.
     """
 
     plan: Plan
@@ -31,6 +44,14 @@ class Transport:
     alpha: Array
     beta: Array
     gap: float
+    length: float
+    exact: bool
+
+    def distance(self) -> Distance:
+        """The same, as a distance."""
+        return Distance(
+            self.cost, self.plan, (self.alpha, self.beta), self.gap, self.exact, self.length
+        )
 
 
 def transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
@@ -50,6 +71,27 @@ def transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
     >>> transport(x, np.full(2, 0.5), y, np.full(2, 0.5)).cost
     0.5
     """
+    unit = unit_of(x, y)
+    if unit == 1.0:
+        return _transport(x, a, y, b)
+    found = _transport(x / unit, a, y / unit, b)
+    with np.errstate(over="ignore", under="ignore"):
+        cost, alpha, beta, gap = (
+            np.multiply(p, unit) * unit for p in (found.cost, found.alpha, found.beta, found.gap)
+        )
+    return Transport(
+        found.plan, float(cost), alpha, beta, float(gap), found.length * unit, found.exact
+    )
+
+
+def unit_of(*clouds: Array) -> float:
+    """The power of two that coordinates are measured in: one, unless their squares would leave the numbers."""
+    largest = max(float(np.abs(x).max(initial=0.0)) for x in clouds)
+    exponent = math.frexp(largest)[1]
+    return 1.0 if largest == 0 or abs(exponent) <= PLAIN else math.ldexp(1.0, exponent - 1)
+
+
+def _transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
     if x.shape == y.shape and np.array_equal(a, b):
         found = nearest_partners(x, y)
         if found is not None:
@@ -98,15 +140,39 @@ def on_the_line(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Ar
     beta[order_y[0]] = first
     steps = (ys[j + 1] - ys[j]) * ((ys[j + 1] - xs[i]) + (ys[j] - xs[i]))
     beta[order_y[1:]] = first + np.cumsum(steps)
-    plan = plan_of_flow(order_x[rows], order_y[cols], flow, exact, a)
+    plan = plan_of_flow(order_x[rows], order_y[cols], flow, exact, a, b)
     return plan, alpha, beta
 
 
 def _proved(
     x: Array, a: Array, y: Array, b: Array, plan: Plan, alpha: Array, beta: Array
 ) -> Transport:
-    """Shift the potentials to exact feasibility and measure what they leave open."""
-    if x.shape[1] > 1 or len(x) * len(y) <= 2**22:
-        beta = beta - price(x, y, alpha, beta).deficit
-    slack = pair_costs(x, y, plan.rows, plan.cols) - alpha[plan.rows] - beta[plan.cols]
-    return Transport(plan, plan.cost(x, y), alpha, beta, max(0.0, float(plan.mass @ slack)))
+    """Shift the potentials to feasibility and measure what they leave open; where that is too much, refine."""
+    line, unsure = x.shape[1] == 1, 0.0
+    if not line or len(x) * len(y) <= 2**22:
+        priced = price(x, y, alpha, beta)
+        beta, unsure = beta - priced.deficit, float(b @ priced.unsure)
+    left, right = alpha[plan.rows], beta[plan.cols]
+    slack = pair_costs(x, y, plan.rows, plan.cols) - left - right
+    gap = 0.0 if line else max(0.0, float(plan.mass @ slack))
+    unsure += float(plan.mass @ rounding(x.shape[1], slack, left, right))
+    exact = line or _proves(gap + unsure, x, y, plan)
+    if not exact:
+        plan, alpha, beta, gap = refined(x, a, y, b, plan, alpha, beta)
+        exact = _proves(gap, x, y, plan)
+    exact = exact and astray(plan, a, b) * _square(x, y) <= EXACT * plan.cost(x, y)
+    return Transport(plan, plan.cost(x, y), alpha, beta, gap, plan.length(x, y), exact)
+
+
+def _square(x: Array, y: Array) -> float:
+    """Squared diagonal of the box around both clouds."""
+    low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
+    return float(((high - low) ** 2).sum())
+
+
+def _proves(gap: float, x: Array, y: Array, plan: Plan) -> bool:
+    """Whether a gap is small next to the cost beyond a translation, or that cost is rounding of the coordinates."""
+    t = translation(x, y, plan)
+    centred = centred_cost(x, y, t, plan)
+    size = np.abs(x[plan.rows]) + np.abs(y[plan.cols]) + np.abs(t)
+    return gap <= EXACT * centred or centred <= float(plan.mass @ ((EPS * size) ** 2).sum(-1))

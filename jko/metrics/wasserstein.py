@@ -52,10 +52,9 @@ class Wasserstein(Metric):
             return line_distance(a, b)
         mu, nu = _particles("a", a), _particles("b", b)
         _same_space("a", mu, "b", nu)
-        found = transport(
+        return transport(
             as_array(mu.points), as_array(mu.weights), as_array(nu.points), as_array(nu.weights)
-        )
-        return Distance(found.cost, found.plan, (found.alpha, found.beta), found.gap)
+        ).distance()
 
 
 def _particles(name: str, state: State) -> Particles:
