@@ -41,6 +41,7 @@ MOVERS = {
     "Newton": jko.BlockNewton(),
     "Plans": jko.Plans(),
 }
+FRACTIONS = {"LBFGS": 0.1, "Plans": 0.1, "loose": 0.9}
 HILLS = {
     "square": hill(2),
     "quartic": hill(4),
@@ -59,7 +60,7 @@ def unbounded():
                 yield energy, state, solver, (1.001, 1.3, 50.0)[(k + len(state)) % 3]
 
 
-@pytest.mark.parametrize(("energy", "state", "solver", "tau"), unbounded())
+@pytest.mark.parametrize(("energy", "state", "solver", "tau"), list(unbounded()))
 def test_a_step_without_a_minimum_is_refused_and_quickly(energy, state, solver, tau):
     result = jko.step(HILLS[energy], STATES[state], tau=tau, solver=MOVERS[solver], throw=False)
     assert result.status is Status.UNBOUNDED
@@ -110,16 +111,17 @@ def test_a_far_minimum_is_reached(state, solver, tau):
     assert result.status.ok
     base, new = (s if isinstance(s, jko.Particles) else s.lift() for s in (mu, result.state))
     off = torch.cdist(new.points, base.points / (1 - tau)).min(1).values
-    fraction = {"LBFGS": 0.1, "Plans": 0.1, "loose": 0.9}.get(solver, 1e-5)
-    assert float(off.norm()) <= fraction * float((new.points - base.points).norm())
+    fraction = FRACTIONS.get(solver, 1e-5)  # curved by 1 / (2 tau) an error is twice the residual's
+    assert float(off.norm()) <= 2 * fraction * float((new.points - base.points).norm())
 
 
 def test_a_second_well_beyond_a_saddle_is_no_missing_minimum():
     """From next to the saddle of (x^2 - 1)^2 the step is 1e9 times as long as tau |grad E|, and ends."""
     well = jko.Potential(lambda z: (z.square() - 1).square().sum(-1))
-    for solver in MOVERS.values():
+    for name, solver in MOVERS.items():
         result = jko.step(well, jko.Particles([[1e-10]]), tau=10.0, solver=solver)
-        assert abs(float(result.state.points)) == pytest.approx(0.987, abs=0.05)
+        error = abs(abs(float(result.state.points)) - 0.975**0.5)
+        assert error <= 2 * FRACTIONS.get(name, 1e-6), name
 
 
 @pytest.mark.parametrize("solver", ["LBFGS", "tight", "Newton", "Plans"])

@@ -18,7 +18,7 @@ from jko.steps.linesearch import Objective, Point
 from jko.steps.problem import StepProblem
 
 FAR = 1e8  # times tau |grad E|: as long as no convex step is
-CURVED = 0.5  # times 1 / tau: objectives curved at least so much are as good as convex
+CURVED = 0.5  # times 1 / tau: curved at least so much an error is at most twice that of a convex objective
 STRAIGHT = 1e-10  # times 1 / tau: less is rounding
 STRETCH = 1e6  # times the move that the model proposed: a search that found no rise
 
@@ -85,4 +85,4 @@ class Runaway:
             trial = self.objective(x if domain is None else domain.project(x))
             return trial.value, float(trial.energy.value)
 
-        return endless(ahead, point.value, point.x.dtype)
+        return endless(ahead, point.value, point.x.dtype, far=True)
