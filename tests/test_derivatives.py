@@ -497,6 +497,43 @@ def test_an_energy_may_write_its_gradient_out(ask):
     close(ask(Told(record=False), MU), ask(Quartic(), MU), 1e-8)
 
 
+class Mean(jko.Energy):
+    """``|mean|^4 / 4``, whose Hessian is not in blocks; torch sees neither value nor variation."""
+
+    def __init__(self, record):
+        self.record = record
+
+    def __call__(self, state):
+        value = lifted(state).mean().square().sum() ** 2 / 4
+        return value if self.record else value.detach()
+
+    def variation(self, state, at=None):
+        mu = lifted(state)
+        at, m = mu.points if at is None else at, mu.mean()
+        value = m.square().sum() * (at @ m)
+        return value if self.record else value.detach()
+
+    def gradient(self, state, at=None):
+        mu = lifted(state)
+        at, m = mu.points if at is None else at, mu.mean()
+        return (m.square().sum() * m).detach().expand(at.shape)
+
+
+def test_second_derivatives_of_what_torch_cannot_see_are_differences_of_the_gradient():
+    mu = MU.moved(MU.points + 0.5)
+    close(*(ASKED["second order"](Mean(record), mu) for record in (False, True)), 1e-8)
+
+
+@pytest.mark.parametrize("name", ["gradient", "newton"])
+def test_a_feature_map_of_ones_own_is_not_differentiated_in_silence(name):
+    class Wave(jko.networks.FeatureMap):
+        def __call__(self, z, x):
+            return torch.sin(z.detach()[:, :1] * x.T)
+
+    with pytest.raises(ValueError, match="the feature map Wave has no derivative"):
+        ASKED[name](jko.Risk(DATA, features=Wave()), MU)
+
+
 @pytest.mark.parametrize("name", ["gradient", "hessian", "step", "newton", "limit"])
 def test_a_variation_that_torch_cannot_see_is_refused(name):
     with pytest.raises(ValueError, match=r"the variation of Quartic has no derivative.*override"):
