@@ -288,7 +288,7 @@ def smooth(n, d=1):
 
 
 def by_quadrature(c, m, lam):
-    """``int |lam x + c rho^(m-2) rho'|^2 rho dx`` of the first density above, m = 1 the entropy, by Gauss and Legendre."""
+    """``int |lam x + c rho^(m-2) rho'|^2 rho dx`` of the density above, m = 1 the entropy, by Gauss and Legendre."""
     x, w = np.polynomial.legendre.leggauss(80)
     rho, slope = 1 + 0.5 * np.cos(2 * x + 0.3), -np.sin(2 * x + 0.3)
     rho, slope = rho / (w @ rho), slope / (w @ rho)
