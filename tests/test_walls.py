@@ -128,7 +128,7 @@ def test_a_pair_whose_atoms_meet_on_a_wall_stops_with_what_it_has():
     with pytest.raises(jko.limits.LimitStopped, match=r"at one theta with different H") as caught:
         jko.limits.chaos(G, start, t1=2.0)
     run = caught.value.trajectory
-    assert 0.1 < run.times[-1] < 0.8
+    assert 0.1 < run.times[-1] < 0.8 + 1e-6
     assert isinstance(run.final, jko.ChargedParticles)
     final = jko.limits.wasserstein(G, start.lift(), t1=2.0).final  # as a measure it goes on
     assert final.points[:, 1].tolist() == [1.0, 1.0]
