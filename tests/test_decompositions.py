@@ -79,3 +79,16 @@ def test_bad_input_is_said():
     with pytest.raises(ValueError, match=r"the divergence is \+inf"):
         jko.decomposition(F, mu, holes)
     assert jko.decomposition(F, holes, mu).internal > 0
+
+
+def test_what_has_no_density_or_other_cells_is_a_sentence():
+    atoms, F = jko.Particles([[0.0]]), 0.3 * jko.Entropy()
+    with pytest.raises(TypeError, match=r"atoms have no density"):
+        jko.decomposition(F, atoms, jko.Particles([[1.0]]))
+    with pytest.raises(TypeError, match=r"mu must be .* not list"):
+        jko.decomposition(F, [[0.0]], atoms)
+    with pytest.raises(TypeError, match=r"mu is Particles but star is GridDensity"):
+        jko.decomposition(F, atoms, density(0))
+    meshes = [jko.LineMesh(edges, [0.5, 0.5]) for edges in ([0.0, 0.5, 1.0], [0.0, 0.4, 1.0])]
+    with pytest.raises(ValueError, match=r"the cells must be the same"):
+        jko.decomposition(F, *meshes)

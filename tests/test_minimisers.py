@@ -127,3 +127,51 @@ def test_bad_input():
         jko.best_particles(jko.Potential(lambda x: -x[:, 0].log()), jko.Particles([[0.0]]))
     with pytest.raises(ValueError, match="tol"):
         jko.best_particles(F, mu, tol=0.0)
+
+
+def test_the_best_energy_falls_with_the_number_of_atoms():
+    F, best, energies = network(), None, []
+    for N in (1, 2, 4, 8):
+        best = jko.best_particles(F, clouds(1, N, 3, seed=N), warm=best)
+        energies.append(best.energy)
+        assert len(best.energies) >= 1 + (N > 1)
+    assert (np.diff(energies) <= 1e-15).all()
+    bad = jko.best_particles(F, clouds(1, 8, 3), max_steps=1)
+    assert jko.best_particles(F, clouds(1, 8, 3), warm=best, max_steps=1).energy < bad.energy
+
+
+def test_copies_part_where_that_lowers_the_energy():
+    # one atom rests between two wells of dF/dmu; two atoms part, doubled ones alone would stay for ever
+    one = jko.best_particles(REPULSION, jko.Particles([[0.2]]))
+    smooth = jko.Interaction(lambda z: (0.5 * z**2 - (z**2 + 0.01).sqrt())[:, 0])
+    one = jko.best_particles(smooth, jko.Particles([[0.2]]))
+    stuck = jko.Particles([[0.2], [0.2]])
+    two = jko.best_particles(smooth, stuck, warm=one)
+    assert two.energies[2] < two.energies[1] - 0.01
+    assert two.energy == two.energies.min()
+
+
+def test_pairs_are_read_as_their_lift_and_stay_pairs():
+    F, generator = network(), torch.Generator().manual_seed(3)
+    pair = jko.ChargedParticles(
+        torch.randn(4, 2, generator=generator, dtype=F64),
+        torch.randn(4, generator=generator, dtype=F64),
+        [0.1, 0.2, 0.3, 0.4],
+    )
+    best, flat = jko.best_particles(F, pair), jko.best_particles(F, pair.lift())
+    assert isinstance(best.state, jko.ChargedParticles)
+    assert torch.equal(best.state.lift().points, flat.state.points)
+    assert torch.equal(best.state.weights, pair.weights)
+    assert best.energy == flat.energy == pytest.approx(float(F(best.state)), rel=1e-14)
+
+
+def test_what_is_no_start_is_a_sentence():
+    F = network()
+    with pytest.raises(TypeError, match=r"starts must be .* not int"):
+        jko.best_particles(F, 5)
+    with pytest.raises(TypeError, match=r"starts\[0\] must be Particles or ChargedParticles"):
+        jko.best_particles(F, [3])
+    with pytest.raises(ValueError, match=r"warm has 2 atoms and the starts have 3"):
+        jko.best_particles(F, clouds(1, 3, 3), warm=clouds(1, 2, 3)[0])
+    with pytest.raises(TypeError, match=r"warm must be Particles"):
+        jko.best_particles(F, clouds(1, 3, 3), warm=[1])

@@ -114,11 +114,30 @@ def test_jko_steps_with_a_domain_converge_to_it_at_order_one(name):
 
 def test_pairs_slide_along_the_walls_of_theta_and_keep_their_charge_free():
     G = jko.Potential(lambda xi: -xi[:, 1] + 0.5 * (xi[:, 0] - 3) ** 2)
-    start = jko.ChargedParticles([[0.2], [0.9]], [0.0, 1.0], domain=jko.Box([0.0], [1.0]))
+    walls = jko.Box([0.0, 0.0], [1.0, 1.0])
+    start = jko.ChargedParticles([[0.2, 0.1], [0.9, 0.4]], [0.0, 1.0], domain=walls)
     final = jko.limits.chaos(G, start, t1=2.0).final
-    assert final.theta[:, 0].tolist() == pytest.approx([1.0, 1.0], abs=1e-8)
+    assert final.theta.ravel().tolist() == pytest.approx([1.0, 0.1, 1.0, 0.4], abs=1e-8)
     H = 3 + np.exp(-2.0) * np.array([-3.0, -2.0])
     assert final.H.tolist() == pytest.approx(H, abs=1e-6)
+
+
+def test_a_pair_whose_atoms_meet_on_a_wall_stops_with_what_it_has():
+    G = jko.Potential(lambda xi: -xi[:, 1] + 0.5 * (xi[:, 0] - 3) ** 2)
+    start = jko.ChargedParticles([[0.2], [0.9]], [0.0, 1.0], domain=jko.Box([0.0], [1.0]))
+    with pytest.raises(jko.limits.LimitStopped, match=r"at one theta with different H") as caught:
+        jko.limits.chaos(G, start, t1=2.0)
+    run = caught.value.trajectory
+    assert 0.1 < run.times[-1] < 0.8 + 1e-6
+    assert isinstance(run.final, jko.ChargedParticles)
+    final = jko.limits.wasserstein(G, start.lift(), t1=2.0).final  # as a measure it goes on
+    assert final.points[:, 1].tolist() == [1.0, 1.0]
+    generator = torch.Generator().manual_seed(0)
+    data = jko.Data([[0.0]], [0.0])
+    zero = jko.Risk(data, activation=lambda theta, x: 0 * theta[:, :1] + 0 * x.T)
+    with pytest.raises(jko.limits.LimitStopped, match=r"at one theta") as caught:
+        jko.limits.sgd(G + zero, start, t1=2.0, rate=0.1, batch=1, generator=generator)
+    assert len(caught.value.trajectory.times) > 1
 
 
 @pytest.mark.parametrize("domain", [jko.Box([-1.0] * 2, [1.0] * 2), BALL], ids=["box", "ball"])

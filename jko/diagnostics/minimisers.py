@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ def best_particles(
     best = min(range(len(ends)), key=lambda k: ends[k].energy)
     return replace(
         ends[best],
-        state=placed(clouds[best], lifted(ends[best].state).points),
+        state=cast(Atoms, placed(clouds[best], lifted(ends[best].state).points)),
         energies=np.array([end.energy for end in ends]),
         steps=sum(end.steps for end in ends),
     )

@@ -145,8 +145,8 @@ class _Run:
             value = np.inf if self.event is None else after
             self.keep(solver, solver.t)
             left = self.t1 - solver.t
-            slower = rounding is not None and speed <= last and left > 0
-            if slower and speed * left <= rounding * float(np.abs(solver.y).max()):
+            size = (rounding or 0.0) * float(np.abs(solver.y).max())
+            if rounding is not None and left > 0 and speed <= last and speed * left <= size:
                 return self.rest()
             if isinstance(solver, DOP853) and len(y) <= LARGEST and stiffness.found(solver, left):
                 solver = self.implicit(solver)

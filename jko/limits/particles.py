@@ -213,9 +213,14 @@ def travelled(
     """The trajectory of a solution, whose rows ``state`` reads; raises :class:`LimitStopped` with it on a failure."""
     times, rested = solution.times, math.inf if solution.rested is None else solution.rested
     states: list[State] = [start]
+    failure = solution.failure
     for k in range(1, len(times)):
-        same = times[k - 1] >= rested
-        states.append(states[-1] if same else state(times[k], solution.rows[k]))
+        try:
+            rests = times[k - 1] >= rested
+            states.append(states[-1] if rests else state(times[k], solution.rows[k]))
+        except ValueError as error:  # such as atoms of a pair that met on a wall
+            failure, times = f"by t = {times[k]:g} of {times[-1]:g} {error}", times[:k]
+            break
     energies = [float(energy(states[0]))]
     for before, after in pairwise(states):
         energies.append(energies[-1] if after is before else float(energy(after)))
@@ -224,12 +229,12 @@ def travelled(
         energies=np.array(energies),
         states=tuple(states),
         kept=np.arange(len(states)),
-        columns=columns(solution.rows),
+        columns=columns(solution.rows[: len(times)]),
         status=Status.FINISHED if solution.rested is None else Status.AT_REST,
     )
-    if solution.failure is None:
+    if failure is None:
         return run
-    raise LimitStopped(solution.failure, replace(run, status=Status.ERROR))
+    raise LimitStopped(failure, replace(run, status=Status.ERROR))
 
 
 def kept_times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> Array:

@@ -210,17 +210,19 @@ def _recursion(
             points[:, carried:] = _reflected(points[:, carried:], start.domain)
         elif mu.domain is not None:
             points = mu.domain.project(points)
-        if not bool(torch.isfinite(points).all()):
+        try:
+            if not bool(torch.isfinite(points).all()):
+                raise ValueError("an atom left to infinity; lower the rate")
+            mu = mu.moved(points)
+            if k % save == 0 or k == updates:
+                states.append(placed(start, mu.points))
+                kept.append(k)
+        except ValueError as error:  # or two atoms of a pair met on a wall
             run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))
             raise LimitStopped(
-                f"an atom left to infinity at t = {k * rate:g}; lower the rate",
-                replace(run, status=Status.ERROR),
-            )
-        mu = mu.moved(points)
+                f"at t = {k * rate:g} of {t1:g} {error}", replace(run, status=Status.ERROR)
+            ) from None
         energies.append(0.0 if energy is None else float(energy(mu)))
-        if k % save == 0 or k == updates:
-            kept.append(k)
-            states.append(placed(start, mu.points))
     times = rate * np.arange(updates + 1)
     return Trajectory(
         times, np.array(energies), tuple(states), np.array(kept), status=Status.FINISHED

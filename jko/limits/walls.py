@@ -17,14 +17,13 @@ from torch import Tensor
 
 from jko.spaces import Ball, Box, Cylinder, Domain
 
-ROUNDING = 64  # of eps: a point so near to a sphere lies on it, as Domain.check has it
-
 
 def tangent(domain: Domain | None, points: Tensor, v: Tensor) -> Tensor:
     """The projection of the velocities v (N, dim) at points (N, dim) of the domain on its tangent cones.
 
     Exact for boxes, balls and cylinders over them; of other sets by a difference of their projection, which has half of
-    the digits where the boundary is curved.
+    the digits where the boundary is curved.  To half of the digits near to a sphere is on it: a step along the sphere
+    ends beside it, and must not fall off.
     """
     if domain is None:
         return v
@@ -37,9 +36,9 @@ def tangent(domain: Domain | None, points: Tensor, v: Tensor) -> Tensor:
     if isinstance(domain, Ball):
         out = points - domain.centre.to(points)
         square = (out * out).sum(-1, keepdim=True)
-        slip = ROUNDING * torch.finfo(v.dtype).eps * (1 + points.abs().amax(-1, keepdim=True))
+        skin = torch.finfo(v.dtype).eps ** 0.5 * domain.radius
         outward = (out * v).sum(-1, keepdim=True)
-        held = (square.sqrt() >= domain.radius - slip) & (outward > 0)
+        held = (square.sqrt() >= domain.radius - skin) & (outward > 0)
         return torch.where(held, v - out * (outward / square), v)
     ahead, s = _ahead(points, v)
     there = domain.project(ahead)
