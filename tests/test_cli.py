@@ -593,14 +593,9 @@ def test_a_full_disk_ends_with_a_sentence(capsys, monkeypatch, line, brief):
             raise ValueError("cannot save to 'x'") from OSError(28, "No space left on device")
         return save(self, path)
 
-    flow = jko.flow
-
-    def flowing(*arguments, checkpoint, **options):
-        run = flow(*arguments, **options | {"steps": 1})
-        run.save(checkpoint)
-        return full(flow(arguments[0], run, **options), checkpoint)
-
-    monkeypatch.setattr(jko, "flow", flowing)
+    monkeypatch.setattr(jko.Trajectory, "save", full)
+    monkeypatch.setattr("jko.cli.job.FIRST", -1.0)
+    monkeypatch.setattr("jko.cli.job.PAUSE", -1.0)
     assert main(["train", *LINE, *SMALL, "--out", "full"]) == 1
     assert re.search(
         r"cannot save to 'x'; 1 steps were done, they are in full/", capsys.readouterr().err
@@ -612,16 +607,19 @@ def test_a_long_run_is_saved_between_the_states_that_are_kept(monkeypatch, tmp_p
     """Half a minute of pause is made nothing: every step ends a flow, and the whole is the same to the bit."""
     job = prepare(datasets.read_csv("line.csv", "y"), SETTINGS)
     whole, _ = train(job, job.start)
+    monkeypatch.setattr("jko.cli.job.FIRST", -1.0)
     monkeypatch.setattr("jko.cli.job.PAUSE", -1.0)
     saves = []
-    write = jko.storage.write
+    save = jko.Trajectory.save
     monkeypatch.setattr(
-        jko.storage, "write", lambda path, *rest: saves.append(path) or write(path, *rest)
+        jko.Trajectory,
+        "save",
+        lambda run, path: saves.append(len(run.times) - 1) or save(run, path),
     )
     parts, _ = train(job, job.start, checkpoint=tmp_path / "run.npz")
     assert parts.energies.tolist() == whole.energies.tolist()
     assert parts.status is whole.status
-    assert len(saves) >= 5
+    assert saves == [1, 2, 3, 4, 5, 5]
 
 
 @pytest.mark.parametrize("classes", [True, False])

@@ -24,7 +24,8 @@ ACTIVATIONS = {
     "sin": torch.sin,
 }
 STATES = 100  # kept in a long run, up to twice as many
-PAUSE = 30.0  # seconds after which a run that takes long is saved, whatever its steps
+FIRST, PAUSE = 0.5, 30.0  # seconds until a run is saved first, and between two saves at most
+SHARE = 20  # times as long as a save takes, it goes on before the next
 
 
 SAME = 1e-9  # relative; energies and times that differ by less are those of one run
@@ -107,22 +108,31 @@ def train(
 ) -> tuple[jko.Trajectory, float]:
     """The flow from ``start``, or on from a saved run, and its CPU seconds.
 
-    With a checkpoint it is saved there when a state is kept, every half a minute, and at the end.
+    With a checkpoint it is saved there at the end and on the way, as often as takes a twentieth of the time, and at
+    least every half a minute: flows one after another give the bits of a single one.
     """
     settings = job.settings
-    began = time.process_time()
+    began, wait = time.process_time(), FIRST
     while True:
-        pause = _Pause(PAUSE if checkpoint else float("inf"))
-        trajectory = jko.flow(
-            job.energy,
-            start,
-            tau=settings.tau,
-            steps=settings.steps,
-            t1=settings.t1,
-            save=max(1, int(_count(settings)) // STATES),
-            observers=(*observers, pause),
-            checkpoint=checkpoint,
-        )
+        pause = _Pause(wait if checkpoint else float("inf"))
+        try:
+            trajectory = jko.flow(
+                job.energy,
+                start,
+                tau=settings.tau,
+                steps=settings.steps,
+                t1=settings.t1,
+                save=max(1, int(_count(settings)) // STATES),
+                observers=(*observers, pause),
+            )
+        except jko.StepFailed as failure:
+            if checkpoint:
+                failure.trajectory.save(checkpoint)
+            raise
+        if checkpoint:
+            saving = time.monotonic()
+            trajectory.save(checkpoint)
+            wait = min(PAUSE, SHARE * (time.monotonic() - saving))
         if not pause.over:
             return trajectory, time.process_time() - began
         start = trajectory
