@@ -144,8 +144,8 @@ def unique_minimiser(quick: bool) -> Measurement:
         found += (sum(ends) - 2 * float(F(star))) / (8 * s**2)
         masses, base = (v.numpy().ravel() * grid.cell for v in (change, star.values))
         exact += ((masses @ phi) ** 2).mean() / 8 + BETA / 8 * float((masses**2 / base).sum())
-        if min(ends) < float(F(star)):
-            found = math.nan
+        if min(ends) < float(F(star)) or abs(ends[0] - ends[1]) > 2 * s * 1e-7:
+            found = math.nan  # no minimum, or not stationary
     return Measurement(found, exact, 1e-4 * exact)
 
 
