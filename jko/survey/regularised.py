@@ -292,7 +292,7 @@ def _rests(F: Energy, rho: GridDensity) -> bool:
     left = rho.support[:, 0] < 0
     spreads = [float(phi[full & side].max() - phi[full & side].min()) for side in (left, ~left)]
     coarse = GridDensity(Grid((-2.0, 2.0), 80), rho.values.reshape(80, 50).mean(1))
-    later = jko.limits.wasserstein(F, coarse, t1=0.2).final
+    later = jko.limits.wasserstein(F, coarse, t1=0.05).final
     moved = float((later.weights - coarse.weights).abs().sum())
     levels = [float(phi[full & side].mean()) for side in (left, ~left)]
     return max(spreads) < 1e-4 and moved < 0.02 and abs(levels[0] - levels[1]) > 0.1
