@@ -28,6 +28,9 @@ class Off:
     def __getattr__(self, name: str) -> Any:
         return off(getattr(self._result, name))
 
+    def __call__(self, *arguments: Any) -> Any:
+        return off(self._result(*arguments))
+
     def __iter__(self):
         return iter(off(part) for part in self._result)
 
@@ -142,8 +145,9 @@ def _elsewhere(run: jko.Trajectory) -> jko.Trajectory:
 
 
 def _heavy(run: jko.Trajectory) -> jko.Trajectory:
-    """Every number of the last state is off, its mass among them."""
-    return replace(run, states=(*run.states[:-1], Off(run.final)))
+    """Every number of the last state on a grid is off, its mass among them."""
+    on_grid = isinstance(run.final, jko.ChargedDensity)
+    return replace(run, states=(*run.states[:-1], Off(run.final))) if on_grid else run
 
 
 def _grids(run: jko.Trajectory) -> jko.Trajectory:
@@ -229,9 +233,6 @@ NOTICED = {
     "best_particles": """
         training.best_networks
     """,
-    "sgd": """
-       
-    """,
     "small networks": """
         training.neurons questions.uniform_in_time
     """,
@@ -271,7 +272,7 @@ NOTICED = {
         pairs.separated pairs.transported pairs.sign_of_lambda pairs.chaos questions.no_rest
     """,
     "grids": """
-        pairs.cells rest.push_forward
+        pairs.cells
     """,
     "rate": """
         pairs.separated_dissipates pairs.separated_integral pairs.transported_rate pairs.transported_grows
@@ -328,6 +329,7 @@ NOTICED = {
         training.samples
     """,
     "mass": """
+        rest.push_forward
         pairs.walls
     """,
 }

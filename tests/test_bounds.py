@@ -424,10 +424,14 @@ def test_the_second_order_bound_is_attained_where_v_bends(k):
     assert -1e-12 <= gap <= 0.1 * cubic + small * 2 * s**3 / 6
 
 
-def test_the_range_bound_is_attained_at_the_bend_and_where_the_slope_is_largest():
-    """w about -10 pushes c to the end of its range: to second order at the bend, by the sup of the slope at zero."""
+@pytest.mark.parametrize("p", [1.0, -1.0])
+def test_the_range_bound_is_attained_at_the_bend_and_where_the_slope_is_largest(p):
+    """w about 10 pushes c to an end of its range: to second order at the bend, by the sup of the slope at zero.
+
+    With p < 0 that is the lower end, with p > 0 the upper one.
+    """
     for s, delta, loss in ((-TURN, 0.02, 0.05), (0.0, 0.05, 0.4)):
-        case = datum("tanh", k=1.0, a=math.tanh(s) - 10.0)
+        case = replace(datum("tanh", a=p * (math.tanh(s) - 10.0)), p=torch.tensor([p], dtype=F64))
         gap, _ = corner(case, s, delta)
         assert -1e-12 <= gap <= 10 * loss * delta**3
 
@@ -552,3 +556,13 @@ def test_branch_and_bound_finds_what_was_missed_and_then_proves_it(kind, generat
         assert float(lowest) == pytest.approx(float(value), abs=1e-10)
         assert float(lowest) >= least - 1e-2
     assert misses > 0
+
+
+def test_boxes_that_are_left_undecided_prove_nothing(monkeypatch, generator):
+    case = replace(drawn(generator, "bump"), k=0.05, w=FREE)
+    point, value = settled(case, torch.zeros(1, 2, dtype=F64))
+    known = Minima(torch.cat([point[:, :1], point], 1), torch.tensor([0]), value, value)
+    monkeypatch.setattr("jko.duality.branching.BOXES", 3)
+    lowest, finished, _ = branch_and_bound(case.reduced, known)
+    assert not finished
+    assert float(lowest) == -math.inf

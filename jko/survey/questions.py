@@ -123,7 +123,7 @@ def dissipation_ratio(quick: bool) -> Measurement:
 
     Expected: the least ratio of ``int |grad dF/dmu|^2 dmu`` to F - F_* along the flow that scipy integrates.
     """
-    e, times = 1e-4, np.linspace(0, 4, 81 if quick else 401)
+    e, times = 1e-4, np.linspace(0, 4, 41 if quick else 401)
     gaps = _gaps(times)
     ahead, behind = _gaps(times + e), _gaps(np.maximum(times - e, 0))
     rates = -(ahead - behind) / (2 * e)
