@@ -167,11 +167,11 @@ def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
 
 def able(name: str, value: T, method: str, example: str) -> T:
     """Check for an object, no class, that has a method; it is handed back."""
-    if isinstance(value, type) or not callable(getattr(value, method, None)):
-        what = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    if isinstance(value, type):
+        raise TypeError(f"{name} is the class {value.__name__}; pass one of it: {value.__name__}()")
+    if not callable(getattr(value, method, None)):
         raise TypeError(
-            f"{name} must be an object with a method {method}, like {example}, not {what}"
-            + (f"; make one: {value.__name__}(...)" if isinstance(value, type) else "")
+            f"{name} must have a method {method}, like {example}; {type(value).__name__} has none"
         )
     return value
 

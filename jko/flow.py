@@ -17,6 +17,7 @@ from jko.schemes import Implicit, Scheme
 from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepResult
 from jko.steps.memory import Bound, Keep, edits, own
+from jko.steps.result import judged
 from jko.storage import HELD
 from jko.trajectory import Trajectory
 
@@ -132,7 +133,8 @@ def flow(
 
     def advance(tau: float, memory: Memory) -> StepResult:
         state = ledger.state
-        return scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
+        step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
+        return judged(step)
 
     failed: StepResult | None = None
     ledger.open()
@@ -242,8 +244,7 @@ def _unchanged(ledger: Ledger, result: StepResult) -> None:
     """Refuse an energy that is another than it was when the last step ended."""
     if result.problem.previous is not ledger.state:
         return  # of a scheme that accounts otherwise
-    half = result.cost / (2 * result.problem.tau)
-    last, now = ledger.energy, result.slack + result.energy + half
+    last, now, half = ledger.energy, result.before, result.cost / (2 * result.problem.tau)
     if not abs(now - last) <= SAME * max(abs(last), abs(now), half):
         raise ValueError(
             f"the energy changed while the flow ran: step {ledger.steps} ended with {last:.9g}, now it is {now:.9g} at "

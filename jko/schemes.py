@@ -11,7 +11,8 @@ from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
-from jko.steps.memory import without_evaluation
+from jko.steps.memory import rounding, without_evaluation
+from jko.steps.result import Falls
 from jko.steps.split import Strang as Strang
 
 
@@ -60,7 +61,6 @@ class Implicit:
 
 GAMMA = 1 - 1 / math.sqrt(2)
 RATIO = (1 - 2 * GAMMA) / GAMMA  # sqrt 2
-ROUNDING = 1e-13  # of an energy
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class SDIRK2:
             second = stage(between, GAMMA * tau, without_evaluation(first.memory))
             done.append(second)
             result = _joined(energy, state, tau, metric, first, second)
-            start = result.slack + result.energy + result.cost / (2 * tau)
-            if second.status.ok and result.energy <= start + ROUNDING * abs(start):
+            risen = result.energy > first.before + rounding(first.before, result.energy)
+            if second.status.ok and not risen:
                 return result
         plain = stage(state, tau, memory)
         return replace(
@@ -146,14 +146,13 @@ def _joined(
     second: StepResult,
 ) -> StepResult:
     """Both stages as one step of length tau."""
-    before = first.slack + first.energy + first.cost / (2 * first.problem.tau)
     cost = ((1 + RATIO) * first.cost**0.5 + second.cost**0.5) ** 2
     wanted = natural_metric(state) if metric is None else metric
     return replace(
         second,
         cost=cost,
         objective=second.energy + cost / (2 * tau),
-        slack=before - second.energy - cost / (2 * tau),
+        slack=first.before - second.energy - cost / (2 * tau),
         residual=max(first.residual, second.residual),
         iterations=first.iterations + second.iterations,
         evaluations=first.evaluations + second.evaluations,
@@ -161,4 +160,5 @@ def _joined(
         problem=StepProblem(energy, wanted, state, tau),
         figures={**second.figures, "fallback": 0.0},
         gap=None,
+        falls=Falls.ENERGY,
     )

@@ -27,10 +27,11 @@ class Optimality:
     Attributes
     ----------
     gap : float
-        ``F(mu) - lower_bound >= F(mu) - min F``; inf where nothing is known.
+        ``F(mu) - lower_bound``, at least ``F(mu) - min F`` where ``rigorous``; inf where nothing is known.
     lower_bound : float
         Of min F over all probability measures on Omega (on the domain of mu, where it has one); for a density, over
-        all densities on its cells.
+        all densities on its cells.  Where it is not ``rigorous``, an estimate: the lowest phi that many local searches
+        found, which may be too high.
     rigorous : bool
         Whether the minimum of phi over Omega was enclosed (in exact arithmetic), not estimated.
     reason : str
@@ -49,10 +50,12 @@ class Optimality:
     g: Tensor | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        how = "proved" if self.rigorous else "estimated"
-        return (
-            f"F - min F <= {self.gap:.3g}, min F >= {self.lower_bound:.6g} ({how}: {self.reason})"
-        )
+        if self.gap == math.inf:
+            return f"F - min F unknown ({self.reason})"
+        if self.rigorous:
+            return f"F - min F <= {self.gap:.3g}, min F >= {self.lower_bound:.6g} (proved: {self.reason})"
+        about = f"F - min F about {self.gap:.3g}, min F about {self.lower_bound:.6g}"
+        return f"{about}, no bounds (estimated: {self.reason})"
 
 
 def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Optimality:

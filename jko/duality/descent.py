@@ -77,6 +77,9 @@ def descend(
 def newton_directions(H: Tensor, gradient: Tensor, held: Tensor) -> Tensor:
     """``-|H|^{-1} gradient`` in the coordinates that are not held."""
     free = (~held).to(H)
+    H = H.nan_to_num(
+        0.0, 0.0, 0.0
+    )  # at a kink, or above the largest number: the gradient then leads
     H = descending(free[:, :, None] * H * free[:, None, :] + torch.diag_embed(1 - free))
     factor, failed = torch.linalg.cholesky_ex(H)
     d = -torch.cholesky_solve((free * gradient)[:, :, None], factor)[:, :, 0]

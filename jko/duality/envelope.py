@@ -205,7 +205,11 @@ class Envelope:
             and bool(self.stiffness)
         )
         place = pool[:, 1:] if chosen else pool
-        near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm() if count > 1 else None
+        near = (
+            torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm()
+            if count > 1 < place.numel()
+            else None
+        )
         picks = []
         for _ in range(count):
             pick = table.argmin(1)
@@ -225,7 +229,10 @@ class Envelope:
         sources = [self.anchors, *([self.own] if len(self.own) == self.N else [])]
         starts = []
         for z in sources:
-            lowest = torch.linalg.eigh(self.hessian(g, z))[1][:, :, 0]
+            H = self.hessian(g, z).nan_to_num(
+                0.0, 0.0, 0.0
+            )  # at a kink, or above the largest number
+            lowest = torch.linalg.eigh(H)[1][:, :, 0]
             starts += [z + s * lowest for s in (-1.0, -0.1, 0.1, 1.0)]
         return torch.cat(starts), every.repeat(len(starts))
 
@@ -272,7 +279,7 @@ class Envelope:
         order = _order(block, values)
         z, block, values = z[order], block[order], values[order]
         keep = torch.ones_like(block, dtype=torch.bool)
-        for lag in range(1, int(torch.bincount(block).max())):
+        for lag in range(1, int(torch.bincount(block, minlength=1).max())):
             same = (
                 (block[lag:] == block[:-lag])
                 & ((z[lag:] - z[:-lag]).norm(dim=1) < SAME * self.size)

@@ -43,13 +43,16 @@ class Gap:
     Attributes
     ----------
     value : float
-        ``objective - dual``; inf where nothing is known.  Rounding may make it a negative number of size 1e-16.
+        ``objective - dual``; inf where nothing is known.  Rounding may make it a negative number of size 1e-16.  A
+        bound where ``rigorous``; else the inner minima are the lowest that were found, so that ``dual`` may lie above
+        the minimum and ``value`` below the gap.
     rigorous : bool
         Whether the inner minimum was enclosed (in exact arithmetic), not estimated.
     reason : str
         How the inner minimum was found, or why the gap is inf.
     dual : float
-        The lower bound on the minimum over all measures.
+        The lower bound on the minimum over all measures; where it is not ``rigorous``, what it would be if no inner
+        minimum is lower than those found, and never above ``reachable``.
     reachable : float
         A value that some measure attains, so that the minimum is between ``dual`` and ``reachable``.
     g : (M,)
@@ -64,7 +67,11 @@ class Gap:
     g: Tensor | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        return f"gap {self.value:.3g} ({'proved' if self.rigorous else 'estimated'}: {self.reason})"
+        if self.rigorous:
+            return f"gap <= {self.value:.3g} (proved: {self.reason})"
+        if self.value == math.inf:
+            return f"gap unknown ({self.reason})"
+        return f"gap about {self.value:.3g}, no bound (estimated: {self.reason})"
 
 
 def step_gap(
@@ -191,6 +198,9 @@ class Dual:
         """Try g = residual; improve it by ``rounds`` of the maximisation (0: its multiples only); enclose."""
         single = self.envelope.N == 1
         best = self.at(self.envelope.minorant.residual, thorough=single or self.affordable)
+        if not len(best.minima.points) or not math.isfinite(self.objective):
+            why = "values or slopes of the energy leave the range of numbers; scale it, or the data, by a constant"
+            return Gap(math.inf, False, why, -math.inf)
         reachable, how = self.objective, "at g = the residual"
         if improve and best.value < self.objective - self.noise(best):
             if single or best.value == -math.inf:
@@ -218,6 +228,10 @@ class Dual:
                 best = max(best, self.at(0 * best.g), key=lambda bound: bound.value)
             found = enclose(self.envelope, best.g, best.minima)
         dual = self.value(best.g, found.lowest)
+        if (
+            not found.proved
+        ):  # what was found can be too high, but not above a value that is attained
+            dual = min(dual, reachable)
         return Gap(
             self.objective - dual, found.proved, f"{found.reason}; {how}", dual, reachable, best.g
         )

@@ -109,7 +109,7 @@ class Minorant:
         assert self.activations is not None
         parts = zip(self.activations, self.risks, self._split(g), strict=True)
         return sum(
-            (h(theta, risk.data.x) @ part for h, risk, part in parts), torch.zeros_like(theta[:, 0])
+            (h(theta, risk.data.x) @ part for h, risk, part in parts), theta.new_zeros(len(theta))
         )
 
     def features(self, z: Tensor) -> Tensor:

@@ -116,6 +116,8 @@ class Neuron(FeatureMap):
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """(h, w grad_theta h)."""
         theta = z[:, 1:]
+        if not theta.shape[1]:
+            return self.h(theta, x)[:, :, None]
         return torch.cat(
             [self.h(theta, x)[:, :, None], z[:, :1, None] * self.h.jacobian(theta, x)], dim=2
         )
@@ -123,6 +125,8 @@ class Neuron(FeatureMap):
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """[[0, grad c_g^T], [grad c_g, w Hess c_g]]."""
         w, theta = z[:, :1], z[:, 1:]
+        if not theta.shape[1]:
+            return z.new_zeros(len(z), 1, 1)
         _, pull_h = self.h.linearise(theta, x)
         _, slope = pull_h(g)
         result = torch.zeros(len(z), z.shape[1], z.shape[1], dtype=z.dtype, device=z.device)

@@ -15,6 +15,7 @@ from jko.steps.lagrangian import Coupling, Found, natural_residual
 from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
 from jko.steps.memory import Memory
 from jko.steps.problem import StepProblem
+from jko.steps.runaway import Runaway
 
 NOISE = 16  # of a value, in units of its last place
 WINDOW, FLAT = (
@@ -58,29 +59,39 @@ def descend(
     """Minimise with the coupling fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
     objective = Counted(coupling.objective(problem))
     start, values = float(problem.before.value), [point.value]
+    runaway = Runaway(problem, coupling, objective, fraction)
     status, residual = Status.MAX_ITERATIONS, float("nan")
     while finite(point):
         r = natural_residual(problem, point)
-        residual = problem.norm(r)
-        if residual <= tolerance(tol, fraction, problem, coupling, point):
-            status = Status.CONVERGED
-            break
-        if stop_when_flat and flat(values, start):
-            status = Status.STALLED
+        residual, d = problem.norm(r), None
+        ending = arrived(tol, fraction, problem, coupling, point, residual)
+        if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
+            d = model.direction(point, r)
+            ending = ending if runaway.close(point, d) else None
+        if ending is not None or (stop_when_flat and flat(values, start)):
+            status = ending or Status.STALLED
             break
         if len(values) > max_iterations:
             break
-        new = search(problem, objective, point, model.direction(point, r))
+        if runaway.endless(point):
+            status = Status.UNBOUNDED
+            break
+        d = model.direction(point, r) if d is None else d
+        new = search(problem, objective, point, d)
         while new is None and model.forget():
-            new = search(problem, objective, point, model.direction(point, r))
+            d = model.direction(point, r)
+            new = search(problem, objective, point, d)
         if new is None:
-            status = Status.STALLED
+            status = Status.UNBOUNDED if runaway.torn(point, residual) else Status.STALLED
             break
         model.learn(point, new, r)
+        runaway.learn(point, new, d)
         point = new
         values.append(point.value)
     else:
         status, residual = Status.NOT_FINITE, float("nan")
+        if point.value == -float("inf"):
+            status = Status.UNBOUNDED
     return Found(point, residual, len(values) - 1, objective.count, status, model.memory)
 
 
@@ -115,11 +126,26 @@ def finite(point: Point) -> bool:
     return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
 
 
-def tolerance(
-    tol: float | None, fraction: float, problem: StepProblem, coupling: Coupling, point: Point
-) -> float:
-    """The residual at which to stop: ``tol``, or ``fraction |T - y| / tau``, and never below the rounding of 1/tau."""
-    rounding = torch.finfo(point.x.dtype).eps * problem.norm(point.x) / problem.tau
-    if tol is not None:
-        return max(tol, rounding)
-    return max(fraction * problem.norm(point.x - coupling.partners) / problem.tau, 4 * rounding)
+def arrived(
+    tol: float | None,
+    fraction: float,
+    problem: StepProblem,
+    coupling: Coupling,
+    point: Point,
+    residual: float,
+) -> Status | None:
+    """CONVERGED where the residual is at most ``tol``, or ``fraction |T - y| / tau``; STALLED below rounding.
+
+    A residual below the rounding of ``T / tau`` moves no atom; it is that of a minimum only where a move by ``|T|``
+    would not change the energy either.
+    """
+    wanted = (
+        fraction * problem.norm(point.x - coupling.partners) / problem.tau if tol is None else tol
+    )
+    if residual <= wanted:
+        return Status.CONVERGED
+    eps, size = torch.finfo(point.x.dtype).eps, problem.norm(point.x)
+    if residual > (4 if tol is None else 1) * eps * size / problem.tau:
+        return None
+    resting = tol is None and residual * size <= 4 * eps * abs(float(point.energy.value))
+    return Status.CONVERGED if resting else Status.STALLED

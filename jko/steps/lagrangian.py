@@ -27,7 +27,6 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step
-ROUNDING = 512  # of an energy, in units of its last place
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ def solve_lagrangian(
     for _ in range(ROUNDS):
         found = minimise(problem, coupling, point, memory)
         iterations, evaluations = iterations + found.iterations, evaluations + found.evaluations
-        if found.status is Status.NOT_FINITE:
+        if found.status in (Status.NOT_FINITE, Status.UNBOUNDED):
             return _result(problem, coupling, found, NO_PROOF, iterations, evaluations)
         certificate = prove(problem, coupling, found.point, exact_plans)
         if certificate.optimal or certificate.plan is None:
@@ -166,30 +165,23 @@ def _result(
     evaluations: int,
 ) -> StepResult:
     point, status = found.point, found.status
-    before, energy = float(problem.before.value), float(point.energy.value)
-    cost = coupling.cost(problem, point.x)
-    slack = before - energy - cost / (2 * problem.tau)
-    state: State = problem.base
-    if status.ok:
-        if slack < -ROUNDING * torch.finfo(point.x.dtype).eps * max(abs(before), abs(energy)):
-            status = Status.ENERGY_ROSE
-        elif not certificate.optimal:
-            status = Status.COUPLING_NOT_OPTIMAL
+    if status.ok and not certificate.optimal:
+        status = Status.COUPLING_NOT_OPTIMAL
+    state: State = problem.previous
     try:
         state = problem.state(point.x)
     except ValueError:
         status = Status.NOT_A_GRAPH if torch.isfinite(point.x).all() else Status.NOT_FINITE
-    return StepResult(
-        state=state,
-        energy=energy,
-        cost=cost,
-        objective=energy + cost / (2 * problem.tau),
-        slack=slack,
+    return StepResult.of(
+        problem,
+        state,
+        energy=float(point.energy.value),
+        cost=coupling.cost(problem, point.x),
+        before=float(problem.before.value),
         residual=found.residual,
         iterations=iterations,
         evaluations=evaluations,
         status=status,
         coupling=certificate,
-        problem=problem,
         memory=found.memory | point.energy._asdict(),
     )

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 
 from jko.energies import Energy, Internal
 from jko.status import Status
+from jko.steps.endless import endless
+from jko.steps.memory import rounding
 
 Array = NDArray[np.float64]
 
+STRAIGHT = 1e-3  # times 1 / tau: the curvature that a convex model gives to a straight line
+FALLEN = 1e-3  # of the first residual: where it has fallen so much, there is a minimum
+LOOK = 20  # iterations after which to look whether there is a minimum at all
 FRACTION = 1e-8  # of the speed: the residual at which to stop
 
 
@@ -76,6 +81,11 @@ class Spot(Protocol):
         ...
 
     @property
+    def energy(self) -> float:
+        """Its share of the energy."""
+        ...
+
+    @property
     def gradient(self) -> Array:
         """Of the objective."""
         ...
@@ -100,6 +110,7 @@ def descent(
     tolerance: Callable[[S], float],
     descend: Callable[[S, float], tuple[S | None, int]],
     max_iterations: int,
+    further: Callable[[S, float], S | None],
 ) -> Found[S]:
     """Descend from ``spot`` until the Euler-Lagrange equation holds.
 
@@ -109,19 +120,36 @@ def descent(
         What is left of the equation at a spot, and what may be left.
     descend
         (spot, its residual) to a lower spot, or None, and the evaluations that it took.
+    further
+        The spot so many times as far from the base point, along the steepest descent where it is the base point itself;
+        None where it does not exist.
     """
-    evaluations = 0
+    evaluations, first = 0, math.inf
+
+    def ahead(factor: float) -> tuple[float, float]:
+        new = further(spot, factor)
+        return (math.inf, 0.0) if new is None else (new.value, new.energy)
+
     for iteration in itertools.count():
         if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
             return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
         left = residual(spot)
+        first = left if iteration == 0 else first
         if left <= tolerance(spot):
-            return Found(spot, left, iteration, evaluations, Status.CONVERGED)
+            # small beside the length of the move alone; and the fall itself below the rounding of E
+            far = iteration > 0 and left > FALLEN * first
+            lost = abs(spot.value) < rounding(spot.energy)
+            away = far and (lost or endless(ahead, spot.value))
+            status = Status.UNBOUNDED if away else Status.CONVERGED
+            return Found(spot, left, iteration, evaluations, status)
+        if iteration % LOOK == LOOK - 1 and endless(ahead, spot.value):
+            return Found(spot, left, iteration, evaluations, Status.UNBOUNDED)
         if iteration == max_iterations:
             return Found(spot, left, iteration, evaluations, Status.MAX_ITERATIONS)
         new, tried = descend(spot, left)
         evaluations += tried
         if new is None:
-            return Found(spot, left, iteration, evaluations, Status.STALLED)
+            status = Status.UNBOUNDED if endless(ahead, spot.value) else Status.STALLED
+            return Found(spot, left, iteration, evaluations, status)
         spot = new
     raise AssertionError("unreachable")

@@ -71,7 +71,7 @@ def projected_path(
     tau: float,
     noise: float,
 ) -> Point | None:
-    """A point ``P(x + t d)``, t = 1, 1/2, 1/4, with sufficient decrease; else ``P(x - s g)``, s = tau, tau/2, ...
+    """A point ``P(x + t d)``, t >= 1, or 1/2, 1/4, with sufficient decrease; else ``P(x - s g)``, s = tau, tau/2, ...
 
     None where neither decreases the objective.
     """
@@ -80,8 +80,8 @@ def projected_path(
     def accept(x: Tensor, scale: float) -> Point | None:
         nonlocal trial
         move, trial = x - start.x, objective(x)
-        square = float(inner(move, move))
-        needed = DECREASE * square / scale
+        square, slope = float(inner(move, move)), float(inner(start.gradient, move))
+        needed = DECREASE * min(square / scale, -slope if slope < 0 else math.inf)
         if square > 0 and (
             trial.value <= start.value - needed
             or (trial.value <= start.value + noise and needed <= noise)
@@ -89,9 +89,23 @@ def projected_path(
             return trial
         return None
 
+    def further(found: Point) -> Point:
+        """2, 4, 8 times as far, while the values fall as steeply as at the start and the domain goes on."""
+        for k in range(1, TRIALS):
+            move = found.x - start.x
+            if not float(inner(found.gradient, move)) < CURVATURE * float(
+                inner(start.gradient, move)
+            ):
+                break
+            next_ = objective(project(start.x + 2.0**k * d))
+            if not next_.value < found.value - noise:
+                break
+            found = next_
+        return found
+
     for t in (1.0, 0.5, 0.25):
         if found := accept(project(start.x + t * d), tau):
-            return found
+            return further(found) if t == 1.0 else found
     for k in range(TRIALS):
         s = tau * 0.5**k
         if found := accept(project(start.x - s * start.gradient), s):

@@ -29,6 +29,7 @@ from jko.steps.memory import Memory
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
+STRAIGHT = 1e-12  # times 1 / tau: the curvature that a straight line is given
 WOODBURY = 3000  # data points up to which the M x M system is factorised
 
 
@@ -118,7 +119,7 @@ def newton_direction(problem: StepProblem, point: Point, r: Tensor) -> Tensor:
     slope = projection_slope(mu.domain, point.x - tau * point.gradient)
     eye = torch.eye(mu.dim, dtype=r.dtype, device=r.device)
     blocks = (
-        tau * descending(curvature.blocks + eye / tau) - eye
+        tau * descending(curvature.blocks + eye / tau, STRAIGHT / tau) - eye
     )  # tau B, with negative curvature turned
     D = torch.linalg.lu_factor(eye + (blocks if slope is None else slope @ blocks))
 

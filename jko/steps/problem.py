@@ -18,6 +18,8 @@ from jko.measures import KINDS, Particles, State, lifted, placed
 from jko.metrics import Metric, natural_metric
 from jko.steps.memory import Bound, Memory, taken_up
 
+SMALLEST, LARGEST = 1e-290, 1e300  # squares between them have all their digits
+
 
 @dataclass(frozen=True, eq=False)
 class StepProblem:
@@ -89,4 +91,10 @@ class StepProblem:
 
     def norm(self, u: Tensor) -> float:
         """The norm of L2(mu_k; R^dim)."""
-        return float(self.base.inner(u, u)) ** 0.5
+        square = float(self.base.inner(u, u))
+        if SMALLEST < square < LARGEST or not u.numel():
+            return square**0.5
+        unit = float(u.abs().max())  # squares that leave the range of numbers
+        return (
+            unit * float(self.base.inner(u / unit, u / unit)) ** 0.5 if 0 < unit < LARGEST else unit
+        )

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
+import torch
+
+from jko import checks
 from jko.duality import Gap, step_gap
 from jko.measures import State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
-from jko.steps.memory import Memory
+from jko.steps.memory import Memory, bound, rounding
 from jko.steps.problem import StepProblem
+
+
+class Falls(Enum):
+    """What a step of a kind cannot raise; it is judged by this."""
+
+    OBJECTIVE = "a minimiser: energy and cost / (2 tau) together are at most the energy before"
+    ENERGY = "its cost is an estimate, or the state was put back on a grid: the energy is at most the energy before"
+    NEITHER = "another functional is minimised (entropic, constrained): its solver judges it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +51,8 @@ class StepResult:
         Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
     figures
         What else the solver reports, by name; a flow keeps each as a column of the trajectory.
+    falls
+        What the step cannot raise, a :class:`Falls`; see :func:`judged`.
     """
 
     state: State
@@ -54,6 +69,55 @@ class StepResult:
     memory: Memory = field(repr=False, default_factory=dict)
     figures: dict[str, float | str] = field(default_factory=dict)
     gap: Gap | Callable[[], Gap] | None = field(repr=False, default=None)
+    falls: Falls = field(repr=False, default=Falls.OBJECTIVE)
+
+    @classmethod
+    def of(
+        cls,
+        problem: StepProblem,
+        state: State,
+        *,
+        energy: float,
+        cost: float,
+        before: float,
+        status: Status,
+        tolerance: float = math.inf,
+        **rest: Any,
+    ) -> StepResult:
+        """The result whose objective and slack follow from its energies and cost; STALLED above its tolerance."""
+        half = cost / (2 * problem.tau)
+        memory = bound(rest.pop("memory", {}), problem.memory, state)
+        if status is Status.CONVERGED and rest["residual"] > tolerance:
+            status = Status.STALLED
+        return cls(
+            state=state,
+            energy=energy,
+            cost=cost,
+            objective=energy + half,
+            slack=before - energy - half,
+            status=status,
+            problem=problem,
+            memory=memory,
+            **rest,
+        )
+
+    @property
+    def before(self) -> float:
+        """E(mu_k)."""
+        return self.slack + self.energy + self.cost / (2 * self.problem.tau)
+
+    def stayed(self) -> StepResult:
+        """No move at all: better than a move that rounding, or the solver's tolerance, makes worse."""
+        before = self.before
+        return replace(
+            self,
+            state=self.problem.previous,
+            energy=before,
+            cost=0.0,
+            objective=before,
+            slack=0.0,
+            status=Status.STALLED,
+        )
 
     def certificate(self, **options: Any) -> Gap:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
@@ -73,6 +137,37 @@ class StepResult:
             f"({self.iterations} iterations, {self.evaluations} evaluations; {self.status.name}; "
             f"coupling {self.coupling.proof.name})"
         )
+
+
+def judged(result: StepResult) -> StepResult:
+    """The gate that every step passes, whatever solver made it: the status is what the numbers say.
+
+    An ok status stays only where all numbers are finite, the mass is one, and nothing rose that cannot, up to
+    :func:`jko.steps.memory.rounding` of the energies.
+    """
+    checks.kind("what a solver returns", result, StepResult, hint="StepResult.of(problem, ...)")
+    if not result.status.ok:
+        return result
+    mu = result.state.weights
+    numbers = (result.energy, result.cost, result.slack)
+    eps = rounding(result.before, result.energy, dtype=mu.dtype)
+    rise = {
+        Falls.OBJECTIVE: -result.slack,
+        Falls.ENERGY: result.energy - result.before,
+        Falls.NEITHER: -math.inf,
+    }[result.falls]
+    status = result.status
+    if not all(map(math.isfinite, numbers)) or not result.residual >= 0 or not _finite(result):
+        status = Status.NOT_FINITE
+    elif abs(float(mu.sum()) - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
+        status = Status.MASS_LOST
+    elif rise > eps:
+        status = Status.ENERGY_ROSE
+    return result if status is result.status else replace(result, status=status)
+
+
+def _finite(result: StepResult) -> bool:
+    return bool(torch.isfinite(lifted(result.state).points).all())
 
 
 class StepFailed(RuntimeError):

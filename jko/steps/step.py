@@ -11,7 +11,7 @@ from jko.steps.memory import Memory
 from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import StepProblem
 from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult
+from jko.steps.result import StepFailed, StepResult, judged
 from jko.steps.split import Alternating
 
 
@@ -98,7 +98,7 @@ def step(
         tau,
         {} if memory is None else memory,
     )
-    result = solver.solve(problem)
+    result = judged(solver.solve(problem))
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)
     return result

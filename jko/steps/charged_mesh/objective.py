@@ -24,7 +24,7 @@ from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
 from jko.steps.charged_mesh.banded import Banded
-from jko.steps.line import internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -99,6 +99,15 @@ class Objective:
         """The nodes as atoms."""
         return self.base.moved(torch.from_numpy(z).to(self.base.points))
 
+    def further(self, spot: Spot, factor: float) -> Spot | None:
+        """The spot ``factor`` times as far; None where the mesh would fold."""
+        move = spot.z - self.start
+        if not move.any():
+            move = -self.problem.tau * spot.gradient / self.weights[:, None]
+        z = self.start + factor * move
+        z[:, 1] = np.clip(z[:, 1], *self.bounds)
+        return self.at(z) if bool((np.diff(z[:, 1]) > 0).all()) else None
+
     def at(self, z: Array) -> Spot:
         """Value and gradient."""
         tau, d = self.problem.tau, z - self.start
@@ -126,7 +135,9 @@ class Objective:
                 factor = self.weights[:, None, None] * as_array(curvature.factor)
             far = self._far(curvature)
         blocks = blocks + torch.eye(2, dtype=torch.float64) / tau
-        B = self.weights[:, None, None] * as_array(descending(blocks) if convex else blocks)
+        B = self.weights[:, None, None] * as_array(
+            descending(blocks, STRAIGHT / self.problem.tau) if convex else blocks
+        )
         flat = None if factor is None else factor.reshape(2 * N, -1)
         return Banded.of(B, spot.stiffness, flat), far
 

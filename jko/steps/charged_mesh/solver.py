@@ -24,7 +24,6 @@ from jko.steps.result import StepResult
 
 Array = NDArray[np.float64]
 
-ROUNDING = 512  # of an energy, in units of its last place
 DECREASE, TRIALS = 1e-4, 40  # of Armijo's rule; halvings of a move
 NOISE = 16  # of a value, in units of its last place
 GAIN = 0.9  # of a residual, what is left of it where values are blurred
@@ -102,7 +101,7 @@ class MeshNewton:
         objective = Objective(problem)
         start, before, evaluations = _start(objective)
         found = minimise(objective, start, self.tol, self.max_iterations)
-        return _result(objective, before, found, evaluations + found.evaluations)
+        return _result(objective, before, found, evaluations + found.evaluations, self.tol)
 
 
 def minimise(
@@ -120,6 +119,7 @@ def minimise(
         tolerance,
         lambda spot, residual: descend(objective, spot, residual),
         max_iterations,
+        objective.further,
     )
 
 
@@ -197,27 +197,28 @@ def _start(objective: Objective) -> tuple[Spot, float, int]:
 
 
 def _result(
-    objective: Objective, before: float, found: Found[Spot], evaluations: int
+    objective: Objective,
+    before: float,
+    found: Found[Spot],
+    evaluations: int,
+    tol: float | None,
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
-    slack = before - spot.energy - spot.cost / (2 * problem.tau)
     if status in (Status.STALLED, Status.MAX_ITERATIONS) and folded(objective, spot):
         status = Status.NOT_A_GRAPH
-    if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):
-        status = Status.ENERGY_ROSE
     z = torch.from_numpy(spot.z).to(mesh.theta)
-    return StepResult(
-        state=mesh.moved(z[:, 1].contiguous(), z[:, 0].contiguous()),
+    return StepResult.of(
+        problem,
+        mesh.moved(z[:, 1].contiguous(), z[:, 0].contiguous()),
         energy=spot.energy,
         cost=spot.cost,
-        objective=spot.value,
-        slack=slack,
+        before=before,
         residual=found.residual,
         iterations=found.iterations,
         evaluations=evaluations,
         status=status,
+        tolerance=math.inf if tol is None else tol,
         coupling=NO_PROOF if status is Status.NOT_FINITE else _certificate(objective, spot),
-        problem=problem,
         memory={"velocity": torch.from_numpy((spot.z - objective.start) / problem.tau)},
         gap=_no_bound(objective, spot),
     )

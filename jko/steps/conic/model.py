@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from jko.duality import Gap
 from jko.energies import Entropy, PorousMedium
-from jko.measures import State
-from jko.metrics import NO_PROOF, Certificate, Proof, transport
+from jko.measures import GridDensity, State
+from jko.metrics import NO_PROOF, Certificate, Proof, as_array, transport
 from jko.status import Status
 from jko.steps.conic.terms import Terms
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import Falls, StepResult
 
 Array = NDArray[np.float64]
 Cone = tuple[Any, list[Any]]  # an expression and the constraints that define it
@@ -113,6 +113,14 @@ class Model(ABC):
             return self._failed(verdict)
         return self._result(self.answer(float(program.value)), program, bool(extra))
 
+    @property
+    def stays(self) -> bool:
+        """Whether the base point is among the measures over which the program minimises."""
+        if isinstance(self.step.previous, GridDensity):
+            return True
+        here = {row.tobytes() for row in self.positions}
+        return all(row.tobytes() in here for row in as_array(self.step.previous.support))
+
     @abstractmethod
     def answer(self, value: float) -> Answer:
         """Read the variables after the program was solved."""
@@ -125,18 +133,17 @@ class Model(ABC):
         closed = gap <= max(TOLERANCE * max(abs(objective), abs(before)), ROUNDING)
         proved = program.status == cp.OPTIMAL if constrained else closed
         status = answer.status or (Status.CONVERGED if proved else Status.STALLED)
-        return StepResult(
-            state=answer.state,
+        result = StepResult.of(
+            step,
+            answer.state,
             energy=energy,
             cost=answer.cost,
-            objective=objective,
-            slack=before - objective,
+            before=before,
             residual=answer.corrected,
             iterations=int(program.solver_stats.num_iters or 0),
             evaluations=0,
             status=status,
             coupling=answer.coupling,
-            problem=step,
             figures={
                 "solver": program.status,
                 "value": answer.value,
@@ -145,22 +152,24 @@ class Model(ABC):
                 **answer.figures,
             },
             gap=answer.gap,
+            falls=Falls.OBJECTIVE if self.stays and not constrained else Falls.NEITHER,
         )
+        worse = closed and result.falls is Falls.OBJECTIVE and result.slack < 0
+        return result.stayed() if worse and result.status.ok else result
 
     def _failed(self, verdict: str) -> StepResult:
         before = float(self.step.energy(self.step.previous))
-        return StepResult(
-            state=self.step.previous,
+        return StepResult.of(
+            self.step,
+            self.step.previous,
             energy=before,
             cost=0.0,
-            objective=before,
-            slack=0.0,
+            before=before,
             residual=np.inf,
             iterations=0,
             evaluations=0,
             status=Status.MAX_ITERATIONS,
             coupling=NO_PROOF,
-            problem=self.step,
             figures={"solver": verdict} | dict.fromkeys(self.names, np.nan),
         )
 

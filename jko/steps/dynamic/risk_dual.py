@@ -10,28 +10,24 @@ is solved by conjugate gradients with the multigrid of H, the local part, as pre
 from __future__ import annotations
 
 import math
-import weakref
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from jko.energies import Energy, Parts, check_obstacles, parts
+from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
-from jko.spaces import Grid
 from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.multigrid import apply, precondition
 from jko.steps.dynamic.newton import Outcome
 from jko.steps.dynamic.risk_kernels import couple, gather, spread
 from jko.steps.dynamic.stepper import Stepper
+from jko.steps.problem import StepProblem
 
 CG_LIMIT = 200
-
-_KEPT: deque[tuple[weakref.ref[Energy], Grid, Parts, Features | None]] = deque(maxlen=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,26 +48,24 @@ class Features:
         return self.known[key]
 
 
-def on_grid(energy: Energy, state: GridDensity) -> tuple[Parts, Features | None]:
+def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
     """The energy's terms on the cells, and its risk; few rows of features stand for many data.
 
-    They depend on the grid alone, so the next step of a flow finds them here.
+    They depend on the energy and the grid alone, so a flow keeps them for its next step.
     """
-    for kept in _KEPT:
-        if (
-            kept[0]() is energy
-            and kept[1] == state.grid
-            and kept[2].potential.device == state.values.device
-        ):
-            check_obstacles(kept[2].potential, state)
-            return kept[2], kept[3]
-    few = parts(energy, state).compressed()
-    risk = None
-    if few.features is not None and few.targets is not None:
+    energy, state = problem.energy, problem.previous
+    assert isinstance(state, GridDensity)
+
+    def make() -> tuple[Parts, Features | None]:
+        few = parts(energy, state).compressed()
+        if few.features is None or few.targets is None:
+            return few, None
         A = as_array(few.features).reshape(-1, *state.grid.shape)
-        risk = Features(np.ascontiguousarray(A), np.array(as_array(few.targets)))
-    _KEPT.appendleft((weakref.ref(energy), state.grid, few, risk))
-    return few, risk
+        return few, Features(np.ascontiguousarray(A), np.array(as_array(few.targets)))
+
+    found: tuple[Parts, Features | None] = problem.kept((state.grid, state.values.device), make)
+    check_obstacles(found[0].potential, state)
+    return found
 
 
 @dataclass(eq=False)

@@ -64,14 +64,19 @@ class Setting:
         return self.parts.rest is None and (self.parts.features is None or self.risk is not None)
 
     @cached_property
+    def terms(self) -> tuple[Parts, Features | None]:
+        """The energy's terms on the cells, and its risk."""
+        return on_grid(self.problem)
+
+    @property
     def parts(self) -> Parts:
         """The energy's terms on the cells, with the risk's features compressed."""
-        return on_grid(self.problem.energy, self.previous)[0]
+        return self.terms[0]
 
     @cached_property
     def risk(self) -> Features | None:
         """The risk, where the joint dual takes it."""
-        return on_grid(self.problem.energy, self.previous)[1] if self.in_kernels else None
+        return self.terms[1] if self.in_kernels else None
 
     @property
     def in_kernels(self) -> bool:

@@ -11,7 +11,7 @@ from jko.measures import GridDensity
 from jko.metrics import ACTION
 from jko.status import Status
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import Falls, StepResult
 
 if TYPE_CHECKING:
     from jko.steps.dynamic.linearised import Answer
@@ -94,19 +94,17 @@ class Dynamic:
         setting = Setting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
         rho, outcome = answer.rho, answer.outcome
-        objective = rho.energy + rho.cost / (2 * problem.tau)
-        return StepResult(
-            state=rho.state,
+        result = StepResult.of(
+            problem,
+            rho.state,
             energy=rho.energy,
             cost=rho.cost,
-            objective=objective,
-            slack=setting.before - objective,
+            before=setting.before,
             residual=max(outcome.residual, answer.unsettled),
             iterations=outcome.newton,
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            problem=problem,
             memory={"potential": setting.tensor(answer.phi)},
             figures={
                 "newton": answer.newton,
@@ -115,7 +113,9 @@ class Dynamic:
                 "gap": rho.gap,
             },
             gap=answer.certificate,
+            falls=Falls.ENERGY,  # the objective is at most the gap above the energy before
         )
+        return result.stayed() if result.status.ok and result.energy > result.before else result
 
     def _status(self, setting: Setting, answer: Answer) -> Status:
         rho, outcome = answer.rho, answer.outcome

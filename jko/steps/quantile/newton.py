@@ -37,6 +37,7 @@ def minimise(
         lambda spot: tolerance(objective, spot, tol),
         lambda spot, residual: descend(objective, spot, residual),
         max_iterations,
+        objective.further,
     )
 
 

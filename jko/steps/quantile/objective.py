@@ -24,7 +24,7 @@ from jko.energies.internal import Internal
 from jko.measures import LineMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
-from jko.steps.line import internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.tridiagonal import Tridiagonal
 
@@ -115,6 +115,16 @@ class Objective:
         value = energy + cost / (2 * tau)
         return Spot(X, widths, energy, cost, value, gradient, pressure, stiffness)
 
+    def further(self, spot: Spot, factor: float) -> Spot | None:
+        """The spot ``factor`` times as far; None where cells would turn over."""
+        move = spot.X - self.start
+        if not move.any():
+            down = self.gram.solve(spot.gradient)
+            move = np.zeros_like(move) if down is None else -self.problem.tau * down
+        X = self.start + factor * move
+        X = np.clip(X, *self.bounds)
+        return self.at(X) if bool((np.diff(X) > 0).all()) else None
+
     def atoms(self, X: Array) -> Particles:
         """The Gauss points of the cells."""
         points = np.empty((len(X) - 1, 2))
@@ -147,7 +157,7 @@ class Objective:
         curvature = self.others.second_order(self.atoms(spot.X))
         blocks = curvature.blocks
         if convex:  # the Gauss points integrate the squares of affine displacements exactly
-            blocks = descending(blocks + 1 / tau) - 1 / tau
+            blocks = descending(blocks + 1 / tau, STRAIGHT / tau) - 1 / tau
         B = self.masses[:, None] * as_array(blocks).reshape(-1, 2)
         diagonal[:-1] += 0.5 * (FAR**2 * B[:, 0] + NEAR**2 * B[:, 1])
         diagonal[1:] += 0.5 * (NEAR**2 * B[:, 0] + FAR**2 * B[:, 1])

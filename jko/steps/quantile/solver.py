@@ -12,15 +12,12 @@ from jko.duality import Gap
 from jko.energies import Internal, Linear, PowerNorm, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.metrics import MONOTONE, as_array
-from jko.status import Status
 from jko.steps.line import Found
 from jko.steps.memory import Memory
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.newton import THINNEST, minimise
-from jko.steps.quantile.objective import EPS, Objective, Spot
+from jko.steps.quantile.objective import Objective, Spot
 from jko.steps.result import StepResult
-
-ROUNDING = 512  # of an energy, in units of its last place
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Quantile:
         objective = Objective(problem)
         start, before, evaluations = _start(objective)
         found = minimise(objective, start, self.tol, self.max_iterations)
-        return _result(objective, before, found, evaluations + found.evaluations)
+        return _result(objective, before, found, evaluations + found.evaluations, self.tol)
 
 
 def _start(objective: Objective) -> tuple[Spot, float, int]:
@@ -124,24 +121,25 @@ def _ahead(objective: Objective) -> Spot | None:
 
 
 def _result(
-    objective: Objective, before: float, found: Found[Spot], evaluations: int
+    objective: Objective,
+    before: float,
+    found: Found[Spot],
+    evaluations: int,
+    tol: float | None,
 ) -> StepResult:
     problem, mesh, spot, status = objective.problem, objective.mesh, found.spot, found.status
-    slack = before - spot.energy - spot.cost / (2 * problem.tau)
-    if status.ok and slack < -ROUNDING * EPS * max(abs(before), abs(spot.energy)):
-        status = Status.ENERGY_ROSE
-    return StepResult(
-        state=mesh.moved(torch.from_numpy(spot.X).to(mesh.edges)),
+    return StepResult.of(
+        problem,
+        mesh.moved(torch.from_numpy(spot.X).to(mesh.edges)),
         energy=spot.energy,
         cost=spot.cost,
-        objective=spot.value,
-        slack=slack,
+        before=before,
         residual=found.residual,
         iterations=found.iterations,
         evaluations=evaluations,
         status=status,
+        tolerance=math.inf if tol is None else tol,
         coupling=MONOTONE,
-        problem=problem,
         memory=_memory(objective, spot),
         gap=_gap(objective, found),
     )

@@ -13,11 +13,10 @@ from jko.energies import Energy, Internal
 from jko.measures import ChargedDensity, Particles, lifted
 from jko.metrics import as_array, natural_metric
 from jko.status import Status
-from jko.steps.lagrangian import ROUNDING
 from jko.steps.lbfgs import LBFGS
-from jko.steps.memory import without_evaluation
+from jko.steps.memory import rounding, without_evaluation
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import Falls, StepResult, judged
 
 if TYPE_CHECKING:
     from jko.steps.natural import Solver
@@ -81,7 +80,8 @@ class Remapped:
         assert isinstance(problem.previous, ChargedDensity)
         _refuse_internal(problem.energy)
         pair, atoms = problem.previous, problem.previous.lift()
-        moved = self.solver.solve(replace(problem, previous=atoms, metric=natural_metric(atoms)))
+        atoms_problem = replace(problem, previous=atoms, metric=natural_metric(atoms))
+        moved = judged(self.solver.solve(atoms_problem))
         if not moved.status.ok:
             return replace(moved, state=pair, problem=problem, memory={})
         state = remapped(pair, atoms, lifted(moved.state))
@@ -92,11 +92,10 @@ def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -
     """The atoms' step with the energy of what is on the grid."""
     energy, half = float(problem.energy(state)), moved.cost / (2 * problem.tau)
     before = moved.slack + moved.energy + half
-    rounding = ROUNDING * torch.finfo(state.values.dtype).eps * max(abs(before), abs(energy))
     status = moved.status
     if not math.isfinite(energy):
         status = Status.NOT_FINITE
-    elif energy > before + rounding:
+    elif energy > before + rounding(before, energy, dtype=state.values.dtype):
         status = Status.LOCKED
     return replace(
         moved,
@@ -109,6 +108,7 @@ def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -
         memory=without_evaluation(moved.memory),
         figures={**moved.figures, "remap": energy - moved.energy},
         gap=moved.certificate,
+        falls=Falls.ENERGY,
     )
 
 

@@ -20,7 +20,7 @@ from jko.energies import Energy
 from jko.measures import Particles, State
 from jko.metrics import ENTROPIC, natural_metric
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import Falls, StepResult
 from jko.steps.sinkhorn.passes import Outcome, minimise
 from jko.steps.sinkhorn.reports import Report, blurred, figures, judged, report
 from jko.steps.sinkhorn.setting import Setting
@@ -141,25 +141,24 @@ class Sinkhorn:
     ) -> StepResult:
         problem = setting.problem
         cost = seen.debiased if self.debiased else seen.plan_cost
-        objective = energy + cost / (2 * problem.tau)
         own = seen.itself.log
         if isinstance(problem.previous, Particles):
             own = own[found.masses > 0]
-        return StepResult(
-            state=setting.state(found.masses / found.masses.sum()),
+        return StepResult.of(
+            problem,
+            setting.state(found.masses / found.masses.sum()),
             energy=energy,
             cost=cost,
-            objective=objective,
-            slack=before - objective,
+            before=before,
             residual=found.here.residual + found.change,
             iterations=found.iterations,
             evaluations=found.evaluations,
             status=judged(setting, found, seen, energy, self.tol),
             coupling=ENTROPIC,
-            problem=problem,
             memory={"self_scaling": own},
             figures=figures(setting, found, seen, energy),
-            gap=_gap(seen, objective),
+            gap=_gap(seen, energy + cost / (2 * problem.tau)),
+            falls=Falls.NEITHER,
         )
 
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from jko import checks
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
-from jko.steps.memory import Memory, without_evaluation
+from jko.steps.memory import Memory, rounding, without_evaluation
 from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import StepResult, judged
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
-
-ROUNDING = 512  # of an energy, in units of its last place
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class Alternating:
         rho = span.rho
         solver = solver_of_measure(rho) if self.solver is None else self.solver
         memory = without_evaluation(memory)  # H is another now
-        return solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, memory))
+        return judged(solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, memory)))
 
 
 def measure(inner: StepResult) -> Measure:
@@ -115,8 +111,8 @@ def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepRe
     square = charged.square(charged.increment)
     fall = inner.energy - energy - square / (2 * tau)
     cost, slack = inner.cost + square, inner.slack + fall
-    status, scale = inner.status, max(abs(inner.energy), abs(energy))
-    if status.ok and not fall >= -ROUNDING * torch.finfo(state.b.dtype).eps * scale:
+    status = inner.status
+    if status.ok and not fall >= -rounding(inner.energy, energy, dtype=state.b.dtype):
         status = Status.ENERGY_ROSE
     return replace(
         inner,

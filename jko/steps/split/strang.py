@@ -12,15 +12,14 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
-from jko.steps.memory import Memory, without_evaluation
+from jko.steps.memory import Memory, rounding, without_evaluation
 from jko.steps.natural import Solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
+from jko.steps.result import Falls, StepResult
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import sort_terms
 
-ROUNDING = 1e-13  # of an energy
 TIGHT = LBFGS(fraction=1e-6)  # an inexact step of rho would spoil the order
 
 
@@ -84,7 +83,7 @@ class Strang:
         inner, charged = _midpoints(problem, state, plan)
         if charged is not None:
             result = _joined(problem, state, before, inner, charged)
-            if result.energy <= before + ROUNDING * abs(before):
+            if result.energy <= before + rounding(before, result.energy):
                 return result
         plain = plan.solve(problem)
         return replace(
@@ -134,6 +133,7 @@ def _joined(
         memory=without_evaluation(inner.memory),
         figures={**inner.figures, "moved": moved, "charged": square, "fallback": 0.0},
         gap=_no_gap,
+        falls=Falls.ENERGY,
     )
 
 

@@ -1,0 +1,88 @@
+"""Steps that have no minimum, or one so far away that a relative test would stop half way.
+
+For a convex energy the step is at most ``tau |grad E(mu_k)|`` long and the objective at least ``1 / tau`` convex, so a
+residual of ``fraction |T - y| / tau`` is an error of ``fraction |T - y|``.  Neither holds for others: with
+``V = -|xi|^2 / 2`` and tau = 0.99 the step is a hundred times as long and the objective curved by ``1 / tau - 1``
+alone; with tau >= 1 it falls without end.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from jko.steps.endless import endless
+from jko.steps.lagrangian import Coupling
+from jko.steps.linesearch import Objective, Point
+from jko.steps.problem import StepProblem
+
+FAR = 1e8  # times tau |grad E|: as long as no convex step is
+CURVED = 0.5  # times 1 / tau: curved at least so much an error is at most twice that of a convex objective
+STRAIGHT = 1e-10  # times 1 / tau: less is rounding
+STRETCH = 1e6  # times the move that the model proposed: a search that found no rise
+
+
+class Runaway:
+    """What the moves of one minimisation say about the shape of the objective."""
+
+    def __init__(
+        self, problem: StepProblem, coupling: Coupling, objective: Objective, fraction: float
+    ) -> None:
+        self.problem, self.coupling, self.objective = problem, coupling, objective
+        self.fraction = fraction
+        self.convex, self.last = True, 0.0  # the curvature along the last move, times tau
+        self.longest = problem.tau * problem.norm(problem.before.gradient)  # of a convex energy
+        self.reach = FAR * self.longest
+
+    def learn(self, old: Point, new: Point, d: Tensor) -> None:
+        """Take in a move that was searched for along d."""
+        s = new.x - old.x
+        square = float(self.problem.inner(s, s))
+        rise = float(self.problem.inner(s, new.gradient - old.gradient))
+        self.last = self.problem.tau * rise / square if square > 0 else math.inf
+        self.convex = self.convex and self.last >= CURVED
+        if self.last < STRAIGHT and square**0.5 > STRETCH * self.problem.norm(d):
+            self.reach = min(self.reach, 0.5 * self.length(new))
+
+    def trusted(self, point: Point) -> bool:
+        """Whether nothing has been seen that no convex energy does: so a small residual is a small error."""
+        return self.convex and self.length(point) <= (1 + self.fraction) * self.longest
+
+    def close(self, point: Point, d: Tensor) -> bool:
+        """Whether the minimum is near by the model's move d as well, where the objective is not convex."""
+        left, length = self.problem.norm(d), self.length(point)
+        return self.last > STRAIGHT and left <= self.fraction * length
+
+    def length(self, point: Point) -> float:
+        """``|T - y|``."""
+        return self.problem.norm(point.x - self.coupling.partners)
+
+    def endless(self, point: Point) -> bool:
+        """Whether the objective falls along the move as far as numbers can tell.
+
+        Asked only where the move is longer than that of any convex energy by the factor FAR, or where a search found no
+        rise; and again only where it has become longer by that factor.
+        """
+        if point.value == -math.inf:
+            return True
+        length = self.length(point)
+        if not length > self.reach:
+            return False
+        self.reach = FAR * length
+        return self._falls(point)
+
+    def torn(self, point: Point, residual: float) -> bool:
+        """Whether the slope grows without end where no lower value was found: a pole, no kink."""
+        base = self.problem.norm(self.problem.before.gradient)
+        return residual > FAR * max(base, self.length(point) / self.problem.tau)
+
+    def _falls(self, point: Point) -> bool:
+        y, domain = self.coupling.partners, self.problem.base.domain
+
+        def ahead(factor: float) -> tuple[float, float]:
+            x = y + factor * (point.x - y)
+            trial = self.objective(x if domain is None else domain.project(x))
+            return trial.value, float(trial.energy.value)
+
+        return endless(ahead, point.value, point.x.dtype, far=True)
