@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-import torch
-
 from jko import checks
 from jko.measures import State
 from jko.status import Status
@@ -31,10 +29,16 @@ class Progress:
     more: Callable[[int, float, StepResult], dict[str, float]] | None = None
     stream: TextIO | None = None
 
+    def __post_init__(self) -> None:
+        if self.more is not None:
+            _function("more", self.more, "(k, t, result) -> {name: number}")
+        if self.stream is not None:
+            checks.able("stream", self.stream, "write", "sys.stderr")
+
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Write the line."""
         stream = sys.stderr if self.stream is None else self.stream
-        if not stream.isatty():
+        if stream is None or not stream.isatty():  # a program without a console has no stderr
             return
         figures = {"energy": result.energy, "cost": result.cost, "slack": result.slack}
         figures |= self.more(k, t, result) if self.more else {}
@@ -53,6 +57,9 @@ class Record:
     function: Callable[[int, float, StepResult], Any]
     values: list[Any] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        _function("function", self.function, "(k, t, result)")
+
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Append."""
         self.values.append(self.function(k, t, result))
@@ -63,6 +70,9 @@ class Stop:
     """End the flow when ``condition(k, t, result)`` is true."""
 
     condition: Callable[[int, float, StepResult], bool]
+
+    def __post_init__(self) -> None:
+        _function("condition", self.condition, "(k, t, result) -> bool")
 
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Raise StopIteration if the condition holds."""
@@ -101,18 +111,28 @@ class Conserved:
     tol: float = 1e-10
     first: Any = None
 
+    def __post_init__(self) -> None:
+        _function("quantity", self.quantity, "(state) -> a number or a tensor")
+        self.tol = checks.number("tol", self.tol, above=0)
+
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Compare with the first value."""
-        now = _doubles(self.quantity(result.state))
+        now = checks.floats("the conserved quantity", self.quantity(result.state))
         if self.first is None:
-            self.first = _doubles(self.quantity(result.problem.previous))
+            first = self.quantity(result.problem.previous)
+            self.first = checks.floats("the conserved quantity", first).detach().clone()
+        if now.shape != self.first.shape or not now.numel():
+            raise ValueError(
+                f"the conserved quantity has shape {tuple(now.shape)} at step {k}, and {tuple(self.first.shape)} at "
+                "first; it must be numbers whose count does not change"
+            )
         drift = float((now - self.first).abs().max())
-        if drift > self.tol:
+        if not drift <= self.tol:
             raise ValueError(
                 f"a conserved quantity drifted by {drift:g} > {self.tol:g} at step {k}, t = {t:g}"
             )
 
 
-def _doubles(value: Any) -> torch.Tensor:
-    """A number or a tensor in double precision, whatever torch's default dtype and device are."""
-    return torch.as_tensor(value, dtype=torch.float64, device="cpu")
+def _function(name: str, value: Any, form: str) -> None:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function {form}, not {type(value).__name__}")

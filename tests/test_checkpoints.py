@@ -1,5 +1,6 @@
 """Checkpoints: nothing is lost, whatever ends a flow, and a save costs the same however many came before."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -317,6 +318,7 @@ def test_time_and_memory_of_a_step_do_not_grow_with_the_steps(tmp_path):
 
     def watch(k, t, result):
         if k % 150 == 0:
+            gc.collect()
             marks.append((time.process_time(), tracemalloc.get_traced_memory()[0]))
 
     tracemalloc.start()
@@ -326,8 +328,8 @@ def test_time_and_memory_of_a_step_do_not_grow_with_the_steps(tmp_path):
         tracemalloc.stop()
     spans = np.diff([at for at, _ in marks])
     assert spans[-3:].min() < 1.5 * spans[:3].min() + 0.05
-    numbers = 12 * 8 * (1500 - 300)
-    assert marks[-1][1] - marks[1][1] < 1.3 * numbers
+    grown = marks[-1][1] - marks[1][1]
+    assert grown < 12 * 8 * 1200 + 200_000  # a state is a kilobyte and more
 
 
 # -- several writers, and writers that die
