@@ -29,15 +29,15 @@ def function(name: str, value: Any, hint: str = "") -> None:
         )
 
 
-def items(name: str, value: Any) -> tuple[Any, ...]:
-    """The items of what can be looped over."""
-    if (
-        isinstance(value, Iterable)
-        and not isinstance(value, str | bytes)
-        and getattr(value, "ndim", 1) != 0
-    ):
-        return tuple(value)
-    raise TypeError(f"{name} must be a list, not {_named(value)}; pass [...]")
+def items(name: str, value: Any, length: int | None = None) -> tuple[Any, ...]:
+    """The items of what can be looped over; ``length`` of them if that is given."""
+    text = isinstance(value, str | bytes)
+    if text or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a list, not {_named(value)}; pass [...]")
+    found = tuple(value)
+    if length is not None and len(found) != length:
+        raise ValueError(f"{name} has {len(found)} entries; it must have {length}")
+    return found
 
 
 def able(name: str, value: T, method: str, example: str) -> T:
@@ -46,13 +46,15 @@ def able(name: str, value: T, method: str, example: str) -> T:
         raise TypeError(f"{name} is the class {value.__name__}; pass one of it: {value.__name__}()")
     if isinstance(value, Tensor) or not callable(getattr(value, method, None)):
         raise TypeError(
-            f"{name} must have a method {method}, like {example}; {_named(value)} has none"
+            f"{name} must have a method {method}, like {example}; {type(value).__name__} has none"
         )
     return value
 
 
 def called(what: str, function: Any, *arguments: Any) -> Any:
     """Call a user's function; that it cannot be called so is a sentence, its own errors are its own."""
+    if not callable(function):
+        raise TypeError(f"{what} must be callable, not {_named(function)}")
     try:
         return function(*arguments)
     except TypeError as error:

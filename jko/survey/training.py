@@ -13,7 +13,7 @@ import jko.limits
 from jko.diagnostics import best_particles, optimality
 from jko.energies import Potential, Risk, SquaredNorm
 from jko.flow import flow
-from jko.measures import Particles
+from jko.measures import Particles, lifted
 from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
@@ -26,7 +26,7 @@ def _wells(starts: list[Particles]) -> Particles:
     F = Risk(Data([[0.0]], [0.0], [1.0]), features=lambda xi, x: xi) + WELL * Potential(
         lambda xi: (xi[:, 0] ** 2 - 1) ** 2
     )
-    return best_particles(F, starts).state
+    return lifted(best_particles(F, starts).state)
 
 
 def _wells_value(xi: np.ndarray) -> float:
@@ -45,7 +45,7 @@ WELL = 10.0  # depth of the wells
 def best_networks(quick: bool) -> Measurement:
     """``(F_1 - min F) / C`` in the wells: exactly 1 - 1/(8 WELL); the picture has N (F_N - min F) / C of networks.
 
-    F_N is the best of some starts, among them the best of N/2 atoms, doubled and blurred; min F by its proved bound.
+    F_N is the best of some starts, among them the best of N/2 atoms, doubled; min F by its proved bound.
     """
     big = net(64)
     limit = best_particles(big.F, big.mu).state
@@ -53,16 +53,10 @@ def best_networks(quick: bool) -> Measurement:
     values = big.risk.features(limit.support, big.risk.data.x)
     spread = limit.integrate(values**2) - limit.integrate(values) ** 2
     C = 0.5 * float((big.risk.data.weights * spread).sum())
-    sizes, gaps, best = [1, 2, 4, 8], [], None
-    generator = torch.Generator().manual_seed(0)
+    sizes, gaps, found = [1, 2, 4, 8], [], None
     for N in sizes:
         starts = [net(N, seed=k).mu for k in range(3 if quick else 12)]
-        if best is not None:
-            twice = best.points.repeat(2, 1)
-            blur = torch.randn(twice.shape, generator=generator, dtype=torch.float64)
-            starts.append(Particles(twice + 1e-3 * blur))
-        found = best_particles(big.F, starts)
-        best = found.state
+        found = best_particles(big.F, starts, warm=found)
         gaps.append(found.energy - bottom)
     curves = (
         Curve(sizes, gaps, "$F_N - \\min F$", "dots"),
