@@ -66,6 +66,8 @@ def displaced(state: Any) -> Any:
         return jko.ChargedDensity(state.grid, _tilted(state), 1.01 * state.H)
     if isinstance(state, jko.GridDensity):
         return jko.GridDensity(state.grid, _tilted(state))
+    if isinstance(state, tuple) and hasattr(state, "_fields"):
+        return type(state)(*map(off, state))
     return Off(state)
 
 

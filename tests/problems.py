@@ -124,6 +124,7 @@ def orthonormal(weights=None) -> list[Problem]:
     energy = jko.Risk(
         jko.Data(x[:, None], values, q),
         activation=lambda theta, x: basis[(theta[:, 0] / 10).round().long()],
+        gradient=lambda theta, x: theta.new_zeros(len(theta), len(x), 1),
     )
     theta = 10.0 * np.arange(5)
     after = np.stack([exact.orthonormal_step(w, f, tau=tau, weights=weights), theta], axis=1)

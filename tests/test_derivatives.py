@@ -23,7 +23,9 @@ from jko.networks import Custom, feature_map
 
 rng = np.random.default_rng(11)
 MU = jko.Particles(rng.standard_normal((5, 3)), [0.1, 0.3, 0.2, 0.25, 0.15])
-NU = jko.Particles(rng.standard_normal((4, 5)))
+NU = jko.Particles(  # (theta, b, w), the outer weights w in every atom
+    np.hstack([rng.standard_normal((4, 3)), np.tile(rng.standard_normal(2), (4, 1))])
+)
 X = rng.uniform(-1, 1, (6, 1))
 DATA = jko.Data(X, np.sin(3 * X[:, 0]))
 PLANE = jko.Data(rng.uniform(-1, 1, (6, 2)), rng.standard_normal(6))

@@ -209,7 +209,7 @@ def test_squares_neither_overflow_nor_underflow(size: float, dim: int) -> None:
     assert D.value == size
     assert D.exact
     g = np.random.default_rng(0)
-    x, y = g.normal(size=(6, dim)), g.normal(size=(9, dim))
+    x, y = g.uniform(-1, 1, size=(6, dim)), g.uniform(-1, 1, size=(9, dim))
     one = distance(Particles(x), Particles(y))
     other = distance(Particles(size * x), Particles(size * y))
     assert other.value == pytest.approx(size * one.value, rel=1e-13)

@@ -218,9 +218,9 @@ def test_data_take_arrays_and_default_to_the_mean():
         (lambda: feature_map("activation", "tanh"), TypeError, "activation must be"),
         (lambda: Custom(lambda z, x: 1.0)(THETA["bump"], X), TypeError, "returned float"),
         (
-            lambda: Custom(lambda z, x: (z @ x.T).float())(THETA["bump"], X),
-            ValueError,
-            "dtype torch.float32",
+            lambda: Custom(lambda z, x: (z @ x.T).to(torch.complex128))(THETA["bump"], X),
+            TypeError,
+            "complex",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_wrong_kind_is_refused_when_the_observer_is_made(make):
     ("quantity", "kind", "sentence"),
     [
         (lambda state: torch.tensor(float("nan")), ValueError, "not finite"),
-        (lambda state: None, ValueError, "the conserved quantity has"),
+        (lambda state: None, TypeError, "the conserved quantity must be"),
         (lambda state: "mean", TypeError, "the conserved quantity must be"),
         (lambda state: torch.zeros(0), ValueError, "count does not change"),
         (lambda state: torch.zeros(2 + int(state.points[0, 0] < 0.999)), ValueError, "count does"),

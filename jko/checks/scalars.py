@@ -32,12 +32,16 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
     least: float = -math.inf,
+    most: float = math.inf,
 ) -> float:
-    """A finite number strictly between ``above`` and ``below``, at least ``least``, and in range."""
+    """A finite number strictly between ``above`` and ``below``, in [``least``, ``most``], and in range."""
     result = _real(name, value)
-    if not (math.isfinite(result) and above < result < below and result >= least):
+    if not (math.isfinite(result) and above < result < below and least <= result <= most):
         limits = [f"> {above:g}"] * (above > -math.inf) + [f"< {below:g}"] * (below < math.inf)
-        limits += [f"at least {least:g}"] * (least > -math.inf)
+        if most < math.inf:
+            limits += [f"in [{least:g}, {most:g}]"]
+        elif least > -math.inf:
+            limits += [f"at least {least:g}"]
         raise ValueError(
             f"{name} = {shown(value)}; it must be a finite number {' and '.join(limits)}".rstrip()
         )

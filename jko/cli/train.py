@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     except jko.StepFailed as failure:
         return _unfinished(str(failure), folder, 1)
     except KeyboardInterrupt:
-        return _unfinished("interrupted", folder, 130)
+        return _unfinished("interrupted from the keyboard", folder, 130)
     except (OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError) or not isinstance(error.__cause__ or error, OSError):
             raise

@@ -99,10 +99,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     >>> jko.geodesic(mu, nu, 0.5).points.tolist()
     [[1.5], [2.5]]
     """
-    if not 0 <= checks.number("t", t) <= 1:
-        raise ValueError(
-            f"t = {checks.shown(t)}; it must lie in [0, 1]: 0 is the first state, 1 the second"
-        )
+    checks.number("t", t, least=0, most=1)
     if isinstance(a, GridDensity) and isinstance(b, GridDensity) and a.grid != b.grid:
         raise ValueError(
             f"a lives on {a.grid} but b on {b.grid}; between densities the grid must be the same"

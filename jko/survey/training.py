@@ -53,10 +53,11 @@ def best_networks(quick: bool) -> Measurement:
     values = big.risk.features(limit.support, big.risk.data.x)
     spread = limit.integrate(values**2) - limit.integrate(values) ** 2
     C = 0.5 * float((big.risk.data.weights * spread).sum())
-    sizes, gaps, found = [1, 2, 4, 8], [], None
+    sizes, gaps, best = [1, 2, 4, 8], [], None
     for N in sizes:
         starts = [net(N, seed=k).mu for k in range(3 if quick else 12)]
-        found = best_particles(big.F, starts, warm=found)
+        found = best_particles(big.F, starts, warm=best)
+        best = found.state
         gaps.append(found.energy - bottom)
     curves = (
         Curve(sizes, gaps, "$F_N - \\min F$", "dots"),

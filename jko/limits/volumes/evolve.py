@@ -118,12 +118,14 @@ def evolve(
             except LimitStopped as stop:
                 failure = str(stop)
                 at, state = march.reached
-                times = np.append(times[: len(states)], at)
-                value = float(energy(state))
+                times = times[: len(states)]
+                if at > times[-1]:
+                    times = np.append(times, at)
+                    states.append(state)
+                    energies.append(float(energy(state)))
+                break
             states.append(state)
             energies.append(value)
-            if failure is not None:
-                break
     status = Status.AT_REST if march.rested else Status.FINISHED
     status = Status.ERROR if failure else status
     kept = np.arange(len(times))
