@@ -58,7 +58,7 @@ def _trained(
     if not arguments.json and sys.stderr is not None and sys.stderr.isatty():
         say("", error=True)
     if trajectory.status is jko.Status.INTERRUPTED:
-        return _unfinished(trajectory.status.value, folder, 130)
+        return _unfinished("interrupted from the keyboard", folder, 130)
     summary = report.summary(job, trajectory, seconds)
     if folder:
         folder.written.append(folder.trajectory.name)
