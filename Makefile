@@ -23,11 +23,14 @@ help:
 demo: .venv/.dev
 	$(BIN)/python -m jko train breast-cancer
 
+# A process for each core; a file's tests stay together, so what a file computes once is computed once.
+PARALLEL := -n auto --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(PARALLEL) -m ""
 
 N ?= 100
 SEED ?= 0
