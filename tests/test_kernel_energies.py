@@ -354,3 +354,13 @@ def test_a_regularised_network_with_two_inputs_and_a_bias_falls_and_spreads(ener
         assert (run.slacks >= 0).all()
         spread.append(float(run.final.covariance().trace()))
     assert spread[1] > 1.02 * spread[0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("E", [jko.KernelEntropy(0.5), jko.KernelPorousMedium(0.5)])
+def test_where_a_step_has_left_the_numbers_the_energy_is_no_number(E, bad):
+    mu = jko.Particles([[0.0], [1.0], [2.0]])
+    lost = mu.moved(torch.tensor([[0.0], [bad], [2.0]], dtype=torch.float64))
+    assert not math.isfinite(float(E.evaluate(lost).value))
+    result = jko.step(1e300 * E, mu, tau=0.1, throw=False)
+    assert result.status in (jko.Status.NOT_FINITE, jko.Status.UNBOUNDED)
