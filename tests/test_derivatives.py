@@ -251,6 +251,24 @@ def test_a_wrong_gradient_is_refused(door, name):
         ASKED[name](energy, door.state)
 
 
+@pytest.mark.parametrize("rows", [40, 100, 1000])
+def test_values_and_slopes_may_be_read_off_a_table(rows):
+    at = np.linspace(-4, 4, rows)
+    table = jko.Potential(
+        lambda z: np.interp(z, at, np.cosh(at)).sum(-1),
+        gradient=lambda z: np.interp(z, at, np.sinh(at)),
+    )
+    exact = jko.Potential(lambda z: torch.cosh(z).sum(-1))
+    spacing = at[1] - at[0]
+    for k in range(5):
+        mu = jko.Particles(np.random.default_rng(k).uniform(-2, 2, (20, 2)))
+        ends = [
+            jko.flow(E, mu, tau=0.2, steps=3, solver=jko.LBFGS(fraction=0.01)).final.points
+            for E in (table, exact)
+        ]
+        assert float((ends[0] - ends[1]).abs().max()) < 0.1 * spacing**2
+
+
 @every_door
 def test_a_gradient_of_a_wrong_shape_or_kind_is_a_sentence(door):
     wrong = {

@@ -12,7 +12,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from jko import checks
-from jko.derivatives.comparison import POINTS, SHARES, Disagreement, disagreement, probes
+from jko.derivatives.comparison import (
+    POINTS,
+    SHARES,
+    TABLE,
+    Disagreement,
+    disagreement,
+    probes,
+)
 from jko.derivatives.recording import (
     OUTSIDE,
     REMEDY,
@@ -138,7 +145,8 @@ class Differentiable:
             if not total.requires_grad:
                 return None  # it is constant, or refused
             slopes = (slope(total, x) * moves).sum(1)
-        return disagreement((values @ weights).chunk(len(SHARES)), slopes)
+        together = 0.0 if self.gradient is None else TABLE
+        return disagreement((values @ weights).chunk(len(SHARES)), slopes, together=together)
 
     def _complaint(self, wrong: Disagreement) -> str:
         if self.gradient is None:

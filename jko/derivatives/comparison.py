@@ -14,6 +14,7 @@ POINTS = 8  # at which the two are compared
 STEP = 2.0**-12  # of the differences, relative to the size of a move
 SHARES = (0.0, STEP, -STEP, STEP / 2, -STEP / 2)
 WRONG = 1e-2  # the relative error that is called wrong
+TABLE = 0.08  # ... of all slopes together, where a gradient was given: one read off a table is not exact at each point
 STEADY = 1e-3  # the change from STEP to STEP / 2 up to which a difference is believed
 
 
@@ -31,11 +32,13 @@ def probes(z: Tensor) -> tuple[Tensor, Tensor]:
     return points, (1 + points.abs()) * generic(points, points.numel())
 
 
-def disagreement(values: Sequence[Tensor], slopes: Tensor, least: int = 2) -> Disagreement | None:
+def disagreement(
+    values: Sequence[Tensor], slopes: Tensor, least: int = 2, together: float = 0.0
+) -> Disagreement | None:
     """Compare the slopes (k,) along k moves with differences of the values (k,) after each of the SHARES of them.
 
     A difference is believed if half the step gives the same: at kinks, jumps and noise it does not.  ``least`` of them
-    must contradict the slopes.
+    must contradict the slopes, and all of them ``together`` by more than this share of their norm.
     """
     here, up, down, near_up, near_down = values
     rough, fine = (up - down) / (2 * STEP), (near_up - near_down) / STEP
@@ -43,7 +46,8 @@ def disagreement(values: Sequence[Tensor], slopes: Tensor, least: int = 2) -> Di
     noise = 100 * torch.finfo(slopes.dtype).eps / STEP * here.abs()
     sure = (rough - fine).abs() <= STEADY * fine.abs() + noise
     wrong = sure & ((slopes - fine).abs() > WRONG * size + 10 * noise)
-    if int(wrong.sum()) < least:
+    apart = torch.where(sure, slopes - fine, 0.0).norm()
+    if int(wrong.sum()) < least or bool(apart <= together * torch.where(sure, fine, 0.0).norm()):
         return None
     first = int(wrong.to(torch.int8).argmax())
     return Disagreement(float(slopes[first]), float(fine[first]))

@@ -37,7 +37,9 @@ class Pairs:
         line = self.x[axis].contiguous()
         self.first = torch.searchsorted(line, line - reach).tolist()
         self.last = torch.searchsorted(line, line + reach, right=True).tolist()
-        if not bool(torch.isfinite(points).all()):  # no order: all meet all, so that the sums say NaN
+        if not bool(
+            torch.isfinite(points).all()
+        ):  # no order: all meet all, so that the sums say NaN
             self.first, self.last = [0] * self.N, [self.N] * self.N
         self.windows = list(self._windows())
         sizes = [(b - a) * (d - c) for a, b, c, d in self.windows]
