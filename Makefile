@@ -35,7 +35,7 @@ test-all: lint
 N ?= 100
 SEED ?= 0
 fuzz: .venv/.dev
-	FUZZ=$(N) $(BIN)/python -m pytest -m "" --hypothesis-seed=$(SEED) $(wildcard tests/test_fuzz_*.py)
+	FUZZ=$(N) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest $(PARALLEL) -m fuzz --hypothesis-seed=$(SEED)
 
 lint: .venv/.dev
 	$(BIN)/ruff check

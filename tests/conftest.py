@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from fuzz import examples
 from hypothesis import settings
 
 torch.set_num_threads(1)
@@ -11,7 +12,12 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, also where t
 
 FUZZ = "FUZZ" in os.environ  # make fuzz: other examples, from --hypothesis-seed
 settings.register_profile(
-    "jko", derandomize=not FUZZ, deadline=None, max_examples=25, database=None, print_blob=True
+    "jko",
+    derandomize=not FUZZ,
+    deadline=None,
+    max_examples=examples(25),
+    database=None,
+    print_blob=True,
 )
 settings.load_profile("jko")
 

@@ -4,11 +4,11 @@ import random
 import re
 
 import pytest
+from fuzz import examples, seed
 
 import jko
 from jko.cli import main
 
-RUNS = 12  # of each seed
 SIGNS = "abxyzé谷ÄR01239.,;|\t \n\r\"'#$\\-+eE_%?\x00\x1b\u202e\ufeff\u0661"
 NAMES = ["x", "y", "id", "", "1", "kind", "Unnamed: 0", "a b", "2020", "\x1b[2J", "y\u202e", "$x$"]
 CELLS = [
@@ -133,10 +133,11 @@ def apart(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_train_ends_by_its_codes_whatever_it_is_given(capsys, apart, seed):
-    rng = random.Random(seed)
-    for k in range(RUNS):
+@pytest.mark.fuzz
+@pytest.mark.parametrize("part", range(12))
+def test_train_ends_by_its_codes_whatever_it_is_given(capsys, apart, part):
+    rng = random.Random(1000 * seed() + part)
+    for k in range(examples(12)):
         path = rng.choice([f"t{k}.csv", f"\x1b[1m{k}", f"a b{k}.csv"])
         (apart / path).write_bytes(table(rng))
         arguments = training(rng, path)
@@ -152,13 +153,14 @@ def test_train_ends_by_its_codes_whatever_it_is_given(capsys, apart, seed):
 @pytest.mark.filterwarnings(
     "ignore:unclosed file:ResourceWarning"
 )  # numpy's, of an archive cut short
-@pytest.mark.parametrize("seed", range(3))
-def test_distance_ends_by_its_codes_whatever_it_is_given(capsys, apart, seed):
-    rng = random.Random(seed)
+@pytest.mark.fuzz
+@pytest.mark.parametrize("part", range(3))
+def test_distance_ends_by_its_codes_whatever_it_is_given(capsys, apart, part):
+    rng = random.Random(1000 * seed() + part)
     jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 2.0]]), tau=1.0, steps=1).save("good.npz")
     jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=1.0, steps=1).save("line.npz")
     good = (apart / "good.npz").read_bytes()
-    for k in range(10):
+    for k in range(examples(10)):
         (apart / "cut.npz").write_bytes(good[: rng.randrange(len(good))])
         (apart / "text.npz").write_bytes(table(rng))
         pair = rng.choices(

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from fuzz import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +127,8 @@ KINDS = ["far", "unbalanced", "groups", "shift", "scales", "axes", "twins"]
 @given(
     seed=SEEDS, n=st.integers(1, 14), dim=st.integers(1, 4), power=st.sampled_from([0, -140, 140])
 )
-@settings(max_examples=25, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(25))
 def test_distances_are_exact_at_every_mixture_of_scales(kind, seed, n, dim, power) -> None:
     g = np.random.default_rng(seed)
     x, y = clouds(g, kind, n, dim)
@@ -145,7 +147,8 @@ def test_distances_are_exact_at_every_mixture_of_scales(kind, seed, n, dim, powe
 
 
 @given(seed=SEEDS, kind=st.sampled_from(KINDS), dim=st.integers(2, 3), pair=st.booleans())
-@settings(max_examples=60, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(60))
 def test_unequal_masses_agree_with_atoms_that_are_split(seed, kind, dim, pair) -> None:
     g = np.random.default_rng(seed)
     copies = [g.integers(1, 4, 5), g.integers(1, 4, 5)]
@@ -169,7 +172,8 @@ def test_unequal_masses_agree_with_atoms_that_are_split(seed, kind, dim, pair) -
 
 
 @given(seed=SEEDS, dim=st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(40))
 def test_small_masses_far_away_keep_their_digits(seed: int, dim: int) -> None:
     """One atom sends all: each cost is its own mass times its own square, whatever the others are."""
     g = np.random.default_rng(seed)
@@ -267,7 +271,8 @@ def test_ordinary_scales_are_not_touched() -> None:
     dim=st.integers(1, 3),
     known=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(150))
 def test_no_coupling_is_certified_that_is_not_optimal(seed, kind, n, dim, known) -> None:
     g = np.random.default_rng(seed)
     x, y = clouds(g, kind, n, dim)
@@ -318,7 +323,8 @@ def test_the_referee_refuses_what_it_cannot_decide() -> None:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(30))
 def test_reduced_costs_keep_their_digits(seed: int) -> None:
     g = np.random.default_rng(seed)
     x, y = (g.normal(size=(4, 2)) * 10.0 ** g.uniform(-6, 6, (4, 1)) for _ in range(2))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jko import checks
 
+pytestmark = pytest.mark.fuzz
 CALLABLES = public()
 CHECKPOINTS = {"checkpoint"}  # would write files named by whatever is passed
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import jko
 from jko.measures import lifted
 
+pytestmark = pytest.mark.fuzz
 LIMIT = 10.0  # CPU seconds for one problem; what is slower is no matter of this test
 DIGITS = 1e-9
 SMOOTHED = (jko.Sinkhorn,)  # minimise another functional than the energy they report

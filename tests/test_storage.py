@@ -13,6 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from fuzz import examples, seed
 from still import Shrink
 
 import jko
@@ -310,15 +311,16 @@ def mutated(r, data):
     return bytes(data)
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("form", ["archive", "journal"])
 def test_bytes_that_were_changed_are_refused_or_change_nothing(tmp_path, form):
     """Of a journal the steps before a cut, and nothing else, may come back."""
-    path, r, read = tmp_path / "run.npz", np.random.default_rng(0), 0
+    path, r, read = tmp_path / "run.npz", np.random.default_rng(seed()), 0
     run = journal(path) if form == "journal" else RUNS["box"]
     if form == "archive":
         run.save(path)
     data = path.read_bytes()
-    for _ in range(150):
+    for _ in range(examples(150)):
         again = read_or_refused(tmp_path / "bad.npz", mutated(r, data))
         if again is None:
             continue

@@ -50,6 +50,7 @@ def read(tmp_path_factory, text, target, encoding="utf-8", **options):
 
 
 @SETTINGS
+@pytest.mark.fuzz
 @given(
     table=tables(),
     delimiter=st.sampled_from(DELIMITERS),
@@ -85,6 +86,7 @@ def test_a_table_of_any_dialect_is_read_back_to_the_bit(
 
 
 @SETTINGS
+@pytest.mark.fuzz
 @given(
     numbers=st.lists(
         st.lists(st.floats(0, 1, width=16), min_size=3, max_size=3), min_size=4, max_size=9
@@ -107,6 +109,7 @@ def test_a_row_with_a_word_is_never_taken_for_names(
 
 
 @SETTINGS
+@pytest.mark.fuzz
 @given(
     start=st.integers(1900, 2020),
     step=st.sampled_from([1, 2, 5, 10, -1]),
@@ -341,6 +344,7 @@ def test_a_table_that_is_too_large_is_refused(tmp_path, monkeypatch):
 
 
 @SETTINGS
+@pytest.mark.fuzz
 @given(st.binary(max_size=200) | st.text("x,;\t\"'\n01.e-NA ", max_size=80).map(str.encode))
 def test_any_bytes_are_a_table_or_a_sentence(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("t") / "t.csv"

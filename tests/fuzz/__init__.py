@@ -9,3 +9,8 @@ import os
 def examples(few: int) -> int:
     """How many examples a test draws: few, or what ``make fuzz`` asks for."""
     return int(os.environ.get("FUZZ", few))
+
+
+def seed() -> int:
+    """Where a test that draws by itself begins."""
+    return int(os.environ.get("FUZZ_SEED", 0))
