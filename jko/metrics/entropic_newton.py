@@ -74,7 +74,9 @@ class Dual:
             return (self.q + RIDGE * self.b) * v - back
 
         enough = max(min(0.1, self.residual) * self.residual, 0.1 * tol)
-        return self.epsilon * _conjugate_gradients(product, self.slope, self.q, enough)
+        right = self.slope - self.slope.sum() * self.q / self.q.sum()
+        inverse = torch.where(self.q > 0, 1 / self.q, 0)
+        return self.epsilon * conjugate_gradients(product, right, inverse, enough, CG)
 
 
 def maximised(
@@ -106,15 +108,16 @@ def _searched(here: Dual, step: Tensor) -> Dual | None:
     return None
 
 
-def _conjugate_gradients(
-    product: Callable[[Tensor], Tensor], right: Tensor, diagonal: Tensor, enough: float
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor], right: Tensor, inverse: Tensor, enough: float, most: int
 ) -> Tensor:
-    """Solve to an L1 residual of ``enough``, preconditioned by a diagonal."""
-    inverse = torch.where(diagonal > 0, 1 / diagonal, 0)
-    d, r = torch.zeros_like(right), right - right.sum() * diagonal / diagonal.sum()
-    z = inverse * r
+    """Solve ``product(d) = right`` to an L1 residual of ``enough``, by at most ``most`` products.
+
+    ``inverse`` is the preconditioner, a diagonal.  Where the curvature is not positive it ends with what it has.
+    """
+    d, r, z = torch.zeros_like(right), right, inverse * right
     p, rz = z, torch.dot(r, z)
-    for _ in range(CG):
+    for _ in range(most):
         Hp = product(p)
         curved = torch.dot(p, Hp)
         if not float(curved) > 0:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from jko.metrics.entropic_newton import conjugate_gradients
 from jko.steps.sinkhorn.kernels import PLAIN, Kernel, Sums, deep_sums
 from jko.steps.sinkhorn.proximal import Proximal, ProximalMap
 
@@ -184,23 +185,8 @@ class Scaling:
         product, n = self.curvature(here), self.columns(here)
         diagonal = n * (1 - self.kernel.staying * (1 - here.proximal.elasticity))
         inverse = torch.where(n > 0, 1 / diagonal, 0)
-        r = n * here.shift
         enough = max(min(0.1, here.residual) * here.residual, 0.3 * tol)
-        d, z = torch.zeros_like(r), inverse * r
-        p, rz = z, torch.dot(r, z)
-        for _ in range(CG):
-            Hp = product(p)
-            curved = torch.dot(p, Hp)
-            if not float(curved) > 0:
-                break
-            step = rz / curved
-            d, r = d + step * p, r - step * Hp
-            if float(r.abs().sum()) <= enough:
-                break
-            z = inverse * r
-            rz, old = torch.dot(r, z), rz
-            p = z + rz / old * p
-        return d
+        return conjugate_gradients(product, n * here.shift, inverse, enough, CG)
 
     def _search(self, here: Coupled, direction: Tensor) -> Coupled | None:
         """Armijo's rule, from a full step down."""
