@@ -100,11 +100,16 @@ class Dual:
             why = f"D(g) = -inf {how}: phi_g + |z - y|^2 / (2 tau) is unbounded below; try improve=True"
             return Gap(math.inf, False, why, -math.inf, reachable, best.g)
         dual = self.value(best.g, found.lowest)
-        proved = found.proved and dual <= reachable + self.noise(best)
-        dual = min(dual, reachable)  # what was found can be too high, but not above what is attained
-        return Gap(
-            self.objective - dual, proved, f"{found.reason}; {how}", dual, reachable, best.g
-        )
+        proved = found.proved and dual <= reachable + self.noise(best) + self._cancelled()
+        dual = min(
+            dual, reachable
+        )  # what was found can be too high, but not above what is attained
+        return Gap(self.objective - dual, proved, f"{found.reason}; {how}", dual, reachable, best.g)
+
+    def _cancelled(self) -> float:
+        """The rounding of inner minima whose terms ``k |z|^2 / 2`` cancel."""
+        k = abs(self.envelope.stiffness or self.envelope.rate)
+        return TOL * k * float(self.masses @ self.envelope.anchors.square().sum(1))
 
     def _or_zero(self, best: Bound) -> Bound:
         """With a single block: g = 0, if that is better, since local searches may have missed what lowers the rest."""

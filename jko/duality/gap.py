@@ -44,4 +44,6 @@ class Gap:
         if self.value == math.inf:
             return f"gap unknown ({self.reason})"
         sure = max(self.value + self.dual - self.reachable, 0.0)
-        return f"gap >= {sure:.3g}, by a measure; estimated {self.value:.3g}, no bound ({self.reason})"
+        return (
+            f"gap >= {sure:.3g}, by a measure; estimated {self.value:.3g}, no bound ({self.reason})"
+        )

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 STRAIGHT = 1e-3  # times 1 / tau: the curvature that a convex model gives to a straight line
 FALLEN = 1e-3  # of the first residual: where it has fallen so much, there is a minimum
 LOOK = 20  # iterations after which to look whether there is a minimum at all
+TINY, HUGE = 1e-140, 1e140  # numbers between them have squares
 FRACTION = 1e-8  # of the speed: the residual at which to stop
 
 
@@ -62,14 +63,22 @@ def other_terms(energy: Energy) -> Energy | None:
 def pressed(terms: list[tuple[float, Internal]], masses: Array, widths: Array) -> Pressed:
     """Internal energies of cells with these masses and widths."""
     energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
-    rho = torch.from_numpy(masses / widths)
-    for c, E in terms:
-        U, slope = E.U(rho).numpy(), E.slope(rho)
-        curvature = 1 / E.density_slope(slope).numpy()
-        energy += c * float(widths @ U)
-        pressure += c * (rho.numpy() * slope.numpy() - U)
-        stiffness += c * rho.numpy() ** 2 * curvature / widths
+    with np.errstate(all="ignore"):  # a density beyond all numbers has no finite energy
+        rho = torch.from_numpy(masses / widths)
+        for c, E in terms:
+            U, slope = E.U(rho).numpy(), E.slope(rho)
+            curvature = 1 / E.density_slope(slope).numpy()
+            energy += c * float(widths @ U)
+            pressure += c * (rho.numpy() * slope.numpy() - U)
+            stiffness += c * rho.numpy() ** 2 * curvature / widths
     return Pressed(energy, pressure, stiffness)
+
+
+def root(form: Callable[[Array], float], v: Array) -> float:
+    """``form(v) ** 0.5`` of a quadratic form; v is scaled where squares would leave the range of numbers."""
+    size = float(np.abs(v).max(initial=0.0))
+    unit = 1.0 if size == 0 or TINY < size < HUGE or not math.isfinite(size) else size
+    return unit * max(form(v / unit), 0.0) ** 0.5
 
 
 class Spot(Protocol):
@@ -133,9 +142,11 @@ def descent(
     for iteration in itertools.count():
         if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
             return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
-        left = residual(spot)
+        left, allowed = residual(spot), tolerance(spot)
+        if not math.isfinite(left + allowed):
+            return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
         first = left if iteration == 0 else first
-        if left <= tolerance(spot):
+        if left <= allowed:
             # small beside the length of the move alone; and the fall itself below the rounding of E
             far = iteration > 0 and left > FALLEN * first
             lost = abs(spot.value) < rounding(spot.energy)

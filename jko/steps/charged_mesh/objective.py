@@ -25,7 +25,7 @@ from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
 from jko.steps.charged_mesh.banded import Banded
-from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed, root
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -167,13 +167,14 @@ class Objective:
             g[0, 1] = 0.0
         if last:
             g[-1, 1] = 0.0
-        return float(((g * g).sum(1) / self.weights).sum()) ** 0.5
+        return root(lambda g: float(((g * g).sum(1) / self.weights).sum()), g)
 
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of nodes and pressures alone can cause."""
         reach = float(np.abs(spot.z).max())
-        jitter = np.abs(spot.pressure) + spot.stiffness * reach
+        with np.errstate(over="ignore"):
+            jitter = np.abs(spot.pressure) + spot.stiffness * reach
         noise = self.weights * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter
-        return EPS * float((noise**2 / self.weights).sum()) ** 0.5
+        return EPS * root(lambda v: float((v**2 / self.weights).sum()), noise)

@@ -24,7 +24,7 @@ from jko.energies.internal import Internal
 from jko.measures import LineMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
-from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed, root
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.tridiagonal import Tridiagonal
 
@@ -179,15 +179,20 @@ class Objective:
             g[0] = 0.0
         if last:
             g[-1] = 0.0
-        representative = self.gram.solve(g)
-        assert representative is not None
-        return max(float(g @ representative), 0.0) ** 0.5
+
+        def square(g: Array) -> float:
+            representative = self.gram.solve(g)
+            assert representative is not None
+            return float(g @ representative)
+
+        return root(square, g)
 
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of edges and pressures alone can cause."""
         reach = float(np.abs(spot.X).max())
-        jitter = np.abs(spot.pressure) + spot.stiffness * reach
+        with np.errstate(over="ignore"):
+            jitter = np.abs(spot.pressure) + spot.stiffness * reach
         noise = self.gram.diagonal * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter
-        return EPS * float((noise**2 / self.gram.diagonal).sum()) ** 0.5
+        return EPS * root(lambda v: float((v**2 / self.gram.diagonal).sum()), noise)
