@@ -81,6 +81,21 @@ def root(form: Callable[[Array], float], v: Array) -> float:
     return unit * max(form(v / unit), 0.0) ** 0.5
 
 
+def onward(
+    start: Array, move: Array, factor: float, bounds: tuple[float, float], widen: bool
+) -> Array | None:
+    """``start + factor move`` between the bounds; where it would fold, and ``widen``, the place itself so much wider.
+
+    None where there is no such place.
+    """
+    middle = start.mean()
+    for X in (start + factor * move, middle + factor * (start + move - middle))[: 1 + widen]:
+        X = np.clip(X, *bounds)
+        if bool((np.diff(X) > 0).all()):
+            return X
+    return None
+
+
 class Spot(Protocol):
     """A point with the value of the objective and its gradient."""
 
@@ -119,7 +134,7 @@ def descent(
     tolerance: Callable[[S], float],
     descend: Callable[[S, float], tuple[S | None, int]],
     max_iterations: int,
-    further: Callable[[S, float], S | None],
+    further: Callable[[S, float, bool], S | None],
 ) -> Found[S]:
     """Descend from ``spot`` until the Euler-Lagrange equation holds.
 
@@ -131,13 +146,17 @@ def descent(
         (spot, its residual) to a lower spot, or None, and the evaluations that it took.
     further
         The spot so many times as far from the base point, along the steepest descent where it is the base point itself;
-        None where it does not exist.
+        where that folds, None, or if the last argument says so the spot so many times as wide.
     """
     evaluations, first = 0, math.inf
 
-    def ahead(factor: float) -> tuple[float, float]:
-        new = further(spot, factor)
+    def ahead(factor: float, widen: bool = False) -> tuple[float, float]:
+        new = further(spot, factor, widen)
         return (math.inf, 0.0) if new is None else (new.value, new.energy)
+
+    def at_last(otherwise: Status) -> Status:
+        lost = endless(lambda factor: ahead(factor, True), spot.value)
+        return Status.UNBOUNDED if lost else otherwise
 
     for iteration in itertools.count():
         if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
@@ -156,11 +175,10 @@ def descent(
         if iteration % LOOK == LOOK - 1 and endless(ahead, spot.value):
             return Found(spot, left, iteration, evaluations, Status.UNBOUNDED)
         if iteration == max_iterations:
-            return Found(spot, left, iteration, evaluations, Status.MAX_ITERATIONS)
+            return Found(spot, left, iteration, evaluations, at_last(Status.MAX_ITERATIONS))
         new, tried = descend(spot, left)
         evaluations += tried
         if new is None:
-            status = Status.UNBOUNDED if endless(ahead, spot.value) else Status.STALLED
-            return Found(spot, left, iteration, evaluations, status)
+            return Found(spot, left, iteration, evaluations, at_last(Status.STALLED))
         spot = new
     raise AssertionError("unreachable")
