@@ -128,6 +128,7 @@ class Found(NamedTuple, Generic[S]):
     status: Status
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite gets a status
 def descent(
     spot: S,
     residual: Callable[[S], float],

@@ -175,8 +175,7 @@ class Objective:
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of nodes and pressures alone can cause."""
         reach = float(np.abs(spot.z).max())
-        with np.errstate(over="ignore"):
-            jitter = np.abs(spot.pressure) + spot.stiffness * reach
+        jitter = np.abs(spot.pressure) + spot.stiffness * reach
         noise = self.weights * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter

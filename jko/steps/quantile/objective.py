@@ -189,8 +189,7 @@ class Objective:
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of edges and pressures alone can cause."""
         reach = float(np.abs(spot.X).max())
-        with np.errstate(over="ignore"):
-            jitter = np.abs(spot.pressure) + spot.stiffness * reach
+        jitter = np.abs(spot.pressure) + spot.stiffness * reach
         noise = self.gram.diagonal * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter
