@@ -17,7 +17,7 @@ from jko.schemes import Implicit, Scheme
 from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepResult
 from jko.steps.memory import Bound, Keep, edits, own
-from jko.steps.result import judged
+from jko.steps.result import claimed, judged
 from jko.storage import HELD
 from jko.trajectory import Trajectory
 
@@ -137,7 +137,7 @@ def flow(
     def advance(tau: float, memory: Memory) -> StepResult:
         state = ledger.state
         step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
-        return judged(step)
+        return judged(step, claimed(solver))
 
     failed: StepResult | None = None
     ledger.open()

@@ -9,6 +9,7 @@ from typing import Protocol
 from jko.energies import Energy
 from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
+from jko.status import Status
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
 from jko.steps.memory import rounding, without_evaluation
@@ -156,6 +157,7 @@ def _joined(
         residual=max(first.residual, second.residual),
         iterations=first.iterations + second.iterations,
         evaluations=first.evaluations + second.evaluations,
+        status=first.status if second.status is Status.CONVERGED else second.status,
         coupling=NO_PROOF,
         problem=StepProblem(energy, wanted, state, tau),
         figures={**second.figures, "fallback": 0.0},

@@ -174,7 +174,7 @@ def test_relu_at_large_tau_is_minus_infinite_at_the_residual_and_finite_after_im
 
 
 def test_too_large_a_problem_is_scaled_only_and_still_finite(monkeypatch):
-    monkeypatch.setattr("jko.duality.gap.AFFORDABLE", 0)
+    monkeypatch.setattr("jko.duality.dual.AFFORDABLE", 0)
     base = jko.Particles([[0.0]])
     gap = step_gap(problem(splitting([1.0, 1.0]), base, 2.0), base, 0.5)
     assert 9 / 32 - 1e-9 <= gap.value < 0.5

@@ -8,7 +8,7 @@ import torch
 import jko
 from jko import Status
 from jko.steps.memory import rounding
-from jko.steps.result import Falls, judged
+from jko.steps.result import Falls, claimed, judged
 
 
 def normal(seed: int, N: int, dim: int) -> jko.Particles:
@@ -77,12 +77,14 @@ def test_an_objective_that_is_a_straight_line_has_no_minimum(state, solver):
 
 
 @pytest.mark.parametrize("tau", [1.0, 1.01, 50.0])
-@pytest.mark.parametrize("energy", [hill(2), QUARTIC, hill(2) + 0.1 * jko.Entropy()])
+@pytest.mark.parametrize(
+    "energy", [hill(2), QUARTIC, hill(2) + 0.1 * jko.Entropy(), QUARTIC + 0.1 * jko.Entropy()]
+)
 @pytest.mark.parametrize("state", [MESH, NODES])
 def test_meshes_too(state, energy, tau):
+    """Cells may fold along the move, so that it cannot be followed far: then the mesh is widened."""
     result = jko.step(energy, state, tau=tau, throw=False)
-    assert not result.status.ok
-    assert result.status is Status.UNBOUNDED or energy is QUARTIC
+    assert result.status is Status.UNBOUNDED
     with pytest.raises(jko.StepFailed, match=r"lower tau"):
         jko.step(energy, state, tau=tau)
 
@@ -134,10 +136,129 @@ def test_a_residual_above_its_tolerance_is_no_convergence(solver):
     assert result.residual == pytest.approx(1.0)
 
 
-def test_squares_below_the_smallest_number_are_no_zero_residual():
-    result = jko.step(jko.SquaredNorm(), jko.Particles([[1e-170]]), tau=1.0)
-    assert result.status is Status.STALLED or float(result.state.points) == pytest.approx(5e-171)
-    assert result.residual > 0 or float(result.state.points) == pytest.approx(5e-171)
+@pytest.mark.parametrize("size", [1e-140, 1e-150, 1e-155, 1e-162, 1e-170, 1e-250, 3e-300])
+@pytest.mark.parametrize("tau", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("solver", ["LBFGS", "loose", "Newton", "Plans"])
+def test_steps_whose_squares_vanish_are_taken(solver, tau, size):
+    for shape in ([[1.0]], [[1.0, 2.0], [-1.0, 0.5]]):
+        points = torch.tensor(shape, dtype=torch.float64)
+        result = jko.step(
+            jko.SquaredNorm(), jko.Particles(size * points), tau=tau, solver=MOVERS[solver]
+        )
+        moved = (result.state.points / size - points) * (1 + tau) / (tau * points)
+        fraction = FRACTIONS.get(solver, 1e-6)
+        assert float((moved + 1).abs().max()) <= 2 * fraction
+
+
+def claims(tol: float):
+    """Solvers that claim ``tol``, each with a state and an energy."""
+    well = jko.SquaredNorm() + jko.Potential(lambda z: z.sin().sum(-1))
+    risk = jko.Risk(jko.Data([[0.0], [1.0]], [0.5, -0.5]), activation=jko.Ridge(torch.tanh))
+    grid = jko.Grid((-2.0, 2.0), 12)
+    rho = jko.GridDensity.from_function(grid, lambda x: (-(x[:, 0] ** 2)).exp())
+    pair = jko.ChargedDensity.from_function(
+        grid, lambda x: (-(x[:, 0] ** 2)).exp(), lambda x: x[:, 0]
+    )
+    spread = 0.1 * jko.Entropy()
+    moving = jko.LBFGS(tol=tol)
+    span = jko.ChargedSpan(normal(5, 3, 2), lambda t: t[:, 0], jko.Ridge(torch.tanh), risk.data.x)
+    yield moving, STATES["five"], well
+    yield jko.BlockNewton(tol=tol), STATES["five"], well
+    yield jko.Plans(moving), STATES["weighted"], well
+    yield jko.Quantile(tol=tol), MESH, well + spread
+    yield jko.MeshNewton(tol=tol), NODES, well + spread
+    yield jko.Dynamic(tol=tol), rho, well + spread
+    yield jko.Sinkhorn(0.1, tol=tol), rho, well + spread
+    yield jko.Remapped(moving), pair, jko.SquaredNorm()
+    yield jko.Alternating(moving), span, risk + 0.1 * jko.SquaredNorm()
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-7, 1e-10, 1e-13, 1e-16])
+@pytest.mark.parametrize("k", range(9))
+def test_converged_is_a_residual_of_at_most_the_tolerance(k, tol):
+    solver, state, energy = list(claims(tol))[k]
+    result = jko.step(energy, state, tau=0.3, solver=solver, throw=False)
+    assert claimed(solver) == tol
+    assert result.status is not Status.CONVERGED or result.residual <= tol
+    if tol > 1e-8:
+        assert result.status is Status.CONVERGED
+
+
+def test_the_gate_asks_the_tolerance_of_a_solver_of_others():
+    class Loose(jko.LBFGS):
+        """Says CONVERGED, whatever the residual."""
+
+        def solve(self, problem):
+            found = jko.LBFGS(fraction=0.9).solve(problem)
+            return replace(found, status=Status.CONVERGED, residual=left)
+
+    for left, tol, status in (
+        (1e-3, 1e-6, Status.STALLED),
+        (1e-7, 1e-6, Status.CONVERGED),
+        (float("inf"), None, Status.STALLED),
+    ):
+        result = jko.step(jko.SquaredNorm(), STATES["five"], tau=0.3, solver=Loose(tol=tol))
+        assert (result.status, result.residual) == (status, left)
+
+
+def test_both_halves_of_a_second_order_step_have_converged_or_it_has_not():
+    class Second(jko.LBFGS):
+        """Stalls at every other step."""
+
+        def solve(self, problem):
+            seen.append(problem)
+            found = jko.LBFGS(tol=1e-9).solve(problem)
+            return replace(found, status=Status.STALLED) if len(seen) % 2 else found
+
+    seen: list[jko.StepProblem] = []
+    run = jko.flow(
+        jko.SquaredNorm(), STATES["five"], tau=0.3, steps=2, solver=Second(), scheme=jko.SDIRK2()
+    )
+    assert len(seen) == 4
+    assert run.stalled == 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-300, 1e150, 1e300])
+@pytest.mark.parametrize("k", range(3))
+def test_numbers_at_the_edge_of_the_range_on_the_line(k, scale):
+    """Squares of pressures, densities and their curvatures leave the range of numbers: a status, no warning."""
+    well = jko.Potential(lambda z: (z.square() - 1).square().sum(-1))
+    energy = (scale * well, scale * jko.PorousMedium(1.5), scale * jko.Entropy() + well)[k]
+    for state in (MESH, NODES):
+        for tau in (1e-5, 1.0):
+            result = jko.step(energy, state, tau=tau, throw=False)
+            assert not result.status.ok or result.energy <= result.before
+            result.certificate()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("m", [3.0, 20.0, 60.0])
+def test_a_mesh_of_one_narrow_cell_under_a_steep_pressure(m):
+    for width in (1e-3, 1e-6):
+        mesh = jko.ChargedMesh([width, 2 * width], [1.0, 2.0], [1.0])
+        for state in (mesh, jko.LineMesh([width, 2 * width], [1.0])):
+            result = jko.step(jko.PorousMedium(m), state, tau=1e-3, throw=False)
+            assert not result.status.ok or result.energy <= result.before
+
+
+def test_features_that_vanish_on_a_grid_are_no_features():
+    data = jko.Data([[0.0], [1.0]], [1.0, 0.5])
+    none = jko.Risk(data, features=lambda z, x: 0 * z[:, :1] * x[:, 0])
+    rho = jko.GridDensity(jko.Grid((-1.0, 1.0), 8), [0.5] * 8)
+    energy = jko.SquaredNorm() + 0.1 * jko.Entropy()
+    with_, without = (jko.step(E, rho, tau=0.1) for E in (energy + none, energy))
+    torch.testing.assert_close(with_.state.values, without.state.values, rtol=0, atol=1e-12)
+    assert with_.energy == pytest.approx(without.energy + float(none(rho)), rel=1e-12)
+
+
+def test_numbers_so_large_that_conjugate_gradients_vanish():
+    rho = jko.GridDensity(
+        jko.Grid((-2e-3, 2e-3), 6), [v / (3.9 * 4e-3 / 6) for v in (0.0, 1.0, 0.5, 2.0, 0.3, 0.1)]
+    )
+    energy = 1e300 * jko.PowerNorm(50.0) + jko.Entropy()
+    result = jko.step(energy, rho, tau=1e3, throw=False)
+    assert not result.status.ok or result.energy <= result.before
 
 
 SPAN = jko.ChargedSpan(

@@ -87,6 +87,7 @@ def _optimality(job: Job, state: State) -> Summary:
     return {
         "optimality_gap": _finite(found.gap),
         "optimality_lower_bound": _finite(found.lower_bound),
+        "optimality_reachable": _finite(found.reachable),
         "optimality_rigorous": bool(found.rigorous),
         "optimality_reason": found.reason,
         "optimality_cpu_seconds": time.process_time() - began,
@@ -111,7 +112,6 @@ def table(summary: Summary, folder: Folder | None) -> list[str]:
         if summary["test_score"] is not None
         else summary["test_score_reason"]
     )
-    gap, bound = summary["optimality_gap"], summary["optimality_lower_bound"]
     rows = {
         "data": f"{data['name']}: {data['train_rows']} rows to train, {data['test_rows']} to test, {inputs}",
         "target": f"{kind} {data['target']}",
@@ -123,15 +123,25 @@ def table(summary: Summary, folder: Folder | None) -> list[str]:
         "CPU seconds": f"{summary['cpu_seconds']:.2f}",
         "smallest slack": f"{summary['smallest_slack']:.2e}",
         "couplings": _couplings(summary["certificates"]),
-        "gap to minimum": "unknown"
-        if gap is None
-        else f"{gap:.3g} above the lower bound {bound:.5g}",
+        "gap to minimum": _gap(summary),
         "": f"{'proved' if summary['optimality_rigorous'] else 'not proved'}: {summary['optimality_reason']}",
     }
     if folder:
         rows["files"] = f"{folder.path}/: {', '.join(folder.written)}{folder.remark}"
     lines = [f"{name:<15} {value}" for name, value in rows.items()]
     return [*lines[:1], *(f"{'columns':<15} {note}" for note in data["notes"]), *lines[1:]]
+
+
+def _gap(summary: Summary) -> str:
+    """How far the energy is from its minimum: a bound where it is proved, else what is sure, and an estimate."""
+    gap = summary["optimality_gap"]
+    if gap is None:
+        return "unknown"
+    if summary["optimality_rigorous"]:
+        return f"at most {gap:.3g}, above the lower bound {summary['optimality_lower_bound']:.5g}"
+    reachable = summary["optimality_reachable"]
+    sure = 0.0 if reachable is None else summary["energies"][-1] - reachable
+    return f"estimated {gap:.3g}, no bound" + (f"; at least {sure:.3g}" if sure > 0 else "")
 
 
 def _couplings(certificates: Summary) -> str:

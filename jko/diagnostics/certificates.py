@@ -10,9 +10,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.diagnostics.grids import grid_gap
-from jko.duality.envelope import Envelope
-from jko.duality.gap import Dual, Gap
-from jko.duality.minorant import Minorant, obstacle
+from jko.duality import Dual, Envelope, Gap, Minorant, obstacle
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
 
@@ -54,8 +52,9 @@ class Optimality:
             return f"F - min F unknown ({self.reason})"
         if self.rigorous:
             return f"F - min F <= {self.gap:.3g}, min F >= {self.lower_bound:.6g} (proved: {self.reason})"
-        about = f"F - min F about {self.gap:.3g}, min F about {self.lower_bound:.6g}"
-        return f"{about}, no bounds (estimated: {self.reason})"
+        sure = max(self.gap + self.lower_bound - self.reachable, 0.0)
+        about = f"estimated {self.gap:.3g}, min F about {self.lower_bound:.6g}, no bounds"
+        return f"F - min F >= {sure:.3g}, by a measure; {about} ({self.reason})"
 
 
 def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Optimality:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jko.diagnostics.cells import Bound, Cells, masses, row_scale
 from jko.diagnostics.mixtures import Mixture
-from jko.duality.gap import Gap
+from jko.duality import Gap
 from jko.energies import Energy, Entropy, Parts, parts
 from jko.measures import GridDensity, LineMesh
 

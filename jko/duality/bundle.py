@@ -13,6 +13,7 @@ from torch import Tensor
 from jko.duality.descent import fixed
 from jko.duality.envelope import Envelope, Minima
 from jko.duality.master import best_plan
+from jko.measures import Particles
 
 MERGE = 1e-4  # of a position, relative
 
@@ -34,14 +35,17 @@ class Columns:
         self.features = envelope.minorant.features(z)
         self.cost = envelope.cost(z, every)
         self.plan = masses.clone()
+        self.mixed = torch.zeros_like(every, dtype=torch.bool)  # the reference measure, as a column
         if len(envelope.own) == envelope.N:
             own = envelope.own
             self._append(own, every, envelope.minorant.features(own), envelope.cost(own, every))
         if mixture is not None:
             phi, cost = mixture
             self._append(z[:1], every[:1], phi[None], cost * torch.ones_like(self.cost[:1]))
+            self.mixed[-1] = True
 
     def _append(self, z: Tensor, block: Tensor, features: Tensor, cost: Tensor) -> None:
+        self.mixed = torch.cat([self.mixed, torch.zeros_like(block, dtype=torch.bool)])
         self.points = torch.cat([self.points, z])
         self.block = torch.cat([self.block, block])
         self.features = torch.cat([self.features, features])
@@ -58,6 +62,7 @@ class Columns:
                 self.plan[keep],
             )
             self.features, self.cost = self.features[keep], self.cost[keep]
+            self.mixed = self.mixed[keep]
         envelope = self.envelope
         phi = envelope.minorant.features(minima.points)
         self._append(minima.points, minima.block, phi, envelope.cost(minima.points, minima.block))
@@ -78,6 +83,20 @@ class Columns:
         return minorant.constant + float(
             0.5 * (minorant.q * g * g).sum() + self.plan @ self.cost
         ), g
+
+    def attained(self) -> float:
+        """The value of the best plan's measure: that of ``solve``, with what the linearised terms are above it."""
+        value, _ = self.solve()
+        minorant = self.envelope.minorant
+        if minorant.exact:
+            return value
+        used, mu = (self.plan > 0) & ~self.mixed, minorant.reference
+        whole = self.plan[self.mixed].sum()
+        points, masses = self.points[used], self.plan[used]
+        if whole > 0:
+            points = torch.cat([points, mu.points])
+            masses = torch.cat([masses, whole * mu.weights])
+        return value + minorant.excess(Particles(points, masses / masses.sum()))
 
     def split(self) -> tuple[Tensor, Tensor, Tensor]:
         """The best plan as points, blocks and masses; columns of one block at nearly one place are one atom."""

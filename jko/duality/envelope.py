@@ -45,11 +45,11 @@ class Minima(NamedTuple):
 
     def joined(self, points: Tensor, block: Tensor) -> Minima:
         """With more points to start from."""
-        order = torch.cat([self.block, block])
+        blocks = torch.cat([self.block, block])
         values = torch.cat(
             [self.values, torch.full_like(self.values[:1], -torch.inf).expand(len(block))]
         )
-        return Minima(torch.cat([self.points, points]), order, values, self.lowest)
+        return Minima(torch.cat([self.points, points]), blocks, values, self.lowest)
 
     @property
     def bounded(self) -> bool:
@@ -166,22 +166,26 @@ class Envelope:
             starts.append((self.own, every))
         if known is not None:
             values = self.value(g, known.points, known.block)
-            lowest = _order(known.block, values)
-            lowest = lowest[_rank(known.block[lowest]) < (KNOWN if self.N > 1 else 10 * KNOWN)]
+            lowest = order(known.block, values)
+            lowest = lowest[rank(known.block[lowest]) < (KNOWN if self.N > 1 else 10 * KNOWN)]
             starts.append((known.points[lowest], known.block[lowest]))
         elif thorough:
             starts.append(self._escapes(g))
         z, block = (torch.cat(part) for part in zip(*starts, strict=True))
         if not thorough:
             z, block = self._best_start(g, z, block)
+        return self.descended(g, z, block)
+
+    def descended(self, g: Tensor, z: Tensor, block: Tensor) -> Minima:
+        """The local minimisers below the starts ``z`` of the blocks ``block``; every block has a start."""
         step = 1.0 / (self.stiffness or self.rate or 1.0)
         z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far)
         return self._collect(z, block, values)
 
     def table(self, g: Tensor, pool: Tensor) -> Tensor:
         """The value of every pool point for every block, w chosen best where it can be; shape (N, C)."""
-        minorant, k = self.minorant, self.stiffness
-        if minorant.activations is None or self.w_range is None or not k:
+        minorant, k = self.minorant, self.stiffness or 0.0
+        if not self._chosen:
             return minorant.value(g, pool) + 0.5 * self.rate * torch.cdist(self.anchors, pool) ** 2
         w, c = self._best_w(g, pool)
         near = 0.5 * self.rate * torch.cdist(self.anchors[:, 1:], pool[:, 1:]) ** 2
@@ -199,12 +203,7 @@ class Envelope:
     def _picked(self, table: Tensor, pool: Tensor, g: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The best pool points of each block, one from each neighbourhood."""
         every, table = torch.arange(self.N, device=pool.device), table.clone()
-        chosen = (
-            self.minorant.activations is not None
-            and self.w_range is not None
-            and bool(self.stiffness)
-        )
-        place = pool[:, 1:] if chosen else pool
+        place = pool[:, 1:] if self._chosen else pool
         near = None
         if count > 1 and len(place) > 1 and place.shape[1]:  # theta may have no coordinates
             near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm()
@@ -214,12 +213,21 @@ class Envelope:
             picks.append(pick)
             if near is not None:
                 table[near[pick]] = torch.inf
-        pick, block = torch.cat(picks), every.repeat(count)
+        return self.placed(g, pool, torch.cat(picks), every.repeat(count))
+
+    def placed(self, g: Tensor, pool: Tensor, pick: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """The points ``pool[pick]`` for the blocks ``block``, with the best w where it can be chosen."""
         z = pool[pick]
-        if chosen:
+        if self._chosen:
             w, _ = self._best_w(g, pool)
             z = torch.cat([w[block, pick][:, None], z[:, 1:]], dim=1)
         return z, block
+
+    @property
+    def _chosen(self) -> bool:
+        """Whether the best w of a theta is known in closed form."""
+        linear = self.minorant.activations is not None and self.w_range is not None
+        return linear and bool(self.stiffness)
 
     def _escapes(self, g: Tensor) -> tuple[Tensor, Tensor]:
         """Points to both sides of each atom and anchor, along the direction of lowest curvature."""
@@ -238,9 +246,9 @@ class Envelope:
         if len(self.own) == self.N:
             z = torch.cat([self.own, z])
             block = torch.cat([torch.arange(self.N, device=block.device), block])
-        order = _order(block, self.value(g, z, block))
-        order = order[_rank(block[order]) == 0]
-        return z[order], block[order]
+        rows = order(block, self.value(g, z, block))
+        rows = rows[rank(block[rows]) == 0]
+        return z[rows], block[rows]
 
     def _flat(self, g: Tensor) -> bool:
         """Whether phi_g + rate |. - y|^2 / 2 has no curvature in w (lam = rate = 0, w free): minimum -inf or 0."""
@@ -274,8 +282,8 @@ class Envelope:
         )
         finite = torch.isfinite(z).all(1)
         z, block, values = z[finite], block[finite], values[finite]
-        order = _order(block, values)
-        z, block, values = z[order], block[order], values[order]
+        rows = order(block, values)
+        z, block, values = z[rows], block[rows], values[rows]
         keep = torch.ones_like(block, dtype=torch.bool)
         for lag in range(1, int(torch.bincount(block, minlength=1).max())):
             same = (
@@ -287,13 +295,13 @@ class Envelope:
         return Minima(z[keep], block[keep], values[keep], lowest)
 
 
-def _order(block: Tensor, values: Tensor) -> Tensor:
+def order(block: Tensor, values: Tensor) -> Tensor:
     """Rows by block, within a block by value."""
-    order = values.sort(stable=True).indices
-    return order[block[order].sort(stable=True).indices]
+    rows = values.sort(stable=True).indices
+    return rows[block[rows].sort(stable=True).indices]
 
 
-def _rank(block: Tensor) -> Tensor:
+def rank(block: Tensor) -> Tensor:
     """The place of each row within its block, rows being sorted by block."""
     rows = torch.arange(len(block), device=block.device)
     return rows - torch.searchsorted(block.contiguous(), block.contiguous())

@@ -92,6 +92,21 @@ class Minorant:
         return self.constant - float((self.q * g * (0.5 * g + self.f)).sum())
 
     @property
+    def exact(self) -> bool:
+        """Whether no term is linearised, so that the minorant touches E at every measure."""
+        return all(isinstance(E, Linear) for _, E in self.others)
+
+    def excess(self, nu: Particles) -> float:
+        """How far the terms that are linearised lie above their linearisation at ``nu``, >= 0."""
+        with torch.no_grad():
+            above = (
+                c * float(E(nu) - nu.integrate(E.variation(self.reference, nu.points)))
+                for c, E in self.others
+                if not isinstance(E, Linear)
+            )
+            return sum(above) - self.constant
+
+    @property
     def lam(self) -> float | None:
         """The number with ``V = lam |xi|^2 / 2``; None where V is of another kind."""
         if any(not isinstance(E, SquaredNorm) for _, E in self.others):

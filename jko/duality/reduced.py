@@ -123,8 +123,11 @@ class Reduced:
         convex = (curvature > 1e-6 * self.k) & (self.k > 0)
         if not bool(convex.any()):
             return minima.lowest, convex[: len(minima.lowest)]
-        theta = minima.points[first_rows(minima.block, len(minima.lowest)), 1:]
-        value, gradient, *_ = self.psi(theta, n)
+        row = first_rows(minima.block, len(minima.lowest))
+        w, theta = minima.points[row, 0], minima.points[row, 1:]
+        _, gradient, _, best, c, _ = self.psi(theta, n)
+        # psi from the value at (w, theta): k |theta|^2 / 2 alone would be rounded where k = 1/tau is large
+        value = minima.values[row] + (best - w) * (c - self.a + 0.5 * self.k * (best + w))
         bound = self.below(theta, value, gradient, torch.where(convex, curvature, 1.0))
         return torch.where(convex, bound, minima.lowest), convex
 

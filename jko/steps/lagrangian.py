@@ -40,7 +40,7 @@ class Coupling:
     def cost(self, problem: StepProblem, points: Tensor) -> float:
         """int |T - y|^2 dmu + variance."""
         d = points - self.partners
-        return float(problem.inner(d, d)) + self.variance
+        return float(problem.base.inner(d, d)) + self.variance
 
     def objective(self, problem: StepProblem) -> Objective:
         """T -> E(T_# mu_k) + cost / (2 tau), with its gradient in L2(mu_k)."""

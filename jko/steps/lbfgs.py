@@ -114,7 +114,8 @@ class Pairs:
         """Keep a pair if the curvature along it is positive."""
         y = slope + s / self.problem.tau
         curvature = float(self.problem.inner(s, y))
-        if curvature > 1e-10 * self.problem.norm(s) * self.problem.norm(y):
+        by = self.problem.magnified
+        if curvature > 1e-10 * (by * self.problem.norm(s)) * (by * self.problem.norm(y)):
             self.pairs = [*self.pairs, (s, slope, y, curvature)][-self.history :]
 
     def direction(self, point: Point, r: Tensor) -> Tensor:
@@ -140,7 +141,8 @@ class Pairs:
     def first_scale(self, r: Tensor) -> float:
         """The length ``min(tau, 2 |E| / |r|^2)``."""
         square = float(self.problem.inner(r, r))
-        polyak = 2 * abs(float(self.problem.before.value)) / square if square > 0 else 0.0
+        by = self.problem.magnified
+        polyak = 2 * abs(float(self.problem.before.value)) * by * by / square if square > 0 else 0.0
         return min(self.problem.tau, polyak) if polyak > 0 else self.problem.tau
 
     @property

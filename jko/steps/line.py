@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 STRAIGHT = 1e-3  # times 1 / tau: the curvature that a convex model gives to a straight line
 FALLEN = 1e-3  # of the first residual: where it has fallen so much, there is a minimum
 LOOK = 20  # iterations after which to look whether there is a minimum at all
+TINY, HUGE = 1e-140, 1e140  # numbers between them have squares
 FRACTION = 1e-8  # of the speed: the residual at which to stop
 
 
@@ -62,14 +63,37 @@ def other_terms(energy: Energy) -> Energy | None:
 def pressed(terms: list[tuple[float, Internal]], masses: Array, widths: Array) -> Pressed:
     """Internal energies of cells with these masses and widths."""
     energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
-    rho = torch.from_numpy(masses / widths)
-    for c, E in terms:
-        U, slope = E.U(rho).numpy(), E.slope(rho)
-        curvature = 1 / E.density_slope(slope).numpy()
-        energy += c * float(widths @ U)
-        pressure += c * (rho.numpy() * slope.numpy() - U)
-        stiffness += c * rho.numpy() ** 2 * curvature / widths
+    with np.errstate(all="ignore"):  # a density beyond all numbers has no finite energy
+        rho = torch.from_numpy(masses / widths)
+        for c, E in terms:
+            U, slope = E.U(rho).numpy(), E.slope(rho)
+            curvature = 1 / E.density_slope(slope).numpy()
+            energy += c * float(widths @ U)
+            pressure += c * (rho.numpy() * slope.numpy() - U)
+            stiffness += c * rho.numpy() ** 2 * curvature / widths
     return Pressed(energy, pressure, stiffness)
+
+
+def root(form: Callable[[Array], float], v: Array) -> float:
+    """``form(v) ** 0.5`` of a quadratic form; v is scaled where squares would leave the range of numbers."""
+    size = float(np.abs(v).max(initial=0.0))
+    unit = 1.0 if size == 0 or TINY < size < HUGE or not math.isfinite(size) else size
+    return unit * max(form(v / unit), 0.0) ** 0.5
+
+
+def onward(
+    start: Array, move: Array, factor: float, bounds: tuple[float, float], widen: bool
+) -> Array | None:
+    """``start + factor move`` between the bounds; where it would fold, and ``widen``, the place itself so much wider.
+
+    None where there is no such place.
+    """
+    middle = start.mean()
+    for X in (start + factor * move, middle + factor * (start + move - middle))[: 1 + widen]:
+        X = np.clip(X, *bounds)
+        if bool((np.diff(X) > 0).all()):
+            return X
+    return None
 
 
 class Spot(Protocol):
@@ -104,13 +128,14 @@ class Found(NamedTuple, Generic[S]):
     status: Status
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite gets a status
 def descent(
     spot: S,
     residual: Callable[[S], float],
     tolerance: Callable[[S], float],
     descend: Callable[[S, float], tuple[S | None, int]],
     max_iterations: int,
-    further: Callable[[S, float], S | None],
+    further: Callable[[S, float, bool], S | None],
 ) -> Found[S]:
     """Descend from ``spot`` until the Euler-Lagrange equation holds.
 
@@ -122,20 +147,26 @@ def descent(
         (spot, its residual) to a lower spot, or None, and the evaluations that it took.
     further
         The spot so many times as far from the base point, along the steepest descent where it is the base point itself;
-        None where it does not exist.
+        where that folds, None, or if the last argument says so the spot so many times as wide.
     """
     evaluations, first = 0, math.inf
 
-    def ahead(factor: float) -> tuple[float, float]:
-        new = further(spot, factor)
+    def ahead(factor: float, widen: bool = False) -> tuple[float, float]:
+        new = further(spot, factor, widen)
         return (math.inf, 0.0) if new is None else (new.value, new.energy)
+
+    def at_last(otherwise: Status) -> Status:
+        lost = endless(lambda factor: ahead(factor, True), spot.value)
+        return Status.UNBOUNDED if lost else otherwise
 
     for iteration in itertools.count():
         if not (math.isfinite(spot.value) and np.isfinite(spot.gradient).all()):
             return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
-        left = residual(spot)
+        left, allowed = residual(spot), tolerance(spot)
+        if not math.isfinite(left + allowed):
+            return Found(spot, math.nan, iteration, evaluations, Status.NOT_FINITE)
         first = left if iteration == 0 else first
-        if left <= tolerance(spot):
+        if left <= allowed:
             # small beside the length of the move alone; and the fall itself below the rounding of E
             far = iteration > 0 and left > FALLEN * first
             lost = abs(spot.value) < rounding(spot.energy)
@@ -145,11 +176,10 @@ def descent(
         if iteration % LOOK == LOOK - 1 and endless(ahead, spot.value):
             return Found(spot, left, iteration, evaluations, Status.UNBOUNDED)
         if iteration == max_iterations:
-            return Found(spot, left, iteration, evaluations, Status.MAX_ITERATIONS)
+            return Found(spot, left, iteration, evaluations, at_last(Status.MAX_ITERATIONS))
         new, tried = descend(spot, left)
         evaluations += tried
         if new is None:
-            status = Status.UNBOUNDED if endless(ahead, spot.value) else Status.STALLED
-            return Found(spot, left, iteration, evaluations, status)
+            return Found(spot, left, iteration, evaluations, at_last(Status.STALLED))
         spot = new
     raise AssertionError("unreachable")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from jko.metrics import Metric, natural_metric
 from jko.steps.memory import Bound, Memory, taken_up
 
 SMALLEST, LARGEST = 1e-290, 1e300  # squares between them have all their digits
+VANISHING = 1e-140  # slopes below it have squares that may be zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +87,16 @@ class StepProblem:
         """A state of the kind of the base point, with the atoms at ``points``."""
         return placed(self.previous, points)
 
+    @cached_property
+    def magnified(self) -> float:
+        """The power of two by which ``inner`` multiplies both fields: 1, but where squares of slopes would vanish."""
+        size = self.norm(self.before.gradient)
+        return 1.0 if size == 0 or not size < VANISHING else math.ldexp(1.0, -math.frexp(size)[1])
+
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
-        """The inner product of vector fields in L2(mu_k; R^dim)."""
-        return self.base.inner(u, v)
+        """The inner product of vector fields in L2(mu_k; R^dim), up to a factor where it would vanish."""
+        by = self.magnified
+        return self.base.inner(u, v) if by == 1 else self.base.inner(by * u, by * v)
 
     def norm(self, u: Tensor) -> float:
         """The norm of L2(mu_k; R^dim)."""

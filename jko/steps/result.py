@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -18,6 +19,8 @@ from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
 from jko.steps.problem import StepProblem
+
+LARGEST = sys.float_info.max  # an infinite residual is that of no minimum
 
 
 class Falls(Enum):
@@ -139,17 +142,26 @@ class StepResult:
         )
 
 
-def judged(result: StepResult) -> StepResult:
+def claimed(solver: object) -> float:
+    """The residual that a step of this solver claims to have: its ``tol``, or that of the solver within; else inf."""
+    tol = getattr(solver, "tol", None)
+    if isinstance(tol, (int, float)):
+        return float(tol)
+    within = getattr(solver, "solver", None) or getattr(solver, "positions", None)
+    return math.inf if within is None else claimed(within)
+
+
+def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     """The gate that every step passes, whatever solver made it: the status is what the numbers say.
 
     An ok status stays only where all numbers are finite, the mass is one, and nothing rose that cannot, up to
-    :func:`jko.steps.memory.rounding` of the energies.
+    :func:`jko.steps.memory.rounding` of the energies; CONVERGED only where the residual is at most ``tolerance``.
     """
     checks.kind("what a solver returns", result, StepResult, hint="StepResult.of(problem, ...)")
     if not result.status.ok:
         return result
     mu = result.state.weights
-    numbers = (result.energy, result.cost, result.slack)
+    numbers = (result.energy, result.cost)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
     rise = {
         Falls.OBJECTIVE: -result.slack,
@@ -157,12 +169,15 @@ def judged(result: StepResult) -> StepResult:
         Falls.NEITHER: -math.inf,
     }[result.falls]
     status = result.status
-    if not all(map(math.isfinite, numbers)) or not result.residual >= 0 or not _finite(result):
+    fell = result.slack > -math.inf  # from +inf: a step may leave an obstacle
+    if not (all(map(math.isfinite, numbers)) and fell and result.residual >= 0 and _finite(result)):
         status = Status.NOT_FINITE
     elif abs(float(mu.sum()) - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
         status = Status.MASS_LOST
     elif rise > eps:
         status = Status.ENERGY_ROSE
+    elif status is Status.CONVERGED and not result.residual <= min(tolerance, LARGEST):
+        status = Status.STALLED
     return result if status is result.status else replace(result, status=status)
 
 

@@ -42,7 +42,7 @@ class Runaway:
         rise = float(self.problem.inner(s, new.gradient - old.gradient))
         self.last = self.problem.tau * rise / square if square > 0 else math.inf
         self.convex = self.convex and self.last >= CURVED
-        if self.last < STRAIGHT and square**0.5 > STRETCH * self.problem.norm(d):
+        if self.last < STRAIGHT and self.problem.norm(s) > STRETCH * self.problem.norm(d):
             self.reach = min(self.reach, 0.5 * self.length(new))
 
     def trusted(self, point: Point) -> bool:

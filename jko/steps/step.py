@@ -13,7 +13,7 @@ from jko.steps.memory import Memory
 from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import StepProblem
 from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult, judged
+from jko.steps.result import StepFailed, StepResult, claimed, judged
 from jko.steps.split import Alternating
 
 
@@ -106,7 +106,7 @@ def step(
     with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
         if throw:
             check_variations(energy, state)
-        result = judged(solver.solve(problem))
+        result = judged(solver.solve(problem), claimed(solver))
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)
     return result

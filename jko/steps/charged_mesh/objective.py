@@ -25,7 +25,7 @@ from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
 from jko.steps.charged_mesh.banded import Banded
-from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, onward, other_terms, pressed, root
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -100,14 +100,17 @@ class Objective:
         """The nodes as atoms."""
         return self.base.moved(torch.from_numpy(z).to(self.base.points))
 
-    def further(self, spot: Spot, factor: float) -> Spot | None:
-        """The spot ``factor`` times as far; None where the mesh would fold."""
+    def further(self, spot: Spot, factor: float, widen: bool) -> Spot | None:
+        """The spot ``factor`` times as far; where the mesh would fold, None, or so many times as wide."""
         move = spot.z - self.start
         if not move.any():
             move = -self.problem.tau * spot.gradient / self.weights[:, None]
-        z = self.start + factor * move
-        z[:, 1] = np.clip(z[:, 1], *self.bounds)
-        return self.at(z) if bool((np.diff(z[:, 1]) > 0).all()) else None
+        z, theta = self.start + factor * move, self.start[:, 1]
+        X = onward(theta, move[:, 1], factor, self.bounds, widen)
+        if X is None:
+            return None
+        z[:, 1] = X
+        return self.at(z)
 
     def at(self, z: Array) -> Spot:
         """Value and gradient."""
@@ -167,7 +170,7 @@ class Objective:
             g[0, 1] = 0.0
         if last:
             g[-1, 1] = 0.0
-        return float(((g * g).sum(1) / self.weights).sum()) ** 0.5
+        return root(lambda g: float(((g * g).sum(1) / self.weights).sum()), g)
 
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of nodes and pressures alone can cause."""
@@ -176,4 +179,4 @@ class Objective:
         noise = self.weights * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter
-        return EPS * float((noise**2 / self.weights).sum()) ** 0.5
+        return EPS * root(lambda v: float((v**2 / self.weights).sum()), noise)

@@ -147,7 +147,7 @@ def _tridiagonal(A: Fields, D: Fields, rows: Fields, b: Fields, x: Fields, t: Fi
     last = 0.0
     for q in range(first, first + m):
         pivot = D[q] - A[0, q - 1] * t[q - 1] if q > first else D[q]
-        scale = 1.0 / pivot if D[q] > 0.0 else 0.0
+        scale = 1.0 / pivot if D[q] > 0.0 and pivot != 0.0 else 0.0
         last = (b[q] - (A[0, q - 1] * last if q > first else 0.0)) * scale
         t[q] = A[0, q] * scale
         x[q] = last
@@ -226,6 +226,8 @@ def solve(
         new = 0.0
         for q in range(n):
             new += r[q] * z[q]
+        if not new > 0.0:  # below the smallest number
+            return iteration
         beta = new / old if iteration else 0.0
         for q in range(n):
             p[q] = z[q] + beta * p[q]

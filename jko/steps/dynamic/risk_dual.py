@@ -10,7 +10,7 @@ is solved by conjugate gradients with the multigrid of H, the local part, as pre
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
         few = parts(energy, state).compressed()
         if few.features is None or few.targets is None:
             return few, None
+        if not len(few.features):  # they all vanish on the grid
+            return replace(few, features=None, targets=None), None
         A = as_array(few.features).reshape(-1, *state.grid.shape)
         return few, Features(np.ascontiguousarray(A), np.array(as_array(few.targets)))
 

@@ -24,7 +24,7 @@ from jko.energies.internal import Internal
 from jko.measures import LineMesh, Particles
 from jko.metrics import as_array
 from jko.spaces import Box
-from jko.steps.line import STRAIGHT, internal_terms, other_terms, pressed
+from jko.steps.line import STRAIGHT, internal_terms, onward, other_terms, pressed, root
 from jko.steps.problem import StepProblem
 from jko.steps.quantile.tridiagonal import Tridiagonal
 
@@ -115,15 +115,14 @@ class Objective:
         value = energy + cost / (2 * tau)
         return Spot(X, widths, energy, cost, value, gradient, pressure, stiffness)
 
-    def further(self, spot: Spot, factor: float) -> Spot | None:
-        """The spot ``factor`` times as far; None where cells would turn over."""
+    def further(self, spot: Spot, factor: float, widen: bool) -> Spot | None:
+        """The spot ``factor`` times as far; where cells would turn over, None, or so many times as wide."""
         move = spot.X - self.start
         if not move.any():
             down = self.gram.solve(spot.gradient)
             move = np.zeros_like(move) if down is None else -self.problem.tau * down
-        X = self.start + factor * move
-        X = np.clip(X, *self.bounds)
-        return self.at(X) if bool((np.diff(X) > 0).all()) else None
+        X = onward(self.start, move, factor, self.bounds, widen)
+        return None if X is None else self.at(X)
 
     def atoms(self, X: Array) -> Particles:
         """The Gauss points of the cells."""
@@ -179,9 +178,13 @@ class Objective:
             g[0] = 0.0
         if last:
             g[-1] = 0.0
-        representative = self.gram.solve(g)
-        assert representative is not None
-        return max(float(g @ representative), 0.0) ** 0.5
+
+        def square(g: Array) -> float:
+            representative = self.gram.solve(g)
+            assert representative is not None
+            return float(g @ representative)
+
+        return root(square, g)
 
     def rounding(self, spot: Spot) -> float:
         """The residual that the rounding of edges and pressures alone can cause."""
@@ -190,4 +193,4 @@ class Objective:
         noise = self.gram.diagonal * reach / self.problem.tau
         noise[:-1] += jitter
         noise[1:] += jitter
-        return EPS * float((noise**2 / self.gram.diagonal).sum()) ** 0.5
+        return EPS * root(lambda v: float((v**2 / self.gram.diagonal).sum()), noise)

@@ -154,7 +154,7 @@ def _gap(objective: Objective, found: Found[Spot]) -> Gap:
     if not (signs and all(issubclass(kind, Linear) for kind in kinds)):
         reason = "the problem need not be convex in the edges: there is a risk, an interaction or a negative term"
         return Gap(math.inf, False, reason, -math.inf, found.spot.value)
-    value = 0.5 * objective.problem.tau * found.residual**2
+    value = 0.5 * objective.problem.tau * found.residual * found.residual
     proved = kinds <= {SquaredNorm, PowerNorm}
     reason = "strong convexity, over all densities that are constant on cells of these masses"
     if not proved:
