@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import jko
 from jko import ChargedParticles, Particles, SinkhornDivergence, distance, geodesic
-from jko.metrics import by_assignment, by_potential, certify, referee, transport
+from jko.metrics import by_assignment, by_potential, certify, referee, refinement, transport
 from jko.metrics.expansions import ReducedCosts
 
 SEEDS = st.integers(0, 10**6)
@@ -371,8 +371,10 @@ def test_reduced_costs_keep_their_digits(seed: int) -> None:
         assert abs(Fraction(float(r)) - exact) <= abs(exact) / 2**51
 
 
-def test_many_pairs_at_two_scales() -> None:
-    """More pairs than are tried at once, and the near ones below rounding of the far ones."""
+@pytest.mark.parametrize("kept", [0, refinement.KEPT])
+def test_many_pairs_at_two_scales(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pairs than are tried at once, and the near ones below rounding of the far ones; costs kept or not."""
+    monkeypatch.setattr(refinement, "KEPT", kept)
     g = np.random.default_rng(0)
     x, y = g.normal(size=(520, 2)), g.normal(size=(520, 2))
     near = distance(Particles(x), Particles(y))
