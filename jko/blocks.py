@@ -9,10 +9,10 @@ from torch import Tensor
 def descending(blocks: Tensor, least: float = 0.0) -> Tensor:
     """Symmetric blocks (N, dim, dim), negative eigenvalues of the indefinite ones replaced by their size.
 
-    ``least``: what is less than it becomes ``least``, in those blocks.
+    ``least``: what is less than it becomes ``least``, in those blocks.  Blocks that are not finite stay as they are.
     """
     _, failed = torch.linalg.cholesky_ex(blocks)
-    bad = failed > 0
+    bad = (failed > 0) & blocks.isfinite().all(-1).all(-1)
     if not bool(bad.any()):
         return blocks
     values, vectors = torch.linalg.eigh(blocks[bad])

@@ -92,3 +92,26 @@ def test_what_has_no_density_or_other_cells_is_a_sentence():
     meshes = [jko.LineMesh(edges, [0.5, 0.5]) for edges in ([0.0, 0.5, 1.0], [0.0, 0.4, 1.0])]
     with pytest.raises(ValueError, match=r"the cells must be the same"):
         jko.decomposition(F, *meshes)
+
+
+@pytest.mark.parametrize("kind", ["particles", "pair", "density"])
+@pytest.mark.parametrize(
+    "E", [jko.SquaredNorm(), jko.KernelEntropy(0.5), jko.Interaction(lambda z: (z * z).sum(-1))]
+)
+def test_states_of_two_dimensions_are_refused(E, kind):
+    one, two = (
+        {
+            "particles": lambda d: jko.Particles(np.ones((2, d))),
+            "pair": lambda d: jko.ChargedParticles(np.eye(2, d), [0.0, 1.0]),
+            "density": lambda d: jko.GridDensity(
+                jko.Grid([(0.0, 1.0)] * d, (2,) * d), np.ones((2,) * d)
+            ),
+        }[kind](d)
+        for d in (1, 2)
+    )
+    for mu, star in ((one, two), (two, one)):
+        with pytest.raises(ValueError, match=r"mu has dimension|mu lives on"):
+            jko.decomposition(E, mu, star)
+    single = jko.Particles(torch.ones(2, 1))
+    with pytest.raises(ValueError, match=r"mu has dtype torch.float32"):
+        jko.decomposition(E, single, jko.Particles([[1.0]]))

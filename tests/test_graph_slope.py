@@ -258,6 +258,24 @@ def test_a_velocity_that_blows_up_is_a_sentence():
         jko.fold_free(G, line(0.0, N=3), t1=3.0, rtol=1e-4)
 
 
+def test_a_stiff_energy_ends_after_the_work_allowed():
+    with pytest.raises(
+        jko.limits.LimitStopped, match=r"500 evaluations .* max_evaluations"
+    ) as caught:
+        jko.fold_free(
+            jko.Potential(lambda xi: 1e6 * xi[:, 0] ** 2),
+            line(1.0, N=3),
+            t1=100.0,
+            max_evaluations=500,
+        )
+    found = caught.value.trajectory  # what was seen until then
+    assert 0 < found.times[-1] < 100.0
+    assert found.fold == math.inf
+    assert len(found.angles) == len(found.times)
+    with pytest.raises(ValueError, match=r"max_evaluations"):
+        jko.fold_free(jko.SquaredNorm(), line(1.0, N=3), t1=1.0, max_evaluations=0)
+
+
 # The guarantee
 
 

@@ -200,6 +200,22 @@ def test_a_small_bandwidth_leaves_atoms_alone_and_far_points_finite():
     assert torch.isfinite(F.hessian(MU, far)).all()
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("n", [1, 2, 300])
+def test_atoms_that_are_not_finite_give_no_number(wrong, n, monkeypatch):
+    # what a solver tries may be no point at all; it must see that, not an error of an empty block
+    monkeypatch.setattr(pairs, "BLOCK", 64)
+    points = torch.linspace(-1, 1, 2 * n, dtype=torch.float64).reshape(n, 2).clone()
+    mu = jko.Particles(points)
+    for bad in ([0], range(n)):
+        at = points.clone()
+        at[list(bad), 0] = wrong
+        moved = mu.moved(at)
+        for E in (jko.KernelEntropy(0.1), jko.KernelPorousMedium(0.1, 2.0)):
+            assert math.isnan(float(E(moved)))
+            assert bool(E.gradient(moved)[0].isnan().all())
+
+
 def test_a_cloud_far_from_the_origin_keeps_its_digits():
     F, shift = jko.KernelEntropy(0.05), 2.0**20
     x = torch.round(MU.points * 2**20) / 2**20  # so that the shift is exact

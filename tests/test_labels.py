@@ -254,7 +254,7 @@ def test_what_the_label_form_cannot_do_is_a_sentence():
         separated(network(), labels(8), t1=1.0, times=[0.5, 0.2])
     with pytest.raises(ValueError, match=r"no state of these labels"):
         labels(8).slope(labels(9).pair)
-    with pytest.raises(RuntimeError, match=r"not finite at the start"):
+    with pytest.raises(ValueError, match=r"not finite at the start"):
         chaos(jko.Potential(lambda z: (z[:, 0] - 5).sqrt()), labels(8), t1=1.0)
 
 

@@ -173,7 +173,7 @@ def test_a_flow_that_blows_up_says_when():
 
 def test_a_gradient_that_is_not_finite_is_refused_at_once():
     V = jko.Potential(lambda z: z[:, 0].log())
-    with pytest.raises(RuntimeError, match="not finite at the start"):
+    with pytest.raises(ValueError, match="not finite at the start"):
         jko.limits.wasserstein(V, jko.Particles([[0.0]]), t1=1.0)
 
 

@@ -233,6 +233,8 @@ def test_work_is_bounded_and_what_was_computed_is_kept(name):
     assert len(run.times) == len(run.states) >= 2
     for other in (copy.copy(caught.value), pickle.loads(pickle.dumps(LimitStopped("a", 3)))):
         assert isinstance(other, LimitStopped)
+        assert isinstance(other, ValueError)  # the remedy is another argument
+        assert isinstance(other, RuntimeError)
         assert other.trajectory is run or other.trajectory == 3
 
 

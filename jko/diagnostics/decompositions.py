@@ -66,8 +66,8 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     TypeError
         For what is no energy or no state; states of two kinds; an internal energy of atoms, which have no density.
     ValueError
-        Densities on two grids; an internal energy whose slope is infinite (an entropy where ``star`` is zero and
-        ``mu`` is not), where KL = +inf.
+        States of two dimensions, dtypes or devices; densities on two grids; an internal energy whose slope is infinite
+        (an entropy where ``star`` is zero and ``mu`` is not), where KL = +inf.
 
     Notes
     -----
@@ -95,8 +95,13 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
         )
-    risk = internal = rest = slope = 0.0
     there, here = lifted(mu), lifted(star)
+    if there.dim != here.dim:
+        raise ValueError(
+            f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"
+        )
+    checks.alike("mu", there.points, "star", here.points)
+    risk = internal = rest = slope = 0.0
     with torch.no_grad():
         for c, E in energy.terms:
             if isinstance(E, Internal):

@@ -30,6 +30,7 @@ from torch import Tensor
 from jko import checks
 from jko.diagnostics.graphs import Pair, refuse_internal, slope_of_atoms
 from jko.energies import Energy, Risk
+from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import (
     ChargedDensity,
     ChargedMesh,
@@ -42,6 +43,7 @@ from jko.measures import (
 Array = NDArray[np.float64]
 
 INSIDE = 4  # looks at the graph within each step of the integrator
+EVALUATIONS = 10_000  # of the right side, unless told otherwise: seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,7 @@ def fold_free(
     t1: float,
     slope: Any = None,
     rtol: float = 1e-8,
+    max_evaluations: int = EVALUATIONS,
 ) -> FoldFree:
     """Follow the graph of H along (3.23): its slope, how long it is guaranteed to stay a graph, the first fold.
 
@@ -123,6 +126,8 @@ def fold_free(
         grad H_0 at the atoms, needed for :class:`ChargedParticles`; default :func:`graph_slope` of the start.
     rtol
         Relative error allowed in a step of the integrator (explicit Runge-Kutta of order 8).
+    max_evaluations : int
+        A bound on the work: how often the right side may be evaluated.
 
     Returns
     -------
@@ -136,8 +141,9 @@ def fold_free(
         Atoms without ``slope``.
     ValueError
         An internal energy; a slope of another shape, or a cell whose slope is not known.
-    RuntimeError
-        If the integrator fails.
+    jko.limits.LimitStopped
+        A RuntimeError, whose ``trajectory`` is the :class:`FoldFree` up to there: if the integrator fails, or
+        ``max_evaluations`` are used up.
 
     Notes
     -----
@@ -159,6 +165,7 @@ def fold_free(
     refuse_internal(energy, "with it the slope obeys an equation with third derivatives of rho")
     t1 = checks.number("t1", t1, above=0)
     rtol = checks.number("rtol", rtol, above=100 * np.finfo(float).eps)
+    allowed = checks.count("max_evaluations", max_evaluations)
     mu, B = _labels(start, slope)
     graph = _Graph(energy, mu, B)
     run = DOP853(graph.rates, 0.0, graph.start, t1, rtol=rtol, atol=rtol * graph.scale)
@@ -166,11 +173,10 @@ def fold_free(
     fold = wall = math.inf
     while run.status == "running" and fold == wall == math.inf:
         message = run.step()
-        if run.status == "failed":
-            raise RuntimeError(
-                f"the integration stopped at t = {run.t:g} of {t1:g}: {message} The second derivatives of the energy "
-                "blow up or jump there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
-            )
+        why = _stopped(run, message, allowed)
+        if why:
+            so_far = _result(np.array(times), looks, fold, wall, *graph.split(y))
+            raise LimitStopped(why, so_far)
         curve = run.dense_output()
         for t in np.linspace(run.t_old, run.t, INSIDE + 1)[1:]:
             if graph.upright(curve(t)) <= 0:
@@ -183,6 +189,20 @@ def fold_free(
             if min(fold, wall) < math.inf:
                 break
     return _result(np.array(times), looks, fold, wall, *graph.split(y))
+
+
+def _stopped(run: DOP853, message: str | None, allowed: int) -> str:
+    """Why a run cannot go on, as a sentence; empty if it can."""
+    if run.status == "failed":
+        return (
+            f"the integration stopped at t = {run.t:g} of {run.t_bound:g}: {message} The second derivatives of the "
+            "energy blow up or jump there (ReLU features have jumps): lower t1, loosen rtol, or use a smooth activation"
+        )
+    if run.status == "running" and run.nfev > allowed:
+        return out_of_work(
+            allowed, run.t, run.t_bound, "The energy is stiff: lower t1, loosen rtol"
+        )
+    return ""
 
 
 def _first_zero(graph: _Graph, curve: Callable[[float], Array], a: float, b: float) -> float:

@@ -33,14 +33,12 @@ class Pairs:
         self.x = points[self.order].T.contiguous()  # (dim, N)
         self.dim, self.N = self.x.shape
         self.scale = exponent(bandwidth, points.dtype)
-        reach = bandwidth * math.sqrt(2 * (DROPPED - math.log(float(m[m > 0].min()))))
-        line = self.x[axis].contiguous()
-        self.first = torch.searchsorted(line, line - reach).tolist()
-        self.last = torch.searchsorted(line, line + reach, right=True).tolist()
-        if not bool(
-            torch.isfinite(points).all()
-        ):  # no order: all meet all, so that the sums say NaN
-            self.first, self.last = [0] * self.N, [self.N] * self.N
+        least = float(torch.where(m > 0, m, 1.0).min())
+        reach = bandwidth * math.sqrt(2 * (DROPPED - math.log(least)))
+        line, own = self.x[axis].contiguous(), torch.arange(self.N, device=m.device)
+        # an atom that is not finite has no window, but itself: then the sums say so
+        self.first = torch.searchsorted(line, line - reach).minimum(own).tolist()
+        self.last = torch.searchsorted(line, line + reach, right=True).clamp(min=own + 1).tolist()
         self.windows = list(self._windows())
         sizes = [(b - a) * (d - c) for a, b, c, d in self.windows]
         self.kept: list[Tensor] | None = [] if sum(sizes) <= KEEP else None

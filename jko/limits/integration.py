@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.integrate import BDF, DOP853, OdeSolver
 from scipy.optimize import brentq
 
-from jko.limits.stopped import LimitStopped, OutOfWork, out_of_work
+from jko.limits.stopped import OutOfWork, out_of_work
 
 Array = NDArray[np.float64]
 Rates = Callable[[float, Array], Array]
@@ -75,12 +75,12 @@ def integrate(
 
     Raises
     ------
-    LimitStopped
+    ValueError
         If the rates are not finite at the start.
     """
     if not np.isfinite(rates(0.0, start)).all():
-        raise LimitStopped(
-            "the gradient of the energy is not finite at the start; check data and features"
+        raise ValueError(
+            "the gradient of the energy is not finite at the start; check data, features and potentials"
         )
     atol = rtol * (float(np.abs(start).max()) or 1.0) if atol is None else atol
     run = _Run(rates, start, t1, rtol, atol, wanted, event, jacobian, evaluations)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-class LimitStopped(RuntimeError):
+class LimitStopped(RuntimeError, ValueError):
     """The integration of a limit ended before t1; the message says where, why, and what to do.
+
+    It is a ValueError too: the remedy is always another argument (t1, rtol, the work allowed, the start, the energy).
 
     Attributes
     ----------

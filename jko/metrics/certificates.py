@@ -15,7 +15,7 @@ import numpy as np
 
 from jko.metrics.couplings import Array, Plan, pair_costs
 from jko.metrics.expansions import EPS
-from jko.metrics.pricing import price
+from jko.metrics.pricing import price, rounding
 from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
@@ -104,7 +104,10 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
     """
     unit = unit_of(x, y)
     if unit != 1:
-        scaled = None if potential is None else potential / unit / unit
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = None if potential is None else potential / unit / unit
+        if scaled is not None and not np.isfinite(scaled).all():
+            scaled = None  # far from this scale, it proves nothing
         found = certify(x / unit, y / unit, m, scaled)
         with np.errstate(over="ignore", under="ignore"):
             bound, cost = np.multiply((found.bound, found.cost), unit) * unit
@@ -143,10 +146,11 @@ def by_potential(x: Array, y: Array, m: Array, potential: Array) -> Certificate:
     alpha = -2 * (potential - np.median(potential))  # most stay small where a few are large
     beta = own - alpha
     priced, cost = price(x, y, alpha, beta), float(m @ own)
-    bound = min(float(m @ priced.deficit), cost)
-    return Certificate(
-        Proof.POTENTIAL, bound, cost, None, _proved(bound, float(m @ priced.unsure), cost)
-    )
+    gap, unsure = float(m @ priced.deficit), float(m @ priced.unsure)
+    unsure += float(m @ rounding(x.shape[1], 0 * own, alpha, beta))  # of alpha + beta = own
+    proved = _proved(gap, unsure, cost)
+    bound = gap if proved else gap + unsure
+    return Certificate(Proof.POTENTIAL, min(bound, cost), cost, None, proved)
 
 
 def by_assignment(x: Array, y: Array, m: Array) -> Certificate:

@@ -10,10 +10,13 @@ largest term.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from jko.metrics.couplings import BLOCK, Array, Index
+
+Number = TypeVar("Number", float, Array)
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK = 2**14  # pairs at a time: what fits in the cache
@@ -65,13 +68,13 @@ class ReducedCosts:
     def _chunk(self, rows: Index, cols: Index) -> Array:
         total = _Total(len(rows))
         for k, shift in enumerate(self.t):
-            high, low = _sum(self.x[rows, k], -self.y[cols, k])
+            high, low = two_sum(self.x[rows, k], -self.y[cols, k])
             rest = None
             if shift:
-                high, more = _sum(high, np.full_like(high, -shift))
-                low, rest = _sum(low, more)
-                high, low = _sum(high, low)
-            for term in (*_product(high, high), *_product(2 * high, low), low * low):
+                high, more = two_sum(high, np.full_like(high, -shift))
+                low, rest = two_sum(low, more)
+                high, low = two_sum(high, low)
+            for term in (*two_product(high, high), *two_product(2 * high, low), low * low):
                 total.add(term)
             if rest is not None:
                 total.add(2 * high * rest)
@@ -108,13 +111,13 @@ class _Total:
 
     def add(self, term: Array) -> None:
         for k in range(3):
-            self.parts[k], term = _sum(self.parts[k], term)
+            self.parts[k], term = two_sum(self.parts[k], term)
         self.parts[3] += term
 
     def rounded(self) -> Array:
         a, b, c, d = self.parts
-        a, b = _sum(a, b)  # the first may have cancelled
-        b, c = _sum(b, c)
+        a, b = two_sum(a, b)  # the first may have cancelled
+        b, c = two_sum(b, c)
         return np.asarray(a + (b + (c + d)))
 
 
@@ -135,14 +138,14 @@ def _total(terms: Sequence[Array]) -> Array:
     return total.rounded()
 
 
-def _sum(a: Array, b: Array) -> tuple[Array, Array]:
+def two_sum(a: Number, b: Number) -> tuple[Number, Number]:
     """``a + b`` as its rounded value and the error."""
     s = a + b
     z = s - a
     return s, (a - (s - z)) + (b - z)
 
 
-def _product(a: Array, b: Array) -> tuple[Array, Array]:
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     """``a b`` as its rounded value and the error."""
     p = a * b
     (a, c), (b, d) = _halves(a), _halves(b)

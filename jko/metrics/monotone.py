@@ -15,8 +15,8 @@ import numpy as np
 from jko import checks
 from jko.measures import PAIRS, State, lifted
 from jko.metrics.base import Distance
-from jko.metrics.couplings import Plan, as_array
-from jko.metrics.supplies import plan_of_flow, staircase, supplies
+from jko.metrics.couplings import Plan, as_array, pair_costs
+from jko.metrics.supplies import plan_of_flow, settled, staircase, supplies
 
 
 def flow_distance(a: State, b: State) -> Distance:
@@ -71,6 +71,8 @@ def flow_distance(a: State, b: State) -> Distance:
     exact = supplies(m[rows], n[cols])
     down, across, flow = staircase(*exact)
     ordered = plan_of_flow(down, across, flow, exact, m[rows], n[cols])
+    costs = pair_costs(x[rows], y[cols], ordered.rows, ordered.cols)
+    ordered = settled(ordered, m[rows], n[cols], costs)
     plan = Plan(rows[ordered.rows], cols[ordered.cols], ordered.mass, (len(m), len(n)))
     none = np.empty(0), np.empty(0)
     return Distance(plan.cost(x, y), plan, none, 0.0, exact=True, length=plan.length(x, y))

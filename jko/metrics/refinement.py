@@ -12,6 +12,7 @@ scale.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ ROUNDS = 20
 TARGET = 1e-14  # of the cost: the gap that ends the rounds
 NEAREST = 8  # pairs of each row and column that are tried first, where not all are
 PRICINGS = 100
+KEPT = 2**22  # pairs: up to here their reduced costs are kept, 32 MB
 VIOLATED = 1e-9  # of the scale of a round: a pair below is tried too
 
 
@@ -97,35 +99,62 @@ def _solve(costs: ReducedCosts, exact: Supplies, plan: Plan, judged: _Judged) ->
         keys = np.arange(N * M)
         R = np.concatenate([R for _, R in costs.blocks(cap * judged.scale)]).ravel()
         return cheapest_flow(exact, keys // M, keys % M, np.minimum(R / judged.scale, cap))
-    keys = _likely(costs, exact, plan)
+    kept = None
+    if N * M <= KEPT:
+        blocks = costs.blocks(cap * judged.scale)
+        kept = [(start, np.minimum(R / judged.scale, cap)) for start, R in blocks]
+    none = np.zeros(N), np.zeros(M)
+    keys = _likely(_Priced(costs, judged.scale, kept, *none), exact, plan)
     for _ in range(PRICINGS):
         R = costs.at(keys // M, keys % M)
         basis = cheapest_flow(exact, keys // M, keys % M, np.minimum(R / judged.scale, cap))
-        trial = costs.corrected(judged.scale * basis.alpha, judged.scale * basis.beta)
-        more = np.union1d(keys, _lowest(trial, 1, -VIOLATED * judged.scale))
+        trial = _Priced(costs, judged.scale, kept, basis.alpha, basis.beta)
+        more = np.union1d(keys, trial.lowest(1, -VIOLATED))
         if len(more) == len(keys):
             break
         keys = more
     return basis
 
 
-def _likely(costs: ReducedCosts, exact: Supplies, plan: Plan) -> Index:
+class _Priced(NamedTuple):
+    """All reduced costs in units of a scale, less trial potentials in the same units.
+
+    Where there is room for it, the costs of all pairs are ``kept`` by blocks, since each round of pricing needs them.
+    """
+
+    costs: ReducedCosts
+    scale: float
+    kept: list[tuple[int, Array]] | None
+    alpha: Array
+    beta: Array
+
+    def blocks(self) -> Iterator[tuple[int, Array]]:
+        """First row and costs of every block of rows."""
+        if self.kept is None:
+            trial = self.costs.corrected(self.scale * self.alpha, self.scale * self.beta)
+            for start, R in trial.blocks():
+                yield start, R / self.scale
+            return
+        for start, R in self.kept:
+            yield start, R - self.alpha[start : start + len(R), None] - self.beta
+
+    def lowest(self, count: int, below: float) -> Index:
+        """Keys i M + j of the ``count`` lowest below a bound, of each row, and of each column by blocks of rows."""
+        M, found = len(self.beta), [np.empty(0, dtype=np.int64)]
+        for start, R in self.blocks():
+            for axis in (0, 1):
+                k = min(count, R.shape[axis])
+                index = np.argpartition(R, k - 1, axis=axis).take(range(k), axis=axis)
+                lines = np.arange(R.shape[1 - axis])
+                i, j = (index, lines[None, :]) if axis == 0 else (lines[:, None], index)
+                keys = (start + i) * M + j
+                found.append(keys[R[i, j] < below])
+        return np.unique(np.concatenate(found))
+
+
+def _likely(priced: _Priced, exact: Supplies, plan: Plan) -> Index:
     """Keys i M + j of a plan's pairs, of a spanning tree's, and of the cheapest in each row and column."""
     M = plan.shape[1]
     rows, cols, _ = staircase(*exact)
-    cheap = _lowest(costs, NEAREST, np.inf)
+    cheap = priced.lowest(NEAREST, np.inf)
     return np.unique(np.concatenate([plan.rows * M + plan.cols, rows * M + cols, cheap]))
-
-
-def _lowest(costs: ReducedCosts, count: int, below: float) -> Index:
-    """Keys of the ``count`` lowest reduced costs below a bound, of each row, and of each column by blocks of rows."""
-    M, found = len(costs.y), [np.empty(0, dtype=np.int64)]
-    for start, R in costs.blocks():
-        for axis in (0, 1):
-            k = min(count, R.shape[axis])
-            index = np.argpartition(R, k - 1, axis=axis).take(range(k), axis=axis)
-            lines = np.arange(R.shape[1 - axis])
-            i, j = (index, lines[None, :]) if axis == 0 else (lines[:, None], index)
-            keys = (start + i) * M + j
-            found.append(keys[R[i, j] < below])
-    return np.unique(np.concatenate(found))

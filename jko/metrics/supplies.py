@@ -7,14 +7,17 @@ that normalised weights have anyway; flows between them are then exact, and equa
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from jko.metrics.couplings import Array, Index, Plan, sums
+from jko.metrics.expansions import two_product, two_sum
 
 UNITS = 2**52
 FINE = 2.0**36  # units: masses below are rounded by more than 1e-11 of themselves
+FELT = 1e-11  # of the cost: more than this from a unit on every pair is too much
 MISSED = 1e-10
 SEED = 20150407  # of the jitter; fixed, so that the same input gives the same bits
 
@@ -83,17 +86,26 @@ def plan_of_flow(
 ) -> Plan:
     """The plan of a whole-number flow, with row sums ``a``; slivers as small as the rounding of masses are dropped.
 
-    Where a unit is not small next to the least mass, the masses of the plan are read off ``a`` and ``b`` themselves.
+    A mass is right to some units then: :func:`settled` gives those plans all digits where a unit matters.
     """
-    N, M = len(exact.a), len(exact.b)
     smaller = np.minimum(exact.a[rows], exact.b[cols])
-    keep = (flow > N + M) | (flow > 1e-6 * smaller)
+    keep = (flow > len(a) + len(b)) | (flow > 1e-6 * smaller)
     rows, cols, flow = rows[keep], cols[keep], flow[keep]
-    share = flow / sums(rows, flow, N)[rows]
-    mass = a[rows] * share
-    if min(exact.a.min(), exact.b.min()) < FINE:
-        mass = _on_forest(rows, cols, mass, a, b)
-    return Plan(rows, cols, mass, (N, M))
+    share = flow / sums(rows, flow, len(a))[rows]
+    return Plan(rows, cols, a[rows] * share, (len(a), len(b)))
+
+
+def settled(plan: Plan, a: Array, b: Array, costs: Array) -> Plan:
+    """The plan with masses read off ``a`` and ``b`` themselves, where rounding to units is felt.
+
+    It is felt by a mass of few units, and by the whole cost where little mass goes far: between two tight groups goes
+    the difference of their masses.  ``costs`` (K,) are those of the plan's pairs.
+    """
+    felt = float(costs.sum()) / UNITS > FELT * float(plan.mass @ costs)
+    if felt or min(a.min() / math.fsum(a), b.min() / math.fsum(b)) < FINE / UNITS:
+        mass = _on_forest(plan.rows, plan.cols, plan.mass, a, b)
+        return Plan(plan.rows, plan.cols, mass, plan.shape)
+    return plan
 
 
 def astray(plan: Plan, a: Array, b: Array) -> float:
@@ -125,14 +137,29 @@ def _on_forest(rows: Index, cols: Index, mass: Array, a: Array, b: Array) -> Arr
     links = coo_array((np.ones(len(roots)), (np.full(len(roots), nodes), roots)), shape=graph.shape)
     way, before = breadth_first_order(graph + links.tocsr(), nodes, directed=False)
     arc = {(int(i), int(j)): k for k, (i, j) in enumerate(zip(*ends, strict=True))}
-    masses[N:] *= math.fsum(a) / math.fsum(b)
-    left, result, unsure = masses.copy(), mass.copy(), (nodes + K) / UNITS * math.fsum(a)
+    left = _balanced(a, b)
+    result, unsure = mass.copy(), (nodes + K) / UNITS * math.fsum(a)
     for node in way[:0:-1].tolist():
         parent = int(before[node])
         if parent == nodes:
             continue
         k = arc[(node, parent) if node < N else (parent, node)]
-        if left[node] > 0 and abs(left[node] - mass[k]) <= unsure:
-            result[k] = left[node]
-        left[parent] -= result[k]
+        sent = left[node]
+        if not (sum(sent) > 0 and abs(sum(sent) - mass[k]) <= unsure):
+            sent = float(mass[k]), 0.0
+        result[k] = sum(sent)
+        high, error = two_sum(left[parent][0], -sent[0])
+        left[parent] = high, left[parent][1] + (error - sent[1])
     return result
+
+
+def _balanced(a: Array, b: Array) -> list[tuple[float, float]]:
+    """The masses ``a`` and ``b sum a / sum b``, each as the sum of two numbers: to about 1e-32 of them.
+
+    What goes between two groups of atoms is a difference of large masses, and may be far below the rounding of one.
+    """
+    ratio = sum(map(Fraction, a.tolist())) / sum(map(Fraction, b.tolist()))
+    first = float(ratio)
+    high, low = two_product(b, np.full_like(b, first))
+    low += b * float(ratio - Fraction(first))
+    return [(m, 0.0) for m in a.tolist()] + list(zip(high.tolist(), low.tolist(), strict=True))

@@ -17,7 +17,7 @@ from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
 from jko.metrics.simplex import sparse_simplex
-from jko.metrics.supplies import astray, plan_of_flow, staircase, supplies
+from jko.metrics.supplies import astray, plan_of_flow, settled, staircase, supplies
 
 TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of pairs above
 PLAIN = 400  # coordinates between 2^-400 and 2^400 have squares, with all their digits
@@ -153,12 +153,14 @@ def _proved(
         priced = price(x, y, alpha, beta)
         beta, unsure = beta - priced.deficit, float(b @ priced.unsure)
     left, right = alpha[plan.rows], beta[plan.cols]
-    slack = pair_costs(x, y, plan.rows, plan.cols) - left - right
+    costs = pair_costs(x, y, plan.rows, plan.cols)
+    plan, slack = settled(plan, a, b, costs), costs - left - right
     gap = 0.0 if line else max(0.0, float(plan.mass @ slack))
     unsure += float(plan.mass @ rounding(x.shape[1], slack, left, right))
     exact = line or _proves(gap + unsure, x, y, plan)
     if not exact:
         plan, alpha, beta, gap = refined(x, a, y, b, plan, alpha, beta)
+        plan = settled(plan, a, b, pair_costs(x, y, plan.rows, plan.cols))
         exact = _proves(gap, x, y, plan)
     exact = exact and astray(plan, a, b) * _square(x, y) <= EXACT * plan.cost(x, y)
     return Transport(plan, plan.cost(x, y), alpha, beta, gap, plan.length(x, y), exact)
