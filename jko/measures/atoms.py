@@ -35,6 +35,10 @@ class Atoms(ABC):
         return bool((self.weights == self.weights[0]).all())
 
     @cached
+    def _first_weight(self) -> Tensor:
+        return self.weights[0]
+
+    @cached
     def has_empty_atoms(self) -> bool:
         """Whether some weight is zero; only densities on a grid have such."""
         return bool((self.weights == 0).any())
@@ -65,7 +69,8 @@ class Atoms(ABC):
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
         if self.has_equal_weights:
-            return self.weights[0] * torch.dot(u.reshape(-1), v.reshape(-1))
+            flat = u.reshape(-1)
+            return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
 
     def mean(self) -> Tensor:
