@@ -233,13 +233,15 @@ def test_numbers_at_the_edge_of_the_range_on_the_line(k, scale):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("m", [3.0, 20.0, 60.0])
-def test_a_mesh_of_one_narrow_cell_under_a_steep_pressure(m):
-    for width in (1e-3, 1e-6):
-        mesh = jko.ChargedMesh([width, 2 * width], [1.0, 2.0], [1.0])
-        for state in (mesh, jko.LineMesh([width, 2 * width], [1.0])):
-            result = jko.step(jko.PorousMedium(m), state, tau=1e-3, throw=False)
-            assert not result.status.ok or result.energy <= result.before
+@pytest.mark.parametrize("m", [3.0, 8.0, 12.0, 20.0, 60.0])
+@pytest.mark.parametrize("width", [1e-1, 1e-3, 1e-6])
+def test_a_narrow_cell_under_a_steep_pressure_widens(width, m):
+    """The pressure drowns the metric in Newton's matrix; the step is at rest, still falling, or beyond all numbers."""
+    mesh = jko.ChargedMesh([width, 2 * width], [1.0, 2.0], [1.0])
+    for state in (mesh, jko.LineMesh([width, 2 * width], [1.0])):
+        result = jko.step(jko.PorousMedium(m), state, tau=1e-3, throw=False)
+        assert result.status in (Status.CONVERGED, Status.MAX_ITERATIONS, Status.NOT_FINITE)
+        assert result.energy <= result.before or result.status is Status.NOT_FINITE
 
 
 def test_features_that_vanish_on_a_grid_are_no_features():

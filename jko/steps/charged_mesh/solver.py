@@ -155,6 +155,11 @@ def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
         d = in_order(H, g, held, widths)
         if d is not None:
             yield d.reshape(-1, 2)
+    down = -g / np.repeat(objective.weights, 2)  # where a pressure drowns the metric in rounding
+    down /= np.abs(down).max(initial=np.finfo(float).tiny)
+    bend = float(down @ (H @ down))
+    if bend > 0:
+        yield (-float(g @ down) / bend * down).reshape(-1, 2)
 
 
 def search(objective: Objective, spot: Spot, d: Array, residual: float) -> tuple[Spot | None, int]:

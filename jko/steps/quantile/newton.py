@@ -58,7 +58,21 @@ def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | N
         trials += tried
         if new is not None:
             return new, trials
-    return None, trials
+    d = steepest(objective, spot)
+    new, tried = (None, 0) if d is None else search(objective, spot, d, residual)
+    return new, trials + tried
+
+
+def steepest(objective: Objective, spot: Spot) -> Array | None:
+    """The steepest descent, as far as the model falls along it: where a pressure drowns the metric in rounding."""
+    g, (first, last) = spot.gradient.copy(), objective.held(spot)
+    g[[0] * first + [-1] * last] = 0.0
+    down = objective.gram.solve(-g)
+    if down is None or not down.any():
+        return None
+    down /= np.abs(down).max()
+    bend = float(down @ (objective.hessian(spot, True) @ down))
+    return -float(g @ down) / bend * down if bend > 0 else None
 
 
 def direction(objective: Objective, spot: Spot, H: Tridiagonal) -> Array | None:
