@@ -379,3 +379,19 @@ def test_certificates_at_the_edge(edge):
         assert gap.dual <= gap.reachable
     found = jko.optimality(energy, mu)
     assert found.lower_bound <= found.reachable
+
+
+def test_an_energy_that_is_infinite_in_every_cell_is_a_sentence():
+    """A logarithmic kernel on a grid: each cell meets itself."""
+    W = jko.Interaction(lambda z: -(z * z).sum(-1).log())
+    rho = jko.GridDensity.from_function(jko.Grid((-1.0, 1.0), 6), lambda z: 1 + z[:, 0])
+    with pytest.raises(ValueError, match=r"infinite in all cells .* W\(0\) must be finite"):
+        jko.step(W + jko.Entropy(), rho, tau=0.1)
+
+
+def test_a_referee_of_costs_beyond_all_numbers_gives_no_step():
+    mu = jko.Particles(np.array([[1e299, 0.0], [-3e299, 1e299], [0.0, 0.0]]))
+    E = jko.Potential(lambda z: z.abs().sum(-1))
+    result = jko.step(E, mu, tau=0.1, solver=jko.Conic(), throw=False)
+    assert not result.status.ok
+    assert result.certificate().value >= 0

@@ -7,6 +7,7 @@ from the minimisers and atoms of all other blocks.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -74,7 +75,9 @@ def _basins(envelope: Envelope, g: Tensor, pool: Tensor, count: int) -> tuple[Te
     table = envelope.table(g, pool)
     if len(pool) > NEIGHBOURS + 1:
         places = pool.detach().cpu().numpy()
-        near = torch.from_numpy(cKDTree(places).query(places, NEIGHBOURS + 1)[1]).to(pool.device)
+        found = cKDTree(places).query(places, NEIGHBOURS + 1)[1]
+        own = np.arange(len(places))[:, None]  # a neighbour beyond all numbers is none
+        near = torch.from_numpy(np.where(found == len(places), own, found)).to(pool.device)
         table = torch.where(table <= table[:, near].amin(2), table, torch.inf)
     values, pick = table.topk(min(count, len(pool)), largest=False)
     block = torch.arange(envelope.N, device=pool.device)[:, None].expand_as(pick)

@@ -181,7 +181,7 @@ def _run(program: cp.Problem) -> str:
             try:
                 program.solve(solver=cp.CLARABEL, **settings)
                 return str(program.status)
-            except cp.SolverError:
+            except (cp.SolverError, ValueError):  # ValueError: costs beyond all numbers
                 continue
     return cp.SOLVER_ERROR
 

@@ -39,6 +39,10 @@ def balanced(stepper: Dual, phi: Array) -> Array:
         return float(stepper.rho.sum()) - stepper.mass
 
     inner = stepper.crop(phi)[np.isfinite(stepper.data.V)]
+    if (
+        not inner.size
+    ):  # a linearised energy that is infinite everywhere: there is nothing to balance
+        return phi
     width = 1e-3 * max(float(np.ptp(inner)), 1e-12)
     sign = 1.0 if excess(0.0) < 0 else -1.0
     while sign * excess(sign * width) < 0 and width < 1e300:

@@ -48,6 +48,7 @@ class Answer:
         """The potential on the grid."""
         return self.solved.stepper.crop(self.outcome.phi)
 
+    @np.errstate(all="ignore")
     def certificate(self) -> Gap:
         """The rigorous duality gap."""
         setting, state = self.setting, self.rho.state
@@ -72,6 +73,11 @@ def solved(setting: Setting, tol: float, limit: int, cascade: int | None) -> Ans
         at = _solve(setting, setting.data(), setting.potential, tol, limit, cascade)
         return _refined(setting, at, tol, limit)
     slope, phi, last = setting.variation(setting.previous), setting.potential, setting.rho0
+    if not np.isfinite(setting.V + slope).any():
+        raise ValueError(
+            "the first variation of the energy is infinite in all cells of the state, so a step has no place to begin; "
+            "of an interaction, each cell meets itself: W(0) must be finite"
+        )
     share, moved, newton, cg = 1.0, float("inf"), 0, 0
     for _ in range(OUTER):
         at = _solve(setting, setting.data(slope), phi, tol, limit, cascade)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jko import checks
 from jko.measures import GridDensity
 from jko.metrics import ACTION
@@ -80,6 +82,7 @@ class Dynamic:
         checks.count("max_iterations", self.max_iterations)
         checks.kind("compiled", self.compiled, bool)
 
+    @np.errstate(all="ignore")  # what is not finite gets a status
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the proximal problem of a density on a grid."""
         checks.kind(
