@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from jko import checks
@@ -89,6 +90,7 @@ class Conic:
         if self.eps is not None:
             checks.number("eps", self.eps, above=0)
 
+    @np.errstate(all="ignore")  # what is not finite gets a status
     def solve(self, problem: StepProblem) -> StepResult:
         """Write the program, and solve it."""
         model = self.problem(problem)
