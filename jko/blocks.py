@@ -12,9 +12,10 @@ def descending(blocks: Tensor, least: float = 0.0) -> Tensor:
     ``least``: what is less than it becomes ``least``, in those blocks.  Blocks that are not finite stay as they are.
     """
     _, failed = torch.linalg.cholesky_ex(blocks)
-    bad = (failed > 0) & blocks.isfinite().all(-1).all(-1)
+    bad = failed > 0
     if not bool(bad.any()):
         return blocks
+    bad &= blocks.isfinite().all(-1).all(-1)
     values, vectors = torch.linalg.eigh(blocks[bad])
     floor = (1e-3 * values.abs().amax(dim=1, keepdim=True)).clamp(min=least)
     blocks = blocks.clone()

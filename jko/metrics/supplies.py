@@ -84,12 +84,13 @@ def staircase(a: Array, b: Array) -> tuple[Index, Index, Array]:
 def plan_of_flow(
     rows: Index, cols: Index, flow: Array, exact: Supplies, a: Array, b: Array
 ) -> Plan:
-    """The plan of a whole-number flow, with row sums ``a``; slivers as small as the rounding of masses are dropped.
+    """The plan of a whole-number flow, with row sums ``a``.
 
-    A mass is right to some units then: :func:`settled` gives those plans all digits where a unit matters.
+    Slivers as small as the rounding of all masses, half a unit each, are dropped.  A mass is right to some units then:
+    :func:`settled` gives those plans all digits where a unit matters.
     """
     smaller = np.minimum(exact.a[rows], exact.b[cols])
-    keep = (flow > len(a) + len(b)) | (flow > 1e-6 * smaller)
+    keep = (flow > 0.5 * (len(a) + len(b))) | (flow > 1e-6 * smaller)
     rows, cols, flow = rows[keep], cols[keep], flow[keep]
     share = flow / sums(rows, flow, len(a))[rows]
     return Plan(rows, cols, a[rows] * share, (len(a), len(b)))
