@@ -137,7 +137,7 @@ def flow(
     def advance(tau: float, memory: Memory) -> StepResult:
         state = ledger.state
         step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
-        return judged(step)
+        return step if type(scheme) is Implicit else judged(step)  # a jko.step is judged already
 
     failed: StepResult | None = None
     ledger.open()

@@ -13,7 +13,7 @@ import torch
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.measures import State, lifted
+from jko.measures import GridDensity, State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
@@ -149,7 +149,8 @@ def judged(result: StepResult) -> StepResult:
     if not result.status.ok:
         return result
     mu = result.state.weights
-    numbers = (result.energy, result.cost, result.slack)
+    mass = float(mu.sum())
+    numbers = (result.energy, result.cost, result.slack, mass)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
     rise = {
         Falls.OBJECTIVE: -result.slack,
@@ -159,7 +160,7 @@ def judged(result: StepResult) -> StepResult:
     status = result.status
     if not all(map(math.isfinite, numbers)) or not result.residual >= 0 or not _finite(result):
         status = Status.NOT_FINITE
-    elif abs(float(mu.sum()) - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
+    elif abs(mass - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
         status = Status.MASS_LOST
     elif rise > eps:
         status = Status.ENERGY_ROSE
@@ -167,7 +168,9 @@ def judged(result: StepResult) -> StepResult:
 
 
 def _finite(result: StepResult) -> bool:
-    return bool(torch.isfinite(lifted(result.state).points).all())
+    """Whether the atoms are somewhere; the cells of a grid always are."""
+    state = result.state
+    return isinstance(state, GridDensity) or bool(torch.isfinite(lifted(state).points).all())
 
 
 class StepFailed(RuntimeError):
