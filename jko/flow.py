@@ -137,6 +137,8 @@ def flow(
     def advance(tau: float, memory: Memory) -> StepResult:
         state = ledger.state
         step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
+        if type(scheme) is Implicit:  # its steps are those of jko.step, judged already
+            return step
         return judged(step, claimed(solver))
 
     failed: StepResult | None = None

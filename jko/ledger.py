@@ -194,13 +194,12 @@ class Ledger:
         """What has been entered so far, the present state last; it is read without a copy, so no step can follow."""
         now, count = self._now, self._count()
         held = {j: state for j, state in self._held.items() if j < count} | {count: now.state}
-        kept = np.append(np.array(self._kept[:count]), now.steps)
-        places = np.append(np.array(self._places[:count]), now.place)
+        places = storage.extended(self._places, count, now.place)
         return Trajectory(
             times=storage.view(self._times, now.steps + 1),
             energies=storage.view(self._energies, now.steps + 1),
-            states=storage.kept(places.astype(np.int64), held, self._source, self.hold),
-            kept=kept.astype(np.int64),
+            states=storage.kept(places, held, self._source, self.hold),
+            kept=storage.extended(self._kept, count, now.steps),
             columns=self._figures.whole(now.steps),
             status=self.status,
             memory=dict(now.memory),

@@ -80,7 +80,7 @@ class Trajectory:
                 )
         if not (states and np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
             raise ValueError("times must be finite and rise, and one state at least must be kept")
-        kept = self.kept.astype(np.int64)
+        kept = self.kept.astype(np.int64, copy=False)
         if kept[0] != 0 or kept[-1] != count - 1 or (np.diff(kept) <= 0).any():
             raise ValueError(
                 "kept must increase from 0, the start, to the last index of times: a run ends with its last state"

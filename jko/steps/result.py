@@ -14,7 +14,7 @@ import torch
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.measures import State, lifted
+from jko.measures import GridDensity, State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
@@ -161,7 +161,8 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     if not result.status.ok:
         return result
     mu = result.state.weights
-    numbers = (result.energy, result.cost)
+    mass = float(mu.sum())
+    numbers = (result.energy, result.cost, mass)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
     rise = {
         Falls.OBJECTIVE: -result.slack,
@@ -172,7 +173,7 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     fell = result.slack > -math.inf  # from +inf: a step may leave an obstacle
     if not (all(map(math.isfinite, numbers)) and fell and result.residual >= 0 and _finite(result)):
         status = Status.NOT_FINITE
-    elif abs(float(mu.sum()) - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
+    elif abs(mass - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
         status = Status.MASS_LOST
     elif rise > eps:
         status = Status.ENERGY_ROSE
@@ -182,7 +183,9 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
 
 
 def _finite(result: StepResult) -> bool:
-    return bool(torch.isfinite(lifted(result.state).points).all())
+    """Whether the atoms are somewhere; the cells of a grid always are."""
+    state = result.state
+    return isinstance(state, GridDensity) or bool(torch.isfinite(lifted(state).points).all())
 
 
 class StepFailed(RuntimeError):

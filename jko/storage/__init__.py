@@ -7,7 +7,7 @@ checkpoint costs the same after a hundred thousand steps as after one.  Both sta
 """
 
 from jko.storage import archive
-from jko.storage.figures import Figures, view
+from jko.storage.figures import Figures, extended, view
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, to_read, to_write
@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "archive",
     "checked",
+    "extended",
     "facts_of",
     "is_journal",
     "kept",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping
+from itertools import chain, islice
 from numbers import Integral, Real
 from typing import Any
 
@@ -64,7 +65,14 @@ class Numbers:
 
     def whole(self, last: int) -> np.ndarray:
         """All rows before ``last``, without a copy where that can be: nothing more can be appended then."""
-        return view(self._values, last) if self._values.typecode == "d" else self.array(0, last)
+        if self._values.typecode == "d":
+            return view(self._values, last)
+        return np.fromiter(self._values, dtype=np.int64, count=last)  # with no copy on the way
+
+
+def extended(values: array[int], count: int, last: int) -> np.ndarray:
+    """The first ``count`` numbers and one more, (count + 1,), with no copy on the way."""
+    return np.fromiter(chain(islice(values, count), (last,)), dtype=np.int64, count=count + 1)
 
 
 def view(values: array[float], last: int) -> np.ndarray:
