@@ -21,6 +21,7 @@ from jko.metrics import (
     small_displacement,
     transport,
 )
+from jko.metrics.certificates import repaired
 from jko.metrics.pricing import price
 from jko.metrics.supplies import staircase, supplies
 
@@ -347,3 +348,25 @@ def test_clouds_in_parts_that_balance_each_other_exactly():
     found = transport(wave, a, sheets, b)
     assert abs(found.cost - (1 / 2) ** 2 / 12) < 1e-5
     assert found.gap < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_potential_that_is_nearly_right_is_raised_to_one_that_proves(seed):
+    """x + grad p(x) = y with p + |x|^2 / 2 convex: the index coupling is optimal, and p proves it; a bent p nearly."""
+    rng = np.random.default_rng(seed)
+    N, dim = int(rng.integers(2, 60)), int(rng.integers(1, 5))
+    x = rng.normal(size=(N, dim)) * 10.0 ** rng.uniform(-1, 1)
+    y, p = x + 0.3 * x**3, 0.075 * (x**4).sum(1)
+    bent = p + 1e-4 * rng.normal(size=N) * np.abs(p).max()
+    found = repaired(x, y, bent)
+    if found is not None:  # its work is bounded
+        squares = ((x[:, None] - y[None]) ** 2).sum(-1)  # of new atom j and old atom i
+        short = found[None, :] + (squares.diagonal()[None, :] - squares) / 2 - found[:, None]
+        assert short.max() <= 1e-12 * (np.abs(found).max() + squares.max())
+        assert (found >= bent - np.median(bent) - 1e-12 * np.abs(bent).max()).all()
+    assert repaired(x, y, p) is not None
+    swapped = y.copy()
+    swapped[[0, 1]] = y[[1, 0]]  # no potential proves what is not optimal
+    assert repaired(x, swapped, p) is None
+    certificate = certify(x, swapped, np.full(N, 1 / N), p)
+    assert certificate.plan is not None or not certificate.optimal
