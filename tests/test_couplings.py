@@ -357,13 +357,17 @@ def test_a_potential_that_is_nearly_right_is_raised_to_one_that_proves(seed):
     N, dim = int(rng.integers(2, 60)), int(rng.integers(1, 5))
     x = rng.normal(size=(N, dim)) * 10.0 ** rng.uniform(-1, 1)
     y, p = x + 0.3 * x**3, 0.075 * (x**4).sum(1)
-    bent = p + 1e-4 * rng.normal(size=N) * np.abs(p).max()
+    squares = ((x[:, None] - y[None]) ** 2).sum(-1)  # of new atom j and old atom i
+
+    def short(p):  # how far p_j lies below what atom i asks of it
+        return p[None, :] + (squares.diagonal()[None, :] - squares) / 2 - p[:, None]
+
+    room = -(short(p) - 1e300 * np.eye(N)).max(1)  # of each atom
+    bent = p + 2 * room.min() * rng.normal(size=N)
     found = repaired(x, y, bent)
-    if found is not None:  # its work is bounded
-        squares = ((x[:, None] - y[None]) ** 2).sum(-1)  # of new atom j and old atom i
-        short = found[None, :] + (squares.diagonal()[None, :] - squares) / 2 - found[:, None]
-        assert short.max() <= 1e-12 * (np.abs(found).max() + squares.max())
-        assert (found >= bent - np.median(bent) - 1e-12 * np.abs(bent).max()).all()
+    assert found is not None
+    assert short(found).max() <= 1e-12 * (np.abs(found).max() + squares.max())
+    assert (found >= bent - np.median(bent) - 1e-12 * np.abs(bent).max()).all()
     assert repaired(x, y, p) is not None
     swapped = y.copy()
     swapped[[0, 1]] = y[[1, 0]]  # no potential proves what is not optimal
