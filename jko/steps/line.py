@@ -76,8 +76,11 @@ def pressed(terms: list[tuple[float, Internal]], masses: Array, widths: Array) -
 
 def root(form: Callable[[Array], float], v: Array) -> float:
     """``form(v) ** 0.5`` of a quadratic form; v is scaled where squares would leave the range of numbers."""
+    square = form(v)
+    if TINY**2 < square < HUGE**2:
+        return square**0.5
     size = float(np.abs(v).max(initial=0.0))
-    unit = 1.0 if size == 0 or TINY < size < HUGE or not math.isfinite(size) else size
+    unit = size if 0 < size < math.inf else 1.0
     return unit * max(form(v / unit), 0.0) ** 0.5
 
 

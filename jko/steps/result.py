@@ -14,7 +14,7 @@ import torch
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.measures import GridDensity, State, lifted
+from jko.measures import GridDensity, LineMesh, State, lifted
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
@@ -160,7 +160,8 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     checks.kind("what a solver returns", result, StepResult, hint="StepResult.of(problem, ...)")
     if not result.status.ok:
         return result
-    mu = result.state.weights
+    state = result.state
+    mu = state.masses if isinstance(state, LineMesh) else state.weights
     mass = float(mu.sum())
     numbers = (result.energy, result.cost, mass)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
@@ -185,7 +186,10 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
 def _finite(result: StepResult) -> bool:
     """Whether the atoms are somewhere; the cells of a grid always are."""
     state = result.state
-    return isinstance(state, GridDensity) or bool(torch.isfinite(lifted(state).points).all())
+    if isinstance(state, GridDensity):
+        return True
+    points = state.edges if isinstance(state, LineMesh) else lifted(state).points
+    return bool(torch.isfinite(points).all())
 
 
 class StepFailed(RuntimeError):
