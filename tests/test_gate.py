@@ -395,3 +395,18 @@ def test_a_referee_of_costs_beyond_all_numbers_gives_no_step():
     result = jko.step(E, mu, tau=0.1, solver=jko.Conic(), throw=False)
     assert not result.status.ok
     assert result.certificate().value >= 0
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-320, 1e-308])
+@pytest.mark.parametrize("solver", ["LBFGS", "Newton", "Plans"])
+def test_subnormal_numbers_are_no_error(solver, size):
+    mu = jko.Particles([[size, 2 * size], [0.0, size]])
+    result = jko.step(jko.SquaredNorm(), mu, tau=1.0, solver=MOVERS[solver], throw=False)
+    assert result.status.ok or size == 5e-324  # half of the least number is none
+    assert float(result.state.points.abs().max()) <= 2 * size
+
+
+def test_an_entropic_step_of_points_at_the_edge_of_the_range_is_no_error():
+    mu = jko.Particles([[1e300], [-1e300], [0.0]])
+    result = jko.step(jko.SquaredNorm(), mu, tau=0.2, solver=jko.Sinkhorn(0.1), throw=False)
+    assert result.status is not Status.CONVERGED or result.energy <= result.before

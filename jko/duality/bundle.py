@@ -128,7 +128,9 @@ class Columns:
         minorant = self.envelope.minorant
         root = minorant.q.sqrt()
         K = torch.eye(len(root), dtype=root.dtype, device=root.device) + self._curvature(g, minima)
-        L = torch.linalg.cholesky(K)
+        L, failed = torch.linalg.cholesky_ex(K)
+        if int(failed):  # rounding: the curvature is beyond the digits of 1
+            return g
         A = torch.linalg.solve_triangular(L, (root * self.features).T, upper=False)
         b = torch.linalg.solve_triangular(L, (root * (g + minorant.f))[:, None], upper=False)
         planes = self.cost + self.features @ (minorant.q * g)

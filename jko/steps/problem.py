@@ -91,7 +91,9 @@ class StepProblem:
     def magnified(self) -> float:
         """The power of two by which ``inner`` multiplies both fields: 1, but where squares of slopes would vanish."""
         size = self.norm(self.before.gradient)
-        return 1.0 if size == 0 or not size < VANISHING else math.ldexp(1.0, -math.frexp(size)[1])
+        if size == 0 or not size < VANISHING:
+            return 1.0
+        return math.ldexp(1.0, min(-math.frexp(size)[1], 1000))  # 2^1074 is no number
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """The inner product of vector fields in L2(mu_k; R^dim), up to a factor where it would vanish."""

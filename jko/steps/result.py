@@ -129,7 +129,10 @@ class StepResult:
         problem, over all densities on that grid, and there are no options.
         """
         if self.gap is not None:
-            return self.gap() if callable(self.gap) else self.gap
+            found = self.gap() if callable(self.gap) else self.gap
+            sizes = (self.objective, found.dual, 1e-300)
+            below = 0 > found.value >= -rounding(*sizes, dtype=self.state.weights.dtype)
+            return replace(found, value=0.0) if below else found
         problem = self.problem
         mu = lifted(self.state)
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)

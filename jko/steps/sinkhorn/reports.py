@@ -130,7 +130,10 @@ def kernel_kind(setting: Setting) -> str:
     kernel = setting.kernel
     if float(kernel.staying.median()) > DIAGONAL:
         return "diagonal"
-    return "flat" if kernel.epsilon > FLAT * kernel.diameter**2 else "resolved"
+    wide = (
+        FLAT * kernel.diameter * kernel.diameter
+    )  # a product may be inf, a power of Python's raises
+    return "flat" if kernel.epsilon > wide else "resolved"
 
 
 def figures(
