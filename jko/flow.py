@@ -16,7 +16,7 @@ from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepResult
-from jko.steps.memory import Bound, Keep, edits, own
+from jko.steps.memory import Keep, Owned, edits, own
 from jko.steps.result import claimed, judged
 from jko.storage import HELD
 from jko.trajectory import Trajectory
@@ -188,7 +188,7 @@ def _march(
     alone = not callable(clock.tau) and all(map(own, watchers))  # no code of others between steps
     fixed, seen = own(energy), edits(energy)
     keep = Keep(energy, sure=not ledger.memory)
-    memory: Memory = Bound(ledger.memory, keep, ledger.state)
+    memory: Memory = Owned(ledger.memory, keep, ledger.state)
     while ledger.steps < clock.steps and ledger.t < clock.end:
         k = ledger.steps + 1
         try:

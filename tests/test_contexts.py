@@ -5,11 +5,11 @@ import multiprocessing
 import pickle
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from modes import default_dtype
 
 import jko
 from jko import exact
@@ -73,16 +73,6 @@ def tensors(state):
     if hasattr(state, "grid"):
         found += [state.grid.centres, *state.grid.axes, *state.grid.faces]
     return found
-
-
-@contextmanager
-def default_dtype(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 CONTEXTS = {

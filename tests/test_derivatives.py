@@ -5,7 +5,6 @@ function written in torch, in numpy with its gradient, in numpy without, and wit
 """
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from modes import default_dtype
 
 import jko
 from jko.derivatives import Differentiable, differences
@@ -654,21 +654,11 @@ def test_two_layers_say_which_dtype():
 # The mode of the caller
 
 
-@contextmanager
-def default(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 MODES = {
     "inference": torch.inference_mode,
     "no grad": torch.no_grad,
-    "double": lambda: default(torch.float64),
-    "half": lambda: default(torch.float16),
+    "double": lambda: default_dtype(torch.float64),
+    "half": lambda: default_dtype(torch.float16),
     "another device": lambda: torch.device("meta"),
 }
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

@@ -211,7 +211,7 @@ class _Slope(torch.autograd.Function):
         return torch.stack(columns, dim=1), None, None
 
 
-class Numbers(Tensor):
+class Unrecorded(Tensor):
     """A tensor without a record on which the functions of numpy work, and give arrays."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -224,7 +224,7 @@ class Numbers(Tensor):
 
 
 def _numbers(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(t.detach().as_subclass(Numbers) for t in tensors)
+    return tuple(t.detach().as_subclass(Unrecorded) for t in tensors)
 
 
 def _arrays(value: Any) -> Any:

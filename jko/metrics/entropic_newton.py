@@ -23,7 +23,7 @@ LONGEST = 20.0  # a step, in epsilons
 SHORTEST = 1e-6
 
 
-class Dual:
+class EntropicDual:
     """J at one g: ``value``, the column sums ``q`` (M,), the ``slope`` b - q, and its L1 norm ``residual``."""
 
     def __init__(
@@ -43,9 +43,9 @@ class Dual:
         self.slope = b - self.q
         self.residual = float(self.slope.abs().sum())
 
-    def at(self, g: Tensor) -> Dual:
+    def at(self, g: Tensor) -> EntropicDual:
         """The same at another g."""
-        return Dual(self.x, self.y, self.a, self.b, g, self.epsilon)
+        return EntropicDual(self.x, self.y, self.a, self.b, g, self.epsilon)
 
     def shares(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Weights a_i, logarithms of the sums, and W_ij, for some rows i at a time."""
@@ -83,7 +83,7 @@ def maximised(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, g: Tensor, epsilon: float, tol: float
 ) -> tuple[Tensor, int]:
     """The g (M,) at which the column sums are b within ``tol`` in L1, or the best found, and the iterations it took."""
-    here = Dual(x, y, a, b, g, epsilon)
+    here = EntropicDual(x, y, a, b, g, epsilon)
     for iteration in range(NEWTONS):
         if here.residual <= tol:
             return here.g, iteration
@@ -94,7 +94,7 @@ def maximised(
     return here.g, NEWTONS
 
 
-def _searched(here: Dual, step: Tensor) -> Dual | None:
+def _searched(here: EntropicDual, step: Tensor) -> EntropicDual | None:
     """A point along the step where J has risen enough, or its slope has fallen; none if there is none."""
     rise = float(here.slope @ step)
     t = min(1.0, LONGEST * here.epsilon / max(float(step.abs().max()), 1e-300))

@@ -54,7 +54,7 @@ class Keep:
         return self.things[key]
 
 
-class Bound(Memory):
+class Owned(Memory):
     """A memory with the flow and the state that it belongs to; copied and saved it is an ordinary dictionary."""
 
     def __init__(self, tensors: Mapping[str, Tensor], keep: Keep, state: State | None) -> None:
@@ -67,7 +67,7 @@ class Bound(Memory):
 
 def bound(tensors: Mapping[str, Tensor], memory: Memory, state: State | None) -> Memory:
     """``tensors``, bound like ``memory``, to ``state``."""
-    return Bound(tensors, memory.keep, state) if isinstance(memory, Bound) else dict(tensors)
+    return Owned(tensors, memory.keep, state) if isinstance(memory, Owned) else dict(tensors)
 
 
 def without_evaluation(memory: Memory) -> Memory:
@@ -79,7 +79,7 @@ def without_evaluation(memory: Memory) -> Memory:
 def believed(memory: Memory, energy: Energy, state: State) -> bool:
     """Whether a memory is of this energy and this state, without a look at the numbers."""
     return (
-        isinstance(memory, Bound)
+        isinstance(memory, Owned)
         and memory.keep.open
         and memory.keep.sure
         and memory.keep.energy is energy

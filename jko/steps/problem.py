@@ -17,7 +17,7 @@ from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
 from jko.measures import KINDS, Particles, State, lifted, placed
 from jko.metrics import Metric, natural_metric
-from jko.steps.memory import Bound, Memory, taken_up
+from jko.steps.memory import Memory, Owned, taken_up
 
 SMALLEST, LARGEST = 1e-290, 1e300  # squares between them have all their digits
 VANISHING = 1e-140  # slopes below it have squares that may be zero
@@ -79,7 +79,7 @@ class StepProblem:
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """What belongs to the energy and ``key`` alone: of the flow, where this is one of its steps, else made now."""
         memory = self.memory
-        if isinstance(memory, Bound) and memory.keep.open and memory.keep.energy is self.energy:
+        if isinstance(memory, Owned) and memory.keep.open and memory.keep.energy is self.energy:
             return memory.keep.get(key, make)
         return make()
 
