@@ -47,7 +47,7 @@ from jko.energies import (
     SquaredNorm,
     TwoLayerRisk,
 )
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import (
     ChargedDensity,
     ChargedMesh,

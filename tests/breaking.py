@@ -158,7 +158,7 @@ def _grids(run: jko.Trajectory) -> jko.Trajectory:
 
 
 def _home(name: str) -> Any:
-    places = ("metrics", "diagnostics", "diagnostics.convergence", "flow", "steps")
+    places = ("metrics", "diagnostics", "diagnostics.convergence", "flows", "steps")
     homes = (import_module(f"jko.{place}") for place in places)
     return next(home for home in homes if hasattr(home, name))
 

@@ -19,7 +19,7 @@ STATES = {"checks", "spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"blocks", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
-NUMERIC = FLOWS | {"flow", "limits", "exact"}
+NUMERIC = FLOWS | {"flows", "limits", "exact"}
 ANALYSIS = NUMERIC | {"diagnostics"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schemes": STEPS | {"steps"},
     "observers": RECORDS | {"steps.result"},  # they see results, not solvers
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
-    "flow": FLOWS,
+    "flows": FLOWS,
     "exact": {"checks"},
     "limits": RECORDS
     | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
@@ -72,7 +72,7 @@ OUTSIDE: dict[str, set[str]] = {
 
 # What must not be reachable, however long the way.
 NEVER_REACH: dict[str, set[str]] = {
-    "limits": {"steps", "schemes", "flow"},
+    "limits": {"steps", "schemes", "flows"},
     "energies": {"metrics"},
     "metrics": {"energies"},
 }
@@ -283,8 +283,8 @@ def test_the_page_on_structure_has_a_row_for_every_layer():
         ),
         (
             turned_arrows,
-            {"measures/a.py": "def f():\n    from jko import flow"},
-            "a.py:2 imports jko.flow;",
+            {"measures/a.py": "def f():\n    from jko import flows"},
+            "a.py:2 imports jko.flows;",
         ),
         (
             turned_arrows,
@@ -300,17 +300,17 @@ def test_the_page_on_structure_has_a_row_for_every_layer():
         (turned_arrows, {"spaces.py": "import jko"}, "spaces.py:1 imports jko; "),
         (
             turned_arrows,
-            {"spaces.py": "import importlib as i\nx = __import__('jko.flow')"},
-            "jko.flow;",
+            {"spaces.py": "import importlib as i\nx = __import__('jko.flows')"},
+            "jko.flows;",
         ),
         (
             turned_arrows,
-            {"spaces.py": "if TYPE_CHECKING:\n    import jko.flow"},
-            "imports jko.flow;",
+            {"spaces.py": "if TYPE_CHECKING:\n    import jko.flows"},
+            "imports jko.flows;",
         ),
         (
             strangers,
-            {"flow.py": "def f():\n    import ot.lp"},
+            {"flows.py": "def f():\n    import ot.lp"},
             "imports ot, which belongs in metrics",
         ),
         (
@@ -318,9 +318,9 @@ def test_the_page_on_structure_has_a_row_for_every_layer():
             {"steps/lbfgs.py": "import cvxpy as cp"},
             "cvxpy, which belongs in steps.conic",
         ),
-        (strangers, {"flow.py": "from sklearn import datasets"}, "imports sklearn"),
+        (strangers, {"flows.py": "from sklearn import datasets"}, "imports sklearn"),
         (strangers, {"cli.py": "from matplotlib import pyplot"}, "imports matplotlib"),
-        (strangers, {"flow.py": "import pandas"}, "declare it in pyproject.toml"),
+        (strangers, {"flows.py": "import pandas"}, "declare it in pyproject.toml"),
         (
             forbidden_paths,
             {
@@ -337,8 +337,8 @@ def test_the_page_on_structure_has_a_row_for_every_layer():
         ),
         (
             circles,
-            {"flow.py": "import jko.schemes", "schemes.py": "def f():\n    from .flow import g"},
-            "flow -> schemes -> flow",
+            {"flows.py": "import jko.schemes", "schemes.py": "def f():\n    from .flows import g"},
+            "flows -> schemes -> flows",
         ),
         (
             circles,

@@ -12,7 +12,7 @@ import torch
 import jko
 from jko import datasets
 from jko.cli import memory
-from jko.flow import Observer
+from jko.flows import Observer
 from jko.measures import State
 from jko.storage import FIELDS
 

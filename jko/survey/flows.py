@@ -8,7 +8,7 @@ import torch
 import jko.limits
 from jko.diagnostics import dissipation, stationarity
 from jko.energies import Potential
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import Particles
 from jko.spaces import Box
 from jko.steps import LBFGS

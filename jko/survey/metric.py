@@ -16,7 +16,7 @@ import jko.limits
 from jko import exact
 from jko.diagnostics.convergence import convergence
 from jko.energies import SquaredNorm
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.metrics import action, distance, flow_distance, geodesic, least_action
 from jko.spaces import Grid

@@ -14,7 +14,7 @@ import jko.limits
 from jko import exact
 from jko.diagnostics import decay, decomposition, dissipation, motion, stationary
 from jko.energies import Entropy, SquaredNorm, TwoLayerRisk
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import ChargedParticles, ChargedSpan, Particles
 from jko.networks import Data
 from jko.steps import LBFGS

@@ -14,7 +14,7 @@ from jko import exact
 from jko.diagnostics import decomposition, optimality, stationary
 from jko.diagnostics.convergence import convergence
 from jko.energies import Energy, Entropy, Internal, PorousMedium, Potential, Risk, SquaredNorm
-from jko.flow import flow
+from jko.flows import flow
 from jko.limits.systems import System, chaos, separated, transported
 from jko.measures import ChargedDensity, GridDensity, LineMesh, Particles
 from jko.networks import Data

@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 import jko.limits
 from jko.diagnostics import dissipation, fold_free
 from jko.energies import PowerNorm, SquaredNorm
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import ChargedDensity, ChargedParticles, Particles
 from jko.spaces import Grid
 from jko.survey.instances import LINE_LAM, Array, line, net

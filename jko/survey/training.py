@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 import jko.limits
 from jko.diagnostics import best_particles, optimality
 from jko.energies import Potential, Risk, SquaredNorm
-from jko.flow import flow
+from jko.flows import flow
 from jko.measures import Particles, lifted
 from jko.metrics import distance
 from jko.networks import Data, Ridge

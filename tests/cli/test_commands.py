@@ -20,7 +20,7 @@ from jko.cli import main, pictures
 from jko.cli.job import Settings, prepare, train
 from jko.cli.terminal import say
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--neurons", "40", "--steps", "3"]
 TINY = ["--neurons", "8", "--steps", "2"]
 FILES = ["energy.png", "prediction.png", "summary.json", "trajectory.npz"]

@@ -15,7 +15,8 @@ from interrupts import TRAIN
 import jko
 from jko.cli import main
 
-SCRIPT = Path(__file__).with_name("interrupts.py")
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tests" / "interrupts.py"
 REPORT = {"energy.png", "prediction.png", "summary.json"}
 SAVED = re.compile(
     r"jko train: [^\n]*interrupted[^\n]*; (\d+) steps were done, they are in (\S+?trajectory\.npz)"
@@ -28,7 +29,7 @@ def trials(folder, count, seed, number="SIGINT"):
         [sys.executable, str(SCRIPT), str(folder), str(count), str(seed), number],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]

@@ -128,7 +128,7 @@ RUN = """
     import sys, torch, jko
     torch.set_num_threads(1)
     sys.path.insert(0, {tests!r})
-    from test_flow import problem
+    from test_flows import problem
     energy, mu = problem()
     say = lambda k, t, result: print(k, flush=True)
     jko.flow(energy, mu, tau=2.0, steps=5_000, save=3, checkpoint={path!r}, observers=[say])
