@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1] / "jko"
 
 STATES = {"checks", "spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
-STEPS = STATES | {"blocks", "derivatives", "status", "networks", "energies", "metrics", "duality"}
+STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
 ANALYSIS = NUMERIC | {"diagnostics"}
@@ -27,14 +27,14 @@ ANALYSIS = NUMERIC | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "checks": set(),
     "status": set(),
-    "blocks": set(),
+    "numerics": set(),
     "derivatives": {"checks"},
     "spaces": {"checks"},
     "measures": {"checks", "derivatives", "spaces"},
     "networks": STATES | {"derivatives"},
-    "energies": STATES | {"derivatives", "networks"},  # never metrics
-    "metrics": STATES,  # never energies
-    "duality": STATES | {"blocks", "networks", "energies"},
+    "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
+    "metrics": STATES | {"numerics"},  # never energies
+    "duality": STATES | {"numerics", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
     "steps": STEPS,

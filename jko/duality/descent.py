@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from jko.blocks import descending
+from jko.numerics.blocks import descending
 from jko.spaces import Box, Domain
 
 NEWTON = 60  # iterations

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.blocks import descending
 from jko.derivatives import leaf, recording
 from jko.energies import Curvature
+from jko.numerics.blocks import descending
 from jko.spaces import Domain
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Coupling, Found, solve_lagrangian

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.blocks import descending
 from jko.energies import Energy, Internal
 from jko.energies.base import Curvature
 from jko.measures import ChargedMesh, Particles
 from jko.metrics import as_array
+from jko.numerics.blocks import descending
 from jko.spaces import Box
 from jko.steps.charged_mesh.banded import Banded
 from jko.steps.line import STRAIGHT, internal_terms, onward, other_terms, pressed, root

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from jko.blocks import descending
 from jko.energies import Energy
 from jko.energies.internal import Internal
 from jko.measures import LineMesh, Particles
 from jko.metrics import as_array
+from jko.numerics.blocks import descending
 from jko.spaces import Box
 from jko.steps.line import STRAIGHT, internal_terms, onward, other_terms, pressed, root
 from jko.steps.problem import StepProblem

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from jko.blocks import descending
+from jko.numerics.blocks import descending
 
 
 def test_definite_blocks_stay_and_indefinite_ones_are_turned():

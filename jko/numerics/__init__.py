@@ -1,0 +1,4 @@
+"""Numerical methods that know nothing of measures: blocks, conjugate gradients, line searches, banded systems.
+
+One small idea a file, each with a test of its own.
+"""
