@@ -8,12 +8,12 @@ import jko
 from jko.steps.dynamic.conjugates import kind_of
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.layout import layout
-from jko.steps.dynamic.newton import minimise
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.newton import newton
+from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.dynamic.tensors.conjugates import conjugate
 from jko.steps.dynamic.tensors.dual import evaluate
-from jko.steps.dynamic.tensors.multigrid import Hierarchy
+from jko.steps.dynamic.tensors.multigrid import StencilHierarchy
 
 CPU = torch.device("cpu")
 SUMS = {
@@ -51,7 +51,7 @@ def test_gradient_and_hessian_are_derivatives(shape, name):
     free = torch.ones(shape, dtype=torch.float64)
     free.view(-1)[4] = 0  # an obstacle
     plan = layout(shape, [0.3, 0.2, 0.25][: len(shape)], free.bool().numpy())
-    levels = Hierarchy(plan, CPU)
+    levels = StencilHierarchy(plan, CPU)
 
     def pad(x, fill=0.0):
         return torch.from_numpy(plan.pad(x.numpy(), fill))
@@ -81,7 +81,7 @@ def problem(shape, internal, tau=1e-4):
     V = np.where((r2 < 0.002) & (len(shape) == 2), np.inf, 0.0)  # in 2-D a pillar in the middle
     rho[np.isinf(V)] = 0.0
     spacing = tuple(1 / n for n in shape)
-    return Data(kind_of(internal), rho / (rho.sum() * cell), V, spacing, tau, 1e-4 * rho.max())
+    return GridStep(kind_of(internal), rho / (rho.sum() * cell), V, spacing, tau, 1e-4 * rho.max())
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (37, 50), (16, 18, 20), (150,)])
@@ -112,8 +112,8 @@ def test_both_paths_find_the_same_step(shape, name):
     data = problem(shape, SUMS[name])
     compiled, tensors = Stepper(data), TensorStepper(data, SUMS[name], CPU)
     phi = first_guess(compiled)
-    one = minimise(compiled, phi, 1e-10, 60)
-    two = minimise(tensors, tensors.pad(compiled.layout.crop(phi)), 1e-10, 60)
+    one = newton(compiled, phi, 1e-10, 60)
+    two = newton(tensors, tensors.pad(compiled.layout.crop(phi)), 1e-10, 60)
     assert one.residual <= 1e-10
     assert two.residual <= 1e-10
     assert abs(two.J - one.J) < 1e-12 * abs(one.J)

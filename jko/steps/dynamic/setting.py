@@ -15,9 +15,9 @@ from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
 from jko.steps.dynamic.chambers import factors, opened
 from jko.steps.dynamic.conjugates import Kind, kind_of
+from jko.steps.dynamic.joint import Features, on_grid
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.risk import Features, on_grid
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.problem import StepProblem
 
@@ -44,7 +44,7 @@ class Density:
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class GridSetting:
     """The problem on the cells; ``eps`` is the vacuum's mobility relative to the largest density, None automatic."""
 
     problem: StepProblem
@@ -89,7 +89,7 @@ class Setting:
         """The internal energy, None where it has no compiled kernels."""
         return kind_of(self.parts.internal)
 
-    def stepper(self, data: Data) -> Stepper | TensorStepper:
+    def stepper(self, data: GridStep) -> Stepper | TensorStepper:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
             return Stepper(data)
@@ -111,14 +111,14 @@ class Setting:
         """The energy of the base point."""
         return self.energy(self.previous)
 
-    def data(self, extra: Array | None = None) -> Data:
+    def data(self, extra: Array | None = None) -> GridStep:
         """The dual's data, with ``extra`` added to the potential."""
         smooth = any(isinstance(E, Entropy) for _, E in self.parts.internal)
         eps = self.eps if self.eps is not None else SMOOTH_FLOOR if smooth else FLOOR
         V = self.V if extra is None else self.V + extra
         grid = self.previous.grid
         floor = eps * float(self.rho0.max())
-        return Data(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
+        return GridStep(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
 
     @property
     def floor(self) -> float:

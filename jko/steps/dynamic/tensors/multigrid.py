@@ -17,7 +17,7 @@ from jko.steps.dynamic.tensors.dual import ahead
 DEGREE = 3  # of the smoothing polynomial
 
 
-class Hierarchy:
+class StencilHierarchy:
     """The Hessian of the dual on all levels, and its preconditioner."""
 
     def __init__(self, layout: Layout, device: torch.device) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from jko.energies import Internal
 from jko.steps.dynamic.layout import Array, layout
-from jko.steps.dynamic.stepper import CG_LIMIT, SHIFT, Data
+from jko.steps.dynamic.stepper import CG_LIMIT, SHIFT, GridStep
 from jko.steps.dynamic.tensors.dual import Fields, ahead, evaluate
-from jko.steps.dynamic.tensors.multigrid import Hierarchy
+from jko.steps.dynamic.tensors.multigrid import StencilHierarchy
 
 
 class TensorStepper:
@@ -22,14 +22,14 @@ class TensorStepper:
     """
 
     def __init__(
-        self, data: Data, internal: Sequence[tuple[float, Internal]], device: torch.device
+        self, data: GridStep, internal: Sequence[tuple[float, Internal]], device: torch.device
     ) -> None:
         self.data, self.internal, self.device = data, internal, device
         plane = data.rho0.ndim == 1
         shape = (*data.rho0.shape, 1) if plane else data.rho0.shape
         spacing = (*data.spacing, data.spacing[0]) if plane else data.spacing
         self.layout = layout(shape, spacing, np.isfinite(data.V).reshape(shape))
-        self.hierarchy = Hierarchy(self.layout, device)
+        self.hierarchy = StencilHierarchy(self.layout, device)
         self.inverse, self.strides = self.hierarchy.inverse[0], self.hierarchy.strides[0]
         self.rho0, self.V = self.pad(data.rho0), self.pad(data.V, np.inf)
         self.mass = float(self.rho0.sum())
