@@ -249,6 +249,7 @@ def test_paths_lead_to_the_energy_of_the_step():
     assert power.r * power.s == pytest.approx(power.mu)
     further = power.further(7.0, 1.0)
     assert further.mu == pytest.approx(7 * power.mu)
+    assert further.r * further.s == pytest.approx(further.mu)
     assert further.joint.stepper.data.eps == 1.0
     assert further.closer()
     assert further.mu == pytest.approx(0.7 * power.mu)

@@ -13,7 +13,7 @@ and begin at the step's own energy; where the first linearisation is too far off
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,30 +32,36 @@ MU = 0.1  # first mu / (density x price), both the largest
 SMALLER = 0.1  # mu from one problem of the path to the next
 FACTOR = 4.0  # and multiples of an entropy
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
-FURTHEST = 1e12  # factor on the first problem of a longer path, at most
+LOST = 1e3  # and a later one
+FURTHEST = 1e4  # factor on the first problem of a longer path, at most
 FAR = 0.05  # part of the mass that a last step does not move
 SETTLED = 0.05  # residual at which the next problem of the path is tried
+MARGIN = 0.3  # of the tolerance: residuals fall with mu, by a factor, not by their squares
 FORCING = 1e-3  # reduction of the residual by one linear solve: full steps need good ones
 
 
 @dataclass(eq=False)
 class Corners:
-    """Densities and slacks of the corners, and the problem of the path: energy ``factor`` times the own, and mu."""
+    """Densities r and slacks s of the corners, and where the path is: at ``factor`` times the energy, and at mu.
+
+    ``longer``: how many times as far away the path begins.
+    """
 
     joint: Joint
-    mu: float = 0.0
+    longer: float = 1.0
     factor: float = 1.0
-    r: Array = field(init=False)
-    s: Array = field(init=False)
+    mu: float = 0.0
 
     def __post_init__(self) -> None:
-        step = self.joint.stepper
-        self.largest = float(step.rho0.max())
-        floor = FLOOR_ENTROPIC if entropic(self.own) else FLOOR
-        lifted = np.maximum(step.rho0, floor * self.largest)
-        self.r = np.repeat(lifted[None], len(step.w), axis=0)
-        if self.mu == 0 and not entropic(self.own):
-            self.mu = MU * self.largest * float(prices(self.own, np.array([self.largest]))[0])
+        rho0 = self.joint.stepper.rho0
+        self.largest, floor = float(rho0.max()), FLOOR
+        if entropic(self.own):
+            self.factor, floor = FACTOR ** math.ceil(math.log(self.longer, FACTOR)), FLOOR_ENTROPIC
+        else:
+            top = float(prices(self.own, np.array([self.largest]))[0])
+            self.mu = self.longer * MU * self.largest * top
+        lifted = np.maximum(rho0, floor * self.largest)
+        self.r = np.repeat(lifted[None], len(self.joint.stepper.w), axis=0)
         self.s = self.mu / self.r
 
     @property
@@ -102,12 +108,10 @@ class Corners:
 
     def further(self, by: float, floor: float) -> Corners:
         """The start of a longer path, with the vacuum's mobility ``floor`` at least."""
-        data, joint, by = self.joint.stepper.data, self.joint, min(by, FURTHEST)
+        data, joint = self.joint.stepper.data, self.joint
         if data.eps < floor:
             joint = Joint(Stepper(data._replace(eps=floor)), joint.features)
-        if self.mu > 0:
-            return Corners(joint, by * self.mu)
-        return Corners(joint, factor=FACTOR ** math.ceil(math.log(by, FACTOR)))
+        return Corners(joint, min(by, FURTHEST))
 
 
 @dataclass(frozen=True)
@@ -143,23 +147,27 @@ def primal_dual(
         The least mobility of the vacuum where a longer path is asked for.
     """
     corners = Corners(Joint(Stepper(data), features))
-    joint, tried = corners.joint, False
+    joint, enough = corners.joint, WILD
+    aim = tol if corners.mu == 0 else MARGIN * tol
     at = joint.arrived(np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b))
-    while not at.residual <= tol and at.newton < limit:
+    while not at.residual <= aim and at.newton < limit:
         left = corners.linearised(at.phi)
         if left <= SETTLED and corners.closer():
             left = corners.linearised(at.phi)
-        found = joint.newton(max(FORCING * left, 0.1 * tol))
+        found = joint.newton(max(FORCING * left, 0.1 * aim))
         if found is None:
             break
         dphi, dlam, cg = found
         changed, left_out = corners.moved(at.phi, dphi, dlam)
         work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
-        if not tried and left_out > WILD:
+        if left_out > enough:
             corners = corners.further(2 * left_out / WILD, floor)
-            joint, dphi, dlam = corners.joint, 0.0 * dphi, 0.0 * dlam
-            joint.move(dlam)
-        tried = True
+            joint = corners.joint
+            zero = joint.arrived(np.zeros_like(at.phi), np.zeros_like(joint.b))
+            at = DualOutcome(zero.phi, zero.J, zero.residual, *work)
+            enough = LOST
+            continue
+        enough = LOST
         reach = joint.outcome if changed <= FAR else joint.arrived
         there = reach(at.phi - dphi, joint.lam - dlam)
         at = DualOutcome(there.phi, there.J, there.residual, *work)
