@@ -21,7 +21,7 @@ from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import ISOTROPIC, Array
 from jko.steps.dynamic.newton import DualOutcome, newton
-from jko.steps.dynamic.primal_dual import PrimalDual, polished, primal_dual
+from jko.steps.dynamic.primal_dual import Reached, polished, primal_dual
 from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
 
 SMALLEST = 24  # cells along the longest axis, below which a grid is not made coarser
@@ -48,11 +48,15 @@ class Solved:
     last: bool = True
 
     def again(self, tol: float, limit: int) -> Solved:
-        """A smaller residual from here, and its work."""
-        if self.joint is None or not len(self.joint.b):
-            return _solved(self.stepper, newton(self.stepper, self.outcome.phi, tol, limit))
-        found = polished(PrimalDual(self.joint, self.outcome), tol, limit)
-        return _solved(self.stepper, found.outcome, joint=self.joint)
+        """A smaller residual from here, if there is one, and the work that it took."""
+        if self.joint is not None:
+            here = Reached(self.joint, self.outcome, self.joint.lam)
+            return _solved(self.stepper, polished(here, tol, limit).outcome, joint=self.joint)
+        at = newton(self.stepper, self.outcome.phi, tol, limit)
+        if not at.residual <= self.outcome.residual:
+            J, residual = self.stepper.evaluate(self.outcome.phi), self.stepper.imbalance()
+            at = DualOutcome(self.outcome.phi, J, residual, *at[3:])
+        return _solved(self.stepper, at)
 
 
 def solve(

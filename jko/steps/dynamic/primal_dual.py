@@ -115,21 +115,23 @@ class Corners:
 
 
 @dataclass(frozen=True)
-class PrimalDual:
-    """Where the method ended; with a risk, ``lam`` are the prices of the data."""
+class Reached:
+    """A point of the joint dual: the potential and the prices of the data."""
 
     joint: Joint
     outcome: DualOutcome
+    lam: Array
 
-    @property
-    def lam(self) -> Array:
-        """The prices of the data."""
-        return self.joint.lam
+    def again(self, last: DualOutcome) -> Reached:
+        """The same, with the joint dual's fields those of the point, and the work until ``last``."""
+        there = self.joint.outcome(self.outcome.phi, self.lam)
+        at = DualOutcome(there.phi, there.J, there.residual, *last[3:])
+        return replace(self, outcome=at)
 
 
 def primal_dual(
     data: GridStep, features: Features, tol: float, limit: int, floor: float
-) -> PrimalDual:
+) -> Reached:
     """Minimise the dual of a step, jointly with the prices of its data.
 
     It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
@@ -150,6 +152,7 @@ def primal_dual(
     joint, enough = corners.joint, WILD
     aim = tol if corners.mu == 0 else MARGIN * tol
     at = joint.arrived(np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b))
+    best = Reached(joint, at, joint.lam)
     while not at.residual <= aim and at.newton < limit:
         left = corners.linearised(at.phi)
         if left <= SETTLED and corners.closer():
@@ -163,21 +166,20 @@ def primal_dual(
         if left_out > enough:
             corners = corners.further(2 * left_out / WILD, floor)
             joint = corners.joint
-            zero = joint.arrived(np.zeros_like(at.phi), np.zeros_like(joint.b))
-            at = DualOutcome(zero.phi, zero.J, zero.residual, *work)
-            enough = LOST
-            continue
+            there = joint.arrived(np.zeros_like(at.phi), np.zeros_like(joint.b))
+        else:
+            reach = joint.outcome if changed <= FAR else joint.arrived
+            there = reach(at.phi - dphi, joint.lam - dlam)
         enough = LOST
-        reach = joint.outcome if changed <= FAR else joint.arrived
-        there = reach(at.phi - dphi, joint.lam - dlam)
         at = DualOutcome(there.phi, there.J, there.residual, *work)
-    if not at.finite:  # arrived, no more: the residual says how far it is
-        there = joint.outcome(at.phi, joint.lam)
-        at = DualOutcome(there.phi, there.J, there.residual, *at[3:])
-    return PrimalDual(joint, at)
+        if at.residual < best.outcome.residual:
+            best = Reached(joint, at, joint.lam)
+        elif best.outcome.residual <= tol:
+            break
+    return best.again(at)
 
 
-def polished(solved: PrimalDual, tol: float, limit: int) -> PrimalDual:
+def polished(solved: Reached, tol: float, limit: int) -> Reached:
     """Newton's method for J from a solution, with full steps as long as they help."""
     joint, at = solved.joint, solved.outcome._replace(newton=0, cg=0)
     while at.finite and at.residual > tol and at.newton < limit:
@@ -192,4 +194,4 @@ def polished(solved: PrimalDual, tol: float, limit: int) -> PrimalDual:
             break
         work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
         at = DualOutcome(after.phi, after.J, after.residual, *work)
-    return replace(solved, outcome=at)
+    return Reached(joint, at, joint.lam)
