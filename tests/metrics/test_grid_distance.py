@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jko
-from jko.metrics import divergence, grids
+from jko.metrics import grids
+from jko.metrics.entropic import divergence
 from jko.metrics.envelope import c_transform
 from jko.metrics.pushforward import rearranged
 
