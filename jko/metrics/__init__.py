@@ -17,7 +17,7 @@ from jko.metrics.certificates import (
     small_displacement,
 )
 from jko.metrics.couplings import Plan, as_array
-from jko.metrics.divergence import Divergence, SinkhornDivergence
+from jko.metrics.entropic import Divergence, SinkhornDivergence
 from jko.metrics.geodesics import geodesic
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.natural import distance, natural_metric

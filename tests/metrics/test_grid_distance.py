@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jko
-from jko.metrics import divergence, grids
+from jko.metrics import grids
 from jko.metrics.c_transform import on_grid
+from jko.metrics.entropic import divergence
 from jko.metrics.pushforward import rearranged
 
 rng = np.random.default_rng(11)
