@@ -15,7 +15,8 @@ from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.steps import Memory, Solver, StepFailed, StepResult
+from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
+from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own
 from jko.steps.result import claimed, judged
 from jko.storage import HELD
@@ -131,6 +132,8 @@ def flow(
         )
     if throw:
         check_variations(energy, ledger.state)
+        if metric is not None:
+            check_cost(StepProblem(energy, metric, ledger.state, 1.0))
     if t1 is not None and t1 < ledger.t:
         raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
 

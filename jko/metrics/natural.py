@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar, overload
+
 from jko import checks
-from jko.measures import KINDS, PAIRS, ChargedSpan, State
-from jko.metrics.base import Distance, Metric
+from jko.measures import (
+    KINDS,
+    PAIRS,
+    ChargedDensity,
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    Particles,
+    State,
+)
+from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
 
 
-def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
+@overload
+def distance(a: State, b: State, metric: None = None) -> Distance: ...
+@overload
+def distance(a: State, b: State, metric: Metric) -> Length: ...
+def distance(a: State, b: State, metric: Metric | None = None) -> Length:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
     Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
@@ -44,19 +62,47 @@ def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
     5.0
     """
     if metric is None:
-        metric = _natural(a, b)
+        metric = metric_between(a, b)
     checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
     return metric.distance(a, b)
 
 
+#: the metric of a kind of state; the solvers have the same table, in ``jko/steps/natural.py``
+NATURAL: dict[type, type[Metric]] = {
+    Particles: Wasserstein,
+    GridDensity: Wasserstein,
+    LineMesh: Wasserstein,
+    ChargedParticles: GraphWasserstein,
+    ChargedDensity: GraphWasserstein,
+    ChargedMesh: GraphWasserstein,
+    ChargedSpan: SplitWasserstein,
+}
+
+T = TypeVar("T")
+
+
 def natural_metric(state: State) -> Metric:
     """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span."""
-    if isinstance(state, ChargedSpan):
-        return SplitWasserstein()
-    return GraphWasserstein() if isinstance(state, PAIRS) else Wasserstein()
+    return of_kind(NATURAL, state)()
 
 
-def _natural(a: State, b: State) -> Metric:
+def of_kind(table: Mapping[type, T], state: object) -> T:
+    """The entry of a table for the kind of a state, or for the nearest kind that it is derived from.
+
+    Raises
+    ------
+    TypeError
+        A kind that is not in the table.
+    """
+    for kind in type(state).__mro__:
+        if kind in table:
+            return table[kind]
+    checks.kind("the state", state, *table, hint="build it by jko.Particles(points)")
+    raise AssertionError
+
+
+def metric_between(a: State, b: State) -> Metric:
+    """The natural metric of two states of one kind, or of two pairs."""
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, *KINDS)
     if type(a) is not type(b) and not (isinstance(a, PAIRS) and isinstance(b, PAIRS)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,11 +14,9 @@ from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding, without_evaluation
+from jko.steps.natural import Solver
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult, judged
-
-if TYPE_CHECKING:
-    from jko.steps.natural import Solver
 
 
 @dataclass(frozen=True)
