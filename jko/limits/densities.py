@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.energies import Energy, Entropy, Internal, Parts, parts
-from jko.limits.rungekutta import Cells, March, Slope, Step, next_length
-from jko.limits.solution import travelled
+from jko.limits.course import travelled
+from jko.limits.rungekutta import CellEquations, March, Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
 from jko.measures import GridDensity
@@ -54,7 +54,7 @@ class DensitySlope(Slope):
 
 
 @dataclass(frozen=True, eq=False)
-class Volumes(Cells[DensitySlope]):
+class Volumes(CellEquations[DensitySlope]):
     """The right side on the cells of a grid.
 
     ``allowed`` is the error of time that is allowed per unit of time, in L1 of the cells' numbers.
@@ -119,7 +119,7 @@ class Volumes(Cells[DensitySlope]):
         rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
         return DensitySlope(drho, speed, rounding)
 
-    def error(self, step: Step[DensitySlope]) -> float:
+    def error(self, step: Stages[DensitySlope]) -> float:
         """The distance to the step of order two by Heun, in L1 per unit of time.
 
         Raises

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from jko import checks, derivatives
 from jko.energies import Energy
+from jko.limits.course import Times, kept_times
 from jko.limits.hierarchy_volumes import HierarchyVolumes, primitive
 from jko.limits.moments import Closure, Moments, delta
 from jko.limits.rungekutta import March
-from jko.limits.solution import Times, kept_times
 from jko.limits.stopped import LimitStopped
 from jko.measures import KINDS, ChargedDensity, State, lifted
 from jko.spaces import Grid

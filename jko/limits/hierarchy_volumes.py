@@ -12,14 +12,14 @@ from torch import Tensor
 
 from jko.energies import Energy
 from jko.limits.moments import Closure, cumulants, moments
-from jko.limits.rungekutta import Cells, Slope, Step
+from jko.limits.rungekutta import CellEquations, Slope, Stages
 from jko.limits.spans import quadratic
 from jko.limits.volumes import faces
 from jko.measures import Particles
 from jko.spaces import Grid
 
 
-class HierarchyVolumes(Cells[Slope]):
+class HierarchyVolumes(CellEquations[Slope]):
     """The right side of the hierarchy for U = (rho, m_1, ..., m_k), shape (k + 1, *grid.shape)."""
 
     safe: ClassVar[float] = 0.8  # 0.4 of a cell; up to 1/2 the density stays positive
@@ -52,7 +52,7 @@ class HierarchyVolumes(Cells[Slope]):
             first = last
         return Slope(rates, 2 * fastest)
 
-    def error(self, step: Step[Slope]) -> float:
+    def error(self, step: Stages[Slope]) -> float:
         """None is estimated; but what is not finite with rho >= 0 is none of it."""
         fine = torch.isfinite(step.after).all() & (step.after[0] >= 0).all()
         return 0.0 if fine else math.nan

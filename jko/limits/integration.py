@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.integrate import BDF, DOP853, OdeSolver
 from scipy.optimize import brentq
 
-from jko.limits.solution import Solution
+from jko.limits.course import Course
 from jko.limits.stopped import LimitStopped, nowhere, out_of_work
 
 Array = NDArray[np.float64]
@@ -48,7 +48,7 @@ def integrate(
     evaluations: int = EVALUATIONS,
     rounding: float = 2.0**-52,
     autonomous: bool = True,
-) -> Solution[Array]:
+) -> Course[Array]:
     """Solve ``y' = rates(t, y)`` from 0 to t1; ``event`` ends it where it falls to zero.
 
     Parameters
@@ -110,7 +110,7 @@ class _Run:
         matrix = self.jacobian(t, y)
         return np.where(np.isfinite(matrix), matrix, 0.0)
 
-    def solve(self, rounding: float | None) -> Solution[Array]:
+    def solve(self, rounding: float | None) -> Course[Array]:
         """Step until t1, rest, the event, or no further."""
         y, speed, stiffness = self.rows[0], np.inf, _Stiffness()
         value = np.inf if self.event is None else self.event(y)
@@ -161,7 +161,7 @@ class _Run:
         self.rows += [solver.y.copy()] if dense is None else list(dense(inside).T)
         self.times += inside.tolist()
 
-    def end(self, solver: OdeSolver) -> Solution[Array]:
+    def end(self, solver: OdeSolver) -> Course[Array]:
         """Where the event is zero within the last step."""
         dense, event = solver.dense_output(), self.event
         assert event is not None
@@ -171,7 +171,7 @@ class _Run:
         self.keep(solver, t)
         return self.solution(stopped=t)
 
-    def rest(self) -> Solution[Array]:
+    def rest(self) -> Course[Array]:
         """The rest of the times with the resting unknown."""
         at = self.t
         later = np.array([self.t1]) if self.wanted is None else self.wanted
@@ -185,10 +185,10 @@ class _Run:
         stopped: float | None = None,
         rested: float | None = None,
         failure: str | None = None,
-    ) -> Solution[Array]:
+    ) -> Course[Array]:
         """What was kept."""
         times, rows = np.array(self.times), np.array(self.rows)
-        return Solution(times, rows, stopped, rested, failure, self.y)
+        return Course(times, rows, stopped, rested, failure, self.y)
 
 
 class _Stiffness:

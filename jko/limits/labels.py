@@ -19,9 +19,9 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Internal
 from jko.limits import chebyshev
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.rule import Rule
-from jko.limits.solution import Times, kept_times, tolerance, travelled
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.solution import Times, kept_times, tolerance, travelled
 from jko.limits.walls import slides, tangent
 from jko.measures import ChargedParticles, GridDensity, Particles, State, lifted, placed
 from jko.trajectory import Trajectory

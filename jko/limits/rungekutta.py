@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.limits.solution import Solution
+from jko.limits.course import Course
 from jko.limits.stopped import LimitStopped, out_of_work
 
 CAREFUL, SHORTER = 0.9, 0.2  # of the step that the error allows; of the step before, at least
@@ -40,7 +40,7 @@ class Slope:
 S = TypeVar("S", bound=Slope)
 
 
-class Step(NamedTuple, Generic[S]):
+class Stages(NamedTuple, Generic[S]):
     """A step of length dt from U at t to ``after``, by its three stages; ``speed`` is the largest on its way."""
 
     t: float
@@ -51,7 +51,7 @@ class Step(NamedTuple, Generic[S]):
     speed: float
 
 
-class Cells(ABC, Generic[S]):
+class CellEquations(ABC, Generic[S]):
     """Equations on cells: their right side, and what decides the length of a step."""
 
     safe: ClassVar[float]  # of the step in which a cell could lose all it has
@@ -64,7 +64,7 @@ class Cells(ABC, Generic[S]):
         """L(t, U)."""
 
     @abstractmethod
-    def error(self, step: Step[S]) -> float:
+    def error(self, step: Stages[S]) -> float:
         """The error of a step over the one allowed."""
 
     @abstractmethod
@@ -82,11 +82,11 @@ class March(Generic[S]):
     ``steps`` is how many there were, ``reached`` the time and the unknown after the last.
     """
 
-    def __init__(self, cells: Cells[S], t1: float, evaluations: int) -> None:
+    def __init__(self, cells: CellEquations[S], t1: float, evaluations: int) -> None:
         self.cells, self.t1, self.evaluations = cells, t1, evaluations
         self.bound, self.left, self.steps = t1, evaluations, 0
 
-    def solve(self, U: Tensor, times: NDArray[np.float64]) -> Solution[Tensor]:
+    def solve(self, U: Tensor, times: NDArray[np.float64]) -> Course[Tensor]:
         """The unknown at the times, which begin at 0; up to where it rests, or to where it cannot go on."""
         self.reached, self.rested = (0.0, U), None
         rows: list[Tensor] = [U]
@@ -99,7 +99,7 @@ class March(Generic[S]):
             if self.reached[0] > times[-1]:
                 times = np.append(times, self.reached[0])
                 rows.append(self.reached[1])
-        return Solution(times, rows, None, self.rested, failure, rows[-1])
+        return Course(times, rows, None, self.rested, failure, rows[-1])
 
     def advance(self, U: Tensor, t: float, end: float) -> Tensor:
         """The unknown at ``end``."""
@@ -113,7 +113,7 @@ class March(Generic[S]):
             self.reached, self.steps = (t, U), self.steps + 1
         return U
 
-    def step(self, t: float, U: Tensor, first: S, left: float) -> Step[S]:
+    def step(self, t: float, U: Tensor, first: S, left: float) -> Stages[S]:
         """The longest step within the time ``left`` that may be."""
         cells = self.cells
         bound = cells.safe / first.speed if first.speed != 0 else math.inf
@@ -132,7 +132,7 @@ class March(Generic[S]):
                 bound = step.dt * next_length(error, cells.longer)
         raise LimitStopped(cells.stuck(t, self.t1, bound))
 
-    def stages(self, t: float, U: Tensor, first: S, dt: float) -> Step[S]:
+    def stages(self, t: float, U: Tensor, first: S, dt: float) -> Stages[S]:
         """The three stages of a step, the first of which is known."""
         one = U + dt * first.U
         second = self.slope(t + dt, one)
@@ -141,7 +141,7 @@ class March(Generic[S]):
         speeds = (first.speed, second.speed, third.speed)
         speed = math.nan if any(map(math.isnan, speeds)) else max(speeds)
         after = (U + 2 * (two + dt * third.U)) / 3
-        return Step(t, dt, U, (first, second, third), after, speed)
+        return Stages(t, dt, U, (first, second, third), after, speed)
 
     def slope(self, t: float, U: Tensor) -> S:
         """L(t, U), as long as there are evaluations left."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, gradient
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.solution import Times, kept_times, tolerance, travelled
 from jko.limits.walls import tangent
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map

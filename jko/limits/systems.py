@@ -18,12 +18,12 @@ from torch import isfinite
 
 from jko import checks
 from jko.energies import Energy
+from jko.limits.course import Times, kept_times
 from jko.limits.densities import EVALUATIONS_CELLS
 from jko.limits.integration import EVALUATIONS
 from jko.limits.labels import Labels, integrate_labels
 from jko.limits.particles import wasserstein
 from jko.limits.rule import Rule
-from jko.limits.solution import Times, kept_times
 from jko.limits.spans import integrate_span
 from jko.limits.volumes import evolve, rate
 from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.energies import Energy
+from jko.limits.course import travelled
 from jko.limits.rule import Rule
-from jko.limits.rungekutta import Cells, March, Slope, Step
-from jko.limits.solution import travelled
+from jko.limits.rungekutta import CellEquations, March, Slope, Stages
 from jko.limits.stopped import nowhere
 from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import Diffusion, fluxes, split, velocity
@@ -35,7 +35,7 @@ class PairSlope(Slope):
 
 
 @dataclass(frozen=True, eq=False)
-class PairVolumes(Cells[PairSlope]):
+class PairVolumes(CellEquations[PairSlope]):
     """The right side of one of the three systems on the cells of a grid, for U = (rho, H), (2, *grid.shape).
 
     rho: fluxes with upwind values (MUSCL, MC limiter), and minus the differences of the pressure of internal energies.
@@ -86,7 +86,7 @@ class PairVolumes(Cells[PairSlope]):
         steepness = H.diff(dim=k) / self.grid.spacing[k] if self.rule.total else 0
         return (a.abs() + (faces.mean(p, k) * steepness).abs()).amax()
 
-    def error(self, step: Step[PairSlope]) -> float:
+    def error(self, step: Stages[PairSlope]) -> float:
         """How far p bends the path of H, relative to H; at least twice too far if p turns around."""
         first, second, _ = (stage.p for stage in step.stages)
         turn = float((second - first).abs().amax())

@@ -24,7 +24,7 @@ Times = Sequence[float] | Array | Tensor
 Row = TypeVar("Row", Array, Tensor)
 
 
-class Solution(NamedTuple, Generic[Row]):
+class Course(NamedTuple, Generic[Row]):
     """Kept times (K,), and the unknown at them, K rows.
 
     ``stopped`` is the time at which an event was zero, or None; ``rested`` that from which on nothing moved, or None;
@@ -42,7 +42,7 @@ class Solution(NamedTuple, Generic[Row]):
 def travelled(
     energy: Energy | Callable[[State], float],
     start: State,
-    solution: Solution[Row],
+    solution: Course[Row],
     state: Callable[[float, Row], State],
     columns: Callable[[Any], dict[str, Array]] = lambda rows: {},
 ) -> Trajectory:
