@@ -71,7 +71,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     Between pairs (rho, H), of any kinds, it is the geodesic of D: that of the lifts.  It may leave the graphs: with
     theta = -1, 1 and H = (2, -2) -> (-2, 2) the midpoint carries two values of H at theta = 0.  So the result is always
     :class:`jko.Particles`; its ``.project()`` is the pair with the mean of H at each theta, and
-    :func:`jko.projection_loss` says what that loses.
+    :func:`jko.metrics.projection_loss` says what that loses.
 
     Between densities it is a density on their grid: the mass of each atom on its way is shared linearly between the
     centres around it, which keeps mass and mean and adds at most a quarter of the squared spacing to the variance along
@@ -145,7 +145,7 @@ def projection_loss(mu: Particles, width: float | None = None) -> float:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> [jko.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
+    >>> [jko.metrics.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
     [0.0, 0.0, 4.0]
     """
     checks.kind("mu", mu, Particles, hint="a pair (rho, H) is a graph and loses nothing")
