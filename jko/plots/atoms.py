@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from jko import checks
 from jko.measures import Particles, State, lifted
-from jko.plots.canvas import BLACK, BLUE, GREY, legend_below
+from jko.plots.style import BLACK, BLUE, GREY, legend_below
 from jko.trajectory import Trajectory
 
 
