@@ -1,4 +1,4 @@
-"""CellEquations and the faces between them: differences, upwind values of second order, and what faces hand to cells.
+"""Cells and the faces between them: differences, upwind values of second order, and what faces hand to cells.
 
 Fields on cells have the grid's shape; fields on the faces across axis k have one less along k, since no face of the
 boundary carries anything: that is the condition of no flux, (3.11) and (3.25).
