@@ -16,12 +16,12 @@ from jko.energies.base import Energy, Scaled, Sum
 from jko.energies.internal import Internal
 from jko.energies.potential import Linear
 from jko.energies.risk import Risk
-from jko.measures import GridDensity, State, lifted
+from jko.measures import GridDensity, State
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The terms of an energy on the atoms of ``lifted(state)``.
+    """The terms of an energy on the atoms of ``state.atoms``.
 
     Attributes
     ----------
@@ -63,14 +63,14 @@ class Parts:
 
 
 def parts(energy: Energy, state: State) -> Parts:
-    """Sort the terms of ``energy``, read on the atoms of ``lifted(state)``.
+    """Sort the terms of ``energy``, read on the atoms of ``state.atoms``.
 
     Raises
     ------
     ValueError
         A risk whose dimension is not that of the state; a potential that is +inf everywhere or NaN.
     """
-    mu = lifted(state)
+    mu = state.atoms
     V = torch.zeros_like(mu.weights)
     internal: list[tuple[float, Internal]] = []
     risks: list[tuple[float, Risk]] = []
@@ -100,7 +100,7 @@ def _linear(c: float, E: Linear, state: State) -> Tensor:
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
     """Sqrt(c q_m) Phi(x_i, x_m), shape (M, N)."""
-    mu = lifted(state)
+    mu = state.atoms
     try:
         with torch.no_grad():
             values = torch.cat(

@@ -18,7 +18,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
 from jko.limits.stopped import LimitStopped
-from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.measures import ChargedParticles, Particles, State
 from jko.networks import Data
 from jko.spaces import Box, Domain
 from jko.status import Status
@@ -197,7 +197,7 @@ def _recursion(
             f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
-    mu = lifted(start)
+    mu = start.atoms
     states: list[State] = [start]
     kept, energies = [0], [0.0 if energy is None else float(energy(mu))]
     for k in range(1, updates + 1):
@@ -215,7 +215,7 @@ def _recursion(
                 raise ValueError("an atom left to infinity; lower the rate")
             mu = mu.moved(points)
             if k % save == 0 or k == updates:
-                states.append(placed(start, mu.points))
+                states.append(start.placed(mu.points))
                 kept.append(k)
         except ValueError as error:  # or two atoms of a pair met on a wall
             run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))
