@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "jko"
 
-STATES = {"checks", "spaces", "measures"}
+GROUND = {"checks", "deprecation"}  # for everybody
+STATES = GROUND | {"spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
@@ -25,12 +26,13 @@ ANALYSIS = NUMERIC | {"diagnostics"}
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
 MAY_IMPORT: dict[str, set[str]] = {
+    "deprecation": set(),
     "checks": set(),
     "status": set(),
     "numerics": set(),
-    "derivatives": {"checks"},
-    "spaces": {"checks"},
-    "measures": {"checks", "derivatives", "spaces"},
+    "derivatives": GROUND,
+    "spaces": GROUND,
+    "measures": GROUND | {"derivatives", "spaces"},
     "networks": STATES | {"derivatives"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
     "metrics": STATES | {"numerics"},  # never energies
@@ -42,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observers": RECORDS | {"steps.result"},  # they see results, not solvers
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
     "flows": FLOWS,
-    "exact": {"checks"},
+    "exact": GROUND,
     "limits": RECORDS
     | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
     "diagnostics": NUMERIC,
@@ -51,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "optim": ANALYSIS,
     "estimators": ANALYSIS,
     "plots": ANALYSIS | {"survey"},  # the pictures of claims
-    "datasets": {"checks", "networks"},
+    "datasets": GROUND | {"networks"},
     "cli": ANALYSIS | {"survey", "datasets", "plots", "jko"},
     "__main__": {"cli", "jko"},
 }

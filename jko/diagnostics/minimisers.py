@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -164,7 +163,7 @@ def best_particles(
     best = min(range(len(ends)), key=lambda k: ends[k].energy)
     return replace(
         ends[best],
-        state=cast(Atoms, clouds[best].placed(ends[best].state.atoms.points)),
+        state=clouds[best].placed(ends[best].state.atoms.points),
         energies=np.array([end.energy for end in ends]),
         steps=sum(end.steps for end in ends),
     )

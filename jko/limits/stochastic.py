@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -204,8 +205,8 @@ def _recursion(
         points = mu.points + rate * velocity(mu)
         if noise:
             shape = (mu.N, mu.dim - carried)
-            like = {"dtype": points.dtype, "device": generator.device}
-            normal = torch.randn(shape, generator=generator, **like)  # type: ignore[call-overload]
+            like: dict[str, Any] = {"dtype": points.dtype, "device": generator.device}
+            normal = torch.randn(shape, generator=generator, **like)
             points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
             points[:, carried:] = _reflected(points[:, carried:], start.domain)
         elif mu.domain is not None:

@@ -157,7 +157,7 @@ class ChargedDensity(Pair, OnCells):
         return self.grid.box
 
     @property
-    def volumes(self) -> Tensor:
+    def volumes(self) -> Tensor:  # type: ignore[override]
         """Volumes of the cells, (N,)."""
         return self.rho.volumes
 
