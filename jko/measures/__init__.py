@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
+from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
@@ -13,21 +13,21 @@ from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
 
-#: names of version 0.1: what they were, and what to write
-GONE: dict[str, tuple[Any, str]] = {
-    "lifted": (lambda state: state.atoms, "state.atoms"),
+#: what has become a method, or another class: old name, what it was, what to write
+FORMER: dict[str, tuple[Any, str]] = {
+    "lifted": (lambda state: checks.kind("the state", state, State).atoms, "state.atoms"),
     "placed": (lambda state, points: state.placed(points), "state.placed(points)"),
-    "KINDS": (State, "jko.measures.State"),
-    "PAIRS": (Pair, "jko.measures.Pair"),
-    "Atoms": (Quadrature, "jko.measures.State"),
+    "KINDS": ((State,), f"{__name__}.State"),
+    "PAIRS": ((Pair,), f"{__name__}.Pair"),
+    "Atoms": (State, f"{__name__}.State"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in GONE:
+    if name not in FORMER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value, instead = GONE[name]
-    warnings.warn(f"{__name__}.{name} goes; write {instead}", DeprecationWarning, stacklevel=2)
+    value, instead = FORMER[name]
+    deprecation.warn(f"{__name__}.{name}", instead)
     return value
 
 
