@@ -60,12 +60,14 @@ def dissipation(energy: Energy, state: State) -> float:
     Examples
     --------
     >>> import jko
-    >>> jko.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
+    >>> jko.diagnostics.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
     5.0
     >>> rho = jko.GridDensity.from_function(
     ...     jko.Grid((-8.0, 8.0), 400), lambda x: (-(x[:, 0] ** 2) / 8).exp()
     ... )
-    >>> round(jko.dissipation(jko.Entropy(), rho), 3)  # of the normal law with variance 4
+    >>> round(
+    ...     jko.diagnostics.dissipation(jko.Entropy(), rho), 3
+    ... )  # of the normal law with variance 4
     0.25
     """
     _check(energy, state)
@@ -91,7 +93,7 @@ def stationarity(energy: Energy, state: State) -> Stationarity:
     Examples
     --------
     >>> import jko
-    >>> jko.stationarity(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
+    >>> jko.diagnostics.stationarity(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
     Stationarity(max=0.0, mean=0.0)
     """
     _check(energy, state)
@@ -127,7 +129,7 @@ def _motion(energy: Energy, state: State) -> _Speed:
         if not isinstance(state, (Particles, ChargedParticles)):
             raise TypeError(
                 f"the energy has an internal term, whose force on a {type(state).__name__} is not known here: take "
-                "jko.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
+                "jko.diagnostics.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
             )
     mu, v = _flow_velocity(energy, state)
     square = (v * v).sum(-1)

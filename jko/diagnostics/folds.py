@@ -151,7 +151,7 @@ def fold_free(
     >>> mesh = jko.ChargedMesh.from_function(
     ...     lambda x: 0 * x[:, 0] + 1, lambda x: 2 * x[:, 0], (-1.0, 1.0), 41
     ... )
-    >>> found = jko.fold_free(G, mesh, t1=4.0)
+    >>> found = jko.diagnostics.fold_free(G, mesh, t1=4.0)
     >>> 0 < found.guaranteed < found.fold < 4.0
     True
     """

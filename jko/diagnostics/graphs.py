@@ -42,7 +42,7 @@ def graph_slope(state: Pair) -> Tensor:
     --------
     >>> import jko
     >>> mesh = jko.ChargedMesh([0.0, 0.5, 2.0], [0.0, 0.25, 4.0], [0.5, 0.5])  # H = theta^2
-    >>> jko.graph_slope(mesh)[:, 0].tolist()
+    >>> jko.diagnostics.graph_slope(mesh)[:, 0].tolist()
     [0.0, 1.0, 4.0]
     """
     checks.kind(

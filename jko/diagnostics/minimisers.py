@@ -41,7 +41,8 @@ class BestParticles:
     energy : float
         F there, an upper bound of min F_N.
     residual : float
-        Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.stationarity`; its own, not the worst.
+        Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.diagnostics.stationarity`; its own, not the
+        worst.
     energies : (K,)
         Where each start ended, in the order given, those made from ``warm`` last: how far they agree tells how far to
         trust the best.
@@ -121,7 +122,7 @@ def best_particles(
     --------
     >>> import jko, torch
     >>> E = jko.Interaction(lambda z: (0.5 * z**2 - z.abs())[:, 0])  # N atoms end evenly spaced
-    >>> best = jko.best_particles(E, jko.Particles([[0.3], [0.1], [0.9], [-0.4]]))
+    >>> best = jko.diagnostics.best_particles(E, jko.Particles([[0.3], [0.1], [0.9], [-0.4]]))
     >>> gaps = best.state.points[:, 0].sort().values.diff()
     >>> [round(float(gap), 8) for gap in gaps]
     [0.5, 0.5, 0.5]
@@ -132,7 +133,7 @@ def best_particles(
     >>> F = jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 0.1 * jko.SquaredNorm()
     >>> random = torch.Generator().manual_seed(0)
     >>> starts = [jko.Particles.normal(2, 3, generator=random) for _ in range(4)]
-    >>> best = jko.best_particles(F, starts)
+    >>> best = jko.diagnostics.best_particles(F, starts)
     >>> bound = jko.optimality(F, best.state).lower_bound
     >>> bound <= best.energy
     True

@@ -87,7 +87,9 @@ def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Ac
     >>> import jko
     >>> grid = jko.Grid((0.0, 1.0), 10)
     >>> flat = [1.0] * 10
-    >>> found = jko.action([jko.ChargedDensity(grid, flat, [s] * 10) for s in (0.0, 1.0, 2.0)])
+    >>> found = jko.metrics.action(
+    ...     [jko.ChargedDensity(grid, flat, [s] * 10) for s in (0.0, 1.0, 2.0)]
+    ... )
     >>> found.corrected, found.printed
     (4.0, 0.0)
     """

@@ -41,7 +41,7 @@ class Barycentre:
     state
         The measure.  Of pairs (rho, H) the barycentre in the completion of D, points (H, theta); it may leave the
         graphs: ``state.project()`` is the pair with the mean of H at each theta, which loses
-        ``jko.projection_loss(state)``.
+        ``jko.metrics.projection_loss(state)``.
     objectives
         V at the start and after each iteration; it never rises.
     residual
@@ -144,7 +144,7 @@ def barycentre(
     --------
     >>> import jko
     >>> square = [jko.Particles([[x, y]]) for x in (0.0, 1.0) for y in (0.0, 1.0)]
-    >>> found = jko.barycentre(square)
+    >>> found = jko.metrics.barycentre(square)
     >>> found.state.points.tolist(), found.objective
     ([[0.5, 0.5]], 0.5)
     """

@@ -53,7 +53,7 @@ def flow_distance(a: State, b: State) -> Distance:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> jko.flow_distance(a, b).squared, round(jko.distance(a, b).squared, 12)
+    >>> jko.metrics.flow_distance(a, b).squared, round(jko.distance(a, b).squared, 12)
     (16.0, 4.0)
     """
     for name, state in (("a", a), ("b", b)):

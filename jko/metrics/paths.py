@@ -98,7 +98,10 @@ def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> jko.least_action(a, b).action, jko.least_action(a, b).path[4].points.tolist()
+    >>> (
+    ...     jko.metrics.least_action(a, b).action,
+    ...     jko.metrics.least_action(a, b).path[4].points.tolist(),
+    ... )
     (4.0, [[2.0, 0.0], [-2.0, 0.0]])
     """
     checks.count("slabs", slabs)

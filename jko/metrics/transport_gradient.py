@@ -92,7 +92,7 @@ def squared_gradient(a: State, b: State) -> SquaredGradient:
     --------
     >>> import jko
     >>> a, b = jko.ChargedParticles([[0.0]], [0.0]), jko.ChargedParticles([[3.0]], [4.0])
-    >>> slope = jko.squared_gradient(a, b)
+    >>> slope = jko.metrics.squared_gradient(a, b)
     >>> slope.theta.tolist(), slope.H.tolist()
     ([[-6.0]], [-8.0])
     """

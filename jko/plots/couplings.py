@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from jko import checks
 from jko.measures import State
 from jko.metrics import Plan, distance
-from jko.plots.canvas import BLUE, GREY, RED, legend_below
 from jko.plots.lifts import THETA, W, check, curve_of, graph, name_first, name_lift, same_limits
+from jko.plots.style import BLUE, GREY, RED, legend_below
 
 
 def coupling(a: State, b: State, ax: Axes, most: int = 40) -> Axes:

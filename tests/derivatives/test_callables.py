@@ -113,7 +113,9 @@ ASKED = {
     ),
     "flow": lambda E, mu: jko.flow(E, mu, tau=0.2, steps=2, solver=TIGHT).final.points,
     "limit": lambda E, mu: jko.limits.wasserstein(E, mu, t1=0.2).final.points,
-    "stationarity": lambda E, mu: torch.tensor(jko.stationarity(E, mu), dtype=torch.float64),
+    "stationarity": lambda E, mu: torch.tensor(
+        jko.diagnostics.stationarity(E, mu), dtype=torch.float64
+    ),
 }
 every_question = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 
@@ -308,13 +310,13 @@ def test_the_charge_of_a_span_is_asked_term_by_term():
 
     unseen = through_numpy(lambda theta: np.sin(theta[:, 0]))
     for ask in (
-        jko.graph_slope,
+        jko.diagnostics.graph_slope,
         partial(jko.step, DOORS["activation"].energy(torch.tanh), tau=0.1),
     ):
         with pytest.raises((ValueError, TypeError)):
             ask(span(unseen))
     with pytest.raises(ValueError, match="the function H0 has no derivative"):
-        jko.graph_slope(span(unseen))
+        jko.diagnostics.graph_slope(span(unseen))
     given_ = Differentiable(
         "H0",
         lambda theta: np.sin(theta[:, 0]),
@@ -326,7 +328,7 @@ def test_the_charge_of_a_span_is_asked_term_by_term():
         jko.ChargedSpan(jko.Particles(MU.points[:, 1:]), H0, jko.Ridge(torch.tanh), X, b=b)
         for H0 in (given_, lambda theta: torch.sin(theta[:, 0]))
     ]
-    close(*(jko.graph_slope(s) for s in spans), 1e-12)
+    close(*(jko.diagnostics.graph_slope(s) for s in spans), 1e-12)
 
 
 def test_the_error_of_a_callable_comes_through_unchanged():
