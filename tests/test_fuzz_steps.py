@@ -135,17 +135,10 @@ QUESTIONS = {
     "distance": lambda E, a, b, t: jko.distance(a, b),
     "flow_distance": lambda E, a, b, t: jko.metrics.flow_distance(a, b),
     "geodesic": lambda E, a, b, t: jko.geodesic(a, b, 0.3),
-<<<<<<< HEAD
-    "barycentre": lambda E, a, b, t: jko.barycentre([a, b], [0.5, 0.5]),
-    "squared_gradient": lambda E, a, b, t: jko.squared_gradient(a, b),
-    "projection_loss": lambda E, a, b, t: jko.projection_loss(a),
-    "second order": lambda E, a, b, t: (E.second_order(a.atoms), E.hessian(a.atoms)),
-=======
     "barycentre": lambda E, a, b, t: jko.metrics.barycentre([a, b], [0.5, 0.5]),
     "squared_gradient": lambda E, a, b, t: jko.metrics.squared_gradient(a, b),
     "projection_loss": lambda E, a, b, t: jko.metrics.projection_loss(a),
-    "second order": lambda E, a, b, t: (E.second_order(lifted(a)), E.hessian(lifted(a))),
->>>>>>> integ
+    "second order": lambda E, a, b, t: (E.second_order(a.atoms), E.hessian(a.atoms)),
     "limits.wasserstein": lambda E, a, b, t: jko.limits.wasserstein(E, a, t1=min(t, 0.5)),
     "limits.chaos": lambda E, a, b, t: jko.limits.chaos(E, a, t1=min(t, 0.5)),
     "limits.separated": lambda E, a, b, t: jko.limits.separated(E, a, t1=min(t, 0.5)),

@@ -8,13 +8,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.lines import Line2D
 
 from jko import checks
-<<<<<<< HEAD
 from jko.measures import Particles, State
-from jko.plots.canvas import BLACK, BLUE, GREY, legend_below
-=======
-from jko.measures import Particles, State, lifted
 from jko.plots.style import BLACK, BLUE, GREY, legend_below
->>>>>>> integ
 from jko.trajectory import Trajectory
 
 
