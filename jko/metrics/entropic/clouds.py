@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import Particles
-from jko.metrics.scaling import Entropic
+from jko.metrics.entropic.scaling import Entropic
 
 BLOCK = 2**18  # pairs at a time: what fits in the cache
 LARGE = 2**22  # pairs above which the way to the last epsilon is made on part of the points
@@ -60,7 +60,7 @@ class CloudKernel:
 
     def finish(self, problem: Entropic, tol: float) -> bool:
         """Newton's method on g, with f eliminated by its formula."""
-        from jko.metrics.entropic_newton import maximised
+        from jko.metrics.entropic.newton import maximised
 
         full_a, full_b = problem.a > 0, problem.b > 0
         a, b, epsilon = problem.a[full_a], problem.b[full_b], problem.epsilon

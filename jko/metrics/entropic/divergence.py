@@ -17,8 +17,8 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import PAIRS, GridDensity, Particles, State, lifted
-from jko.metrics.clouds import CloudKernel, with_slopes
-from jko.metrics.scaling import Entropic
+from jko.metrics.entropic.clouds import CloudKernel, with_slopes
+from jko.metrics.entropic.scaling import Entropic
 
 PLAIN = 600.0  # depth of exponents up to which a product with the kernel is right
 BLOCK = 2**22  # exponents at a time
@@ -126,14 +126,14 @@ class SinkhornDivergence:
         value, pairs = self._parts(a, b)
         return self._divergence(value, pairs)
 
-    def cost(self, a: State, b: State) -> Tensor:
-        """``S(a, b)``, 0-d; differentiable once.
+    def cost(self, state: State, base: State) -> Tensor:
+        """``S(state, base)``, 0-d; differentiable once in either, whatever their supports and weights.
 
         In ``values`` of densities made by ``GridDensity.of``; in points and weights of atoms made by ``Particles.of``
         or ``moved``; in ``values`` and H of pairs made by ``ChargedDensity.of``; in theta and H of
         ``ChargedMesh.moved``.  Potentials are stationary, so no iteration is differentiated.
         """
-        return self._parts(a, b)[0].to(a.weights.dtype)
+        return self._parts(state, base)[0].to(state.weights.dtype)
 
     def _parts(self, a: State, b: State) -> tuple[Tensor, tuple[Entropic, Entropic, Entropic]]:
         p, q = _sides(a, b)
