@@ -21,7 +21,7 @@ from jko.metrics.couplings import Plan, as_array
 from jko.metrics.entropic import Divergence, SinkhornDivergence
 from jko.metrics.geodesics import geodesic
 from jko.metrics.graph import GraphWasserstein
-from jko.metrics.natural import NATURAL, distance, natural_metric, of_kind
+from jko.metrics.natural import distance, natural_metric
 from jko.metrics.order import flow_distance
 from jko.metrics.paths import LeastAction, least_action
 from jko.metrics.projection import projection_loss
@@ -47,8 +47,6 @@ __all__ = [
     "distance",
     "geodesic",
     "natural_metric",
-    "NATURAL",
-    "of_kind",
     "projection_loss",
     "SquaredGradient",
     "squared_gradient",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.graph import GraphWasserstein, alike, lifted_distance
 from jko.metrics.natural import metric_between
@@ -99,7 +99,7 @@ class ScaledWasserstein(Metric):
 
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i sum_k s_k (x_ik - y_ik)^2`` by index; lifts keep their gradients."""
-        return Wasserstein().cost(self.stretched(lifted(state)), self.stretched(lifted(base)))
+        return Wasserstein().cost(self.stretched(state.atoms), self.stretched(base.atoms))
 
     def distance(self, a: State, b: State) -> Distance:
         """The distance, with an optimal plan; the potentials are those of the scaled cost."""

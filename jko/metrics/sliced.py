@@ -12,7 +12,6 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import Particles, State
-from jko.measures.particles import GENERATOR
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.graph import alike
@@ -57,7 +56,12 @@ class SlicedWasserstein(Metric):
         seed = 0
         if isinstance(directions, int) and not isinstance(directions, bool):
             directions = checks.count("directions", directions)
-            checks.kind("generator", generator, torch.Generator, hint=GENERATOR)
+            checks.kind(
+                "generator",
+                generator,
+                torch.Generator,
+                hint="pass torch.Generator().manual_seed(0)",
+            )
             draw = {"generator": generator, "device": generator.device}  # type: ignore[union-attr]
             seed = int(torch.randint(2**62, (), **draw))  # type: ignore[call-overload]
         else:

@@ -1,32 +1,42 @@
-"""What a solver is, and the natural one of a kind of state."""
+"""The natural solver of each kind of state; that of a span stands in ``split``, which asks here for that of its rho."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from functools import singledispatch
 
-from jko.measures import State
-from jko.metrics import of_kind
-from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult
-
-
-class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``.
-
-    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
-    :class:`jko.steps.problem.Form`.
-    """
-
-    def solve(self, problem: StepProblem) -> StepResult:
-        """Solve the proximal problem."""
-        ...
+from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
+from jko.steps.charged_mesh import MeshNewton
+from jko.steps.dynamic import Dynamic
+from jko.steps.lbfgs import LBFGS
+from jko.steps.quantile import Quantile
+from jko.steps.remapped import Remapped
+from jko.steps.result import Solver
 
 
-#: the solver of a kind of state; ``jko/steps/__init__.py`` fills it, so that solvers may ask for others
-SOLVERS: dict[type, Callable[[], Solver]] = {}
-
-
+@singledispatch
 def natural_solver(state: State) -> Solver:
-    """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
-    return of_kind(SOLVERS, state)()
+    """The solver for a kind of state, whose metric is :func:`jko.metrics.natural_metric`: LBFGS, which moves atoms.
+
+    The nearest of its classes that has one: for a kind of one's own ``@natural_solver.register``.
+    """
+    return LBFGS()
+
+
+@natural_solver.register
+def _(state: GridDensity) -> Solver:
+    return Dynamic()
+
+
+@natural_solver.register
+def _(state: LineMesh) -> Solver:
+    return Quantile()
+
+
+@natural_solver.register
+def _(state: ChargedMesh) -> Solver:
+    return MeshNewton()
+
+
+@natural_solver.register
+def _(state: ChargedDensity) -> Solver:
+    return Remapped()

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
-from jko.measures import KINDS, ChargedParticles, Particles, State, lifted, placed
-from jko.metrics import NATURAL, Metric, natural_metric
+from jko.measures import ChargedParticles, Particles, State
+from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
 from jko.spaces import Box, Cylinder, Domain
 from jko.steps.memory import Memory, Owned, taken_up
 
@@ -57,7 +57,7 @@ class StepProblem:
             Energy,
             hint="build it from jko.Risk, jko.Potential, ... by + and *",
         )
-        checks.kind("the state", self.previous, *KINDS)
+        checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
         if self.scales is not None:
@@ -88,7 +88,7 @@ class StepProblem:
     @cached_property
     def base(self) -> Particles:
         """The base point as a measure on Omega: mu_k, or the lift of (rho_k, H_k)."""
-        return lifted(self.previous)
+        return self.previous.atoms
 
     @cached_property
     def before(self) -> Evaluation:
@@ -111,7 +111,7 @@ class StepProblem:
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""
-        return placed(self.previous, points)
+        return self.previous.placed(points)
 
     @cached_property
     def magnified(self) -> float:
@@ -164,7 +164,7 @@ def _refuse_unfit(metric: Metric, state: State) -> None:
     hint = f"a {kind} moves in {wanted!r} here" + ("" if atoms else also)
     if not isinstance(metric, Metric):
         checks.kind("metric", metric, type(wanted), *([Metric] if atoms else []), hint=hint)
-    if not atoms or type(metric) in NATURAL.values():
+    if not atoms or type(metric) in (Wasserstein, GraphWasserstein, SplitWasserstein):
         raise TypeError(f"metric must be {name}, not {type(metric).__name__}; {hint}")
 
 

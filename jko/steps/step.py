@@ -6,13 +6,13 @@ import torch
 
 from jko import checks
 from jko.energies import Energy, check_variations
-from jko.measures import KINDS, State
+from jko.measures import State
 from jko.metrics import Metric, natural_metric
 from jko.steps.consistency import check_cost, refuse_unhonoured
 from jko.steps.memory import Memory
-from jko.steps.natural import Solver, natural_solver
+from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepFailed, StepResult, claimed, judged
+from jko.steps.result import Solver, StepFailed, StepResult, claimed, judged
 
 
 def step(
@@ -75,7 +75,7 @@ def step(
     checks.kind(
         "the state",
         state,
-        *KINDS,
+        State,
         hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)

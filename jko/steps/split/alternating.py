@@ -10,9 +10,9 @@ from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
-from jko.steps.natural import Solver, natural_solver
+from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult, judged
+from jko.steps.result import Solver, StepResult, judged
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
 
@@ -141,3 +141,8 @@ def _failed(problem: StepProblem, inner: StepResult) -> StepResult:
         figures={**inner.figures, "moved": inner.cost, "charged": 0.0},
         gap=None,
     )
+
+
+@natural_solver.register
+def _(state: ChargedSpan) -> Solver:
+    return Alternating()
