@@ -1,7 +1,6 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.diagnostics.budget import ErrorBudget, error_budget
-from jko.diagnostics.certificates import Optimality, optimality
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
@@ -17,7 +16,9 @@ from jko.diagnostics.identities import (
 from jko.diagnostics.lifetimes import fold_free_time
 from jko.diagnostics.minimisers import BestParticles, best_particles
 from jko.diagnostics.motions import Motion, motion
+from jko.diagnostics.optimality import optimality
 from jko.diagnostics.stationary import Stationary, stationary
+from jko.duality import Gap as Optimality
 
 __all__ = [
     "BestParticles",
