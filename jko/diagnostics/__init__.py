@@ -1,5 +1,6 @@
 """What can be asked of a state, a step or a run."""
 
+from jko.deprecation import moved
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
@@ -18,7 +19,6 @@ from jko.diagnostics.minimisers import BestParticles, best_particles
 from jko.diagnostics.motions import Motion, motion
 from jko.diagnostics.optimality import optimality
 from jko.diagnostics.stationary import Stationary, stationary
-from jko.duality import Gap as Optimality
 
 __all__ = [
     "BestParticles",
@@ -29,7 +29,6 @@ __all__ = [
     "FoldFree",
     "Identity",
     "Motion",
-    "Optimality",
     "Stationary",
     "StepIdentity",
     "best_particles",
@@ -48,3 +47,5 @@ __all__ = [
     "stationary",
     "step_identity",
 ]
+
+__getattr__ = moved(__name__, Optimality="jko.duality.Gap")

@@ -7,7 +7,7 @@ import torch
 from jko import checks
 from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
@@ -79,7 +79,7 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Ga
         return Gap.unknown(why, value)
     if isinstance(state, (GridDensity, LineMesh)):
         return grid_gap(energy, state, STEPS if rounds is None else rounds)
-    return _atoms_gap(energy, lifted(state), value, rounds)
+    return _atoms_gap(energy, state.atoms, value, rounds)
 
 
 def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:

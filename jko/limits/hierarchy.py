@@ -24,7 +24,7 @@ from jko.limits.moment_volumes import Equations, primitive
 from jko.limits.moments import Closure, Moments, delta
 from jko.limits.particles import kept_times
 from jko.limits.stopped import LimitStopped, out_of_work
-from jko.measures import KINDS, ChargedDensity, State, lifted
+from jko.measures import ChargedDensity, State
 from jko.spaces import Grid
 
 Array = NDArray[np.float64]
@@ -186,11 +186,11 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("mu", mu, *KINDS, hint="build it by jko.Particles(points)")
+    checks.kind("mu", mu, State, hint="build it by jko.Particles(points)")
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.function("psi", psi, hint="it maps points (n, d) to numbers (n,)")
     checks.count("i", i, 0)
-    atoms = lifted(mu)
+    atoms = mu.atoms
     w, theta = atoms.points[:, 0], atoms.points[:, 1:]
     value, slope = derivatives.gradient(
         "psi", derivatives.Differentiable("the function psi", psi), theta

@@ -21,7 +21,7 @@ from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, Solution, integrate
 from jko.limits.stopped import LimitStopped
 from jko.limits.walls import slides, tangent
-from jko.measures import ChargedParticles, GridDensity, Particles, State, lifted, placed
+from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.status import Status
 from jko.trajectory import Trajectory
 
@@ -121,7 +121,7 @@ def wasserstein(
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)
-    mu = lifted(start)
+    mu = start.atoms
     default = RTOL_CELLS if isinstance(start, GridDensity) else RTOL
     rtol = tolerance(default if rtol is None else rtol, mu.points)
     atol = None if atol is None else checks.number("atol", atol, above=0)
@@ -142,7 +142,7 @@ def wasserstein(
         rounding=torch.finfo(mu.points.dtype).eps,
     )
     return travelled(
-        energy, start, solution, lambda t, flat: placed(start, atoms.inside(flat).points)
+        energy, start, solution, lambda t, flat: start.placed(atoms.inside(flat).points)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko import checks
-from jko.measures import GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
@@ -20,7 +20,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     Between pairs (rho, H), of any kinds, it is the geodesic of D: that of the lifts.  It may leave the graphs: with
     theta = -1, 1 and H = (2, -2) -> (-2, 2) the midpoint carries two values of H at theta = 0.  So the result is always
     :class:`jko.Particles`; its ``.project()`` is the pair with the mean of H at each theta, and
-    :func:`jko.projection_loss` says what that loses.
+    :func:`jko.metrics.projection_loss` says what that loses.
 
     Between densities it is a density on their grid: the mass of each atom on its way is shared linearly between the
     centres around it, which keeps mass and mean and adds at most a quarter of the squared spacing to the variance along
@@ -58,7 +58,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     plan = distance(a, b, metric).plan
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))
-    start, end = lifted(a), lifted(b)
+    start, end = a.atoms, b.atoms
     order = plan.rows.argsort(kind="stable")
     rows, cols, mass = (
         torch.from_numpy(part[order]).to(start.points.device)

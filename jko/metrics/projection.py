@@ -34,7 +34,7 @@ def projection_loss(mu: Particles, width: float | None = None) -> float:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> [jko.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
+    >>> [jko.metrics.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
     [0.0, 0.0, 4.0]
     """
     checks.kind("mu", mu, Particles, hint="a pair (rho, H) is a graph and loses nothing")
