@@ -16,16 +16,7 @@ from jko.energies import Energy, Internal
 from jko.limits.densities import Volumes
 from jko.limits.systems import chaos
 from jko.limits.walls import tangent
-from jko.measures import (
-    KINDS,
-    ChargedDensity,
-    ChargedParticles,
-    GridDensity,
-    LineMesh,
-    Particles,
-    State,
-    lifted,
-)
+from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
 
 Array = NDArray[np.float64]
@@ -126,7 +117,7 @@ def _check(energy: Energy, state: State) -> None:
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("state", state, *KINDS, hint="build it by jko.Particles(points)")
+    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
 
 
 def _motion(energy: Energy, state: State) -> _Speed:
@@ -209,5 +200,5 @@ def _at_walls(mesh: LineMesh) -> tuple[bool, bool]:
 def _flow_velocity(energy: Energy, state: State) -> tuple[Particles, Tensor]:
     """-grad dF/dmu on the atoms, projected on the tangent cone of the domain where an atom sits on its boundary."""
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    mu = lifted(state)
+    mu = state.atoms
     return mu, tangent(mu.domain, mu.points, -energy.gradient(mu))

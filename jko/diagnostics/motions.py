@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jko import checks
 from jko.diagnostics.graphs import refuse_internal, slope_of_atoms
 from jko.energies import Energy
-from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, lifted
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
 
 class Motion(NamedTuple):
@@ -96,7 +96,7 @@ def motion(
     refuse_internal(
         energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
     )
-    B, mu = slope_of_atoms(state, slope), lifted(state)
+    B, mu = slope_of_atoms(state, slope), state.atoms
     gradient = energy.gradient(mu)
     p, w = gradient[:, 0], -gradient[:, 1:]
     v = w - p[:, None] * B

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.couplings import Array, Index, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.geodesics import one_domain
@@ -221,12 +221,12 @@ def _clouds(states: Sequence[State], start: State | None) -> tuple[list[Particle
         raise ValueError("states is empty; a barycentre needs at least one state")
     every = [*states] if start is None else [*states, start]
     names = [f"states[{k}]" for k in range(len(states))] + ["start"]
-    sort: tuple[type, ...] = PAIRS if isinstance(states[0], PAIRS) else (Particles,)
+    sort = Pair if isinstance(states[0], Pair) else Particles
     for name, state in zip(names, every, strict=False):
         checks.kind(
             name,
             state,
-            *sort,
+            sort,
             hint="all must be pairs (rho, H), or all Particles: pass .lift(), or .to_particles()",
         )
     clouds = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko import checks
-from jko.measures import GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
@@ -58,7 +58,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     plan = distance(a, b, metric).plan
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))
-    start, end = lifted(a), lifted(b)
+    start, end = a.atoms, b.atoms
     order = plan.rows.argsort(kind="stable")
     rows, cols, mass = (
         torch.from_numpy(part[order]).to(start.points.device)

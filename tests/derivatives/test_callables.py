@@ -18,7 +18,6 @@ from modes import default_dtype
 import jko
 from jko.derivatives import Differentiable, differences
 from jko.energies import check_variations
-from jko.measures import lifted
 from jko.networks import Custom, feature_map
 
 rng = np.random.default_rng(11)
@@ -497,11 +496,11 @@ class Quartic(jko.Energy):
         self.factor, self.record, self.ignore = factor, record, ignore
 
     def __call__(self, state):
-        mu = lifted(state)
+        mu = state.atoms
         return mu.integrate((mu.points**4).sum(-1))
 
     def variation(self, state, at=None):
-        at = lifted(state).points if at is None or self.ignore else at
+        at = state.atoms.points if at is None or self.ignore else at
         value = self.factor * (at**4).sum(-1)
         return value if self.record else value.detach()
 
@@ -510,7 +509,7 @@ class Told(Quartic):
     """The same with its gradient written out."""
 
     def gradient(self, state, at=None):
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         return torch.from_numpy(4 * at.detach().numpy() ** 3)
 
 
@@ -526,17 +525,17 @@ class Mean(jko.Energy):
         self.record = record
 
     def __call__(self, state):
-        value = lifted(state).mean().square().sum() ** 2 / 4
+        value = state.atoms.mean().square().sum() ** 2 / 4
         return value if self.record else value.detach()
 
     def variation(self, state, at=None):
-        mu = lifted(state)
+        mu = state.atoms
         at, m = mu.points if at is None else at, mu.mean()
         value = m.square().sum() * (at @ m)
         return value if self.record else value.detach()
 
     def gradient(self, state, at=None):
-        mu = lifted(state)
+        mu = state.atoms
         at, m = mu.points if at is None else at, mu.mean()
         return (m.square().sum() * m).detach().expand(at.shape)
 
