@@ -9,7 +9,7 @@ from jko.lazy import lazy
 __version__ = "0.1.0"
 
 _HOMES = {
-    "jko.measures": "Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
+    "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
     "jko.spaces": "Domain Box Ball Cylinder Convex Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
     "jko.energies": (

@@ -17,8 +17,8 @@ from jko.measures import Particles
 from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
 from jko.survey.instances import LAM, features, net
-from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 
 
 def _wells(starts: list[Particles]) -> Particles:
