@@ -11,7 +11,6 @@ the index coupling is minimised with its own (:mod:`jko.steps.penalty`), and the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -142,4 +141,4 @@ def _result(
 
 def _no_gap(problem: StepProblem) -> Gap:
     reason = f"no lower bound is known for a step in {problem.metric!r}"
-    return Gap(math.inf, False, reason, -math.inf)
+    return Gap.unknown(reason)
