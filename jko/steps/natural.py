@@ -7,8 +7,8 @@ from typing import Protocol
 from jko.measures import GridDensity, LineMesh, State
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
+from jko.steps.line import Quantile
 from jko.steps.problem import StepProblem
-from jko.steps.quantile import Quantile
 from jko.steps.result import StepResult
 
 

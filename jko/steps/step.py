@@ -8,7 +8,7 @@ from jko import checks
 from jko.energies import Energy, check_variations
 from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
 from jko.metrics import Metric, natural_metric
-from jko.steps.charged_mesh import MeshNewton
+from jko.steps.line import MeshNewton
 from jko.steps.memory import Memory
 from jko.steps.natural import Solver, solver_of_measure
 from jko.steps.problem import StepProblem
