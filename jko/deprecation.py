@@ -90,7 +90,7 @@ def renamed(**arguments: str) -> Callable[[F], F]:
             target.__init__ = _accepting(function, target.__name__, arguments)  # type: ignore[misc]
             for old, new in arguments.items():
                 setattr(target, old, Former(new, old))
-            return target  # type: ignore[return-value]
+            return target
         return _accepting(target, target.__name__, arguments)  # type: ignore[return-value]
 
     return decorate

@@ -203,6 +203,34 @@ class Cylinder(Domain):
         return torch.cat([points[..., :1], self.base.project(points[..., 1:])], dim=-1)
 
 
+def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
+    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
+    if domain is not None:
+        hint = "use jko.Box, jko.Ball or jko.Convex(projection)"
+        checks.kind("domain", domain, Domain, hint=hint).check(name, points)
+
+
+def cylinder(base: Domain | None) -> Domain | None:
+    """R x base: a box stays a box."""
+    if isinstance(base, Box):
+        line = torch.full((1,), torch.inf, dtype=torch.float64, device=base.lower.device)
+        return Box(torch.cat([-line, base.lower]), torch.cat([line, base.upper]))
+    return None if base is None else Cylinder(base)
+
+
+def base_of(domain: Domain | None) -> Domain | None:
+    """Theta of R x Theta: the inverse of :func:`cylinder`."""
+    if isinstance(domain, Cylinder):
+        return domain.base
+    if isinstance(domain, Box) and domain.dim > 1:
+        return Box(domain.lower[1:], domain.upper[1:])
+    if domain is None:
+        return None
+    raise ValueError(
+        f"{domain!r} is not of the form R x Theta, so it has no projection to Theta; use jko.Cylinder"
+    )
+
+
 @dataclass(frozen=True)
 class Grid:
     """A box in R^d, d = 1, 2, 3, cut into equal cells.

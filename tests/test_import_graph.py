@@ -27,6 +27,7 @@ ANALYSIS = NUMERIC | {"diagnostics"}
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
 MAY_IMPORT: dict[str, set[str]] = {
     "deprecation": set(),
+    "lazy": {"deprecation"},
     "checks": set(),
     "status": set(),
     "numerics": set(),
@@ -52,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": ANALYSIS,
     "optim": ANALYSIS,
     "estimators": ANALYSIS,
-    "plots": ANALYSIS | {"survey"},  # the pictures of claims
+    "plots": ANALYSIS | {"survey", "lazy"},  # the pictures of claims
     "datasets": GROUND | {"networks"},
     "cli": ANALYSIS | {"survey", "datasets", "plots", "jko"},
     "__main__": {"cli", "jko"},

@@ -12,13 +12,16 @@ from jko.checks.scalars import shown
 T = TypeVar("T")
 
 
-def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
-    """Check ``isinstance``; ``hint`` is the remedy."""
-    if not isinstance(value, allowed):
-        names = " or ".join(t.__name__ for t in allowed)
-        raise TypeError(
-            f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else "")
-        )
+def kind(name: str, value: Any, *allowed: type[T], hint: str = "") -> T:
+    """Check ``isinstance``, and hand back the value; ``hint`` is the remedy.
+
+    A class with a method ``kinds()`` stands for several, and the sentence names those.
+    """
+    if isinstance(value, allowed):
+        return value
+    kinds = [kind for one in allowed for kind in getattr(one, "kinds", lambda one=one: [one])()]
+    names = " or ".join(kind.__name__ for kind in kinds)
+    raise TypeError(f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else ""))
 
 
 def function(name: str, value: Any, hint: str = "") -> None:

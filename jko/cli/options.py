@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import jko
-from jko import checks
 from jko.cli.terminal import shown
 
 EPILOG = """examples:
@@ -208,6 +207,8 @@ def _number(
     rule = " and ".join(rules + [f">= {least:g}"] * (least > -math.inf))
 
     def parse(text: str) -> float:
+        from jko import checks  # loads torch, which --help does not need
+
         try:
             value = checks.number("the value", float(text), above, below)
         except ValueError:

@@ -12,7 +12,7 @@ from jko import checks
 from jko.diagnostics.grids import grid_gap
 from jko.duality import Dual, Envelope, Gap, Minorant, obstacle
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
@@ -124,7 +124,7 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
     if isinstance(state, (GridDensity, LineMesh)):
         found = grid_gap(energy, state, STEPS if rounds is None else rounds)
     else:
-        found = _atoms_gap(energy, lifted(state), value, rounds)
+        found = _atoms_gap(energy, state.atoms, value, rounds)
     return Optimality(
         found.value, found.dual, found.rigorous, found.reason, found.reachable, found.g
     )

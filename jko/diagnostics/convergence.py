@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ def labelled_distance(a: State, b: State) -> float:
             LineMesh,
             hint="pass norm=(state, exact) -> error",
         )
-    mu, nu = lifted(a), lifted(b)
+    mu, nu = a.atoms, b.atoms
     if mu.points.shape != nu.points.shape or not bool((mu.weights == nu.weights).all()):
         raise ValueError(
             f"the states have atoms of shapes {tuple(mu.points.shape)} and {tuple(nu.points.shape)}, which must agree, "

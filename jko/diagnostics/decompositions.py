@@ -17,7 +17,7 @@ import torch
 
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk
-from jko.measures import KINDS, GridDensity, State, lifted
+from jko.measures import GridDensity, State
 
 
 class Decomposition(NamedTuple):
@@ -78,14 +78,14 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     --------
     >>> import jko
     >>> a, b = jko.Particles([[1.0]]), jko.Particles([[0.0]])
-    >>> jko.decomposition(jko.SquaredNorm(), a, b)
+    >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
     Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
     """
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
     for name, state in (("mu", mu), ("star", star)):
-        checks.kind(name, state, *KINDS, hint="build it by jko.Particles(points)")
+        checks.kind(name, state, State, hint="build it by jko.Particles(points)")
     if type(mu) is not type(star):
         raise TypeError(
             f"mu is {type(mu).__name__} but star is {type(star).__name__}; both must be of one kind: "
@@ -95,7 +95,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
         )
-    there, here = lifted(mu), lifted(star)
+    there, here = mu.atoms, star.atoms
     if there.dim != here.dim:
         raise ValueError(
             f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"

@@ -16,16 +16,7 @@ from jko.energies import Energy, Internal
 from jko.limits.densities import Volumes
 from jko.limits.systems import chaos
 from jko.limits.walls import tangent
-from jko.measures import (
-    KINDS,
-    ChargedDensity,
-    ChargedParticles,
-    GridDensity,
-    LineMesh,
-    Particles,
-    State,
-    lifted,
-)
+from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
 
 Array = NDArray[np.float64]
@@ -69,12 +60,14 @@ def dissipation(energy: Energy, state: State) -> float:
     Examples
     --------
     >>> import jko
-    >>> jko.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
+    >>> jko.diagnostics.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
     5.0
     >>> rho = jko.GridDensity.from_function(
     ...     jko.Grid((-8.0, 8.0), 400), lambda x: (-(x[:, 0] ** 2) / 8).exp()
     ... )
-    >>> round(jko.dissipation(jko.Entropy(), rho), 3)  # of the normal law with variance 4
+    >>> round(
+    ...     jko.diagnostics.dissipation(jko.Entropy(), rho), 3
+    ... )  # of the normal law with variance 4
     0.25
     """
     _check(energy, state)
@@ -100,7 +93,7 @@ def stationarity(energy: Energy, state: State) -> Stationarity:
     Examples
     --------
     >>> import jko
-    >>> jko.stationarity(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
+    >>> jko.diagnostics.stationarity(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
     Stationarity(max=0.0, mean=0.0)
     """
     _check(energy, state)
@@ -124,7 +117,7 @@ def _check(energy: Energy, state: State) -> None:
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("state", state, *KINDS, hint="build it by jko.Particles(points)")
+    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
 
 
 def _motion(energy: Energy, state: State) -> _Speed:
@@ -136,7 +129,7 @@ def _motion(energy: Energy, state: State) -> _Speed:
         if not isinstance(state, (Particles, ChargedParticles)):
             raise TypeError(
                 f"the energy has an internal term, whose force on a {type(state).__name__} is not known here: take "
-                "jko.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
+                "jko.diagnostics.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
             )
     mu, v = _flow_velocity(energy, state)
     square = (v * v).sum(-1)
@@ -207,5 +200,5 @@ def _at_walls(mesh: LineMesh) -> tuple[bool, bool]:
 def _flow_velocity(energy: Energy, state: State) -> tuple[Particles, Tensor]:
     """-grad dF/dmu on the atoms, projected on the tangent cone of the domain where an atom sits on its boundary."""
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    mu = lifted(state)
+    mu = state.atoms
     return mu, tangent(mu.domain, mu.points, -energy.gradient(mu))

@@ -31,14 +31,7 @@ from jko import checks
 from jko.diagnostics.graphs import Pair, refuse_internal, slope_of_atoms
 from jko.energies import Energy, Risk
 from jko.limits.stopped import LimitStopped, out_of_work
-from jko.measures import (
-    ChargedDensity,
-    ChargedMesh,
-    ChargedParticles,
-    ChargedSpan,
-    Particles,
-    lifted,
-)
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
 
 Array = NDArray[np.float64]
 
@@ -158,7 +151,7 @@ def fold_free(
     >>> mesh = jko.ChargedMesh.from_function(
     ...     lambda x: 0 * x[:, 0] + 1, lambda x: 2 * x[:, 0], (-1.0, 1.0), 41
     ... )
-    >>> found = jko.fold_free(G, mesh, t1=4.0)
+    >>> found = jko.diagnostics.fold_free(G, mesh, t1=4.0)
     >>> 0 < found.guaranteed < found.fold < 4.0
     True
     """
@@ -231,7 +224,7 @@ def _labels(start: Any, slope: Any) -> tuple[Particles, Tensor]:
     """The lift without empty atoms, and the slope there (N, d)."""
     kinds = (ChargedSpan, ChargedMesh, ChargedDensity, ChargedParticles)
     checks.kind("start", start, *kinds, hint="the pair (rho, H) at time zero")
-    B, atoms = slope_of_atoms(start, slope), lifted(start)
+    B, atoms = slope_of_atoms(start, slope), start.atoms
     full = atoms.weights > 0
     return Particles.of(atoms.points[full], atoms.weights[full], atoms.domain), B[full]
 

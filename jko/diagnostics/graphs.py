@@ -10,7 +10,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Internal
 from jko.limits.spans import charge_gradient
-from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, lifted
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
 Pair = ChargedDensity | ChargedMesh | ChargedSpan
 
@@ -42,7 +42,7 @@ def graph_slope(state: Pair) -> Tensor:
     --------
     >>> import jko
     >>> mesh = jko.ChargedMesh([0.0, 0.5, 2.0], [0.0, 0.25, 4.0], [0.5, 0.5])  # H = theta^2
-    >>> jko.graph_slope(mesh)[:, 0].tolist()
+    >>> jko.diagnostics.graph_slope(mesh)[:, 0].tolist()
     [0.0, 1.0, 4.0]
     """
     checks.kind(
@@ -96,7 +96,7 @@ def refuse_internal(energy: Energy, why: str) -> None:
 def slope_of_atoms(state: Pair | ChargedParticles, slope: Any = None) -> Tensor:
     """The slope (N, d) at all atoms of the lift that hold mass: the given one, or :func:`graph_slope`."""
     if slope is not None:
-        B = checks.floats("slope", slope, lifted(state).points, "the state")
+        B = checks.floats("slope", slope, state.atoms.points, "the state")
         B = B[:, None] if B.ndim == 1 and state.d == 1 else B
         return checks.shape("slope", B, (len(state.weights), state.d))
     if isinstance(state, ChargedParticles):
@@ -105,7 +105,7 @@ def slope_of_atoms(state: Pair | ChargedParticles, slope: Any = None) -> Tensor:
             "jko.ChargedMesh, jko.ChargedSpan or jko.ChargedDensity"
         )
     B = graph_slope(state)
-    unknown = ~B.isfinite().all(-1) & (lifted(state).weights > 0)
+    unknown = ~B.isfinite().all(-1) & (state.atoms.weights > 0)
     if bool(unknown.any()):
         where = state.support[int(unknown.to(torch.int8).argmax())].tolist()
         raise ValueError(

@@ -51,7 +51,9 @@ def fold_free_time(
     h = tanh(theta + x) with the mean over data: |h|, |h'| <= 1 and |h''| <= .7698.
 
     >>> import jko
-    >>> round(jko.fold_free_time(0.5, slope=1.0, charge=1.0, bounds=(1.0, 1.0, 0.7699)), 4)
+    >>> round(
+    ...     jko.diagnostics.fold_free_time(0.5, slope=1.0, charge=1.0, bounds=(1.0, 1.0, 0.7699)), 4
+    ... )
     0.6958
     """
     G0 = _not_negative("energy", energy)

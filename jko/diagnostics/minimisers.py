@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from jko import checks
 from jko.diagnostics.dissipation import stationarity
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, lifted, placed
+from jko.measures import ChargedParticles, Particles
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.lagrangian import Coupling, starting_point
@@ -29,7 +28,6 @@ STILL = 3  # steps in a row that lower neither the energy nor the residual
 
 
 Atoms = Particles | ChargedParticles
-KINDS = (Particles, ChargedParticles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,8 @@ class BestParticles:
     energy : float
         F there, an upper bound of min F_N.
     residual : float
-        Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.stationarity`; its own, not the worst.
+        Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.diagnostics.stationarity`; its own, not the
+        worst.
     energies : (K,)
         Where each start ended, in the order given, those made from ``warm`` last: how far they agree tells how far to
         trust the best.
@@ -123,7 +122,7 @@ def best_particles(
     --------
     >>> import jko, torch
     >>> E = jko.Interaction(lambda z: (0.5 * z**2 - z.abs())[:, 0])  # N atoms end evenly spaced
-    >>> best = jko.best_particles(E, jko.Particles([[0.3], [0.1], [0.9], [-0.4]]))
+    >>> best = jko.diagnostics.best_particles(E, jko.Particles([[0.3], [0.1], [0.9], [-0.4]]))
     >>> gaps = best.state.points[:, 0].sort().values.diff()
     >>> [round(float(gap), 8) for gap in gaps]
     [0.5, 0.5, 0.5]
@@ -134,7 +133,7 @@ def best_particles(
     >>> F = jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 0.1 * jko.SquaredNorm()
     >>> random = torch.Generator().manual_seed(0)
     >>> starts = [jko.Particles.normal(2, 3, generator=random) for _ in range(4)]
-    >>> best = jko.best_particles(F, starts)
+    >>> best = jko.diagnostics.best_particles(F, starts)
     >>> bound = jko.optimality(F, best.state).lower_bound
     >>> bound <= best.energy
     True
@@ -142,24 +141,30 @@ def best_particles(
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
     checks.count("max_steps", max_steps)
-    given = [starts] if isinstance(starts, KINDS) else _listed(starts)
+    given = [starts] if isinstance(starts, Atoms) else _listed(starts)
     if not given:
         raise ValueError("no start: give jko.Particles, or a list of them")
     for k, state in enumerate(given):
-        checks.kind(f"starts[{k}]", state, *KINDS, hint="jko.Particles or jko.ChargedParticles")
+        checks.kind(f"starts[{k}]", state, Particles, ChargedParticles)
     clouds = list(given)
     if warm is not None:
         found = warm.state if isinstance(warm, BestParticles) else warm
-        checks.kind("warm", found, *KINDS, hint="what best_particles gave for fewer atoms")
+        checks.kind(
+            "warm",
+            found,
+            Particles,
+            ChargedParticles,
+            hint="what best_particles gave for fewer atoms",
+        )
         clouds += _repeated(energy, found, given[0])
     for k, state in enumerate(clouds):
         if not math.isfinite(float(energy(state))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
-    ends = [_descend(energy, lifted(state), tol, max_steps) for state in clouds]
+    ends = [_descend(energy, state.atoms, tol, max_steps) for state in clouds]
     best = min(range(len(ends)), key=lambda k: ends[k].energy)
     return replace(
         ends[best],
-        state=cast(Atoms, placed(clouds[best], lifted(ends[best].state).points)),
+        state=clouds[best].placed(ends[best].state.atoms.points),
         energies=np.array([end.energy for end in ends]),
         steps=sum(end.steps for end in ends),
     )
@@ -175,15 +180,15 @@ def _listed(starts: Sequence[Atoms]) -> list[Atoms]:
 
 def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
     """``found`` with each atom repeated to the number of atoms of ``like``, and once more with the copies parted."""
-    small, N = lifted(found), lifted(like).N
+    small, N = found.atoms, like.atoms.N
     if N % small.N:
         raise ValueError(
             f"warm has {small.N} atoms and the starts have {N}; copies of its atoms must make up theirs, so take a "
             f"multiple of {small.N}"
         )
-    if small.dim != lifted(like).dim:
+    if small.dim != like.atoms.dim:
         raise ValueError(
-            f"warm has dimension {small.dim} and the starts have {lifted(like).dim}; take it from the same problem"
+            f"warm has dimension {small.dim} and the starts have {like.atoms.dim}; take it from the same problem"
         )
     copies = N // small.N
     mu = small.points.repeat_interleave(copies, 0)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jko import checks
 from jko.diagnostics.graphs import refuse_internal, slope_of_atoms
 from jko.energies import Energy
-from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, lifted
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
 
 class Motion(NamedTuple):
@@ -80,7 +80,7 @@ def motion(
     >>> data = jko.Data([[0.0]], [0.0])
     >>> G = jko.Risk(data, activation=lambda theta, x: (-theta).exp() * (1 + 0 * x.T))
     >>> one = jko.ChargedParticles([[0.0]], [1.0])
-    >>> moving = jko.motion(G, one, slope=[3.0])
+    >>> moving = jko.diagnostics.motion(G, one, slope=[3.0])
     >>> moving.chaos, moving.separated, moving.transported
     (-2.0, -5.0, 1.0)
     """
@@ -91,12 +91,12 @@ def motion(
         ChargedMesh,
         ChargedDensity,
         ChargedParticles,
-        hint="a pair (rho, H); for a measure take jko.dissipation",
+        hint="a pair (rho, H); for a measure take jko.diagnostics.dissipation",
     )
     refuse_internal(
         energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
     )
-    B, mu = slope_of_atoms(state, slope), lifted(state)
+    B, mu = slope_of_atoms(state, slope), state.atoms
     gradient = energy.gradient(mu)
     p, w = gradient[:, 0], -gradient[:, 1:]
     v = w - p[:, None] * B

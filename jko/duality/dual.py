@@ -28,6 +28,7 @@ AFFORDABLE = (
 )
 REPAIRS = 5  # of what the enclosure finds to be missing
 DEEPER, QUIET = 12, 3  # looks of the corrective search, at most; those that find nothing
+CORRECTIVE = 3  # rounds of the maximisation after each look: the columns of all looks stay, so few are enough
 SCALINGS = 3  # rounds of the search for the best multiple of g
 PROGRESS, FAILURES = (
     0.01,
@@ -145,7 +146,7 @@ class Dual:
                     break
                 continue
             quiet, changed = 0, True
-            best = self.maximise(new, rounds, columns)
+            best = self.maximise(new, min(rounds, CORRECTIVE), columns)
         if not changed or best.value == -math.inf:
             return best, found
         return self._enclosed(best, rounds, columns)

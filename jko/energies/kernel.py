@@ -23,7 +23,7 @@ from jko.energies.base import Curvature, Energy, Evaluation
 from jko.energies.mollified import Cross, Profile, blocks, charged
 from jko.energies.pairs import exponent, log_sums, sums
 from jko.energies.potential import Linear
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class KernelInternal(Energy):
 
         Finite wherever there is a point, however small the bandwidth.
         """
-        mu = lifted(state)
+        mu = state.atoms
         at = mu.points if at is None else at
         checks.alike("at", at, "the points of the state", mu.points)
         return log_sums(at, mu, self.bandwidth) + self.peak(mu.dim)
@@ -56,14 +56,14 @@ class KernelInternal(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """``int U(K * mu) dmu``."""
-        mu = lifted(state)
+        mu = state.atoms
         if torch.is_grad_enabled() and mu.points.requires_grad:
             return mu.integrate(self.u(self.log_density(mu))[0])
         return mu.integrate(Profile(self, mu).u[0])
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``u(s(x)) + int u'(s) / rho K(x - .) dmu``, shape (n,)."""
-        mu = lifted(state)
+        mu = state.atoms
         if torch.is_grad_enabled() and mu.points.requires_grad:
             s = self.log_density(mu)
             charges = charged(mu, self.u(s)[1], s - self.peak(mu.dim))
@@ -74,7 +74,7 @@ class KernelInternal(Energy):
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """Its gradient, shape (n, dim)."""
-        mu = lifted(state)
+        mu = state.atoms
         if at is None:
             return self.evaluate(mu).gradient
         frozen = self._frozen(Profile(self, mu))
@@ -130,7 +130,7 @@ class _Frozen(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """That of the energy at its own measure."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         return self.energy._variation(self.profile.mu, self.profile.charges, at)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, leaf, recording, slope
 from jko.energies.base import Energy
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 from jko.networks import Data
 
 
@@ -93,7 +93,7 @@ class TwoLayerRisk(Energy):
 
     def predict(self, state: State, x: Tensor | None = None) -> Tensor:
         """The network at the inputs x (M, n), default the data's; shape (M,)."""
-        s, w = self._second_layer(lifted(state), self.data.x if x is None else x)
+        s, w = self._second_layer(state.atoms, self.data.x if x is None else x)
         return self._sigma(s) @ w / self.N2
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
@@ -101,7 +101,7 @@ class TwoLayerRisk(Energy):
 
         W_j and s_j are those of the state; r is its residual.
         """
-        mu = lifted(state)
+        mu = state.atoms
         theta, b, w = self._split(mu.points if at is None else at)
         s, W = self._second_layer(mu, self.data.x)
         with recording():

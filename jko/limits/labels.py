@@ -8,9 +8,8 @@ of 1/n, which makes this form the reference for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,18 +19,15 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Internal
 from jko.limits import chebyshev
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.particles import kept_times, tolerance, travelled
+from jko.limits.rule import Rule
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory
 
-if TYPE_CHECKING:
-    from jko.limits.systems import System
-
 Array = NDArray[np.float64]
 SLIP = 1e-12  # relative: labels at a wall may be so far beyond it
-Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +140,7 @@ class Labels:
 
 
 def integrate_labels(
-    system: System,
+    rule: Rule,
     energy: Energy,
     start: Labels,
     t1: float,
@@ -187,7 +183,9 @@ def integrate_labels(
         theta, H = y[:n], y[n:]
         mu = Particles.of(torch.from_numpy(np.stack([H, theta], axis=1)), start.weights)
         p, minus_w = energy.gradient(mu).numpy().T
-        return np.concatenate(_velocities(system, p, -minus_w, (D @ H) / (D @ theta)))
+        B = (D @ H) / (D @ theta)
+        u = rule.velocity(-minus_w, p, B)
+        return np.concatenate([u, -p if rule.carried else -p + u * B])
 
     def room(y: Array) -> float:
         """Positive as long as no characteristics meet and no label is beyond a wall."""
@@ -262,9 +260,3 @@ def _smooth(energy: Energy) -> None:
                 f"the label form has no term for {E!r}: diffusion needs a condition at the ends; "
                 "start from a jko.ChargedDensity, which takes finite volumes"
             )
-
-
-def _velocities(system: System, p: Array, w: Array, B: Array) -> tuple[Array, Array]:
-    """X' and H' of a system."""
-    velocity = w - p * B if system.total else w
-    return velocity, -p if system.carried else -p + velocity * B

@@ -7,8 +7,6 @@ With ``H = alpha H_0 - sum_m b_m h(., x_m)`` and a potential ``lam/2 H^2 + U(the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,8 +15,8 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, gradient
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.particles import kept_times, tolerance, travelled
 from jko.limits.walls import tangent
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map
@@ -27,7 +25,6 @@ from jko.trajectory import Trajectory
 BLOCK = 2**17  # feature values at a time
 
 Array = NDArray[np.float64]
-Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
 def integrate_span(

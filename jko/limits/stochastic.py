@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
 from jko.limits.stopped import LimitStopped
-from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.measures import ChargedParticles, Particles, State
 from jko.networks import Data
 from jko.spaces import Box, Domain
 from jko.status import Status
@@ -197,15 +198,15 @@ def _recursion(
             f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
-    mu = lifted(start)
+    mu = start.atoms
     states: list[State] = [start]
     kept, energies = [0], [0.0 if energy is None else float(energy(mu))]
     for k in range(1, updates + 1):
         points = mu.points + rate * velocity(mu)
         if noise:
             shape = (mu.N, mu.dim - carried)
-            like = {"dtype": points.dtype, "device": generator.device}
-            normal = torch.randn(shape, generator=generator, **like)  # type: ignore[call-overload]
+            like: dict[str, Any] = {"dtype": points.dtype, "device": generator.device}
+            normal = torch.randn(shape, generator=generator, **like)
             points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
             points[:, carried:] = _reflected(points[:, carried:], start.domain)
         elif mu.domain is not None:
@@ -215,7 +216,7 @@ def _recursion(
                 raise ValueError("an atom left to infinity; lower the rate")
             mu = mu.moved(points)
             if k % save == 0 or k == updates:
-                states.append(placed(start, mu.points))
+                states.append(start.placed(mu.points))
                 kept.append(k)
         except ValueError as error:  # or two atoms of a pair met on a wall
             run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.couplings import Array, Index, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.geodesics import one_domain
@@ -41,7 +41,7 @@ class Barycentre:
     state
         The measure.  Of pairs (rho, H) the barycentre in the completion of D, points (H, theta); it may leave the
         graphs: ``state.project()`` is the pair with the mean of H at each theta, which loses
-        ``jko.projection_loss(state)``.
+        ``jko.metrics.projection_loss(state)``.
     objectives
         V at the start and after each iteration; it never rises.
     residual
@@ -144,7 +144,7 @@ def barycentre(
     --------
     >>> import jko
     >>> square = [jko.Particles([[x, y]]) for x in (0.0, 1.0) for y in (0.0, 1.0)]
-    >>> found = jko.barycentre(square)
+    >>> found = jko.metrics.barycentre(square)
     >>> found.state.points.tolist(), found.objective
     ([[0.5, 0.5]], 0.5)
     """
@@ -221,12 +221,12 @@ def _clouds(states: Sequence[State], start: State | None) -> tuple[list[Particle
         raise ValueError("states is empty; a barycentre needs at least one state")
     every = [*states] if start is None else [*states, start]
     names = [f"states[{k}]" for k in range(len(states))] + ["start"]
-    sort: tuple[type, ...] = PAIRS if isinstance(states[0], PAIRS) else (Particles,)
+    sort = Pair if isinstance(states[0], Pair) else Particles
     for name, state in zip(names, every, strict=False):
         checks.kind(
             name,
             state,
-            *sort,
+            sort,
             hint="all must be pairs (rho, H), or all Particles: pass .lift(), or .to_particles()",
         )
     clouds = [

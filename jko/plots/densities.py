@@ -14,7 +14,7 @@ from jko import checks
 from jko.energies import Energy, parts
 from jko.measures import GridDensity, LineMesh, State
 from jko.plots import cells
-from jko.plots.canvas import BLACK, BLUE, GREY, legend_below, shades
+from jko.plots.style import BLACK, BLUE, GREY, legend_below, shades
 from jko.trajectory import Trajectory
 
 NAMES = ("$x_1$", "$x_2$", "$x_3$")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import Convergence, ErrorBudget
-from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
 from jko.trajectory import Trajectory
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, GridDensity, LineMesh, State, lifted, placed
+from jko.measures import ChargedMesh, GridDensity, LineMesh, State
 from jko.metrics import as_array
 from jko.steps.result import StepResult
 
@@ -51,12 +51,12 @@ def beyond(result: StepResult, ratio: float) -> State | None:
         return _pushed(result, state, ratio)
     if isinstance(state, LineMesh):
         return _stretched(result, state, ratio)
-    points = lifted(state).points + ratio * displacement(result)
-    domain = lifted(state).domain
+    points = state.atoms.points + ratio * displacement(result)
+    domain = state.atoms.domain
     if isinstance(state, ChargedMesh):
         return _in_order(state, points if domain is None else domain.project(points))
     try:
-        return placed(state, points if domain is None else domain.project(points))
+        return state.placed(points if domain is None else domain.project(points))
     except ValueError:  # no graph any more
         return None
 
@@ -72,7 +72,7 @@ def displacement(result: StepResult) -> Tensor:
 
     Where the coupling is not the one of the indices, it is ``-tau grad dE/dmu``: the Euler-Lagrange equation.
     """
-    new, old = lifted(result.state), result.problem.base
+    new, old = result.state.atoms, result.problem.base
     if new.N == old.N:
         d = new.points - old.points
         if abs(float(old.inner(d, d)) - result.cost) <= SAME * result.cost:

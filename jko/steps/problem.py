@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
-from jko.measures import KINDS, Particles, State, lifted, placed
+from jko.measures import Particles, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.memory import Memory, Owned, taken_up
 
@@ -45,7 +45,7 @@ class StepProblem:
             Energy,
             hint="build it from jko.Risk, jko.Potential, ... by + and *",
         )
-        checks.kind("the state", self.previous, *KINDS)
+        checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
         wanted = natural_metric(self.previous)
         checks.kind(
@@ -62,7 +62,7 @@ class StepProblem:
     @cached_property
     def base(self) -> Particles:
         """The base point as a measure on Omega: mu_k, or the lift of (rho_k, H_k)."""
-        return lifted(self.previous)
+        return self.previous.atoms
 
     @cached_property
     def before(self) -> Evaluation:
@@ -85,7 +85,7 @@ class StepProblem:
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""
-        return placed(self.previous, points)
+        return self.previous.placed(points)
 
     @cached_property
     def magnified(self) -> float:

@@ -8,13 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
-
-import torch
+from typing import Any, Protocol
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.measures import GridDensity, LineMesh, State, lifted
+from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
@@ -134,7 +132,7 @@ class StepResult:
             below = 0 > found.value >= -rounding(*sizes, dtype=self.state.weights.dtype)
             return replace(found, value=0.0) if below else found
         problem = self.problem
-        mu = lifted(self.state)
+        mu = self.state.atoms
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)
 
     def __str__(self) -> str:
@@ -175,7 +173,12 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     }[result.falls]
     status = result.status
     fell = result.slack > -math.inf  # from +inf: a step may leave an obstacle
-    if not (all(map(math.isfinite, numbers)) and fell and result.residual >= 0 and _finite(result)):
+    if not (
+        all(map(math.isfinite, numbers))
+        and fell
+        and result.residual >= 0
+        and result.state.is_finite
+    ):
         status = Status.NOT_FINITE
     elif abs(mass - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
         status = Status.MASS_LOST
@@ -186,13 +189,12 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     return result if status is result.status else replace(result, status=status)
 
 
-def _finite(result: StepResult) -> bool:
-    """Whether the atoms are somewhere; the cells of a grid always are."""
-    state = result.state
-    if isinstance(state, GridDensity):
-        return True
-    points = state.edges if isinstance(state, LineMesh) else lifted(state).points
-    return bool(torch.isfinite(points).all())
+class Solver(Protocol):
+    """What a solver is: ``solve(problem) -> StepResult``."""
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Solve the proximal problem."""
+        ...
 
 
 class StepFailed(RuntimeError):

@@ -135,7 +135,7 @@ def energy_dissipation(quick: bool) -> Measurement:
     "the flow comes to rest where grad dF/dmu = 0 on the support, (3.10)",
 )
 def stationary_point(quick: bool) -> Measurement:
-    """The largest speed of an atom at the end of a flow of large steps, by :func:`jko.stationarity` and by hand."""
+    """The largest speed of an atom at the end of a flow of large steps, by ``diagnostics.stationarity`` and by hand."""
     example = net(10)
     run = flow(example.F, example.mu, tau=20.0, steps=40 if quick else 100, solver=LBFGS(tol=1e-9))
     speeds = [stationarity(example.F, state).max for state in run.states]

@@ -310,7 +310,7 @@ def proposition(quick: bool) -> Measurement:
     "the same for Vbar = (H^4 + theta^4)/20 + H theta / 10, not quadratic",
 )
 def proposition_general(quick: bool) -> Measurement:
-    """Along particles, by :func:`jko.dissipation` and central differences of G."""
+    """Along particles, by :func:`jko.diagnostics.dissipation` and central differences of G."""
     example = line()
 
     def V(xi: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import jko.limits
 from jko.diagnostics import best_particles, optimality
 from jko.energies import Potential, Risk, SquaredNorm
 from jko.flows import flow
-from jko.measures import Particles, lifted
+from jko.measures import Particles
 from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
@@ -26,7 +26,7 @@ def _wells(starts: list[Particles]) -> Particles:
     F = Risk(Data([[0.0]], [0.0], [1.0]), features=lambda xi, x: xi) + WELL * Potential(
         lambda xi: (xi[:, 0] ** 2 - 1) ** 2
     )
-    return lifted(best_particles(F, starts).state)
+    return (best_particles(F, starts).state).atoms
 
 
 def _wells_value(xi: np.ndarray) -> float:

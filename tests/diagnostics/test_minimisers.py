@@ -25,7 +25,7 @@ def network():
 @pytest.mark.parametrize("N", [2, 5, 40])
 def test_atoms_that_repel_on_the_line_end_evenly_spaced(N):
     # x_i - mean = (atoms below - atoms above) / N
-    best = jko.best_particles(REPULSION, clouds(1, N, 1, seed=N))
+    best = jko.diagnostics.best_particles(REPULSION, clouds(1, N, 1, seed=N))
     x = best.state.points[:, 0].sort().values
     even = (2 * torch.arange(N, dtype=F64) + 1 - N) / N
     assert best.status is jko.Status.CONVERGED
@@ -36,7 +36,7 @@ def test_atoms_that_repel_on_the_line_end_evenly_spaced(N):
 def test_unequal_weights_leave_gaps_of_the_mass_between():
     weights = [0.1, 0.4, 0.2, 0.3]
     start = jko.Particles([[0.0], [0.1], [0.2], [0.3]], weights=weights)
-    x = jko.best_particles(REPULSION, start).state.points[:, 0].sort().values
+    x = jko.diagnostics.best_particles(REPULSION, start).state.points[:, 0].sort().values
     m = torch.tensor(weights, dtype=F64)
     assert torch.allclose(x.diff(), m[1:] + m[:-1], atol=1e-7, rtol=0)
 
@@ -48,7 +48,7 @@ def test_a_linear_network_has_its_closed_form_for_every_number_of_neurons(N):
     data = jko.Data(x[:, None], target * x, s2 / 3 / x**2)
     F = jko.Risk(data, features=lambda xi, x: (xi[:, :1] * xi[:, 1:]) @ x.T)
     F = F + lam * jko.SquaredNorm()
-    best = jko.best_particles(F, clouds(1, N, 2))
+    best = jko.diagnostics.best_particles(F, clouds(1, N, 2))
     m = target - lam / s2
     assert abs(best.energy - (s2 * (m - target) ** 2 / 2 + lam * m)) < 1e-13
     assert abs(float((best.state.points.prod(1)).mean()) - m) < 1e-7
@@ -57,7 +57,7 @@ def test_a_linear_network_has_its_closed_form_for_every_number_of_neurons(N):
 @pytest.mark.parametrize("N", [1, 2, 4])
 def test_scipy_finds_nothing_lower_from_the_same_starts(N):
     F, starts = network(), clouds(6, N, 3, seed=3)
-    best = jko.best_particles(F, starts)
+    best = jko.diagnostics.best_particles(F, starts)
 
     x, f = torch.linspace(-2, 2, 12, dtype=F64), torch.linspace(-4, 4, 12, dtype=F64).sin()
 
@@ -82,7 +82,7 @@ def test_scipy_finds_nothing_lower_from_the_same_starts(N):
 
 def test_the_least_energies_fall_to_the_minimum_over_all_measures():
     F = network()
-    finals = [jko.best_particles(F, clouds(8, N, 3)) for N in (1, 2, 4)]
+    finals = [jko.diagnostics.best_particles(F, clouds(8, N, 3)) for N in (1, 2, 4)]
     bound = jko.optimality(F, finals[-1].state).lower_bound
     gaps = np.array([best.energy for best in finals]) - bound
     assert (np.diff(gaps) < 0).all(), "4 = 2 + 2 = 1 + 1 + 1 + 1"
@@ -91,7 +91,7 @@ def test_the_least_energies_fall_to_the_minimum_over_all_measures():
 
 def test_many_neurons_converge_too():
     # their exact transport, which no step here needs, would take most of the time
-    best = jko.best_particles(network(), clouds(1, 2000, 3))
+    best = jko.diagnostics.best_particles(network(), clouds(1, 2000, 3))
     assert best.status is jko.Status.CONVERGED
     assert best.residual < 1e-8
 
@@ -100,19 +100,21 @@ def test_a_domain_holds_the_atoms_at_its_boundary():
     slope = jko.Potential(lambda x: x.sum(-1))
     points = [[0.2, 0.3], [0.5, 0.1]]
     for domain, least in ((jko.Box([-1, -1], [1, 1]), -2.0), (jko.Ball([0, 0], 1.0), -(2**0.5))):
-        best = jko.best_particles(slope, jko.Particles(points, domain=domain))
+        best = jko.diagnostics.best_particles(slope, jko.Particles(points, domain=domain))
         assert best.status is jko.Status.CONVERGED
         assert abs(best.energy - least) < 1e-12
 
 
 def test_an_energy_without_minimum_is_no_success():
-    best = jko.best_particles(jko.Potential(lambda x: x.sum(-1)), jko.Particles([[0.0]]))
+    best = jko.diagnostics.best_particles(
+        jko.Potential(lambda x: x.sum(-1)), jko.Particles([[0.0]])
+    )
     assert best.status is jko.Status.MAX_ITERATIONS
     assert "MAX_ITERATIONS" in str(best)
 
 
 def test_a_start_at_rest_takes_no_step():
-    best = jko.best_particles(jko.SquaredNorm(), jko.Particles([[0.0]]))
+    best = jko.diagnostics.best_particles(jko.SquaredNorm(), jko.Particles([[0.0]]))
     assert (best.steps, best.energy, best.status) == (0, 0.0, jko.Status.CONVERGED)
 
 
@@ -120,33 +122,38 @@ def test_bad_input():
     F, mu = jko.SquaredNorm(), jko.Particles([[1.0]])
     grid = jko.Grid((-1.0, 1.0), 4)
     with pytest.raises(ValueError, match="no start"):
-        jko.best_particles(F, [])
+        jko.diagnostics.best_particles(F, [])
     with pytest.raises(TypeError, match=r"starts\[1\]"):
-        jko.best_particles(F, [mu, jko.GridDensity(grid, [0.5] * 4)])
+        jko.diagnostics.best_particles(F, [mu, jko.GridDensity(grid, [0.5] * 4)])
     with pytest.raises(ValueError, match="not finite"):
-        jko.best_particles(jko.Potential(lambda x: -x[:, 0].log()), jko.Particles([[0.0]]))
+        jko.diagnostics.best_particles(
+            jko.Potential(lambda x: -x[:, 0].log()), jko.Particles([[0.0]])
+        )
     with pytest.raises(ValueError, match="tol"):
-        jko.best_particles(F, mu, tol=0.0)
+        jko.diagnostics.best_particles(F, mu, tol=0.0)
 
 
 def test_the_best_energy_falls_with_the_number_of_atoms():
     F, best, energies = network(), None, []
     for N in (1, 2, 4, 8):
-        best = jko.best_particles(F, clouds(1, N, 3, seed=N), warm=best)
+        best = jko.diagnostics.best_particles(F, clouds(1, N, 3, seed=N), warm=best)
         energies.append(best.energy)
         assert len(best.energies) >= 1 + (N > 1)
     assert (np.diff(energies) <= 1e-15).all()
-    bad = jko.best_particles(F, clouds(1, 8, 3), max_steps=1)
-    assert jko.best_particles(F, clouds(1, 8, 3), warm=best, max_steps=1).energy < bad.energy
+    bad = jko.diagnostics.best_particles(F, clouds(1, 8, 3), max_steps=1)
+    assert (
+        jko.diagnostics.best_particles(F, clouds(1, 8, 3), warm=best, max_steps=1).energy
+        < bad.energy
+    )
 
 
 def test_copies_part_where_that_lowers_the_energy():
     # one atom rests between two wells of dF/dmu; two atoms part, doubled ones alone would stay for ever
-    one = jko.best_particles(REPULSION, jko.Particles([[0.2]]))
+    one = jko.diagnostics.best_particles(REPULSION, jko.Particles([[0.2]]))
     smooth = jko.Interaction(lambda z: (0.5 * z**2 - (z**2 + 0.01).sqrt())[:, 0])
-    one = jko.best_particles(smooth, jko.Particles([[0.2]]))
+    one = jko.diagnostics.best_particles(smooth, jko.Particles([[0.2]]))
     stuck = jko.Particles([[0.2], [0.2]])
-    two = jko.best_particles(smooth, stuck, warm=one)
+    two = jko.diagnostics.best_particles(smooth, stuck, warm=one)
     assert two.energies[2] < two.energies[1] - 0.01
     assert two.energy == two.energies.min()
 
@@ -158,7 +165,10 @@ def test_pairs_are_read_as_their_lift_and_stay_pairs():
         torch.randn(4, generator=generator, dtype=F64),
         [0.1, 0.2, 0.3, 0.4],
     )
-    best, flat = jko.best_particles(F, pair), jko.best_particles(F, pair.lift())
+    best, flat = (
+        jko.diagnostics.best_particles(F, pair),
+        jko.diagnostics.best_particles(F, pair.lift()),
+    )
     assert isinstance(best.state, jko.ChargedParticles)
     assert torch.equal(best.state.lift().points, flat.state.points)
     assert torch.equal(best.state.weights, pair.weights)
@@ -168,10 +178,10 @@ def test_pairs_are_read_as_their_lift_and_stay_pairs():
 def test_what_is_no_start_is_a_sentence():
     F = network()
     with pytest.raises(TypeError, match=r"starts must be .* not int"):
-        jko.best_particles(F, 5)
+        jko.diagnostics.best_particles(F, 5)
     with pytest.raises(TypeError, match=r"starts\[0\] must be Particles or ChargedParticles"):
-        jko.best_particles(F, [3])
+        jko.diagnostics.best_particles(F, [3])
     with pytest.raises(ValueError, match=r"warm has 2 atoms and the starts have 3"):
-        jko.best_particles(F, clouds(1, 3, 3), warm=clouds(1, 2, 3)[0])
+        jko.diagnostics.best_particles(F, clouds(1, 3, 3), warm=clouds(1, 2, 3)[0])
     with pytest.raises(TypeError, match=r"warm must be Particles"):
-        jko.best_particles(F, clouds(1, 3, 3), warm=[1])
+        jko.diagnostics.best_particles(F, clouds(1, 3, 3), warm=[1])

@@ -77,14 +77,16 @@ def test_half_of_the_energy_lost_is_paid_for_the_way_as_tau_falls():
 
 
 def test_orders_of_a_known_law_are_its_exponent():
-    table = jko.Convergence(np.array([0.4, 0.2, 0.05]), 3 * np.array([0.4, 0.2, 0.05]) ** 2)
+    table = jko.diagnostics.Convergence(
+        np.array([0.4, 0.2, 0.05]), 3 * np.array([0.4, 0.2, 0.05]) ** 2
+    )
     assert table.orders == pytest.approx([2.0, 2.0], abs=1e-14)
     assert str(table).splitlines()[0].split() == ["tau", "error", "order"]
     assert str(table).splitlines()[2].split() == ["0.2", "1.2000e-01", "2.000"]
 
 
 def test_an_error_of_zero_has_no_order():
-    table = jko.Convergence(np.array([0.2, 0.1]), np.array([0.0, 0.0]))
+    table = jko.diagnostics.Convergence(np.array([0.2, 0.1]), np.array([0.0, 0.0]))
     assert np.isnan(table.orders).all()
 
 

@@ -371,11 +371,11 @@ def test_other_convex_terms_enter_by_their_linearisation():
         convex = True
 
         def __call__(self, state):
-            mu = jko.measures.lifted(state)
+            mu = state.atoms
             return mu.integrate(mu.points[:, 0]) ** 2 / 2
 
         def variation(self, state, at=None):
-            mu = jko.measures.lifted(state)
+            mu = state.atoms
             at = mu.points if at is None else at
             return mu.integrate(mu.points[:, 0]) * at[:, 0]
 

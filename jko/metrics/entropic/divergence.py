@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import PAIRS, GridDensity, Particles, State, lifted
+from jko.measures import GridDensity, Pair, Particles, State
 from jko.metrics.entropic.clouds import CloudKernel, with_slopes
 from jko.metrics.entropic.scaling import Entropic
 
@@ -172,18 +172,16 @@ Side = GridDensity | Particles
 
 def _sides(a: State, b: State) -> tuple[Side, Side]:
     """Two densities, or two clouds: pairs (rho, H) as their lifts."""
-    sorts = ((GridDensity,), (Particles,), PAIRS)
+    sorts = (GridDensity, Particles, Pair)
     for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, GridDensity, Particles, *PAIRS, hint="jko.distance is exact")
+        checks.kind(name, state, GridDensity, Particles, Pair, hint="jko.distance is exact")
     if not any(isinstance(a, sort) and isinstance(b, sort) for sort in sorts):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; an entropic distance needs two densities, two "
             "Particles or two pairs (rho, H): pass the .lift() of a pair, the .to_particles() of a density "
             "(jko.distance compares the same)"
         )
-    p, q = (s if isinstance(s, GridDensity) else lifted(s) for s in (a, b))
-    assert isinstance(p, Side)
-    assert isinstance(q, Side)
+    p, q = (s if isinstance(s, GridDensity) else s.atoms for s in (a, b))
     if p.dim != q.dim:
         raise ValueError(
             f"a has dimension {p.dim} but b has dimension {q.dim}; a distance needs one space for both"

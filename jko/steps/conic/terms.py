@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from jko.energies import Energy, Entropy, Interaction, Internal, Parts, PorousMedium, parts
-from jko.measures import GridDensity, Particles, lifted
+from jko.measures import GridDensity, Particles
 from jko.metrics import as_array
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Terms:
 
     @classmethod
     def of(cls, energy: Energy, state: GridDensity | Particles) -> Terms:
-        """Sort the terms of the energy on the atoms of ``lifted(state)``.
+        """Sort the terms of the energy on the atoms of ``state.atoms``.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Terms:
         terms = cls(
             free, potential[free], sorted_.internal, *_risk(sorted_, free), sorted_.constant
         )
-        points = lifted(state).points[torch.from_numpy(free)]
+        points = state.atoms.points[torch.from_numpy(free)]
         for c, term in sorted_.rest.terms if sorted_.rest is not None else ():
             terms = terms._with(c, term, points)
         return terms

@@ -74,10 +74,10 @@ class MeshNewton:
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Minimise over nodes and charges."""
-        checks.kind(
+        mesh = checks.kind(
             "the state of MeshNewton",
             problem.previous,
             ChargedMesh,
             hint="build it by jko.ChargedMesh.from_function; atoms have jko.LBFGS(), cells jko.Remapped()",
         )
-        return minimise(Nodes(problem), self.tol, self.max_iterations)
+        return minimise(Nodes(problem, mesh), self.tol, self.max_iterations)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jko.numerics.banded import Banded
 from jko.numerics.krylov import conjugate_gradients
-from jko.numerics.search import armijo
+from jko.numerics.search import Searched, armijo
 from jko.steps.line.objective import EPS, Objective, Spot, between
 from jko.steps.line.ordered import CRUSH, crushed, in_order, stretched
 
@@ -22,11 +22,14 @@ Array = NDArray[np.float64]
 
 TAME = 0.3  # changes of widths up to which tangents of the pressure will do
 KEPT = 0.2  # of its width, what a cell should keep by chords
-ROUNDS, SETTLED = 100, 3  # of chords, at most and at least
-LEAST, WEAK = 0.01, 1e-200  # load that a chord counts with, of the pressure; no pressure
+ROUNDS = 100  # of chords, at most
+SETTLED = 3  # of chords, at least
+LEAST = 0.01  # of the pressure: the load that a chord counts with
+WEAK = 1e-200  # a pressure that is none
 NOISE = 16  # of a value, in units of its last place
 GAIN = 0.9  # of a residual, what is left of it where values are blurred
-PRODUCTS, LEFT = 100, 1e-5  # of conjugate gradients; of the first residual
+PRODUCTS = 100  # of conjugate gradients, at most
+LEFT = 1e-5  # of the first residual, in the norm of the preconditioner: where they stop
 
 
 def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | None, int]:
@@ -40,7 +43,7 @@ def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | N
     return None, trials
 
 
-def search(objective, spot, d, residual):
+def search(objective: Objective, spot: Spot, d: Array, residual: float) -> Searched[Spot]:
     """The first of ``u + t d``, t halved, that is lower; where values are blurred, the residual decides."""
     loss = crushed(d, spot.widths)
     least = 4 * EPS * float(np.abs(spot.u[objective.places]).max())
@@ -55,7 +58,7 @@ def search(objective, spot, d, residual):
         spot.value,
         float(spot.gradient @ d),
         longest=min(1.0, CRUSH / loss) if loss > 0 else 1.0,
-        noise=NOISE * EPS * abs(spot.value),
+        noise=NOISE * float(EPS) * abs(spot.value),
         drowned=lambda new: objective.residual(new) < GAIN * residual,
     )
 

@@ -7,6 +7,7 @@ themselves: ``sum_i M_i delta_{z_i}``.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,16 +25,13 @@ Array = NDArray[np.float64]
 FOLDED = 1e-10  # of its width, a cell whose nodes have met
 
 
+@dataclass(frozen=True, eq=False)
 class Nodes(Objective):
     """J in the nodes of a :class:`ChargedMesh`: k = 2, in the order H_0, theta_0, H_1, ..."""
 
-    k = 2
+    mesh: ChargedMesh
 
-    @cached_property
-    def mesh(self) -> ChargedMesh:
-        """The base point."""
-        assert isinstance(self.problem.previous, ChargedMesh)
-        return self.problem.previous
+    k = 2
 
     @cached_property
     def start(self) -> Array:
@@ -88,7 +86,7 @@ class Nodes(Objective):
 
     def gap(self, spot: Spot, residual: float) -> Gap | None:
         """With internal energies no lower bound is at hand; without them it is that of the atoms."""
-        if not self.internal:
+        if not self.internal.summands:
             return None
         reason = "no lower bound is known for internal energies on a mesh whose nodes carry charges"
         return Gap(math.inf, False, reason, -math.inf, spot.value)

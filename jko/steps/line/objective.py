@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from jko.duality import Gap
-from jko.energies import Energy, Internal
+from jko.energies import Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
 from jko.measures import ChargedMesh, LineMesh, Particles
 from jko.metrics import Certificate, as_array
 from jko.numerics.banded import Banded, Inverse
@@ -58,15 +58,11 @@ class Objective(ABC):
     """J of a step problem; what the nodes are is up to the children."""
 
     problem: StepProblem
+    mesh: LineMesh | ChargedMesh  # the base point
 
     k: ClassVar[int]  # unknowns of a node
 
     # The nodes
-
-    @property
-    @abstractmethod
-    def mesh(self) -> LineMesh | ChargedMesh:
-        """The base point."""
 
     @property
     @abstractmethod
@@ -134,28 +130,23 @@ class Objective(ABC):
         return float(domain.lower), float(domain.upper)
 
     @cached_property
-    def internal(self) -> list[tuple[float, Internal]]:
-        """The internal energies with their coefficients.
+    def internal(self) -> Mixture:
+        """The internal energies as one.
 
         Raises
         ------
         ValueError
             A negative coefficient.
         """
-        found = [(c, E) for c, E in self.problem.energy.terms if isinstance(E, Internal) and c]
-        for c, E in found:
-            if c < 0:
-                raise ValueError(
-                    f"{type(E).__name__} has the coefficient {c:g}; a negative internal energy is unbounded below: "
-                    "its coefficient must be positive"
-                )
-        return found
+        terms = sorted_terms(self.problem.energy)
+        why = "a negative internal energy is unbounded below: its coefficient must be positive"
+        refuse(negative(terms.internal), "{name} has the coefficient {c:g}; " + why)
+        return terms.mixture
 
     @cached_property
     def others(self) -> Energy | None:
         """All other terms, as one energy of atoms."""
-        rest = [c * E for c, E in self.problem.energy.terms if not isinstance(E, Internal)]
-        return sum(rest[1:], rest[0]) if rest else None
+        return joined(sorted_terms(self.problem.energy).without(Internal))
 
     @cached_property
     def representative(self) -> Inverse:
@@ -171,7 +162,7 @@ class Objective(ABC):
         gradient = pull / tau
         x = u[self.places]
         widths = x[1:] - x[:-1]
-        energy, pressure, stiffness = self._pressed(widths)
+        energy, pressure, stiffness = pressed(self.internal, self.masses, widths)
         force = gradient[self.places]  # a view
         force[:-1] += pressure
         force[1:] -= pressure
@@ -182,19 +173,6 @@ class Objective(ABC):
         cost = float(d @ pull)
         value = energy + cost / (2 * tau)
         return Spot(u, widths, energy, cost, value, gradient, pressure, stiffness)
-
-    def _pressed(self, widths: Array) -> tuple[float, Array, Array]:
-        """Internal energies of the cells, their pressure and its stiffness."""
-        energy, pressure, stiffness = 0.0, np.zeros_like(widths), np.zeros_like(widths)
-        with np.errstate(all="ignore"):  # a density beyond all numbers has no finite energy
-            rho = torch.from_numpy(self.masses / widths)
-            for c, E in self.internal:
-                U, slope = E.U(rho).numpy(), E.slope(rho)
-                curvature = 1 / E.density_slope(slope).numpy()
-                energy += c * float(widths @ U)
-                pressure += c * (rho.numpy() * slope.numpy() - U)
-                stiffness += c * rho.numpy() ** 2 * curvature / widths
-        return energy, pressure, stiffness
 
     def hessian(self, spot: Spot, convex: bool) -> tuple[Banded, Callable[[Array], Array] | None]:
         """Second derivatives, and their cross terms apart; ``convex`` turns negative curvature of G."""
@@ -275,6 +253,17 @@ class Objective(ABC):
             if not widen:
                 break
         return None
+
+
+def pressed(U: Mixture, masses: Array, widths: Array) -> tuple[float, Array, Array]:
+    """``sum l U(m / l)`` over cells of widths l, their pressures ``rho U' - U``, their stiffness ``rho^2 U'' / l``."""
+    if not U.summands:
+        return 0.0, np.zeros_like(widths), np.zeros_like(widths)
+    with np.errstate(all="ignore"):  # a density beyond all numbers has no finite energy
+        density = masses / widths
+        rho = torch.from_numpy(density)
+        stiffness = density * density * U.stiffness(rho).numpy() / widths
+        return float(widths @ U.U(rho).numpy()), U.pressure(rho).numpy(), stiffness
 
 
 def between(springs: Array, k: int) -> Array:

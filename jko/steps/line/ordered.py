@@ -20,7 +20,8 @@ from jko.steps.line.objective import between
 Array = NDArray[np.float64]
 
 CRUSH = 0.9  # of its width, what a cell may lose
-ROUNDS, SHRINK = 60, 0.1  # of the barrier; its factor a round
+ROUNDS = 60  # of the barrier, at most
+SHRINK = 0.1  # its factor a round
 INSIDE = 0.95  # of the way to a bound
 CLOSED = 1e-2  # of the model's decrease, the gap left
 FULL = 0.9  # a step that leaves the equations solved

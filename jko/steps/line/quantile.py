@@ -81,5 +81,5 @@ class Quantile:
                 "density; start from jko.LineMesh.from_density(density) and take .to_density(grid) at the end, or use "
                 "jko.Dynamic()"
             )
-        checks.kind("the state of Quantile", problem.previous, LineMesh)
-        return minimise(Edges(problem), self.tol, self.max_iterations)
+        mesh = checks.kind("the state of Quantile", problem.previous, LineMesh)
+        return minimise(Edges(problem, mesh), self.tol, self.max_iterations)

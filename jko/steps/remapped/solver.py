@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from jko import checks
 from jko.energies import Energy, Internal
-from jko.measures import ChargedDensity, Particles, lifted
+from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding, without_evaluation
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, StepResult, judged
-
-if TYPE_CHECKING:
-    from jko.steps.natural import Solver
+from jko.steps.result import Falls, Solver, StepResult, judged
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Remapped:
         moved = judged(self.solver.solve(atoms_problem))
         if not moved.status.ok:
             return replace(moved, state=pair, problem=problem, memory={})
-        state = remapped(pair, atoms, lifted(moved.state))
+        state = remapped(pair, atoms, moved.state.atoms)
         return _accounted(problem, moved, state)
 
 

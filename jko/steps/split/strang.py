@@ -13,9 +13,8 @@ from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory, rounding, without_evaluation
-from jko.steps.natural import Solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, StepResult
+from jko.steps.result import Falls, Solver, StepResult
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import sort_terms

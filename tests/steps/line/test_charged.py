@@ -7,7 +7,6 @@ from scipy.integrate import solve_ivp
 
 import jko
 from jko import exact
-from jko.measures import lifted
 from jko.numerics.banded import Banded
 from jko.steps.beyond import beyond
 from jko.steps.line.newton import conjugate
@@ -136,7 +135,7 @@ def test_the_second_order_scheme_is_of_second_order(kind):
 
 def test_without_internal_energy_it_converges_to_the_flow_of_the_same_atoms():
     start = mesh()
-    end = jko.limits.wasserstein(G, lifted(start), t1=T, times=[T]).final.points.numpy()
+    end = jko.limits.wasserstein(G, start.atoms, t1=T, times=[T]).final.points.numpy()
     found = errors(G, start, end.T, (10, 20, 40))
     assert np.abs(orders(found) - 1).max() < 0.1
     second = errors(G, start, end.T, (5, 10, 20), scheme=jko.SDIRK2())
@@ -147,7 +146,7 @@ def test_without_internal_energy_it_is_the_step_of_atoms():
     start = mesh(40)
     a = jko.step(G, start, tau=0.3).state
     b = jko.step(G, start.to_particles(), tau=0.3, solver=jko.LBFGS(tol=1e-11)).state
-    assert float((lifted(a).points - lifted(b).points).abs().max()) < 1e-8
+    assert float((a.atoms.points - b.atoms.points).abs().max()) < 1e-8
 
 
 def test_with_entropy_the_limit_is_the_flow_that_carries_charges_along():
@@ -213,7 +212,7 @@ def test_what_is_said_of_the_coupling_is_true():
         state = mesh(40)
         for tau in (0.1, 5.0, 20.0):
             result = jko.step(G + energy, state, tau=tau)
-            x, y = (lifted(s).points.numpy() for s in (result.state, state))
+            x, y = (s.atoms.points.numpy() for s in (result.state, state))
             m = state.weights.numpy() / state.weights.numpy().sum()
             best = ot.emd2(m, m, ((x[:, None] - y[None]) ** 2).sum(-1), numItermax=10**6)
             assert result.cost - best <= result.coupling.bound + 1e-13
@@ -254,7 +253,7 @@ def test_interactions_and_energies_of_theta_enter_too():
 
     def value(points):
         new = start.moved(points[:, 1].contiguous(), points[:, 0].contiguous())
-        cost = start.integrate(((points - lifted(start).points) ** 2).sum(1))
+        cost = start.integrate(((points - start.atoms.points) ** 2).sum(1))
         return E(new) + cost / 0.4
 
     slope = torch.zeros_like(at)  # central differences

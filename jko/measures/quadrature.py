@@ -1,6 +1,6 @@
-"""What all atomic states share: masses, and the integral against them.
+"""Masses at places, and the integral against them.
 
-Every sum over atoms goes through :meth:`Atoms.integrate` and :meth:`Atoms.inner`: they *are* the integral.
+Every sum over atoms goes through :meth:`Quadrature.integrate` and :meth:`Quadrature.inner`: they *are* the integral.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from jko.spaces import Domain, cached
+from jko.spaces import cached
 
 
-class Atoms(ABC):
-    """What both kinds of atomic state share: masses, and the integral against them."""
+class Quadrature(ABC):
+    """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
 
     weights: Tensor
-    domain: Domain | None
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,39 +12,61 @@ from torch import Tensor
 
 from jko.energies import Energy
 from jko.limits.moments import Closure, cumulants, moments
+from jko.limits.rungekutta import CellEquations, Slope, Stages
 from jko.limits.spans import quadratic
+from jko.limits.volumes import faces
 from jko.measures import Particles
 from jko.spaces import Grid
 
-CFL = 0.4  # of a cell in a step; up to 1/2 the density stays positive
 
-
-class Equations:
+class HierarchyVolumes(CellEquations[Slope]):
     """The right side of the hierarchy for U = (rho, m_1, ..., m_k), shape (k + 1, *grid.shape)."""
 
-    def __init__(self, energy: Energy, grid: Grid, closure: Closure) -> None:
-        self.energy, self.grid, self.closure = energy, grid, closure
-        self.lam = quadratic(energy)[0]
-        self.faces = [_inner_faces(grid, axis) for axis in range(grid.dim)]
-        self.points = torch.cat([grid.centres, *(at for at, _ in self.faces)])
+    safe: ClassVar[float] = 0.8  # 0.4 of a cell; up to 1/2 the density stays positive
+    least: ClassVar[float] = 1e-9
+    longer: ClassVar[float] = math.inf
+    remedy: ClassVar[str] = "Take a coarser grid, t1 below"
 
-    def __call__(self, t: float, U: Tensor) -> tuple[Tensor, float]:
-        """The rates, and the longest time step that they allow."""
+    def __init__(self, energy: Energy, grid: Grid, k: int, closure: Closure) -> None:
+        self.energy, self.grid, self.k, self.closure = energy, grid, k, closure
+        self.lam = quadratic(energy)[0]
+        self.faces = [faces.places(grid, axis) for axis in range(grid.dim)]
+        self.points = torch.cat([grid.centres, *self.faces])
+
+    def __call__(self, t: float, U: Tensor) -> Slope:
+        """Minus the differences of the fluxes, and the sources."""
         rho, H = primitive(U)
         N, grad_N, grad_U = self._field(rho, H)
         i = torch.arange(1, len(U), dtype=U.dtype, device=U.device).reshape(-1, *[1] * rho.ndim)
         rates, fastest, first = torch.zeros_like(U), (len(U) - 1) * abs(self.lam), self.grid.N
         rates[1:] = -i * (U[:-1] * N[:first].reshape(rho.shape) + self.lam * U[1:])
-        for axis, (at, shape) in enumerate(self.faces):
+        for axis, at in enumerate(self.faces):
             if len(at) == 0:
                 continue  # a single cell across this axis
             last, width = first + len(at), self.grid.spacing[axis]
+            across = faces.before(U, axis + 1).shape
             field = grad_N[first:last, axis], grad_U[first:last, axis]
             flux, speed = self._fluxes(t, at, rho, H, axis, *field)
-            rates -= _divergence(flux.reshape(len(U), *shape), axis, width)
+            rates -= faces.outflow(flux.reshape(across), U, axis + 1) / width
             fastest += float(speed.max()) / width
             first = last
-        return rates, CFL / fastest if fastest > 0 else math.inf
+        return Slope(rates, 2 * fastest)
+
+    def error(self, step: Stages[Slope]) -> float:
+        """None is estimated; but what is not finite with rho >= 0 is none of it."""
+        fine = torch.isfinite(step.after).all() & (step.after[0] >= 0).all()
+        return 0.0 if fine else math.nan
+
+    def rests(self, slope: Slope, left: float) -> bool:
+        """A closure may depend on time."""
+        return False
+
+    def stuck(self, t: float, t1: float, bound: float) -> str:
+        """The closure lost the hyperbolicity of the hierarchy, or its moments grow without bound."""
+        return (
+            f"rho and the moments are not finite with rho >= 0 beyond t = {t:g} of {t1:g}: the equations for "
+            f"k = {self.k} blow up there. Take t1 below, jko.limits.Measured for a closure, or a smaller k"
+        )
 
     def _fluxes(
         self,
@@ -57,7 +80,7 @@ class Equations:
     ) -> tuple[Tensor, Tensor]:
         """Fluxes of Rusanov through the inner faces across an axis, (k + 1, F), and the speeds there, (F,)."""
         sides, speeds = [], []
-        for W in _reconstructed(torch.cat([rho[None], cumulants(H)]), axis):
+        for W in _reconstructed(torch.cat([rho[None], cumulants(H)]), axis + 1):
             density, inner = W[0].reshape(-1), moments(W[1:].flatten(1))
             last = self.closure(t, at, inner)
             powers = torch.cat([torch.ones_like(last)[None], inner, last[None]])
@@ -86,29 +109,11 @@ def primitive(U: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reconstructed(W: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Values on both sides of the inner faces across an axis of the grid, by slopes with the limiter MC."""
-    W = W.movedim(axis + 1, -1)
-    jump = W.diff(dim=-1)
-    a, b = jump[..., :-1], jump[..., 1:]
-    size = torch.minimum(2 * torch.minimum(a.abs(), b.abs()), 0.5 * (a + b).abs())
-    slope = torch.zeros_like(W)
-    slope[..., 1:-1] = torch.where(a * b > 0, a.sign() * size, 0.0)
-    left, right = W[..., :-1] + 0.5 * slope[..., :-1], W[..., 1:] - 0.5 * slope[..., 1:]
-    return left.movedim(-1, axis + 1), right.movedim(-1, axis + 1)
-
-
-def _divergence(flux: Tensor, axis: int, width: float) -> Tensor:
-    """Differences of the fluxes through inner faces (k + 1, ...); those through the boundary are zero."""
-    wall = torch.zeros_like(flux.narrow(axis + 1, 0, 1))
-    return torch.cat([wall, flux, wall], dim=axis + 1).diff(dim=axis + 1) / width
-
-
-def _inner_faces(grid: Grid, axis: int) -> tuple[Tensor, tuple[int, ...]]:
-    """Centres of the inner faces across an axis, (F, d), and how many there are along each axis."""
-    axes = list(grid.axes)
-    axes[axis] = 0.5 * (axes[axis][:-1] + axes[axis][1:])
-    mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    return mesh.reshape(-1, grid.dim), tuple(mesh.shape[:-1])
+    """Values on both sides of the inner faces across an axis of W, by slopes with the limiter MC; flat at the walls."""
+    slopes = faces.slopes(W, axis)
+    for end in (0, -1):
+        slopes.select(axis, end).zero_()
+    return faces.sides(W, slopes, axis)
 
 
 @lru_cache

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:  # this module is light: colours need no matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLACK, GREY, BLUE, SKY, GREEN, ORANGE, RED = (
     "#222222", "#9a9a9a", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00",
@@ -18,6 +19,8 @@ def canvas(
     rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None
 ) -> tuple[Figure, list[Axes]]:
     """A figure outside pyplot's global state, and its axes row by row; size in inches."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size or (5.2 * columns, 3.9 * rows), dpi=150, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for ax in axes:
