@@ -13,13 +13,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from jko import checks
 from jko.energies.base import Energy
 from jko.energies.internal import Internal
 from jko.energies.mixture import Mixture
 from jko.energies.potential import Linear
 from jko.energies.risk import Risk
 from jko.energies.terms import joined, negative, positive, sorted_terms
-from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures import GridDensity, LineMesh, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +88,9 @@ class Parts:
             return torch.zeros_like(m)
         return self.rest.variation(self.measure(m)).detach().to(m)
 
-    def measure(self, m: Tensor) -> GridDensity | Particles:
+    def measure(self, m: Tensor) -> State:
         """The measure with these masses, atoms without mass included."""
-        state = self.state
-        if isinstance(state, GridDensity):
-            values = (m / state.grid.cell).reshape(state.grid.shape)
-            return GridDensity.of(state.grid, values.to(state.values))
-        assert isinstance(state, Particles)
-        return Particles.of(state.points, m.to(state.weights), state.domain)
+        return checks.kind("the state", self.state, State).weighed(m)
 
     def on_cells(self) -> Parts:
         """The same of the masses of cells: the mean over the atoms of each, of which a mesh has two."""

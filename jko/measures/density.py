@@ -138,6 +138,11 @@ class GridDensity(OnCells):
     def _axes_of(self, values: Tensor) -> int:
         return self.dim if tuple(values.shape[: self.dim]) == self.grid.shape else 1
 
+    def weighed(self, masses: Tensor) -> GridDensity:
+        """The same cells with other masses."""
+        values = (masses / self.grid.cell).reshape(self.grid.shape)
+        return self._with(values=values.to(self.values))
+
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
         return values.reshape(-1)

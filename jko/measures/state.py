@@ -6,8 +6,7 @@ column 0 of ``points`` is w, the others are theta (survey 2.1).  Equal weights 1
 Everything about a pair (rho, H) is read off its graph lift ``(id, H)_# rho`` on R x Theta (survey 2.3):
 G(rho, H) = F(lift) and D = W2 between lifts, so no other file needs to know this kind of state.  There are three words:
 
-- ``state.atoms``: what every sum is taken over, by energies, metrics and solvers.  One :class:`Particles` for each
-  state, with an atom for each cell, node or Gauss point, in the order of ``state.weights``; weights may be zero.
+- ``state.atoms``: what energies, metrics and solvers sum over, one atom for each weight of the state, zero or not.
 - ``state.to_particles()``: a state of its own, of the atoms that hold mass; of a pair it is a pair.
 - ``pair.lift()``: the same of a pair, as the measure ``(id, H)_# rho``.
 """
@@ -16,10 +15,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
-from inspect import isabstract
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,14 +25,13 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import recordable
 from jko.measures import sampling
+from jko.measures.frozen import Frozen
 from jko.measures.labels import check_graph, merged
 from jko.measures.quadrature import Quadrature
 from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 
-T = TypeVar("T", bound="State")
 
-
-class State(Quadrature):
+class State(Frozen, Quadrature):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
     Contract
@@ -68,27 +65,14 @@ class State(Quadrature):
             "order jko.Strang() for a ChargedSpan"
         )
 
+    def weighed(self, masses: Tensor) -> State:
+        """A state of the same kind and places with other masses (N,), some perhaps zero; trusted, not checked."""
+        raise TypeError(f"a {type(self).__name__} keeps its masses; a jko.GridDensity does not")
+
     def to_particles(self) -> Particles | ChargedParticles:
         """An atom for each cell, node or point that holds mass; of a pair (rho, H), the pair of them."""
         full = self.weights > 0
         return Particles(self.support[full], self.weights[full] / self.mass, self.domain)
-
-    @classmethod
-    def kinds(cls) -> list[type[State]]:
-        """The kinds that an abstract class stands for, other people's among them: what a sentence names."""
-        if not isabstract(cls):
-            return [cls]
-        return list(dict.fromkeys(kind for child in cls.__subclasses__() for kind in child.kinds()))
-
-    def _fill(self, **values: Any) -> None:
-        """Set the fields of a frozen state, once."""
-        self.__dict__.update(values)
-
-    def _with(self: T, **changes: Any) -> T:
-        """The same state with other fields; trusted, not checked."""
-        new = object.__new__(type(self))
-        new._fill(**{f.name: self.__dict__[f.name] for f in fields(self)} | changes)  # type: ignore[arg-type]
-        return new
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,25 +151,23 @@ class Particles(State):
         return self.points.shape[1]
 
     def integrate_blocks(self, function: Callable[[Particles], Tensor], rows: int) -> Tensor:
-        """The integral of ``function``, evaluated on ``rows`` atoms at a time, so that memory stays bounded.
-
-        ``function`` maps a block of this measure (its atoms with their masses) to that block's integral.
-        """
+        """The sum of ``function`` over :meth:`blocks`, each block's integral: so that memory stays bounded."""
         return reduce(Tensor.add_, (function(block) for block in self.blocks(rows)))
 
     def blocks(self, rows: int) -> Iterator[Particles]:
         """The measure cut in pieces of at most ``rows`` consecutive atoms; masses stay as they are."""
-        for start in range(0, self.N, rows):
-            rows_ = slice(start, start + rows)
-            yield Particles.of(self.points[rows_], self.weights[rows_])
+        for points, weights in zip(self.points.split(rows), self.weights.split(rows), strict=True):
+            yield Particles.of(points, weights)
 
     def moved(self, points: Tensor) -> Particles:
         """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""
         return self._with(points=recordable(points))
 
-    def placed(self, points: Tensor) -> Particles:
-        """The same."""
-        return self.moved(points)
+    placed = moved
+
+    def weighed(self, masses: Tensor) -> Particles:
+        """The same atoms with other masses."""
+        return self._with(weights=masses.to(self.weights))
 
     def to_particles(self) -> Particles:
         """The measure itself."""
@@ -196,9 +178,7 @@ class Particles(State):
 
         ``H(theta) = int w nu_theta(dw)`` where ``mu = nu_theta(dw) rho(dtheta)``.  By Jensen this never raises F
         for a potential convex in w: ``F(mu) - G(rho, H) = lam/2 E Var(w | theta)`` for ``V = lam |xi|^2 / 2``.
-        Atoms keep the order in which their theta first appears.
-
-        Source: survey section 2.3.
+        Atoms keep the order in which their theta first appears. Source: survey section 2.3.
         """
         if self.dim < 2:
             raise ValueError(
@@ -294,7 +274,7 @@ class ChargedParticles(Pair):
         return cls(xi[:, 1:], xi[:, 0], lift.weights[full] / lift.mass, domain)
 
     def moved(self, theta: Tensor, H: Tensor) -> ChargedParticles:
-        """The same masses at other theta with other charges; trusted, but H must still be a function of theta."""
+        """The same masses at other theta with other charges; trusted, but for H a function of theta."""
         check_graph(theta, H)
         return self._with(theta=theta, H=H)
 

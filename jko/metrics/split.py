@@ -66,11 +66,5 @@ def _change(new: ChargedSpan, old: ChargedSpan) -> Tensor:
 
 
 def _span(name: str, state: State) -> ChargedSpan:
-    checks.kind(
-        name,
-        state,
-        ChargedSpan,
-        hint="the split metric compares H at one theta, so H must be known on all of Theta",
-    )
-    assert isinstance(state, ChargedSpan)
-    return state
+    hint = "the split metric compares H at one theta, so H must be known on all of Theta"
+    return checks.kind(name, state, ChargedSpan, hint=hint)

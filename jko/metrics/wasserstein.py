@@ -58,11 +58,8 @@ class Wasserstein(Metric):
 
 
 def _particles(name: str, state: State) -> Particles:
-    checks.kind(
-        name, state, Particles, hint="W2 compares measures: pass the .lift() of a pair (rho, H)"
-    )
-    assert isinstance(state, Particles)
-    return state
+    hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
+    return checks.kind(name, state, Particles, hint=hint)
 
 
 def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:

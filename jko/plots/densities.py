@@ -172,15 +172,11 @@ def obstacles(energy: Energy, state: State, ax: Axes, plane: tuple[int, int] = (
 
 def _density(state: State) -> GridDensity | LineMesh:
     hint = "atoms are drawn by plots.particles(state, ax)"
-    checks.kind("the state", state, GridDensity, LineMesh, hint=hint)
-    assert isinstance(state, (GridDensity, LineMesh))
-    return state
+    return checks.kind("the state", state, GridDensity, LineMesh, hint=hint)
 
 
 def _grid_density(state: State) -> GridDensity:
-    checks.kind("the state", state, GridDensity, hint="a density on the cells of a grid")
-    assert isinstance(state, GridDensity)
-    return state
+    return checks.kind("the state", state, GridDensity, hint="a density on the cells of a grid")
 
 
 def _moments(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from jko import checks
 from jko.energies import Entropy
 from jko.measures import GridDensity
 from jko.metrics import ACTION, as_array
@@ -48,8 +49,7 @@ class Dynamic(Model):
     @classmethod
     def of(cls, step: StepProblem, eps: float | None) -> Dynamic:
         """The program of a step on a :class:`GridDensity`."""
-        state = step.previous
-        assert isinstance(state, GridDensity)
+        state = checks.kind("the state", step.previous, GridDensity)
         grid, terms = state.grid, Terms.of(step.energy, state)
         free = reached(terms.free.reshape(grid.shape), as_array(state.values) > 0)
         terms = terms.only(free.reshape(-1))
@@ -97,8 +97,7 @@ class Dynamic(Model):
             self.terms.residual(masses),
             corners * unit,
         )
-        previous = self.step.previous
-        assert isinstance(previous, GridDensity)
+        previous = checks.kind("the state", self.step.previous, GridDensity)
         values = np.zeros(previous.grid.N)
         values[self.terms.free] = masses / self.volume
         state = on_grid(previous, values)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jko import checks
 from jko.energies import Energy, Linear, Risk, SquaredNorm
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import as_array
@@ -57,8 +58,7 @@ class Pairs(Model):
     @classmethod
     def of(cls, step: StepProblem, candidates: Array) -> Pairs:
         """The program with new atoms of rho among ``candidates`` (n, d)."""
-        source = step.previous
-        assert isinstance(source, ChargedParticles)
+        source = checks.kind("the state", step.previous, ChargedParticles)
         ridge, terms = _sorted(step.energy, candidates)
         m, H, tau = as_array(source.weights), as_array(source.H), step.tau
         base_costs = square_distances(candidates, as_array(source.theta)) / (2 * tau)

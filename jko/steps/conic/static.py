@@ -116,8 +116,7 @@ class Static(Model):
             values = np.zeros(previous.grid.N)
             values[self.terms.free] = masses / self.volume
             return on_grid(previous, values)
-        assert isinstance(previous, Particles)
-        like = previous.points
+        like = previous.atoms.points
         points = torch.from_numpy(self.positions[full]).to(like)
         return Particles(points, torch.from_numpy(masses[full]).to(like), previous.domain)
 

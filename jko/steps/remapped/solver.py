@@ -72,10 +72,9 @@ class Remapped:
     def solve(self, problem: StepProblem) -> StepResult:
         """Move the atoms, remap, and account for both."""
         hint = "atoms need no remap: jko.LBFGS() moves them"
-        checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
-        assert isinstance(problem.previous, ChargedDensity)
+        pair = checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
         _refuse_internal(problem.energy)
-        pair, atoms = problem.previous, problem.previous.lift()
+        atoms = pair.lift()
         atoms_problem = replace(problem, previous=atoms, metric=natural_metric(atoms))
         moved = judged(self.solver.solve(atoms_problem))
         if not moved.status.ok:

@@ -72,14 +72,8 @@ class Alternating:
 
     def solve(self, problem: StepProblem) -> StepResult:
         """The step of rho, then the step of H."""
-        span = problem.previous
-        checks.kind(
-            "the state of Alternating",
-            span,
-            ChargedSpan,
-            hint="it steps (rho, H) with H in the span of features: jko.ChargedSpan(rho, H0, h, x)",
-        )
-        assert isinstance(span, ChargedSpan)
+        hint = "it steps (rho, H) with H in the span of features: jko.ChargedSpan(rho, H0, h, x)"
+        span = checks.kind("the state of Alternating", problem.previous, ChargedSpan, hint=hint)
         terms = sort_terms(problem.energy, span)
         inner = self.transport(span, terms, problem.tau, problem.memory)
         if inner.status is Status.NOT_FINITE:
@@ -99,9 +93,7 @@ class Alternating:
 
 def measure(inner: StepResult) -> Measure:
     """The new rho."""
-    rho = inner.state
-    assert isinstance(rho, (Particles, LineMesh, GridDensity))
-    return rho
+    return checks.kind("rho", inner.state, Particles, LineMesh, GridDensity)
 
 
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.survey import sections
 
 
 class Kind(Enum):
@@ -138,8 +140,8 @@ class Entry:
 
     @property
     def module(self) -> str:
-        """The module of :mod:`jko.survey` that it stands in."""
-        return self.measure.__module__.removeprefix("jko.survey.")
+        """The module of :mod:`jko.survey.sections` that it stands in."""
+        return self.measure.__module__.removeprefix("jko.survey.sections.")
 
     def run(self, quick: bool = False) -> Claim:
         """Measure."""
@@ -168,18 +170,7 @@ class Entry:
         )
 
 
-MODULES = (
-    "setting",
-    "consistency",
-    "training",
-    "measures",
-    "flows",
-    "pairs",
-    "metric",
-    "regularised",
-    "questions",
-    "rest",
-)  # in the order of the survey
+MODULES = sorted(module.name for module in iter_modules(sections.__path__))
 _ENTRIES: list[Entry] = []
 
 
@@ -221,7 +212,7 @@ def entries(only: str | None = None) -> tuple[Entry, ...]:
         There is none.
     """
     for module in MODULES:
-        import_module(f"jko.survey.{module}")
+        import_module(f"jko.survey.sections.{module}")
     everything = sorted(_ENTRIES, key=lambda entry: MODULES.index(entry.module))
     found = tuple(e for e in everything if only is None or named(only, e.equation))
     if not found:

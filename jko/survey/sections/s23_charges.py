@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from jko.energies import Potential
+from jko.energies import Potential, PowerNorm
 from jko.measures import Particles
+from jko.survey.claims import Kind, Measurement, claim
 from jko.survey.instances import LAM, Net, net
-from jko.survey.measuring import Kind, Measurement, claim
 
 
 def _stacked() -> tuple[Net, Particles]:
@@ -74,3 +74,22 @@ def lift(quick: bool) -> Measurement:
     r = (H / 15) @ np.tanh(theta[:, :1] * x + theta[:, 1:]) - f
     G = 0.5 * q @ r**2 + LAM / 2 * (H**2 + (theta**2).sum(1)).mean()
     return Measurement(float(example.F(pair)), float(G), 1e-12)
+
+
+@claim(
+    "footnote 5, footnote 6",
+    Kind.IDENTITY,
+    "int |xi|^p dmu >= int |(H, theta)|^p drho, p >= 1, with H the mean of nu_theta",
+)
+def moments_of_order_p(quick: bool) -> Measurement:
+    """What the right side lacks, over p = 1, 1.5, 2, 4 together, for three w at each of ten theta; and written out."""
+    points = net(10).points.repeat(3, axis=0)
+    points[:, 0] = np.random.default_rng(0).normal(size=30)
+    m = np.arange(1.0, 31.0) / 465
+    mu, orders = Particles(points, m), (1.0, 1.5, 2.0, 4.0)
+    gaps = [float(PowerNorm(p)(mu) - PowerNorm(p)(mu.project())) for p in orders]
+    whole = m.reshape(10, 3).sum(1)
+    means = (m[:, None] * points).reshape(10, 3, 3).sum(1) / whole[:, None]
+    lengths = np.linalg.norm(points, axis=1), np.linalg.norm(means, axis=1)
+    exact = [m @ lengths[0] ** p - whole @ lengths[1] ** p for p in orders]
+    return Measurement(sum(gaps) if min(gaps) >= 0 else np.nan, float(sum(exact)), 1e-12)

@@ -1,4 +1,4 @@
-"""Remark 3.4: the metric D, static and dynamic, and the gradient flow of G in it."""
+"""Remark 3.4: the distance D between pairs, and the paths that it measures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.metrics import action, distance, flow_distance, geodesic, least_action
 from jko.spaces import Grid
 from jko.steps import LBFGS, BlockNewton
-from jko.survey.instances import line
-from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.systems import line
 from jko.trajectory import Trajectory
 
 

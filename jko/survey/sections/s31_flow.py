@@ -12,8 +12,8 @@ from jko.flows import flow
 from jko.measures import Particles
 from jko.spaces import Box
 from jko.steps import LBFGS
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
 from jko.survey.instances import LAM, features, loss, net, slopes
-from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 
 
 @claim(

@@ -11,8 +11,30 @@ from jko.energies import Risk
 from jko.measures import Particles
 from jko.networks import Data
 from jko.steps import LBFGS, step
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
 from jko.survey.instances import LAM, features, net, slopes
-from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
+
+
+@claim(
+    "2.2.1 (ii)",
+    Kind.IDENTITY,
+    "the Wasserstein flow from atoms is the gradient descent (2.4) of the discrete problem",
+)
+def flow_of_atoms(quick: bool) -> Measurement:
+    """limits.wasserstein against (2.4) written out and integrated by scipy: largest distance of a neuron at t = 2."""
+    from scipy.integrate import solve_ivp
+
+    example = net(10)
+    shape, weights = example.points.shape, np.full(10, 1 / 10)
+
+    def velocity(t: float, flat: np.ndarray) -> np.ndarray:
+        return -slopes(flat.reshape(shape), weights, example.data, LAM).ravel()
+
+    start = example.points.ravel()
+    hand = solve_ivp(velocity, (0, 2.0), start, "Radau", rtol=1e-8, atol=1e-10).y[:, -1]
+    run = jko.limits.wasserstein(example.F, example.mu, t1=2.0, rtol=1e-10)
+    ours = run.final.atoms.points.numpy().ravel()
+    return Measurement(float(np.abs(ours - hand).max()), 0.0, 1e-6)
 
 
 @claim(

@@ -1,16 +1,15 @@
-"""Section 2: networks, the measure of their neurons, the functional F, and its convexity."""
+"""Section 2.1: networks, the measure of their neurons, the functional F, and its convexity."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-import jko.limits
 from jko.energies import Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import Data, Ridge
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
 from jko.survey.instances import LAM, features, loss, net, slopes
-from jko.survey.measuring import Curve, Kind, Measurement, Picture, claim
 
 
 @claim("(2.1)", Kind.IDENTITY, "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
@@ -197,25 +196,3 @@ def mean_of_the_potential(quick: bool) -> Measurement:
         return worst
 
     return Measurement(mismatch(LAM), 0.0, 1e-8, printed=mismatch(N * LAM))
-
-
-@claim(
-    "2.2.1 (ii)",
-    Kind.IDENTITY,
-    "the Wasserstein flow from atoms is the gradient descent (2.4) of the discrete problem",
-)
-def flow_of_atoms(quick: bool) -> Measurement:
-    """limits.wasserstein against (2.4) written out and integrated by scipy: largest distance of a neuron at t = 2."""
-    from scipy.integrate import solve_ivp
-
-    example = net(10)
-    shape, weights = example.points.shape, np.full(10, 1 / 10)
-
-    def velocity(t: float, flat: np.ndarray) -> np.ndarray:
-        return -slopes(flat.reshape(shape), weights, example.data, LAM).ravel()
-
-    start = example.points.ravel()
-    hand = solve_ivp(velocity, (0, 2.0), start, "Radau", rtol=1e-8, atol=1e-10).y[:, -1]
-    run = jko.limits.wasserstein(example.F, example.mu, t1=2.0, rtol=1e-10)
-    ours = run.final.atoms.points.numpy().ravel()
-    return Measurement(float(np.abs(ours - hand).max()), 0.0, 1e-6)
