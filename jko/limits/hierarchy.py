@@ -167,7 +167,6 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
     checks.kind("mu", mu, State, hint="build it by jko.Particles(points)")
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.function("psi", psi, hint="it maps points (n, d) to numbers (n,)")
     checks.count("i", i, 0)
     atoms = mu.atoms
