@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from jko import checks
+from jko.deprecation import by_name
 from jko.measures import ChargedSpan, Pair, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.graph import GraphWasserstein
@@ -12,7 +13,8 @@ from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
 
 
-def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
+@by_name(2, "metric")
+def distance(a: State, b: State, *, metric: Metric | None = None) -> Distance:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
     Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
