@@ -85,7 +85,7 @@ def _optimality(job: Job, state: State) -> Summary:
     began = time.process_time()
     found = jko.optimality(job.energy, state)
     return {
-        "optimality_gap": _finite(found.gap),
+        "optimality_gap": _finite(found.value),
         "optimality_lower_bound": _finite(found.lower_bound),
         "optimality_reachable": _finite(found.reachable),
         "optimality_rigorous": bool(found.rigorous),

@@ -134,7 +134,7 @@ class StepResult:
             if options:
                 raise TypeError(f"the certificate of this step has no option {', '.join(options)}")
             found = self.gap() if callable(self.gap) else self.gap
-            sizes = (self.objective, found.dual, 1e-300)
+            sizes = (self.objective, found.lower_bound, 1e-300)
             below = 0 > found.value >= -rounding(*sizes, dtype=self.state.weights.dtype)
             return replace(found, value=0.0) if below else found
         problem = self.problem

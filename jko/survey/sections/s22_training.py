@@ -133,7 +133,7 @@ def global_minimum(quick: bool) -> Measurement:
     example = net(60)
     F = Risk(example.risk.data, Ridge(torch.sigmoid)) + LAM * SquaredNorm()
     run = flow(F, example.mu, tau=100.0, steps=20)
-    first = optimality(F, run.final).gap / float(run.energies[0])
+    first = optimality(F, run.final).value / float(run.energies[0])
     kinked = Risk(example.risk.data, Ridge(torch.relu))
     second = flow(kinked, example.mu, tau=20.0, steps=60, throw=False).energies
     return Measurement(max(first, float(second[-1] / second[0])), 0.0, 0.005)
@@ -187,7 +187,7 @@ def reduced(quick: bool) -> Measurement:
     example = net(12)
     run = flow(example.F, _symmetric(example.mu), tau=100.0, steps=20, solver=LBFGS(tol=1e-7))
     final = run.final.atoms
-    above = optimality(example.F, final).gap / float(run.energies[0])
+    above = optimality(example.F, final).value / float(run.energies[0])
     apart = distance(final, _mirrored(final)).value
     return Measurement(apart if above < 0.02 else np.inf, 0.0, 1e-5)
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-
 import torch
-from torch import Tensor
 
 from jko import checks
-from jko.diagnostics.grids import grid_gap
-from jko.duality import Dual, Envelope, Gap, Minorant, obstacle
+from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 
@@ -18,46 +13,7 @@ ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
 
 
-@dataclass(frozen=True, eq=False)
-class Optimality:
-    """A lower bound on min F, and the distance of F(mu) to it.
-
-    Attributes
-    ----------
-    gap : float
-        ``F(mu) - lower_bound``, at least ``F(mu) - min F`` where ``rigorous``; inf where nothing is known.
-    lower_bound : float
-        Of min F over all probability measures on Omega (on the domain of mu, where it has one); for a density, over
-        all densities on its cells.  Where it is not ``rigorous``, an estimate: the lowest phi that many local searches
-        found, which may be too high.
-    rigorous : bool
-        Whether the minimum of phi over Omega was enclosed (in exact arithmetic), not estimated.
-    reason : str
-        How the bound was found.
-    reachable : float
-        A value of F that some measure attains, at most F(mu): min F is between ``lower_bound`` and ``reachable``.
-    g : (M,)
-        The prices that give the bound.
-    """
-
-    gap: float
-    lower_bound: float
-    rigorous: bool
-    reason: str
-    reachable: float = math.inf
-    g: Tensor | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        if self.gap == math.inf:
-            return f"F - min F unknown ({self.reason})"
-        if self.rigorous:
-            return f"F - min F <= {self.gap:.3g}, min F >= {self.lower_bound:.6g} (proved: {self.reason})"
-        sure = max(self.gap + self.lower_bound - self.reachable, 0.0)
-        about = f"estimated {self.gap:.3g}, min F about {self.lower_bound:.6g}, no bounds"
-        return f"F - min F >= {sure:.3g}, by a measure; {about} ({self.reason})"
-
-
-def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Optimality:
+def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Gap:
     """A lower bound on min F from one state, F convex for the linear structure.
 
     ``F(mu) - min F <= int phi_mu dmu - min over Omega of phi_mu``,    phi_mu = dF/dmu(mu)
@@ -81,8 +37,8 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
 
     Returns
     -------
-    Optimality
-        With ``gap = inf`` and the reason for an energy that is not convex in the measure.
+    Gap
+        With ``value = inf`` and the reason for an energy that is not convex in the measure.
 
     Raises
     ------
@@ -100,7 +56,7 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
     >>> data = jko.Data([[-1.0], [1.0]], [-0.5, 0.5])
     >>> F = jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 2.0 * jko.SquaredNorm()
     >>> found = jko.optimality(F, jko.Particles([[0.0, 0.0, 0.0]]))
-    >>> found.rigorous, abs(found.gap) < 1e-12
+    >>> found.rigorous, abs(found.value) < 1e-12
     (True, True)
     """
     checks.kind(
@@ -120,14 +76,10 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Op
     with torch.no_grad():
         value = float(energy(state))
     if why := obstacle(energy):
-        return Optimality(math.inf, -math.inf, False, why, value)
+        return Gap.unknown(why, value)
     if isinstance(state, (GridDensity, LineMesh)):
-        found = grid_gap(energy, state, STEPS if rounds is None else rounds)
-    else:
-        found = _atoms_gap(energy, state.atoms, value, rounds)
-    return Optimality(
-        found.value, found.dual, found.rigorous, found.reason, found.reachable, found.g
-    )
+        return grid_gap(energy, state, STEPS if rounds is None else rounds)
+    return _atoms_gap(energy, state.atoms, value, rounds)
 
 
 def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:

@@ -8,10 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jko.diagnostics.cells import Bound, Cells, masses, row_scale
-from jko.diagnostics.mixtures import Mixture
-from jko.duality import Gap
-from jko.energies import Energy, Entropy, Parts, parts
+from jko.duality.cells import CellBound, Cells, masses, row_scale
+from jko.duality.gap import Gap
+from jko.energies import Energy, Entropy, Mixture, Parts, parts
 from jko.measures import GridDensity, LineMesh
 
 TOL = 1e-13  # of the gradient of the dual
@@ -23,14 +22,14 @@ def grid_gap(energy: Energy, state: GridDensity | LineMesh, iterations: int) -> 
     """The gap of F(state) to its minimum over all densities on the same cells; F convex.
 
     With an internal energy it is ``F(mu) - D(g)`` at the best g that Newton's method finds in ``iterations`` steps from
-    g = the residual of the state, see :class:`jko.diagnostics.cells.Cells`.  Without, the minimum over masses of
+    g = the residual of the state, see :class:`jko.duality.cells.Cells`.  Without, the minimum over masses of
     ``phi_g . m`` is the smallest phi_g, and g is sought by the same method with a small entropy, ever smaller.
     Convex terms of another kind enter by their linearisation at the state.
     """
     with torch.no_grad():
         value = float(energy(state))
     terms = parts(energy, state)
-    cells = Cells.of(_linearised(terms, state), state, terms.internal)
+    cells = Cells.of(_linearised(terms, state))
     m = masses(state)[cells.open]
     if terms.internal:
         best, steps, _ = cells.maximise(cells.residual(m), iterations, TOL)
@@ -53,7 +52,7 @@ def _linearised(terms: Parts, state: GridDensity | LineMesh) -> Parts:
         return replace(terms, potential=terms.potential + terms.rest.variation(state), rest=None)
 
 
-def _sharpened(cells: Cells, m: Tensor, iterations: int) -> tuple[Bound, int, Tensor]:
+def _sharpened(cells: Cells, m: Tensor, iterations: int) -> tuple[CellBound, int, Tensor]:
     """The best g of problems with less and less entropy, the steps taken, and masses that nearly attain it."""
     best, attained, used = _linear(cells, cells.residual(m)), m, 0
     g, beta = best.g, cells.gap(m, best)
@@ -67,13 +66,13 @@ def _sharpened(cells: Cells, m: Tensor, iterations: int) -> tuple[Bound, int, Te
     return best, used, attained
 
 
-def _linear(cells: Cells, g: Tensor) -> Bound:
+def _linear(cells: Cells, g: Tensor) -> CellBound:
     """D(g) where there is no internal energy: the level is the smallest phi_g, and all mass may go there."""
     phi = cells.potential + g @ cells.features
     lowest, cell = phi.min(dim=0)
     rho = torch.zeros_like(phi)
     rho[cell] = 1 / cells.volumes[cell]
     value = float(lowest - 0.5 * g @ g - g @ cells.targets)
-    return Bound(
+    return CellBound(
         value, g, float(lowest), lowest - phi, rho, cells.residual(cells.volumes * rho) - g
     )

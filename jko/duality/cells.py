@@ -23,8 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jko.diagnostics.mixtures import Mixture
-from jko.energies import Energy, Internal, Parts, Risk
+from jko.energies import Energy, Mixture, Parts, positive, sorted_terms
 from jko.measures import GridDensity, LineMesh
 
 RANK = 1e-8  # relative singular values of A that the curvature sees; values and gradients see all
@@ -34,7 +33,7 @@ MASS, ROUNDING = 1e-13, 2e-15  # an error of the mass that is small, and one tha
 HALVINGS = 40
 
 
-class Bound(NamedTuple):
+class CellBound(NamedTuple):
     """D at one g: value, best level l, pressure and density on the cells, and the gradient ``A m - b - g``."""
 
     value: float
@@ -48,7 +47,7 @@ class Bound(NamedTuple):
 class Ascent(NamedTuple):
     """What the maximisation found."""
 
-    best: Bound
+    best: CellBound
     iterations: int
     converged: bool
 
@@ -77,38 +76,32 @@ class Cells:
     targets: Tensor
 
     @classmethod
-    def of(
-        cls,
-        terms: Parts,
-        state: GridDensity | LineMesh,
-        internal: tuple[tuple[float, Internal], ...],
-    ) -> Cells:
-        """The problem on the cells of a state; on a mesh, cells have the mean of their Gauss points."""
-        A = terms.features
-        A = terms.potential.new_zeros(0, len(terms.potential)) if A is None else A
-        b = A.new_zeros(0) if terms.targets is None else terms.targets
-        V, A = per_cell(terms.potential, state), per_cell(A, state)
-        open_ = V.isfinite()
-        mixture = Mixture(internal)
-        return cls(open_, V[open_], state.volumes[open_], mixture, A[:, open_].contiguous(), b)
+    def of(cls, terms: Parts) -> Cells:
+        """The problem of an energy without rest; on a mesh, cells have the mean of their Gauss points."""
+        terms = terms.on_cells()
+        V, A, b, volumes = terms.potential, terms.features, terms.targets, terms.volumes
+        assert volumes is not None
+        A = V.new_zeros(0, len(V)) if A is None else A
+        b = V.new_zeros(0) if b is None else b
+        inside = V.isfinite()
+        return cls(inside, V[inside], volumes[inside], terms.mixture, A[:, inside].contiguous(), b)
 
-    def at(self, g: Tensor, guess: float = -math.inf) -> Bound:
+    def at(self, g: Tensor, guess: float = -math.inf) -> CellBound:
         """D(g), with its gradient and the minimising density; ``guess`` is where the search for l begins."""
         phi = self.potential + g @ self.features
-        level, rho = self._filled(phi, guess)
-        p = level - phi
-        dual = level - float(self.volumes @ self._conjugate(p))
-        value = dual - float(0.5 * g @ g + g @ self.targets)
-        return Bound(value, g, level, p, rho, self.residual(self.volumes * rho) - g)
+        level, star, rho = self._filled(phi, guess)
+        value = level - float(self.volumes @ star) - float(0.5 * g @ g + g @ self.targets)
+        gradient = self.residual(self.volumes * rho) - g
+        return CellBound(value, g, level, level - phi, rho, gradient)
 
     def residual(self, m: Tensor) -> Tensor:
         """``A m - b``."""
         return self.features @ m - self.targets
 
-    def gap(self, m: Tensor, bound: Bound) -> float:
+    def gap(self, m: Tensor, bound: CellBound) -> float:
         """The value of the masses m (n,) less ``bound.value``, without cancellation."""
         rho = m / self.volumes
-        waste = self.internal.U(rho) + self._conjugate(bound.p) - bound.p * rho
+        waste = self.internal.U(rho) + self.internal.conjugate(bound.p).value - bound.p * rho
         mismatch = self.residual(m) - bound.g
         return float(self.volumes @ waste + 0.5 * mismatch @ mismatch + bound.level * (m.sum() - 1))
 
@@ -124,10 +117,10 @@ class Cells:
             best = better
         return Ascent(best, iterations, float(best.gradient.norm()) <= target)
 
-    def _direction(self, bound: Bound) -> Tensor:
+    def _direction(self, bound: CellBound) -> Tensor:
         """``(I + A C A^T)^{-1}`` gradient, C the derivative of the masses in -phi at mass one."""
         W, A = self._range
-        weight = self.volumes * self.internal.density_slope(bound.p, self.internal.density(bound.p))
+        weight = self.volumes * self.internal.density_slope(bound.p)
         mean = A @ (weight / weight.sum())
         spread = A - mean[:, None]
         curvature = (weight * spread) @ spread.T
@@ -146,7 +139,7 @@ class Cells:
         W = W[:, square > RANK**2 * square.amax()] if len(square) else W
         return W, W.T @ self.features
 
-    def _line_search(self, best: Bound, direction: Tensor) -> Bound | None:
+    def _line_search(self, best: CellBound, direction: Tensor) -> CellBound | None:
         """Backtracking on D, and on its slope where differences of D are rounding."""
         slope, s = float(best.gradient @ direction), 1.0
         noise = NOISE * (1 + abs(best.value))
@@ -160,12 +153,8 @@ class Cells:
             s *= 0.5
         return None
 
-    def _conjugate(self, p: Tensor) -> Tensor:
-        """U*(p)."""
-        return self.internal.conjugate(p, self.internal.density(p))
-
-    def _filled(self, phi: Tensor, guess: float) -> tuple[float, Tensor]:
-        """The level l and the density ``(U*)'(l - phi)`` with mass one: Newton for the log of the mass, with bounds.
+    def _filled(self, phi: Tensor, guess: float) -> tuple[float, Tensor, Tensor]:
+        """The level l, ``U*(l - phi)`` and the density of mass one: Newton for the log of the mass, with bounds.
 
         Where no number l gives mass one (at the front of a porous medium with large m), the density is between those of
         two neighbouring numbers.
@@ -175,30 +164,21 @@ class Cells:
         low, high = (float(lowest) + self.internal.slope(one)).tolist()
         level = min(max(low, guess), high)
         for _ in range(LEVELS):
-            mass, rate, rho = self._mass(level, phi)
+            star, rho, slope = self.internal.conjugate(level - phi)
+            mass, rate = float(self.volumes @ rho), float(self.volumes @ slope)
             step = -math.log(mass) * mass / rate if mass > 0 and 0 < rate < math.inf else math.nan
             new = level + step
             if abs(mass - 1) <= MASS and (new == level or abs(mass - 1) <= ROUNDING):
-                return level, rho
+                return level, star, rho
             low, high = (level, high) if mass < 1 else (low, level)
             if not low < new < high and not low < (new := 0.5 * (low + high)) < high:
                 break
             level = new
-        (less, _, below), (more, _, above) = self._mass(low, phi), self._mass(high, phi)
+        star, below, _ = self.internal.conjugate(low - phi)
+        above = self.internal.density(high - phi)
+        less, more = (float(self.volumes @ rho) for rho in (below, above))
         share = min(max((1 - less) / (more - less), 0.0), 1.0) if more > less else 0.0
-        return low, below + share * (above - below)
-
-    def _mass(self, level: float, phi: Tensor) -> tuple[float, float, Tensor]:
-        """Mass at a level, its derivative, and the density."""
-        p = level - phi
-        rho = self.internal.density(p)
-        rate = self.volumes @ self.internal.density_slope(p, rho)
-        return float(self.volumes @ rho), float(rate), rho
-
-
-def per_cell(values: Tensor, state: GridDensity | LineMesh) -> Tensor:
-    """Means over each cell of numbers (..., atoms) on the atoms of the lifted state."""
-    return values.unflatten(-1, (len(state.volumes), -1)).mean(-1)
+        return low, star, below + share * (above - below)
 
 
 def masses(state: GridDensity | LineMesh) -> Tensor:
@@ -208,5 +188,5 @@ def masses(state: GridDensity | LineMesh) -> Tensor:
 
 def row_scale(energy: Energy, like: Tensor) -> Tensor:
     """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
-    weights = [c * E.data.weights for c, E in energy.terms if isinstance(E, Risk) and c > 0]
+    weights = [c * E.data.weights for c, E in positive(sorted_terms(energy).risks)]
     return torch.cat([like.new_zeros(0), *weights]).sqrt()
