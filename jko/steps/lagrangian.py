@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, OnCells, Particles, State
 from jko.metrics import NO_PROOF, Certificate, Plan, as_array, certify, certify_plan
 from jko.status import Status
 from jko.steps.linesearch import Objective, Point
@@ -98,13 +98,7 @@ def solve_lagrangian(
     start: Tensor | None = None,
 ) -> StepResult:
     """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
-    checks.kind(
-        "the state of a solver that moves atoms",
-        problem.previous,
-        Particles,
-        ChargedParticles,
-        hint="densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line",
-    )
+    _refuse_cells(problem.previous)
     base = problem.base
     coupling, memory = Coupling(base.points), problem.memory
     point = starting_point(problem, coupling, base.points if start is None else start)
@@ -124,6 +118,14 @@ def solve_lagrangian(
         )
         evaluations += 1
     return _result(problem, coupling, found, certificate, iterations, evaluations)
+
+
+def _refuse_cells(state: State) -> None:
+    """Refuse what is not moved atom by atom."""
+    if isinstance(state, OnCells) or type(state).placed is State.placed:
+        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        what = "the state of a solver that moves atoms"
+        checks.kind(what, state, Particles, ChargedParticles, hint=hint)
 
 
 def prove(problem: StepProblem, coupling: Coupling, point: Point, exact_plans: bool) -> Certificate:
