@@ -9,7 +9,7 @@ from jko.lazy import lazy
 __version__ = "0.1.0"
 
 _HOMES = {
-    "jko.measures": "Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
+    "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
     "jko.spaces": "Domain Box Ball Cylinder Convex Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
     "jko.energies": (
@@ -38,11 +38,12 @@ _MOVED = {
     ),
     "jko.schemes": "Scheme",
     "jko.diagnostics": (
-        "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion Optimality Stationary "
+        "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion Stationary "
         "StepIdentity best_particles decay decomposition dissipation dissipation_identity error_budget fold_free "
         "fold_free_time graph_slope motion stationarity step_identity"
     ),
 }
 _FORMER = {name: f"{module}.{name}" for module, names in _MOVED.items() for name in names.split()}
+_FORMER["Optimality"] = "jko.duality.Gap"
 
 __all__, __getattr__, __dir__ = lazy(__name__, _HOMES, _FORMER)

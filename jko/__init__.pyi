@@ -36,6 +36,7 @@ from jko.measures import (
     GridDensity as GridDensity,
     LineMesh as LineMesh,
     Particles as Particles,
+    State as State,
 )
 from jko.metrics import (
     GraphWasserstein as GraphWasserstein,

@@ -43,7 +43,7 @@ class Ledger:
         start: State | Trajectory,
         save: int,
         checkpoint: str | Path | None,
-        value: Callable[[Energy, State], float] | None = None,
+        value: Callable[[Energy, State], float],
         hold: int = storage.HELD,
     ) -> None:
         checks.kind("energy", energy, Energy)
@@ -62,7 +62,7 @@ class Ledger:
         else:
             hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
             checks.kind("start", start, State, Trajectory, hint=hint)
-            before = float(energy(start)) if value is None else value(energy, start)
+            before = value(energy, start)
             self._times.append(0.0)
             self._energies.append(before)
             self._now = Present(0, 0.0, before, start, {})

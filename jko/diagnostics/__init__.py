@@ -1,7 +1,7 @@
 """What can be asked of a state, a step or a run."""
 
+from jko.deprecation import moved
 from jko.diagnostics.budget import ErrorBudget, error_budget
-from jko.diagnostics.certificates import Optimality, optimality
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
@@ -17,6 +17,7 @@ from jko.diagnostics.identities import (
 from jko.diagnostics.lifetimes import fold_free_time
 from jko.diagnostics.minimisers import BestParticles, best_particles
 from jko.diagnostics.motions import Motion, motion
+from jko.diagnostics.optimality import optimality
 from jko.diagnostics.stationary import Stationary, stationary
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "FoldFree",
     "Identity",
     "Motion",
-    "Optimality",
     "Stationary",
     "StepIdentity",
     "best_particles",
@@ -47,3 +47,5 @@ __all__ = [
     "stationary",
     "step_identity",
 ]
+
+__getattr__ = moved(__name__, Optimality="jko.duality.Gap")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.diagnostics.cells import Cells, row_scale
+from jko.duality.cells import Cells, row_scale
 from jko.energies import Energy, Linear, Parts, parts
 from jko.measures import GridDensity
 from jko.spaces import Grid
@@ -104,7 +104,7 @@ def stationary(
     start = where if isinstance(where, GridDensity) else _uniform(energy, where)
     terms = parts(energy, start)
     _refuse(terms)
-    cells = Cells.of(terms, start, terms.internal)
+    cells = Cells.of(terms)
     found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
     best = found.best
     rho = start.values.new_zeros(start.grid.N)

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jko import checks
 from jko.duality import Gap, step_gap
+from jko.energies import Energy
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
@@ -124,11 +125,13 @@ class StepResult:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
 
         On particles see :func:`jko.duality.step_gap` for the options.  On a grid it is the gap of the discrete
-        problem, over all densities on that grid, and there are no options.
+        problem, over all densities on that grid, and there are no options: they are refused.
         """
         if self.gap is not None:
+            if options:
+                raise TypeError(f"the certificate of this step has no option {', '.join(options)}")
             found = self.gap() if callable(self.gap) else self.gap
-            sizes = (self.objective, found.dual, 1e-300)
+            sizes = (self.objective, found.lower_bound, 1e-300)
             below = 0 > found.value >= -rounding(*sizes, dtype=self.state.weights.dtype)
             return replace(found, value=0.0) if below else found
         problem = self.problem
@@ -195,6 +198,22 @@ class Solver(Protocol):
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the proximal problem."""
         ...
+
+
+@runtime_checkable
+class Values(Protocol):
+    """What a solver has besides, if it counts more than E of a state: :class:`jko.Sinkhorn` gives atoms volumes."""
+
+    def value(self, energy: Energy, state: State) -> float:
+        """E(state), as the solver's steps see it."""
+        ...
+
+
+def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
+    """E(state) as the steps of a solver see it."""
+    if isinstance(solver, Values):
+        return solver.value
+    return lambda energy, state: float(energy(state))
 
 
 class StepFailed(RuntimeError):
