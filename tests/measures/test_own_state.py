@@ -165,7 +165,7 @@ def test_what_has_no_atoms_to_place_or_masses_to_change_says_so():
         STATES["mirrored"](0.0).weighed(torch.ones(4))
 
 
-@pytest.mark.parametrize("name", ["lifted", "placed", "KINDS", "Pair", "Atoms"])
+@pytest.mark.parametrize("name", ["lifted", "placed", "KINDS", "PAIRS", "Atoms"])
 def test_old_names_of_measures_work_for_one_version_and_warn(name):
     mu = jko.Particles(HALF)
     with pytest.warns(DeprecationWarning, match=rf"measures\.{name} is now"):
