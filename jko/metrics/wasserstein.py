@@ -32,6 +32,10 @@ class Wasserstein(Metric):
     2.0
     """
 
+    def factors(self, dim: int) -> tuple[float, ...]:
+        """All one: the index coupling stands for W2."""
+        return (1.0,)
+
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i |x_i - y_i|^2`` with x the atoms of ``state``, y and m those of ``base``."""
         x, y = _particles("state", state), _particles("base", base)
