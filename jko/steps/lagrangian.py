@@ -17,8 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from jko import checks
 from jko.duality import Gap
-from jko.measures import State
+from jko.measures import ChargedParticles, OnCells, Particles, State
 from jko.metrics import NO_PROOF, OWN_COST, Certificate, Plan, as_array
 from jko.status import Status
 from jko.steps.linesearch import Point
@@ -43,6 +44,14 @@ class Minimised(NamedTuple):
 
 #: (problem, penalty, starting point, memory) -> Minimised
 Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
+
+
+def _refuse_cells(state: State) -> None:
+    """Refuse what is not moved atom by atom."""
+    if isinstance(state, OnCells) or type(state).placed is State.placed:
+        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        what = "the state of a solver that moves atoms"
+        checks.kind(what, state, Particles, ChargedParticles, hint=hint)
 
 
 def natural_residual(problem: StepProblem, point: Point) -> Tensor:
