@@ -16,7 +16,10 @@ _HOMES = {
         "Energy Risk TwoLayerRisk SquaredNorm PowerNorm Potential Interaction "
         "Internal Entropy PorousMedium KernelEntropy KernelPorousMedium OnTheta"
     ),
-    "jko.metrics": "Metric Wasserstein GraphWasserstein SplitWasserstein SinkhornDivergence distance geodesic",
+    "jko.metrics": (
+        "Metric Wasserstein GraphWasserstein ScaledWasserstein SlicedWasserstein SplitWasserstein SinkhornDivergence "
+        "distance geodesic"
+    ),
     "jko.steps": (
         "step StepProblem StepResult StepFailed "
         "LBFGS BlockNewton Alternating Plans Dynamic Conic Quantile MeshNewton Remapped Sinkhorn"

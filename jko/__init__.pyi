@@ -41,7 +41,9 @@ from jko.measures import (
 from jko.metrics import (
     GraphWasserstein as GraphWasserstein,
     Metric as Metric,
+    ScaledWasserstein as ScaledWasserstein,
     SinkhornDivergence as SinkhornDivergence,
+    SlicedWasserstein as SlicedWasserstein,
     SplitWasserstein as SplitWasserstein,
     Wasserstein as Wasserstein,
     distance as distance,

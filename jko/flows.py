@@ -15,7 +15,8 @@ from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.steps import Memory, Solver, StepFailed, StepResult
+from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
+from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own
 from jko.steps.result import claimed, energy_by, judged
 from jko.storage import HELD
@@ -123,6 +124,8 @@ def flow(
         _of_this_energy(start, value(energy, start.final))
     if throw:
         check_variations(energy, ledger.state)
+        if metric is not None:
+            check_cost(StepProblem(energy, metric, ledger.state, 1.0))
     if clock.end < ledger.t:
         raise ValueError(f"t1 = {clock.end:g} lies before the time {ledger.t:g} already reached")
 

@@ -14,8 +14,8 @@ from jko import exact
 from jko.schemes import GAMMA, RATIO, SDIRK2, Implicit
 from jko.steps.beyond import beyond
 from jko.steps.dynamic import Dynamic
+from jko.steps.line import Quantile
 from jko.steps.push import push
-from jko.steps.quantile import Quantile
 
 NEWTON = jko.BlockNewton(tol=1e-12)
 

@@ -17,9 +17,9 @@ from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import Wasserstein
 from jko.status import Status
-from jko.steps.lagrangian import Coupling, starting_point
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory
+from jko.steps.penalty import Coupling
 from jko.steps.problem import StepProblem
 
 GROWTH = 4.0  # of tau from step to step
@@ -231,8 +231,7 @@ def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestP
             break
         memory |= at._asdict()
         problem, coupling = StepProblem(energy, Wasserstein(), mu, tau, memory), Coupling(mu.points)
-        start = starting_point(problem, coupling, mu.points)
-        found = solver.minimise(problem, coupling, start, memory)
+        found = solver.minimise(problem, coupling, coupling.start(problem, mu.points), memory)
         steps += 1
         if not found.status.ok:
             status = found.status

@@ -29,10 +29,11 @@ class TwoLayerRisk(Energy):
     The limit N1 -> infinity is taken, that of N2 is not: there the survey leaves the form of the functional open.  It
     is not convex in nu.
 
-    The mean over the N2 neurons is in the value and not in the metric: the velocities of w and b are of order 1/N2,
-    that of theta is not.  So the second layer freezes as N2 grows, and flows for different N2 are not flows of one
-    problem.
-    Multiply the risk by N2 for velocities of order one of w and b; theta then moves N2 times as fast.
+    The mean over the N2 neurons is in the value, not in W2: there the velocities of w and b are of order 1/N2, that of
+    theta is not, and the second layer freezes as N2 grows.  The product metric with the same means,
+    ``int |d theta|^2 + (1/N2) |d b|^2 dnu + (1/N2) |d w|^2``, is the one to flow in: all layers keep their speeds, and
+    flows for different N2 are flows of one problem.  Pass ``metric=jko.ScaledWasserstein.two_layers(n, N2)`` to
+    :func:`jko.step` and :func:`jko.flow`.
 
     Parameters
     ----------

@@ -27,11 +27,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.energies import Energy, Entropy, Internal, Parts, parts
+from jko.energies import Energy, Entropy, Mixture, Parts, parts
 from jko.limits.course import travelled
 from jko.limits.rungekutta import CellEquations, March, Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
+from jko.limits.volumes.diffusion import FLAT, diffusivity, largest, split
 from jko.measures import GridDensity
 from jko.spaces import Grid
 from jko.trajectory import Trajectory
@@ -40,8 +41,6 @@ SECOND = (
     0.5  # of that step, for upwind values of second order, which may be twice those of the cell
 )
 ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
-EMPTY = 1e-12  # of the largest density
-FLAT = 1e-6  # relative difference of two cells below which a secant is rounding
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
 EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise
 
@@ -57,6 +56,8 @@ class DensitySlope(Slope):
 class Volumes(CellEquations[DensitySlope]):
     """The right side on the cells of a grid.
 
+    ``terms`` are those of phi, ``entropy`` is the strength of the entropy, ``powers`` all other internal energies,
+    ``closed`` the cells of an obstacle.
     ``allowed`` is the error of time that is allowed per unit of time, in L1 of the cells' numbers.
     """
 
@@ -70,37 +71,25 @@ class Volumes(CellEquations[DensitySlope]):
     grid: Grid
     terms: Parts
     entropy: float
-    powers: tuple[tuple[float, Internal], ...]
+    powers: Mixture
     closed: Tensor
     allowed: float = math.inf
 
     @classmethod
     def of(cls, energy: Energy, start: GridDensity) -> Volumes:
         """Sort the terms; refuse internal energies with negative coefficients."""
-        for c, E in energy.terms:
-            if isinstance(E, Internal) and c < 0:
-                raise ValueError(
-                    f"{E!r} has the coefficient {c:g}; a negative one is diffusion backwards in time, which has no "
-                    "solution: use a coefficient >= 0"
-                )
-        terms = parts(energy, start).compressed()
-        entropy = sum(c for c, E in terms.internal if isinstance(E, Entropy))
-        powers = tuple((c, E) for c, E in terms.internal if not isinstance(E, Entropy))
+        internal = split(energy)[0].summands
+        terms = replace(parts(energy, start), internal=()).compressed()
+        entropy = sum(c for c, E in internal if isinstance(E, Entropy))
+        powers = Mixture(tuple((c, E) for c, E in internal if not isinstance(E, Entropy)))
         closed = torch.isposinf(terms.potential).reshape(start.grid.shape)
         return cls(start.grid, terms, entropy, powers, closed)
 
     def pressure(self, rho: Tensor) -> tuple[Tensor, Tensor]:
         """xi without the entropy's part, and phi; both are 0 in closed cells."""
-        terms = self.terms
-        phi = terms.potential
-        if terms.features is not None and terms.targets is not None:
-            masses = rho.reshape(-1) * self.grid.cell
-            phi = phi + terms.features.T @ (terms.features @ masses - terms.targets)
-        if terms.rest is not None:
-            phi = phi + terms.rest.variation(GridDensity.of(self.grid, rho))
-        phi = torch.where(self.closed, 0.0, phi.reshape(rho.shape))
-        slopes = (c * E.slope(rho) for c, E in self.powers)
-        return torch.where(self.closed, 0.0, sum(slopes, phi)), phi
+        phi = self.terms.slope(rho.reshape(-1) * self.grid.cell).reshape(rho.shape)
+        phi = torch.where(self.closed, 0.0, phi)
+        return torch.where(self.closed, 0.0, phi + self.powers.slope(rho)), phi
 
     def __call__(self, t: float, U: Tensor) -> DensitySlope:
         """d_t rho = -div F."""
@@ -201,36 +190,26 @@ class Volumes(CellEquations[DensitySlope]):
         At most twice that of the cell it comes from.  The measure is the number of Peclet, ``|d phi| / (rho U'')``.
         """
         upwind = faces.upwind(rho, faces.slopes(rho, k).clamp(-2 * rho, 2 * rho), v, k)
-        if not self.powers:
+        if not self.powers.summands:
             return upwind
         donor = torch.where(v > 0, faces.before(rho, k), faces.after(rho, k))
-        D = self._diffusivity(faces.mean(rho, k))
+        D = diffusivity(self.powers, faces.mean(rho, k))
         share = torch.where(D > 0, (2 - phi.diff(dim=k).abs() / D).clamp(0, 1), 0.0)
         return share * torch.minimum(self._between(rho, k), 2 * donor) + (1 - share) * upwind
 
     def _between(self, rho: Tensor, k: int) -> Tensor:
         """The mean of two cells for which ``mean [U'] = [P]``: of ``1/2 int rho^2`` the arithmetic one."""
-        mean, P, slope = faces.mean(rho, k), torch.zeros_like(rho), torch.zeros_like(rho)
-        for c, E in self.powers:
-            own = E.slope(rho)
-            P, slope = P + c * (rho * own - E.U(rho)), slope + c * own
-        secant = P.diff(dim=k) / slope.diff(dim=k)
+        mean = faces.mean(rho, k)
+        secant = self.powers.pressure(rho).diff(dim=k) / self.powers.slope(rho).diff(dim=k)
         apart = (rho.diff(dim=k).abs() > FLAT * mean) & secant.isfinite()
         low, high = (f(faces.before(rho, k), faces.after(rho, k)) for f in (torch.min, torch.max))
         return torch.where(apart, secant, mean).clamp(low, high)
 
-    def _diffusivity(self, rho: Tensor) -> Tensor:
-        """``sum c rho U''(rho)`` over the powers."""
-        terms = (c * rho / E.density_slope(E.slope(rho)) for c, E in self.powers)
-        return sum(terms, torch.zeros_like(rho))
-
     def _stiffness(self, rho: Tensor) -> float:
         """The rate at which powers of the density spread: explicit steps must resolve it."""
-        if not self.powers:
+        if not self.powers.summands:
             return 0.0
-        inside = rho[rho > EMPTY * rho.amax()]
-        widths = sum(1 / h**2 for h in self.grid.spacing)
-        return 2 * float(self._diffusivity(inside).amax()) * widths
+        return 2 * float(largest(self.powers, rho)) * sum(1 / h**2 for h in self.grid.spacing)
 
 
 def _bernoulli(s: Tensor) -> Tensor:

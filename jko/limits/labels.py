@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Internal
+from jko.energies import Energy, refuse, sorted_terms
 from jko.limits import chebyshev
 from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
@@ -173,7 +173,11 @@ def integrate_labels(
     LimitStopped
         If characteristics meet, a label leaves its domain, the gradient is not finite, or the evaluations are used up.
     """
-    _smooth(energy)
+    refuse(
+        sorted_terms(energy).internal,
+        "the label form has no term for {energy}: diffusion needs a condition at the ends; start from a "
+        "jko.ChargedDensity, which takes finite volumes",
+    )
     t1 = checks.number("t1", t1, above=0)
     wanted = None if times is None else kept_times(times, t1)
     rtol = tolerance(rtol, start.u)
@@ -251,12 +255,3 @@ def _left(start: Labels, t: float) -> str:
         "Take t1 below, or drop the domain, or take jko.limits.wasserstein on particles, which slide along walls, or "
         "finite volumes from a jko.ChargedDensity"
     )
-
-
-def _smooth(energy: Energy) -> None:
-    for _, E in energy.terms:
-        if isinstance(E, Internal):
-            raise ValueError(
-                f"the label form has no term for {E!r}: diffusion needs a condition at the ends; "
-                "start from a jko.ChargedDensity, which takes finite volumes"
-            )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
+from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedParticles, Particles, State
 from jko.networks import Data
@@ -98,7 +98,11 @@ def sgd(
             torch.zeros_like(mu.points),
         )
 
-    _refuse(energy, "stochastic gradient descent moves atoms, which have no density")
+    refuse(
+        sorted_terms(energy).internal,
+        "{energy} in the energy: stochastic gradient descent moves atoms, which have no density; leave it out",
+        TypeError,
+    )
     return _recursion(energy, start, velocity, 0.0, t1, rate, generator, save)
 
 
@@ -163,14 +167,18 @@ def langevin(
             f"the coefficients of Entropy add up to {noise:g}; they are the strength of the noise, so add c * "
             "jko.Entropy() with c > 0, or use jko.limits.wasserstein"
         )
-    terms = tuple(Scaled(c, E) for c, E in energy.terms if not isinstance(E, Entropy))
-    if not terms:
-        return _recursion(
-            None, start, lambda mu: torch.zeros_like(mu.points), noise, t1, rate, generator, save
-        )
-    rest = Sum(terms)
-    _refuse(rest, "noise is the limit of Entropy alone")
-    return _recursion(rest, start, lambda mu: -rest.gradient(mu), noise, t1, rate, generator, save)
+    others = sorted_terms(energy).without(Entropy)
+    refuse(
+        ((c, E) for c, E in others if isinstance(E, Internal)),
+        "{energy} in the energy: noise is the limit of Entropy alone; leave it out",
+        TypeError,
+    )
+    rest = joined(others)
+
+    def velocity(mu: Particles) -> Tensor:
+        return torch.zeros_like(mu.points) if rest is None else -rest.gradient(mu)
+
+    return _recursion(rest, start, velocity, noise, t1, rate, generator, save)
 
 
 def _check(energy: Energy, start: Particles | ChargedParticles) -> None:
@@ -250,10 +258,3 @@ def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
     rows = rows.to(q.device)
     weights = (q.sum() / batch).expand(batch)
     return Risk(Data(risk.data.x[rows], risk.data.f[rows], weights), features=risk.features)
-
-
-def _refuse(energy: Energy, reason: str) -> None:
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    for c, E in energy.terms:
-        if c and isinstance(E, Internal):
-            raise TypeError(f"{E!r} in the energy: {reason}; leave it out")

@@ -6,7 +6,7 @@ import torch
 
 from jko import checks
 from jko.measures import GridDensity, LineMesh, Particles, State
-from jko.metrics.base import Metric
+from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
@@ -54,8 +54,15 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
             f"a lives on {a.grid} but b on {b.grid}; between densities the grid must be the same"
         )
     if isinstance(a, LineMesh) and isinstance(b, LineMesh):
+        _monotone(metric)
         return line_geodesic(a, b, t)
-    plan = distance(a, b, metric).plan
+    found = distance(a, b) if metric is None else distance(a, b, metric)
+    if not isinstance(found, Distance):
+        raise TypeError(
+            f"{type(metric).__name__}.distance returned {type(found).__name__}, which has no plan to go along; "
+            "leave metric out for the geodesic of the natural metric"
+        )
+    plan = found.plan
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))
     start, end = a.atoms, b.atoms
@@ -67,6 +74,15 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     points = torch.lerp(start.points[rows], end.points[cols], float(t))
     weights = start.weights if plan.is_permutation else mass.to(start.points.dtype)
     return Particles(points, weights, start.domain if one_domain(a, b) else None)
+
+
+def _monotone(metric: Metric | None) -> None:
+    """On the line the geodesic between meshes is that of the monotone map, in W2 at any scale."""
+    if metric is not None and metric.factors(1) is None:
+        raise TypeError(
+            f"between meshes of the line only the geodesic of W2 is known, not that of {metric!r}; "
+            "compare atoms: mesh.to_particles()"
+        )
 
 
 def one_domain(a: State, b: State) -> bool:

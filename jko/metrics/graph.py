@@ -41,6 +41,10 @@ class GraphWasserstein(Metric):
     5.0
     """
 
+    def factors(self, dim: int) -> tuple[float, ...]:
+        """All one: the index coupling of the lifts stands for D."""
+        return (1.0,)
+
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i (|theta_i - theta'_i|^2 + |H_i - H'_i|^2)``; lifts keep their gradients."""
         return Wasserstein().cost(state.atoms, base.atoms)

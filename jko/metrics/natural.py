@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import overload
 
 from jko import checks
 from jko.measures import ChargedSpan, Pair, State
-from jko.metrics.base import Distance, Metric
+from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
 
 
-def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
+@overload
+def distance(a: State, b: State, metric: None = None) -> Distance: ...
+@overload
+def distance(a: State, b: State, metric: Metric) -> Length: ...
+def distance(a: State, b: State, metric: Metric | None = None) -> Length:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
     Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
@@ -46,7 +51,7 @@ def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
     5.0
     """
     if metric is None:
-        metric = _natural(a, b)
+        metric = metric_between(a, b)
     checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
     return metric.distance(a, b)
 
@@ -70,7 +75,8 @@ def _(state: ChargedSpan) -> Metric:
     return SplitWasserstein()
 
 
-def _natural(a: State, b: State) -> Metric:
+def metric_between(a: State, b: State) -> Metric:
+    """The natural metric of two states of one kind, or of two pairs."""
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, State)
     alike = isinstance(a, type(b)) or isinstance(b, type(a))

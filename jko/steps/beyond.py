@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jko.measures import ChargedMesh, GridDensity, LineMesh, State
 from jko.metrics import as_array
+from jko.steps.problem import Form
 from jko.steps.result import StepResult
 
 SAME = 1e-9  # of the cost: what rounding may change
@@ -34,7 +35,7 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     Raises
     ------
     ValueError
-        A density on a grid whose solver has left no potential.
+        A density on a grid whose solver has left no potential; a step in a metric whose geodesics are not known.
 
     Examples
     --------
@@ -47,6 +48,11 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     0.5
     """
     state = result.state
+    if result.problem.form is Form.OWN_COST:
+        raise ValueError(
+            f"no geodesic of {result.problem.metric!r} is known to go on along; take scheme=jko.Implicit(), or a "
+            "metric of couplings: the natural one, jko.ScaledWasserstein"
+        )
     if isinstance(state, GridDensity):
         return _pushed(result, state, ratio)
     if isinstance(state, LineMesh):
@@ -75,9 +81,9 @@ def displacement(result: StepResult) -> Tensor:
     new, old = result.state.atoms, result.problem.base
     if new.N == old.N:
         d = new.points - old.points
-        if abs(float(old.inner(d, d)) - result.cost) <= SAME * result.cost:
+        if abs(result.problem.square(d) - result.cost) <= SAME * result.cost:
             return d
-    return -result.problem.tau * result.problem.energy.gradient(result.state)
+    return -result.problem.tau * result.problem.raised(result.problem.energy.gradient(result.state))
 
 
 def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> LineMesh | None:

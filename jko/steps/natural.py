@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import singledispatch
 
 from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
-from jko.steps.charged_mesh import MeshNewton
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
-from jko.steps.quantile import Quantile
+from jko.steps.line import MeshNewton, Quantile
 from jko.steps.remapped import Remapped
 from jko.steps.result import Solver
 

@@ -193,7 +193,11 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
 
 
 class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``."""
+    """What a solver is: ``solve(problem) -> StepResult``.
+
+    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
+    :class:`jko.steps.problem.Form`.
+    """
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the proximal problem."""

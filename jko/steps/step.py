@@ -8,6 +8,7 @@ from jko import checks
 from jko.energies import Energy, check_variations
 from jko.measures import State
 from jko.metrics import Metric, natural_metric
+from jko.steps.consistency import check_cost, refuse_unhonoured
 from jko.steps.memory import Memory
 from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
@@ -89,9 +90,11 @@ def step(
         tau,
         {} if memory is None else memory,
     )
+    refuse_unhonoured(solver, problem)
     with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
         if throw:
             check_variations(energy, state)
+            check_cost(problem)
         result = judged(solver.solve(problem), claimed(solver))
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)

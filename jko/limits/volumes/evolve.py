@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.energies import Energy
+from jko.energies import Energy, Mixture
 from jko.limits.course import travelled
 from jko.limits.rule import Rule
 from jko.limits.rungekutta import CellEquations, March, Slope, Stages
 from jko.limits.stopped import nowhere
 from jko.limits.volumes import faces
-from jko.limits.volumes.diffusion import Diffusion, fluxes, split, velocity
+from jko.limits.volumes.diffusion import fluxes, split, steepest, velocity
 from jko.limits.volumes.forces import Forces
 from jko.measures import ChargedDensity, State
 from jko.spaces import Grid
@@ -53,7 +53,7 @@ class PairVolumes(CellEquations[PairSlope]):
     rule: Rule
     grid: Grid
     forces: Forces
-    diffusion: Diffusion
+    internal: Mixture
     literal: bool
     scale: float  # of H: its largest value at the start
 
@@ -61,8 +61,8 @@ class PairVolumes(CellEquations[PairSlope]):
         """d_t rho = -div(rho u), d_t H = -a . grad H - p."""
         rho, H = U
         velocities, p = self.forces(ChargedDensity.of(self.grid, rho, H))
-        P = self.diffusion.pressure(rho)
-        spreading, D = fluxes(P, self.grid.spacing), self.diffusion.diffusivity(rho, P)
+        P = self.internal.pressure(rho)
+        spreading, D = fluxes(P, self.grid.spacing), steepest(self.internal, rho, P)
         rates, speed = torch.stack([torch.zeros_like(rho), -p]), rho.new_zeros(())
         drho, dH = rates
         for k, (h, v, q) in enumerate(zip(self.grid.spacing, velocities, spreading, strict=True)):
@@ -116,14 +116,14 @@ def evolve(
     evaluations: int,
 ) -> Trajectory:
     """Solve a system on the grid of ``start``, whose H is finite in all cells, up to each of the times."""
-    grid, (diffusion, rest) = start.grid, split(energy)
+    grid, (internal, rest) = start.grid, split(energy)
     if not math.isfinite(value := float(energy(start))):
         raise ValueError(
             f"the energy of the start is {value:g}; mass lies where a potential is infinite, or a feature is not "
             "finite: set the density of those cells to zero and normalise"
         )
     largest = float(start.H.abs().amax())
-    cells = PairVolumes(rule, grid, Forces.of(rule, rest, start), diffusion, literal, largest)
+    cells = PairVolumes(rule, grid, Forces.of(rule, rest, start), internal, literal, largest)
 
     def finite(state: State) -> float:
         if math.isfinite(value := float(energy(state))):

@@ -25,13 +25,13 @@ from jko.measures import ChargedDensity
 
 def rate(rule: Rule, energy: Energy, pair: ChargedDensity, literal: bool) -> float:
     """dG/dt in the cells: gradients of phi exact, those of rho and H by differences of second order."""
-    diffusion, rest = split(energy)
+    internal, rest = split(energy)
     with torch.no_grad():
         q = _field(
             pair,
             [
                 velocity(flux, pair.values, k)
-                for k, flux in enumerate(fluxes(diffusion.pressure(pair.values), pair.grid.spacing))
+                for k, flux in enumerate(fluxes(internal.pressure(pair.values), pair.grid.spacing))
             ],
         )
         B = _field(pair, [pair.H.diff(dim=k) / h for k, h in enumerate(pair.grid.spacing)])

@@ -1,6 +1,6 @@
 """The quadratic model of a step with the nodes in their order.
 
-``minimise over d  g . d + d . H d / 2   with   theta_{c+1} - theta_c >= 0.1 of what it was, in each cell c``
+``minimise over d  g . d + d . H d / 2   with   x_{c+1} - x_c >= 0.1 of what it was, in each cell c``
 
 Without it the first two nodes that a direction would exchange stop all others.  An interior point method: the barrier
 of a cell is a spring between its nodes, so that a round costs one more solution of the same banded system.
@@ -8,37 +8,46 @@ of a cell is a spring between its nodes, so that a round costs one more solution
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.steps.charged_mesh.banded import Banded
+from jko.numerics.banded import Banded
+from jko.steps.line.objective import between
 
 Array = NDArray[np.float64]
 
 CRUSH = 0.9  # of its width, what a cell may lose
-ROUNDS, SHRINK, INSIDE = 60, 0.1, 0.95  # of the barrier; its factor a round; of the way to a bound
-CLOSED, FULL = (
-    1e-2,
-    0.9,
-)  # the gap left, of the model's decrease; a step that leaves the equations solved
+ROUNDS = 60  # of the barrier, at most
+SHRINK = 0.1  # its factor a round
+INSIDE = 0.95  # of the way to a bound
+CLOSED = 1e-2  # of the model's decrease, the gap left
+FULL = 0.9  # a step that leaves the equations solved
 
 
 class Inside(NamedTuple):
-    """A direction d (2 N,), and for each cell the room that it leaves and the force that keeps it."""
+    """A direction d (n k,), and for each cell the room that it leaves and the force that keeps it."""
 
     d: Array
     room: Array
     force: Array
 
 
+def stretched(d: Array, widths: Array) -> Array:
+    """The part of its width that each cell gains; below -1 its nodes change places."""
+    k = len(d) // (len(widths) + 1)
+    x = d[k - 1 :: k]
+    return (x[1:] - x[:-1]) / widths
+
+
 def crushed(d: Array, widths: Array) -> float:
     """The largest part of its width that a cell would lose; above 1 nodes change places."""
-    return float((-np.diff(d[1::2]) / widths).max())
+    return -float(stretched(d, widths).min())
 
 
-def in_order(H: Banded, g: Array, held: list[int], widths: Array) -> Array | None:
+def in_order(H: Banded, g: Array, held: Sequence[int], widths: Array) -> Array | None:
     """The minimiser with the unknowns ``held`` at zero, or None where H is not positive definite."""
     plain = H.held(held).solve(-g)
     if plain is None or crushed(plain, widths) <= CRUSH:
@@ -59,19 +68,21 @@ def in_order(H: Banded, g: Array, held: list[int], widths: Array) -> Array | Non
     return plain
 
 
-def _aim(H: Banded, g: Array, held: list[int], widths: Array, at: Inside) -> Inside | None:
+def _aim(H: Banded, g: Array, held: Sequence[int], widths: Array, at: Inside) -> Inside | None:
     """Newton's aim for ``H d + g = forces`` and ``room * force = mu``, a tenth of what it is on average."""
+    k = len(H.bands) - 1
     mu = SHRINK * float(at.room @ at.force) / len(widths)
     springs = at.force / at.room
     pushed = mu / at.room + at.force - springs * CRUSH * widths
     right = -g
-    right[1:-2:2] -= pushed
-    right[3::2] += pushed
+    places = right[k - 1 :: k]  # a view
+    places[:-1] -= pushed
+    places[1:] += pushed
     right[held] = 0.0
-    d = H.stiffer(springs).held(held).solve(right)
+    d = H.stiffer(between(springs, k)).held(held).solve(right)
     if d is None:
         return None
-    room = np.diff(d[1::2]) + CRUSH * widths
+    room = (stretched(d, widths) + CRUSH) * widths
     return Inside(d, room, mu / at.room + at.force - springs * room)
 
 

@@ -7,10 +7,11 @@ from scipy.integrate import solve_ivp
 
 import jko
 from jko import exact
+from jko.numerics.banded import Banded
 from jko.steps.beyond import beyond
-from jko.steps.charged_mesh.banded import Banded
-from jko.steps.charged_mesh.conjugate import conjugate
-from jko.steps.charged_mesh.ordered import crushed, in_order
+from jko.steps.line.newton import conjugate
+from jko.steps.line.objective import between
+from jko.steps.line.ordered import crushed, in_order
 
 LAM, T = 0.1, 1.0
 X = np.linspace(-2, 2, 24)
@@ -321,7 +322,10 @@ def matrices(N, r, seed=0):
     for i, k in enumerate(springs):
         pair = [2 * i + 1, 2 * i + 3]
         whole[np.ix_(pair, pair)] += k * np.array([[1, -1], [-1, 1]])
-    return Banded.of(blocks, springs, A), whole, rng
+    bands = [np.zeros(2 * N - k) for k in range(3)]
+    bands[0][0::2], bands[0][1::2] = blocks[:, 0, 0], blocks[:, 1, 1]
+    bands[1][0::2] = blocks[:, 0, 1]
+    return Banded.of(*bands, factor=A).stiffer(between(springs, 2)), whole, rng
 
 
 @pytest.mark.parametrize("r", [3, 40])  # fewer and more columns than rows

@@ -8,8 +8,7 @@ from scipy.special import ndtr
 
 import jko
 from jko import exact
-from jko.steps.quantile import Quantile
-from jko.steps.quantile.tridiagonal import Tridiagonal
+from jko.steps.line import Quantile
 
 
 def mesh_of(mass, lower, upper, N, domain=None):
@@ -314,31 +313,3 @@ def test_a_step_that_is_none_says_so():
     energy = jko.Entropy() + 100 * jko.SquaredNorm()
     short = jko.step(energy, normal(50), tau=1.0, solver=Quantile(max_iterations=1), throw=False)
     assert short.status is jko.Status.MAX_ITERATIONS
-
-
-# The linear system
-
-
-@pytest.mark.parametrize("columns", [0, 2, 20])
-@pytest.mark.parametrize("n", [1, 2, 9])
-def test_tridiagonal_systems_with_a_factor_are_solved(n, columns):
-    rng = np.random.default_rng(n)
-    off = rng.standard_normal(n - 1)
-    T = Tridiagonal(
-        rng.uniform(4, 5, n), off, rng.standard_normal((n, columns)) if columns else None
-    )
-    full = np.diag(T.diagonal) + np.diag(off, 1) + np.diag(off, -1)
-    full += 0 if T.factor is None else T.factor @ T.factor.T
-    right, springs = rng.standard_normal(n), rng.uniform(0, 1, n - 1)
-    assert T @ right == pytest.approx(full @ right, abs=1e-12)
-    assert T.solve(right) == pytest.approx(np.linalg.solve(full, right), abs=1e-12)
-    stiff = sum(
-        (s * np.outer(e, e) for s, e in zip(springs, np.diff(np.eye(n), axis=0), strict=True)),
-        0 * full,
-    )
-    assert T.stiffer(springs) @ right == pytest.approx((full + stiff) @ right, abs=1e-12)
-
-
-def test_a_matrix_that_is_not_positive_has_no_solution():
-    assert Tridiagonal(np.array([1.0, 1.0]), np.array([2.0])).solve(np.ones(2)) is None
-    assert Tridiagonal(np.array([-1.0]), np.array([])).solve(np.ones(1)) is None
