@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
+from jko.deprecation import renamed
 from jko.diagnostics.dissipation import speed
 from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles
@@ -30,6 +31,7 @@ STILL = 3  # steps in a row that lower neither the energy nor the residual
 Atoms = Particles | ChargedParticles
 
 
+@renamed(steps="iterations")
 @dataclass(frozen=True, eq=False)
 class BestParticles:
     """The best of the local minimisers of an energy that some starts lead to.
@@ -46,7 +48,7 @@ class BestParticles:
     energies : (K,)
         Where each start ended, in the order given, those made from ``warm`` last: how far they agree tells how far to
         trust the best.
-    steps : int
+    iterations : int
         Proximal steps, of all starts together.
     status : Status
         CONVERGED; STALLED (a kink, or rounding), MAX_ITERATIONS, or what ended a step.
@@ -56,7 +58,7 @@ class BestParticles:
     energy: float
     residual: float
     energies: NDArray[np.float64] = field(repr=False)
-    steps: int
+    iterations: int
     status: Status
 
     def __str__(self) -> str:
@@ -67,13 +69,14 @@ class BestParticles:
         )
 
 
+@renamed(max_steps="max_iterations")
 def best_particles(
     energy: Energy,
     starts: Atoms | Sequence[Atoms],
     *,
     warm: Atoms | BestParticles | None = None,
     tol: float = 1e-9,
-    max_steps: int = 40,
+    max_iterations: int = 40,
 ) -> BestParticles:
     """The least energy found among N atoms: ``min F_N``, ``F_N(xi_1, ..., xi_N) = F(sum_i m_i delta_xi_i)``.
 
@@ -96,8 +99,8 @@ def best_particles(
         eigenvector lowers F, and the search begins from there once more.
     tol
         Stop when ``|grad dF/dmu|`` in L2(mu) is below ``tol`` times its size at the start.
-    max_steps
-        From one start.
+    max_iterations
+        Proximal steps from one start.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def best_particles(
     """
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
-    checks.count("max_steps", max_steps)
+    checks.count("max_iterations", max_iterations)
     given = [starts] if isinstance(starts, Atoms) else _listed(starts)
     if not given:
         raise ValueError("no start: give jko.Particles, or a list of them")
@@ -160,13 +163,13 @@ def best_particles(
     for k, state in enumerate(clouds):
         if not math.isfinite(float(energy(state))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
-    ends = [_descend(energy, state.atoms, tol, max_steps) for state in clouds]
+    ends = [_descend(energy, state.atoms, tol, max_iterations) for state in clouds]
     best = min(range(len(ends)), key=lambda k: ends[k].energy)
     return replace(
         ends[best],
         state=clouds[best].placed(ends[best].state.atoms.points),
         energies=np.array([end.energy for end in ends]),
-        steps=sum(end.steps for end in ends),
+        iterations=sum(end.iterations for end in ends),
     )
 
 
@@ -214,25 +217,25 @@ def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
     return [state(mu), state(parted)]
 
 
-def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestParticles:
+def _descend(energy: Energy, mu: Particles, tol: float, max_iterations: int) -> BestParticles:
     """The proximal point method with a growing tau; each atom keeps its partner, so nothing is to be transported."""
     solver, at, memory = LBFGS(), energy.evaluate(mu), Memory()
     value, residual = float(at.value), speed(energy, mu).mean
     allowed = tol * residual
     tau = 2 * abs(value) / residual**2 if value and residual else 1.0  # Polyak's length
-    still = steps = 0
+    still = iterations = 0
     status = Status.CONVERGED
     while residual > allowed:
         if still == STILL:
             status = Status.STALLED
             break
-        if steps == max_steps:
+        if iterations == max_iterations:
             status = Status.MAX_ITERATIONS
             break
         memory |= at._asdict()
         problem, coupling = StepProblem(energy, Wasserstein(), mu, tau, memory), Coupling(mu.points)
         found = solver.minimise(problem, coupling, coupling.start(problem, mu.points), memory)
-        steps += 1
+        iterations += 1
         if not found.status.ok:
             status = found.status
             break
@@ -241,4 +244,4 @@ def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestP
         value, residual = float(at.value), speed(energy, mu).mean
         still = 0 if value < before[0] or residual < 0.5 * before[1] else still + 1
         tau, memory = GROWTH * tau, found.memory
-    return BestParticles(mu, value, residual, np.array([value]), steps, status)
+    return BestParticles(mu, value, residual, np.array([value]), iterations, status)

@@ -160,7 +160,7 @@ DOORS = {
         r"the density function cannot be called with 1 argument",
     ),
     "metric by name": (
-        lambda: jko.distance(jko.Particles([[0.0]]), jko.Particles([[1.0]]), "W2"),
+        lambda: jko.distance(jko.Particles([[0.0]]), jko.Particles([[1.0]]), metric="W2"),
         TypeError,
         r"metric must be Metric, not str \('W2'\)",
     ),

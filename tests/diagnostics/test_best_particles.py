@@ -115,7 +115,7 @@ def test_an_energy_without_minimum_is_no_success():
 
 def test_a_start_at_rest_takes_no_step():
     best = jko.diagnostics.best_particles(jko.SquaredNorm(), jko.Particles([[0.0]]))
-    assert (best.steps, best.energy, best.status) == (0, 0.0, jko.Status.CONVERGED)
+    assert (best.iterations, best.energy, best.status) == (0, 0.0, jko.Status.CONVERGED)
 
 
 def test_bad_input():
@@ -140,9 +140,9 @@ def test_the_best_energy_falls_with_the_number_of_atoms():
         energies.append(best.energy)
         assert len(best.energies) >= 1 + (N > 1)
     assert (np.diff(energies) <= 1e-15).all()
-    bad = jko.diagnostics.best_particles(F, clouds(1, 8, 3), max_steps=1)
+    bad = jko.diagnostics.best_particles(F, clouds(1, 8, 3), max_iterations=1)
     assert (
-        jko.diagnostics.best_particles(F, clouds(1, 8, 3), warm=best, max_steps=1).energy
+        jko.diagnostics.best_particles(F, clouds(1, 8, 3), warm=best, max_iterations=1).energy
         < bad.energy
     )
 
