@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import ChargedMesh, ChargedParticles, ChargedSpan, Particles, State
+from jko.measures import ChargedSpan, State
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -133,7 +133,7 @@ class Trajectory:
         if abs(times[near] - t) <= slip:
             return self.states[near]
         a, b = self.states[j - 1], self.states[j]
-        if not isinstance(a, (Particles, ChargedParticles, ChargedMesh)):
+        if type(a).placed is State.placed:
             raise ValueError(
                 f"t = {t:g} is not a kept time, and between two densities there is no straight line of atoms; choose "
                 f"one of {times}, or jko.geodesic between two states"

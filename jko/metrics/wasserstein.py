@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures import ChargedSpan, GridDensity, LineMesh, OnCells, Pair, Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
@@ -62,8 +62,10 @@ class Wasserstein(Metric):
 
 
 def _particles(name: str, state: State) -> Particles:
-    hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
-    return checks.kind(name, state, Particles, hint=hint)
+    if isinstance(state, (Pair, ChargedSpan, OnCells)) or not isinstance(state, State):
+        hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
+        return checks.kind(name, state, Particles, hint=hint)
+    return state.atoms
 
 
 def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import Gap
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, OnCells, Particles, State
 from jko.metrics import NO_PROOF, OWN_COST, Certificate, Plan, as_array
 from jko.status import Status
 from jko.steps.linesearch import Point
@@ -46,6 +46,14 @@ class Minimised(NamedTuple):
 Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
 
 
+def _refuse_cells(state: State) -> None:
+    """Refuse what is not moved atom by atom."""
+    if isinstance(state, OnCells) or type(state).placed is State.placed:
+        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        what = "the state of a solver that moves atoms"
+        checks.kind(what, state, Particles, ChargedParticles, hint=hint)
+
+
 def natural_residual(problem: StepProblem, point: Point) -> Tensor:
     """``(T - P(T - tau g)) / tau``: the gradient g itself without a domain. It vanishes at stationary points."""
     domain, tau = problem.base.domain, problem.tau
@@ -61,13 +69,7 @@ def solve_lagrangian(
     start: Tensor | None = None,
 ) -> StepResult:
     """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
-    checks.kind(
-        "the state of a solver that moves atoms",
-        problem.previous,
-        Particles,
-        ChargedParticles,
-        hint="densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line",
-    )
+    _refuse_cells(problem.previous)
     base = problem.base
     penalty, memory = penalty_of(problem), problem.memory
     point = penalty.start(problem, base.points if start is None else start)
