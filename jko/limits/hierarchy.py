@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko import checks, derivatives
+from jko import checks, deprecation, derivatives
 from jko.energies import Energy
 from jko.limits.course import Times, kept_times
 from jko.limits.hierarchy_volumes import HierarchyVolumes, primitive
@@ -149,7 +149,8 @@ def hierarchy(
     return run
 
 
-def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
+@deprecation.renamed(mu="state")
+def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
     """``d/dt int psi(theta) w^i dmu`` along (3.7): equation i of (3.27), tested with psi. For any potential.
 
     ``-int [w^i grad psi . grad_theta phi + i w^{i-1} psi d_w phi] dmu`` with phi = dF/dmu; psi takes (n, d) to (n,).
@@ -166,11 +167,10 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("mu", mu, State, hint="build it by jko.Particles(points)")
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
+    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
     checks.function("psi", psi, hint="it maps points (n, d) to numbers (n,)")
     checks.count("i", i, 0)
-    atoms = mu.atoms
+    atoms = state.atoms
     w, theta = atoms.points[:, 0], atoms.points[:, 1:]
     value, slope = derivatives.gradient(
         "psi", derivatives.Differentiable("the function psi", psi), theta

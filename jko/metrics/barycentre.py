@@ -28,6 +28,7 @@ from jko.metrics.geodesics import one_domain
 from jko.metrics.gluing import glued
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
 from jko.metrics.transport import transport
+from jko.status import Status
 
 Cloud = tuple[Array, Array]  # points (N, dim), masses (N,)
 
@@ -47,7 +48,7 @@ class Barycentre:
     residual
         ``(int |y - ybar|^2)^(1/2)``, a length: zero at a stationary point.
     converged
-        Whether the residual is at most the tolerance.
+        Whether the residual is at most the tolerance; ``status`` says the same as of a step.
     states, weights
         The mu_k as atoms, and the lam_k.
     """
@@ -63,6 +64,11 @@ class Barycentre:
     def objective(self) -> float:
         """V at ``state``."""
         return self.objectives[-1]
+
+    @property
+    def status(self) -> Status:
+        """CONVERGED, or MAX_ITERATIONS: then it is on its way, and V as small as ``objective`` says."""
+        return Status.CONVERGED if self.converged else Status.MAX_ITERATIONS
 
     @property
     def iterations(self) -> int:
@@ -118,7 +124,7 @@ def barycentre(
         On the residual, relative to the root mean square spread of the states.  An iteration lowers V by the square of
         the residual or more.
     max_iterations
-        Beyond, the result says that it has not converged.
+        Beyond, the result has the status MAX_ITERATIONS.
 
     Returns
     -------

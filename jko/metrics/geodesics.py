@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko import checks
+from jko.deprecation import by_name
 from jko.measures import GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
@@ -14,7 +15,8 @@ from jko.metrics.natural import distance
 from jko.spaces import Box
 
 
-def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> State:
+@by_name(3, "metric")
+def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> State:
     """Displacement interpolation ``((1 - t) x + t y)_# plan`` along an optimal plan.
 
     Between pairs (rho, H), of any kinds, it is the geodesic of D: that of the lifts.  It may leave the graphs: with
@@ -56,7 +58,7 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     if isinstance(a, LineMesh) and isinstance(b, LineMesh):
         _monotone(metric)
         return line_geodesic(a, b, t)
-    found = distance(a, b) if metric is None else distance(a, b, metric)
+    found = distance(a, b) if metric is None else distance(a, b, metric=metric)
     if not isinstance(found, Distance):
         raise TypeError(
             f"{type(metric).__name__}.distance returned {type(found).__name__}, which has no plan to go along; "

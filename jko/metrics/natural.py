@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import overload
 
 from jko import checks
+from jko.deprecation import by_name
 from jko.measures import ChargedSpan, Pair, State
 from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.graph import GraphWasserstein
@@ -14,10 +15,11 @@ from jko.metrics.wasserstein import Wasserstein
 
 
 @overload
-def distance(a: State, b: State, metric: None = None) -> Distance: ...
+def distance(a: State, b: State, *, metric: None = None) -> Distance: ...
 @overload
-def distance(a: State, b: State, metric: Metric) -> Length: ...
-def distance(a: State, b: State, metric: Metric | None = None) -> Length:
+def distance(a: State, b: State, *, metric: Metric) -> Length: ...
+@by_name(2, "metric")
+def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
     Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met

@@ -53,6 +53,9 @@ class StepResult:
         Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
     figures
         What else the solver reports, by name; a flow keeps each as a column of the trajectory.
+    gap
+        The certificate, where the solver has one of its own: a :class:`jko.duality.Gap`, or a function that computes it
+        when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
     """

@@ -45,7 +45,7 @@ def spread_order(
     study = convergence(
         lambda tau: flow(energy, start, tau=tau, t1=1.0).final,
         start,
-        taus=taus,
+        parameters=taus,
         norm=lambda state, _: abs(float(state.integrate(state.support[:, 0] ** 2)) - exact_spread),
     )
     slope = [study.errors[0] * tau / taus[0] for tau in taus]

@@ -65,7 +65,7 @@ def test_it_has_a_picture_and_so_has_a_study_in_another_parameter():
     plots.budget(jko.diagnostics.ErrorBudget({"tau": 1e-2, "M": 1e-4}, AT, ORDERS), left)
     assert len(left.patches) == 2
     study = jko.convergence(
-        lambda h: h**2, 0.0, taus=[0.2, 0.1, 0.05], norm=lambda a, b: abs(a - b), name="1/M"
+        lambda h: h**2, 0.0, parameters=[0.2, 0.1, 0.05], norm=lambda a, b: abs(a - b), name="1/M"
     )
     assert np.abs(study.orders - 2).max() < 1e-12
     assert "1/M" in str(study)

@@ -66,7 +66,7 @@ def test_its_plan_is_a_coupling_along_which_a_geodesic_goes():
     assert rows == pytest.approx(a.weights.numpy())
     assert cols == pytest.approx(b.weights.numpy())
     assert found.plan.cost(a.points.numpy(), b.points.numpy()) >= jko.distance(a, b).squared
-    middle = jko.geodesic(a, b, 0.5, AXES)
+    middle = jko.geodesic(a, b, 0.5, metric=AXES)
     assert middle.mean() == pytest.approx(0.5 * (a.mean() + b.mean()))
 
 

@@ -60,8 +60,10 @@ def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
     u = torch.stack([turns.cos(), turns.sin()], dim=1)
     metric, ours = page_module(tmp_path).Sliced(u), jko.SlicedWasserstein(u)
     a, b = cloud(), cloud(seed=1)
-    assert float(jko.distance(a, b, metric)) == pytest.approx(jko.distance(a, b, ours).value)
-    assert jko.geodesic(a, b, 0.5, metric).N == a.N
+    assert float(jko.distance(a, b, metric=metric)) == pytest.approx(
+        jko.distance(a, b, metric=ours).value
+    )
+    assert jko.geodesic(a, b, 0.5, metric=metric).N == a.N
     result = jko.step(well(), a, tau=0.1, metric=metric)
     assert result.coupling.proof is Proof.OWN_COST
     run = jko.flow(well(), a, tau=0.1, steps=3, metric=metric)
@@ -77,8 +79,8 @@ def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
 
 def test_with_scales_one_all_verbs_have_the_bits_of_w2():
     one, a, b = jko.ScaledWasserstein(1.0), cloud(), cloud(seed=1)
-    assert jko.distance(a, b, one).value == jko.distance(a, b).value
-    assert torch.equal(jko.geodesic(a, b, 0.3, one).points, jko.geodesic(a, b, 0.3).points)
+    assert jko.distance(a, b, metric=one).value == jko.distance(a, b).value
+    assert torch.equal(jko.geodesic(a, b, 0.3, metric=one).points, jko.geodesic(a, b, 0.3).points)
     for solver in (None, TIGHT, jko.BlockNewton(), jko.Plans()):
         pair = [jko.step(well(), a, tau=0.3, metric=m, solver=solver) for m in (one, None)]
         assert torch.equal(*(result.state.points for result in pair))
@@ -105,7 +107,7 @@ def test_a_scaled_step_is_that_of_w2_in_stretched_coordinates(solver, weights):
         assert got.cost == pytest.approx(wanted.cost, rel=1e-7)
         assert got.coupling.optimal
         assert got.cost == pytest.approx(
-            jko.distance(got.state, a, jko.ScaledWasserstein(root**2)).squared, rel=1e-9
+            jko.distance(got.state, a, metric=jko.ScaledWasserstein(root**2)).squared, rel=1e-9
         )
         assert not np.isfinite(got.certificate().value)
         assert "no lower bound is known" in got.certificate().reason
@@ -145,7 +147,7 @@ def test_the_scales_of_a_pair_are_those_of_its_lift():
     assert isinstance(got.state, jko.ChargedParticles)
     assert torch.equal(got.state.lift().points, wanted.state.points)
     moved = jko.ChargedParticles([[0.0], [1.0], [2.5]], [2.5, -1.5, 1.5])
-    assert jko.distance(pair, moved, metric).value == pytest.approx(2 * 0.5)
+    assert jko.distance(pair, moved, metric=metric).value == pytest.approx(2 * 0.5)
 
 
 def test_scales_of_blocks_neurons_and_layers():
@@ -163,16 +165,18 @@ def test_scaled_distances_of_densities_are_multiples_where_all_scales_are_equal(
         for f in (lambda x: 1 + x[:, 0], lambda x: 2 - x[:, 0])
     )
     metric = jko.ScaledWasserstein(scale)
-    assert jko.distance(a, b, metric).value == pytest.approx(scale**0.5 * jko.distance(a, b).value)
+    assert jko.distance(a, b, metric=metric).value == pytest.approx(
+        scale**0.5 * jko.distance(a, b).value
+    )
 
 
 def test_the_scaled_distance_of_meshes_is_a_multiple():
     a, b = jko.LineMesh([0.0, 1.0, 2.0], [0.5, 0.5]), jko.LineMesh([1.0, 2.0, 4.0], [0.5, 0.5])
     metric = jko.ScaledWasserstein(4.0)
-    assert jko.distance(a, b, metric).value == pytest.approx(2 * jko.distance(a, b).value)
-    assert torch.equal(jko.geodesic(a, b, 0.5, metric).edges, jko.geodesic(a, b, 0.5).edges)
+    assert jko.distance(a, b, metric=metric).value == pytest.approx(2 * jko.distance(a, b).value)
+    assert torch.equal(jko.geodesic(a, b, 0.5, metric=metric).edges, jko.geodesic(a, b, 0.5).edges)
     with pytest.raises(TypeError, match="only the geodesic of W2"):
-        jko.geodesic(a, b, 0.5, sliced())
+        jko.geodesic(a, b, 0.5, metric=sliced())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -360,12 +364,12 @@ def test_a_round_domain_needs_equal_scales():
             "3 scales but the atoms have 2 coordinates",
         ),
         (
-            lambda: jko.distance(cloud(), cloud(), jko.SlicedWasserstein([[1.0]])),
+            lambda: jko.distance(cloud(), cloud(), metric=jko.SlicedWasserstein([[1.0]])),
             ValueError,
             "directions have 1 coordinates but the atoms have 2",
         ),
         (
-            lambda: jko.geodesic(cloud(), cloud(seed=1), 0.5, jko.SinkhornDivergence(1.0)),
+            lambda: jko.geodesic(cloud(), cloud(seed=1), 0.5, metric=jko.SinkhornDivergence(1.0)),
             TypeError,
             "returned Divergence, which has no plan",
         ),

@@ -156,7 +156,7 @@ def test_what_was_not_measured_is_null_and_not_nan(tmp_path):
 
 
 def test_the_report_says_when_with_what_and_at_which_sizes(tmp_path):
-    claim = measured("setting.network")
+    claim = measured("s21_networks.network")
     quick, full = (
         write_report([claim], tmp_path / "a.html", q).read_text("utf-8") for q in (True, False)
     )

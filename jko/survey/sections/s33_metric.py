@@ -189,7 +189,7 @@ def gradient_flow(quick: bool) -> Measurement:
     study = convergence(
         lambda tau: flow(example.G, pair, tau=tau, t1=1.5, solver=BlockNewton(tol=1e-10)).final,
         end,
-        taus=taus,
+        parameters=taus,
     )
     slope = [study.errors[0] * tau / taus[0] for tau in taus]
     curves = (
