@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
-from jko.metrics.pricing import Reduced
+from jko.metrics.pricing import RoughCosts
 
 TIE = 1e-12  # of the potentials: reduced costs below it count as zero
 
@@ -92,7 +92,7 @@ def squared_gradient(a: State, b: State) -> SquaredGradient:
     --------
     >>> import jko
     >>> a, b = jko.ChargedParticles([[0.0]], [0.0]), jko.ChargedParticles([[3.0]], [4.0])
-    >>> slope = jko.squared_gradient(a, b)
+    >>> slope = jko.metrics.squared_gradient(a, b)
     >>> slope.theta.tolist(), slope.H.tolist()
     ([[-6.0]], [-8.0])
     """
@@ -118,7 +118,7 @@ def _clouds(a: State, b: State) -> tuple[Particles, Particles]:
             name,
             state,
             Particles,
-            *PAIRS,
+            Pair,
             hint="of a density differentiate W2 between its .to_particles(), of a span D between its .to_particles()",
         )
     if isinstance(a, Particles) != isinstance(b, Particles):
@@ -157,7 +157,7 @@ def _uniqueness(x: Array, m: Array, y: Array, n: Array, found: Distance) -> tupl
 def _tight(x: Array, y: Array, alpha: Array, beta: Array) -> tuple[Index, Index]:
     """All pairs with ``|x_i - y_j|^2 = alpha_i + beta_j`` up to TIE."""
     small = TIE * float(np.abs(alpha).max() + np.abs(beta).max())
-    reduced = Reduced(x, y, alpha, beta)
+    reduced = RoughCosts(x, y, alpha, beta)
     found = []
     for start, R in reduced.blocks():
         i, j = np.nonzero(small + reduced.error >= R)

@@ -12,7 +12,7 @@ import torch
 
 import jko
 from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles, SinkhornDivergence
-from jko.metrics import clouds, entropic_newton
+from jko.metrics.entropic import clouds, newton
 
 
 def cloud(seed, N, dim, scale=1.0, shift=0.0, equal=False):
@@ -180,6 +180,24 @@ def test_it_is_differentiable_in_the_weights():
     assert float(m.grad @ move) == pytest.approx(along, rel=1e-6)
 
 
+def test_as_the_penalty_of_a_step_it_falls_along_its_slope_between_other_supports_and_weights():
+    base, S = cloud(5, 11, 2, 0.8), SinkhornDivergence(0.2, tol=1e-12)
+    state = cloud(6, 17, 2, 1.2, 0.3)
+    x, m = state.points.clone().requires_grad_(), state.weights.clone().requires_grad_()
+    S.cost(state=Particles.of(x, m), base=base).backward()
+    u, v = noise(x.shape), noise(17, 8)
+    v = 1e-2 * (v - v.mean())
+    along = slope_of(
+        lambda t: S.cost(Particles.of(state.points + t * u, state.weights + t * v), base),
+        torch.zeros(()).double(),
+        1.0,
+    )
+    assert float((x.grad * u).sum() + m.grad @ v) == pytest.approx(along, rel=1e-6)
+    slope, move = x.grad, 1e-3 * x.grad
+    fallen = S.cost(state.moved(state.points - move), base) - S.cost(state, base)
+    assert float(fallen) == pytest.approx(-float((slope * move).sum()), rel=1e-2)
+
+
 def test_on_a_grid_of_theta_it_is_differentiable_in_rho_and_H():
     grid = Grid((0.0, 1.0), (5, 4))
     g = np.random.default_rng(0)
@@ -230,9 +248,9 @@ def test_blocks_and_a_start_on_part_of_the_points_change_nothing(monkeypatch):
     monkeypatch.setattr(clouds, "BLOCK", 500)
     monkeypatch.setattr(clouds, "LARGE", 100)
     monkeypatch.setattr(clouds, "PART", 40)
-    monkeypatch.setattr(entropic_newton, "SMALL", 0)  # conjugate gradients, with no matrix
-    monkeypatch.setattr(entropic_newton, "KEEP", 0)
-    monkeypatch.setattr(entropic_newton, "BLOCK", 500)
+    monkeypatch.setattr(newton, "SMALL", 0)  # conjugate gradients, with no matrix
+    monkeypatch.setattr(newton, "KEEP", 0)
+    monkeypatch.setattr(newton, "BLOCK", 500)
     parts = S.cost(a.moved(x), b)
     (slope_of_parts,) = torch.autograd.grad(parts, x)
     torch.testing.assert_close(parts, whole, atol=1e-9, rtol=0)

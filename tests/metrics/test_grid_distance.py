@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jko
-from jko.metrics import divergence, grids
-from jko.metrics.envelope import c_transform
+from jko.metrics import grids
+from jko.metrics.c_transform import on_grid
+from jko.metrics.entropic import divergence
 from jko.metrics.pushforward import rearranged
 
 rng = np.random.default_rng(11)
@@ -36,7 +37,7 @@ def noise(grid, seed, empty=0.0) -> jko.GridDensity:
     return jko.GridDensity(grid, values / values.sum() / grid.cell)
 
 
-def by_ascent(a, b, monkeypatch) -> jko.Distance:
+def by_ascent(a, b, monkeypatch) -> jko.metrics.Distance:
     """The method for large grids, on small ones."""
     monkeypatch.setattr(grids, "EXACT", 0)
     return jko.distance(a, b)
@@ -80,7 +81,7 @@ def test_the_c_transform_is_the_minimum_over_all_pairs(first, second):
     x, y = first.centres.numpy(), second.centres.numpy()
     pairs = ((x[:, None] - y) ** 2).sum(-1) - beta.ravel()
     axes = [tuple(t.numpy() for t in g.axes) for g in (first, second)]
-    assert c_transform(*axes, beta).ravel() == pytest.approx(pairs.min(1), abs=1e-15)
+    assert on_grid(*axes, beta).ravel() == pytest.approx(pairs.min(1), abs=1e-15)
 
 
 # Exact

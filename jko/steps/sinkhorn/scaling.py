@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from jko.metrics.entropic_newton import conjugate_gradients
+from jko.metrics.entropic.newton import conjugate_gradients
 from jko.steps.sinkhorn.kernels import PLAIN, Kernel, Sums, deep_sums
 from jko.steps.sinkhorn.proximal import Proximal, ProximalMap
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Parts, parts
-from jko.measures import GridDensity, Particles
+from jko.measures import GridDensity, Particles, State
 from jko.steps.problem import StepProblem
 from jko.steps.sinkhorn.grid import GridKernel
 from jko.steps.sinkhorn.kernels import Kernel
@@ -53,7 +53,7 @@ class Setting:
             "the entropic step keeps the support and changes the masses: take jko.GridDensity, jko.Particles "
             "(for a pair: .lift()), or another solver"
         )
-        checks.kind("the state of jko.Sinkhorn", state, GridDensity, Particles, hint=hint)
+        state = checks.kind("the state of jko.Sinkhorn", state, GridDensity, Particles, hint=hint)
         if isinstance(state, GridDensity):
             if volumes is not None:
                 raise ValueError(
@@ -62,7 +62,6 @@ class Setting:
             masses, v = state.weights.double(), state.volumes.double()
             kernel: Kernel = GridKernel(state.grid, epsilon, masses)
         else:
-            assert isinstance(state, Particles)
             masses, points = state.weights.double(), state.points.double()
             v, kernel = point_volumes(volumes, state).double(), PointKernel(points, epsilon)
         cutoff = EMPTY[GridDensity if isinstance(state, GridDensity) else Particles]
@@ -109,16 +108,11 @@ class Setting:
         assert self.parts.rest is not None
         return self.parts.rest.variation(self.measure(masses)).detach().double()
 
-    def measure(self, masses: Tensor) -> GridDensity | Particles:
+    def measure(self, masses: Tensor) -> State:
         """The measure with these masses, points of no mass included."""
-        state = self.problem.previous
-        if isinstance(state, GridDensity):
-            values = (masses / state.grid.cell).reshape(state.grid.shape)
-            return GridDensity.of(state.grid, values.to(state.values))
-        assert isinstance(state, Particles)
-        return Particles.of(state.points, masses.to(state.weights), state.domain)
+        return self.problem.previous.weighed(masses)
 
-    def state(self, masses: Tensor) -> GridDensity | Particles:
+    def state(self, masses: Tensor) -> State:
         """The next state: particles of no mass are left out."""
         mu = self.measure(masses)
         if isinstance(mu, Particles) and mu.has_empty_atoms:
