@@ -28,13 +28,13 @@ SUMS = {
 @pytest.mark.parametrize("name", SUMS)
 def test_the_conjugate_attains_its_supremum(name):
     p = torch.tensor([-torch.inf, -3.0, -0.2, 0.0, 0.4, 1.0, 1.6], dtype=torch.float64)
-    value, r, w = conjugate(SUMS[name], p)
+    value, r, w = conjugate(jko.energies.Mixture.of(SUMS[name]), p)
     rho = torch.logspace(-12, 2, 40001, dtype=torch.float64)
     U = sum(c * E.U(rho) for c, E in SUMS[name])
     brute = (p[1:, None] * rho - U).amax(1).clamp(min=0)
     assert torch.allclose(value[1:], brute, rtol=1e-6, atol=1e-12)
     e = 1e-6
-    up, down = (conjugate(SUMS[name], p[4:] + s * e) for s in (1, -1))
+    up, down = (conjugate(jko.energies.Mixture.of(SUMS[name]), p[4:] + s * e) for s in (1, -1))
     assert torch.allclose((up[0] - down[0]) / (2 * e), r[4:], rtol=1e-8)
     assert torch.allclose((up[1] - down[1]) / (2 * e), w[4:], rtol=1e-6)
     assert (float(value[0]), float(r[0]), float(w[0])) == (0.0, 0.0, 0.0)
@@ -63,7 +63,9 @@ def test_gradient_and_hessian_are_derivatives(shape, name):
     M0 = torch.stack([0.25 * (rho0 + rho0.roll(-s)) + 0.01 for s in strides]) * (inverse > 0)
 
     def at(phi):
-        return evaluate(SUMS[name], strides, inverse, tau, phi, V, rho0, M0)
+        return evaluate(
+            jko.energies.Mixture.of(SUMS[name]), strides, inverse, tau, phi, V, rho0, M0
+        )
 
     here, up, down = at(phi), at(phi + e * v), at(phi - e * v)
     assert (up.J - down.J) / (2 * e) == pytest.approx(float(here.F @ v), rel=1e-6)
@@ -88,7 +90,7 @@ def problem(shape, internal, tau=1e-4):
 @pytest.mark.parametrize("name", ["m = 2", "heat"])
 def test_the_preconditioner_is_symmetric_positive_and_good(shape, name):
     data = problem(shape, SUMS[name])
-    stepper = TensorStepper(data, SUMS[name], CPU)
+    stepper = TensorStepper(data, jko.energies.Mixture.of(SUMS[name]), CPU)
     compiled = Stepper(data)
     stepper.evaluate(stepper.pad(compiled.layout.crop(first_guess(compiled)).copy()))
     stepper.prepare()
@@ -110,7 +112,7 @@ def test_the_preconditioner_is_symmetric_positive_and_good(shape, name):
 @pytest.mark.parametrize("name", ["m = 2", "heat", "m = 1.5"])
 def test_both_paths_find_the_same_step(shape, name):
     data = problem(shape, SUMS[name])
-    compiled, tensors = Stepper(data), TensorStepper(data, SUMS[name], CPU)
+    compiled, tensors = Stepper(data), TensorStepper(data, jko.energies.Mixture.of(SUMS[name]), CPU)
     phi = first_guess(compiled)
     one = newton(compiled, phi, 1e-10, 60)
     two = newton(tensors, tensors.pad(compiled.layout.crop(phi)), 1e-10, 60)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from jko.steps.dynamic.conjugates import entropic
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import ISOTROPIC, Array
@@ -28,9 +29,10 @@ SMALLEST = 24  # cells along the longest axis, below which a grid is not made co
 LOOSER = 10.0  # the tolerance on a coarser grid, relative to the one on the finer grid ...
 FINEST = 1e-4  # ... but at least this, since between two grids lies the error of discretisation,
 ROUGHEST = 1e-2  # and at most this
-
-
-PATIENCE = 50  # evaluations of J on one grid after which a step is called hard
+# evaluations of J on one grid after which a step is hard: of an entropy, which is hard early or never, and of powers,
+# at whose fronts many short steps may still be cheaper than the other method
+PATIENCE_ENTROPIC = 50
+PATIENCE = 200
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,7 @@ def cascade(
 ) -> Solved | None:
     """Newton's method on ``levels`` coarser grids and then this one; None where one of the coarser ones is hard."""
     stepper, before = make(data), None
-    # on tensors the corners have no kernels of their own: there is nothing to hand a hard step to
-    patience = PATIENCE if isinstance(stepper, Stepper) else math.inf
+    patience = _patience(stepper)
     if levels > 0 and (counts := coarser_shape(data)) != data.rho0.shape:
         looser = max(tol, min(max(LOOSER * tol, FINEST), ROUGHEST))
         start = None if phi is None else averages(phi, counts)
@@ -124,7 +125,13 @@ def cascade(
         phi = interpolated(before.stepper.crop(before.outcome.phi), data.rho0.shape, free)
     start = first_guess(stepper) if phi is None else stepper.pad(phi)
     at = newton(stepper, start, tol, limit, patience)
-    return _solved(stepper, at, before, last=patience == math.inf or at.newton >= limit)
+    return _solved(stepper, at, before, last=patience == math.inf)
+
+
+def _patience(stepper: StepDual) -> float:
+    if not isinstance(stepper, Stepper) or stepper.data.kind is None:
+        return math.inf  # on tensors corners have no kernels of their own: there is no other method
+    return PATIENCE_ENTROPIC if entropic(stepper.data.kind) else PATIENCE
 
 
 def _solved(

@@ -1,4 +1,7 @@
-"""A step problem on a grid in numbers, and what the energy and the action say about a solution of its dual."""
+"""A step problem on a grid in numbers, and what the energy and the action say about a solution of its dual.
+
+Obstacles may cut the grid into chambers between which no mass can move: each keeps its own.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import label
 from torch import Tensor
 
 from jko.energies import Entropy, Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
-from jko.steps.dynamic.chambers import factors, opened
 from jko.steps.dynamic.conjugates import Kind, kind_of
 from jko.steps.dynamic.joint import Features, on_grid
 from jko.steps.dynamic.layout import Array
@@ -21,9 +25,8 @@ from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.problem import StepProblem
 
-# mobility of the vacuum / largest density, with an entropy and without: a small one keeps tails of a smooth density
-# exact, a larger one lets a front see where it goes
-SMOOTH_FLOOR, FLOOR = 1e-6, 1e-4
+SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, with an entropy: small, tails of a density stay exact
+FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 ROUNDING = 1e-12  # of the energy, relative to the numbers it is a sum of
 
 
@@ -93,7 +96,7 @@ class GridSetting:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
             return Stepper(data)
-        return TensorStepper(data, self.parts.internal, self.previous.values.device)
+        return TensorStepper(data, self.parts.mixture, self.previous.values.device)
 
     @cached_property
     def rho0(self) -> Array:
@@ -195,3 +198,22 @@ class GridSetting:
         if phi is None or tuple(phi.shape) != self.rho0.shape:
             return None
         return np.array(as_array(phi), dtype=np.float64)
+
+
+def opened(V: Array, rho0: Array) -> Array:
+    """V with the chambers that hold no mass made obstacles too: nothing can enter them."""
+    if np.isfinite(V).all():
+        return V
+    names, count = label(np.isfinite(V))
+    masses = np.bincount(names.ravel(), rho0.ravel(), count + 1)
+    return np.where(masses[names] > 0, V, np.inf)
+
+
+def factors(V: Array, rho: Array, rho0: Array) -> Array:
+    """What rho must be multiplied with, cell by cell, so that each chamber has the mass it had in rho0."""
+    free: NDArray[np.bool_] = np.isfinite(V)
+    if free.all():
+        return np.full(V.shape, rho0.sum() / rho.sum())
+    names, count = label(free)
+    new, old = (np.bincount(names.ravel(), r.ravel(), count + 1) for r in (rho, rho0))
+    return np.divide(old, new, out=np.ones_like(new), where=new > 0)[names]

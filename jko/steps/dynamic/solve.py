@@ -52,11 +52,11 @@ class DualAnswer:
         setting, state = self.setting, self.rho.state
         if setting.kind is None:
             reason = "an internal energy of the user has no compiled conjugate to take the dual value with"
-            return Gap(float("inf"), False, reason, -float("inf"))
+            return Gap.unknown(reason)
         rest, data = setting.parts.rest, self.solved.stepper.data
         if rest is not None and not rest.convex:
             reason = "the energy has terms that are not convex in the density, so no dual bounds it"
-            return Gap(float("inf"), False, reason, -float("inf"))
+            return Gap.unknown(reason)
         slope = setting.variation(state)
         constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
         data = data._replace(V=setting.V + slope)

@@ -13,10 +13,9 @@ from jko.steps.dynamic.layout import Array, Layout, layout
 from jko.steps.dynamic.multigrid import precondition, solve, workspace
 from jko.steps.dynamic.stencil import assemble, coarsen
 
-CG_LIMIT = 100
-SHIFT = (
-    1e-3  # of the smallest eigenvalue of the vacuum's Laplacian, added to the Hessian's diagonal
-)
+CG_LIMIT = 100  # iterations for one Newton step
+# added to the diagonal of the Hessian / the smallest eigenvalue of the Laplacian of the vacuum
+SHIFT = 1e-3
 
 
 class GridStep(NamedTuple):
