@@ -29,7 +29,7 @@ _HOMES = {
     "jko.trajectory": "Trajectory",
     "jko.schemes": "Implicit SDIRK2 Strang",
     "jko.observers": "Progress SteadyState Conserved Record Stop",
-    "jko.diagnostics": "convergence stationary optimality",
+    "jko.diagnostics": "convergence minimiser optimality",
     "jko": "metrics diagnostics limits exact plots",
 }
 
@@ -41,12 +41,17 @@ _MOVED = {
     ),
     "jko.schemes": "Scheme",
     "jko.diagnostics": (
-        "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion Stationary "
+        "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion "
         "StepIdentity best_particles decay decomposition dissipation dissipation_identity error_budget fold_free "
-        "fold_free_time graph_slope motion stationarity step_identity"
+        "fold_free_time graph_slope motion step_identity"
     ),
 }
 _FORMER = {name: f"{module}.{name}" for module, names in _MOVED.items() for name in names.split()}
-_FORMER["Optimality"] = "jko.duality.Gap"
+_FORMER |= {
+    "Optimality": "jko.duality.Gap",
+    "Stationary": "jko.diagnostics.Minimiser",
+    "stationarity": "jko.diagnostics.speed",
+    "stationary": "jko.minimiser",
+}
 
 __all__, __getattr__, __dir__ = lazy(__name__, _HOMES, _FORMER)

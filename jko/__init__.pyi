@@ -9,8 +9,8 @@ from jko import (
 )
 from jko.diagnostics import (
     convergence as convergence,
+    minimiser as minimiser,
     optimality as optimality,
-    stationary as stationary,
 )
 from jko.energies import (
     Energy as Energy,

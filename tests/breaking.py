@@ -184,7 +184,7 @@ RESULTS = (
         "convergence",
         "decomposition",
     ),
-    *("best_particles", "optimality", "stationarity", "stationary", "motion", "decay", "fold_free"),
+    *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
     *("dissipation", "flow", "step"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
@@ -267,7 +267,7 @@ NOTICED = {
     "dissipation": """
         s31_flow.energy_dissipation s33_chaos.proposition_general s33_chaos.not_strictly
     """,
-    "stationarity": """
+    "speed": """
         s31_flow.stationary_point
     """,
     "variation": """
@@ -310,7 +310,7 @@ NOTICED = {
     "internal": """
         s41_entropy.entropy s41_entropy.no_minimiser s42_porous.square s42_porous.many_stationary
     """,
-    "stationary": """
+    "minimiser": """
         s41_entropy.walls s41_entropy.unique_minimiser
     """,
     "decomposition": """

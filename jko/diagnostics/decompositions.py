@@ -11,16 +11,18 @@ the last term is ``int (phi - l) dmu >= 0``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
 from jko import checks
-from jko.energies import Energy, Internal, Linear, Risk
+from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
 
 
-class Decomposition(NamedTuple):
+@dataclass(frozen=True)
+class Decomposition:
     """The terms of ``F(mu) - F(mu_*)``.
 
     Attributes
@@ -39,6 +41,10 @@ class Decomposition(NamedTuple):
     internal: float
     rest: float
     slope: float
+
+    def __iter__(self) -> Iterator[float]:
+        """``risk, internal, rest, slope``."""
+        return iter((self.risk, self.internal, self.rest, self.slope))
 
     @property
     def total(self) -> float:
@@ -101,22 +107,25 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
             f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"
         )
     checks.alike("mu", there.points, "star", here.points)
+    terms = sorted_terms(energy)
     risk = internal = rest = slope = 0.0
+
+    def tilt(E: Energy) -> float:
+        return float(
+            there.integrate(E.variation(star, there.points)) - here.integrate(E.variation(star))
+        )
+
     with torch.no_grad():
-        for c, E in energy.terms:
-            if isinstance(E, Internal):
-                part, tilt = _internal(E, mu, star)
-                internal, slope = internal + c * part, slope + c * tilt
-                continue
-            tilt = float(
-                there.integrate(E.variation(star, there.points)) - here.integrate(E.variation(star))
-            )
-            slope += c * tilt
-            if isinstance(E, Risk):
-                change = E.predict(mu) - E.predict(star)
-                risk += c * 0.5 * float((E.data.weights * change**2).sum())
-            elif not isinstance(E, Linear):
-                rest += c * (float(E(mu) - E(star)) - tilt)
+        for c, E in terms.internal:
+            part, lean = _internal(E, mu, star)
+            internal, slope = internal + c * part, slope + c * lean
+        for c, other in terms.without(Internal):
+            slope += c * tilt(other)
+        for c, R in terms.risks:
+            change = R.predict(mu) - R.predict(star)
+            risk += c * 0.5 * float((R.data.weights * change**2).sum())
+        for c, other in terms.without(Internal, Risk, Linear):
+            rest += c * (float(other(mu) - other(star)) - tilt(other))
     return Decomposition(risk, internal, rest, slope)
 
 

@@ -1,6 +1,6 @@
 """The dissipation identities of the survey as residual series of a run: is dE/dt what the formula says?
 
-(3.9) for measures, Proposition 3.3 for (3.23), after (3.19), and along (3.21): see :mod:`jko.diagnostics.motions`.
+(3.9) for measures, Proposition 3.3 for (3.23), after (3.19), and along (3.21): see :mod:`jko.diagnostics.graphs.rates`.
 A run of JKO steps obeys a discrete identity, up to the order of its steps: see :func:`step_identity`.
 """
 

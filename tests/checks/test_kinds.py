@@ -170,12 +170,12 @@ DOORS = {
         r"the class LBFGS",
     ),
     "an energy as a class": (
-        lambda: jko.diagnostics.stationarity(jko.SquaredNorm, jko.Particles([[1.0]])),
+        lambda: jko.diagnostics.speed(jko.SquaredNorm, jko.Particles([[1.0]])),
         TypeError,
         r"the class SquaredNorm itself: call it",
     ),
     "no state": (
-        lambda: jko.diagnostics.stationarity(jko.SquaredNorm(), [[1.0]]),
+        lambda: jko.diagnostics.speed(jko.SquaredNorm(), [[1.0]]),
         TypeError,
         r"state must be Particles.*not list",
     ),

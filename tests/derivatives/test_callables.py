@@ -113,9 +113,7 @@ ASKED = {
     ),
     "flow": lambda E, mu: jko.flow(E, mu, tau=0.2, steps=2, solver=TIGHT).final.points,
     "limit": lambda E, mu: jko.limits.wasserstein(E, mu, t1=0.2).final.points,
-    "stationarity": lambda E, mu: torch.tensor(
-        jko.diagnostics.stationarity(E, mu), dtype=torch.float64
-    ),
+    "speed": lambda E, mu: torch.tensor([*jko.diagnostics.speed(E, mu)], dtype=torch.float64),
 }
 every_question = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 
@@ -223,7 +221,7 @@ def test_central_differences_have_the_accuracy_they_state():
 
 @every_door
 @pytest.mark.parametrize(
-    "name", ["gradient", "hessian", "step", "newton", "flow", "limit", "stationarity"]
+    "name", ["gradient", "hessian", "step", "newton", "flow", "limit", "speed"]
 )
 def test_what_torch_cannot_see_is_refused(door, name):
     energy = door.energy(through_numpy(door.numpy))

@@ -193,7 +193,8 @@ def test_the_rates_of_a_pair_agree_on_all_its_representations():
     ]
     first = jko.diagnostics.motion(G, exact)
     for state, given in states:
-        assert jko.diagnostics.motion(G, state, slope=given) == pytest.approx(first, rel=2e-4)
+        found = jko.diagnostics.motion(G, state, slope=given)
+        assert [*found] == pytest.approx([*first], rel=2e-4)
 
 
 # JKO flows
@@ -271,7 +272,7 @@ def test_what_is_no_identity_is_refused_with_a_sentence():
         jko.diagnostics.dissipation_identity(E, mu)
     with pytest.raises(ValueError, match=r"the rate is nan at t = 0;"):
         jko.diagnostics.dissipation_identity(E, run, rate=lambda E, state: math.nan)
-    with pytest.raises(TypeError, match=r"for a measure take jko\.dissipation"):
+    with pytest.raises(TypeError, match=r"for a measure take jko\.diagnostics\.dissipation"):
         jko.diagnostics.motion(E, mu)
     entropic = E + 0.1 * jko.Entropy()
     with pytest.raises(TypeError, match=r"Entropy of Particles is \+inf.*KernelEntropy"):
@@ -312,7 +313,7 @@ def test_the_dissipation_of_a_density_is_its_integral_to_order_two(m):
         errors = [abs(jko.diagnostics.dissipation(E, state(n)) - exact) for n in (50, 100, 200)]
         assert errors[2] < 1e-3
         assert np.log2(errors[1] / errors[2]) > 1.7
-        found = jko.diagnostics.stationarity(E, state(50))
+        found = jko.diagnostics.speed(E, state(50))
         assert found.mean**2 == pytest.approx(jko.diagnostics.dissipation(E, state(50)), rel=1e-12)
         assert found.mean <= found.max
 
@@ -332,10 +333,10 @@ def test_a_density_at_rest_is_stationary():
     grid = jko.Grid((-3.0, 3.0), 60)
     for term in (0.3 * jko.Entropy(), 0.3 * jko.PorousMedium(2), 0.3 * jko.PorousMedium(1.5)):
         E = term + jko.SquaredNorm()
-        found = jko.diagnostics.stationarity(E, jko.stationary(E, grid).state)
+        found = jko.diagnostics.speed(E, jko.minimiser(E, grid).state)
         assert found.mean < 1e-9
         start = jko.GridDensity.from_function(grid, lambda x: 1 + 0 * x[:, 0])
-        assert jko.diagnostics.stationarity(E, start).mean > 0.1
+        assert jko.diagnostics.speed(E, start).mean > 0.1
 
 
 def test_steps_of_densities_obey_de_giorgis_identity_to_first_order():
@@ -356,9 +357,9 @@ def test_steps_of_densities_obey_de_giorgis_identity_to_first_order():
 def test_a_mesh_between_walls_does_not_leave_them():
     edges = np.linspace(0, 1, 41)
     between = jko.LineMesh(edges, np.full(40, 1 / 40), domain=jko.Box(0.0, 1.0))
-    assert jko.diagnostics.stationarity(jko.Entropy(), between).max < 1e-10
+    assert jko.diagnostics.speed(jko.Entropy(), between).max < 1e-10
     free = jko.LineMesh(edges, np.full(40, 1 / 40))
-    assert jko.diagnostics.stationarity(jko.Entropy(), free).max > 1
+    assert jko.diagnostics.speed(jko.Entropy(), free).max > 1
     drift = jko.Potential(lambda x: -x[:, 0])  # only the upper edge is held: of 40 nodes
     rate = jko.diagnostics.dissipation(drift + 0.2 * jko.Entropy(), between)
     assert rate == pytest.approx(1.0, abs=0.05)
@@ -372,12 +373,12 @@ def test_a_pair_with_entropy_has_the_rate_of_its_system():
     E = jko.SquaredNorm() + jko.Entropy()
     assert jko.diagnostics.dissipation(E, pair) == pytest.approx(4.5, abs=1e-2)
     with pytest.raises(TypeError, match=r"ChargedDensity is not known"):
-        jko.diagnostics.stationarity(E, pair)
+        jko.diagnostics.speed(E, pair)
 
 
 def test_what_is_no_state_is_a_sentence():
     E = jko.SquaredNorm()
-    for verb in (jko.diagnostics.dissipation, jko.diagnostics.stationarity):
+    for verb in (jko.diagnostics.dissipation, jko.diagnostics.speed):
         with pytest.raises(TypeError, match=r"state must be Particles .* not list"):
             verb(E, [[1.0]])
         with pytest.raises(TypeError, match=r"energy must be Energy, not int"):

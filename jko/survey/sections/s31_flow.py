@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import jko.limits
-from jko.diagnostics import dissipation, stationarity
+from jko.diagnostics import dissipation, speed
 from jko.energies import Potential
 from jko.flows import flow
 from jko.measures import Particles
@@ -135,10 +135,10 @@ def energy_dissipation(quick: bool) -> Measurement:
     "the flow comes to rest where grad dF/dmu = 0 on the support, (3.10)",
 )
 def stationary_point(quick: bool) -> Measurement:
-    """The largest speed of an atom at the end of a flow of large steps, by ``diagnostics.stationarity`` and by hand."""
+    """The largest speed of an atom at the end of a flow of large steps, by ``diagnostics.speed`` and by hand."""
     example = net(10)
     run = flow(example.F, example.mu, tau=20.0, steps=40 if quick else 100, solver=LBFGS(tol=1e-9))
-    speeds = [stationarity(example.F, state).max for state in run.states]
+    speeds = [speed(example.F, state).max for state in run.states]
     end = run.final.support.numpy()
     hand = np.linalg.norm(slopes(end, np.full(10, 0.1), example.data, LAM), axis=1).max()
     picture = Picture(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from jko import exact
-from jko.diagnostics import decomposition, stationary
+from jko.diagnostics import decomposition, minimiser
 from jko.energies import Entropy, Potential, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.spaces import Grid
@@ -51,7 +51,7 @@ def heat_equation(quick: bool) -> Measurement:
 def walls(quick: bool) -> Measurement:
     """L1 distance of the cell masses of the minimiser from those of the formula."""
     grid, n = Grid((0.0, 1.0), 200), 200
-    rest = stationary(Potential(lambda x: -x[:, 0]) + BETA * Entropy(), grid).state
+    rest = minimiser(Potential(lambda x: -x[:, 0]) + BETA * Entropy(), grid).state
     masses = np.diff(exact.wall_rest_mass(np.linspace(0, 1, n + 1), beta=BETA))
     return Measurement(float(np.abs(rest.weights.numpy() - masses).sum()), 0.0, 1e-4)
 
@@ -64,7 +64,7 @@ def walls(quick: bool) -> Measurement:
 def relative_entropy(quick: bool) -> Measurement:
     """Both sides of (4.4)-(4.5), for a measure with random masses on a grid of the plane of (w, theta)."""
     F, grid = network(0.05, Entropy()), plane(quick)
-    star, mu = stationary(F, grid).state, bumpy(grid)
+    star, mu = minimiser(F, grid).state, bumpy(grid)
     terms = decomposition(F, mu, star)
     return Measurement(float(F(mu) - F(star)), terms.risk + terms.internal, 1e-10)
 
@@ -80,7 +80,7 @@ def unique_minimiser(quick: bool) -> Measurement:
     By (4.5) it tends to ``1/2 |f_mu - f_*|^2 + tau/2 int (mu - mu_*)^2 / mu_*``, which is positive; written out.
     """
     F, grid = network(0.05, Entropy()), plane(quick)
-    star, s = stationary(F, grid).state, 2e-5
+    star, s = minimiser(F, grid).state, 2e-5
     x = np.linspace(-1, 1, 9)
     w, theta = grid.centres.numpy().T
     phi = w[:, None] * np.tanh(theta[:, None] * x)

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 import jko.limits
 from jko import exact
-from jko.diagnostics import decomposition, stationary
+from jko.diagnostics import decomposition, minimiser
 from jko.energies import Energy, PorousMedium, Potential, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.spaces import Grid
@@ -51,7 +51,7 @@ def porous_medium_equation(quick: bool) -> Measurement:
 def compact_support(quick: bool) -> Measurement:
     """Radius of the support of the minimiser of |x|^2/2 + 1/2 int mu^2 on the line, against R^3 = 3/2."""
     grid = Grid((-3.0, 3.0), 600)
-    rest = stationary(SquaredNorm() + 1.0 * PorousMedium(2), grid).state
+    rest = minimiser(SquaredNorm() + 1.0 * PorousMedium(2), grid).state
     full = rest.support[rest.weights > 1e-9, 0]
     return Measurement(float(full.max()), exact.barenblatt_rest(m=2, d=1, c=1.0, a=1.0), 0.02)
 
@@ -64,7 +64,7 @@ def compact_support(quick: bool) -> Measurement:
 def porous_identity(quick: bool) -> Measurement:
     """The right side with its last term, which is positive where mu_* vanishes; as printed, without."""
     F, grid = network(1.0, PorousMedium(2)), plane(quick)
-    star, mu = stationary(F, grid).state, bumpy(grid)
+    star, mu = minimiser(F, grid).state, bumpy(grid)
     terms, base = decomposition(F, mu, star), float(F(star))
     printed = base + terms.risk + terms.internal
     return Measurement(printed + terms.slope, float(F(mu)), 1e-10, printed=printed)

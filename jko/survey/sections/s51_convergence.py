@@ -9,7 +9,7 @@ import torch
 
 import jko.limits
 from jko import exact
-from jko.diagnostics import decay, decomposition, dissipation, stationary
+from jko.diagnostics import decay, decomposition, dissipation, minimiser
 from jko.energies import Entropy
 from jko.measures import Particles
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
@@ -108,7 +108,7 @@ def rate_of_atoms(quick: bool) -> Measurement:
 def proximal_identity(quick: bool) -> Measurement:
     """Both sides at a measure with random masses on a grid: the natural script F of the footnote is KL(mu_*, mu)."""
     F, grid = network(0.05, Entropy()), plane(quick)
-    star, mu = stationary(F, grid).state, bumpy(grid)
+    star, mu = minimiser(F, grid).state, bumpy(grid)
     there = decomposition(F, star, mu)  # mu and mu_* change places
     left = -there.slope
     return Measurement(left, float(F(mu) - F(star)) + there.risk + there.internal, 1e-10)

@@ -1,4 +1,4 @@
-"""The static form: a plan between the base point and fixed candidates.
+"""The form of the plan: a plan between the base point and fixed candidates.
 
 ``min over plan >= 0  E(plan 1) + sum_ij plan_ij |x_i - y_j|^2 / (2 tau)   subject to   sum_i plan_ij = m_j``
 
@@ -21,10 +21,10 @@ from jko.duality import Gap
 from jko.measures import GridDensity, Particles
 from jko.metrics import as_array
 from jko.status import Status
-from jko.steps.conic.bounds import plan_bound, pressure
+from jko.steps.conic.bounds import plan_bound
 from jko.steps.conic.corners import Corners
-from jko.steps.conic.model import Answer, Model, energy_cones, exact_coupling
-from jko.steps.conic.terms import Terms
+from jko.steps.conic.form import Form, Reading, energy_cones, exact_coupling
+from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -36,22 +36,22 @@ DRIFT = 1e-6  # of the spacing: a shorter way to go is no drift
 
 
 @dataclass(frozen=True, eq=False)
-class Static(Model):
+class PlanForm(Form):
     """The program of a plan; ``flow[i, j]`` times ``unit[j]`` goes from the base atom j to ``positions[i]``."""
 
     flow: Any
     unit: Array
     columns: Any
-    terms: Terms
+    terms: ConeTerms
     half_costs: Array
     source: Particles
 
     names: ClassVar[tuple[str, ...]] = ("value", "bound", "gap", "stayed")
 
     @classmethod
-    def of(cls, step: StepProblem, candidates: Particles | GridDensity) -> Static:
+    def of(cls, step: StepProblem, candidates: Particles | GridDensity) -> PlanForm:
         """The program; candidates are read as positions, their weights do not matter."""
-        terms = Terms.of(step.energy, candidates)
+        terms = ConeTerms.of(step.energy, candidates)
         source, x = _source(step), as_array(candidates.support)[terms.free]
         m = as_array(source.weights)
         volume = candidates.grid.cell if isinstance(candidates, GridDensity) else 1.0
@@ -74,7 +74,7 @@ class Static(Model):
         """Masses that go from the base atoms (columns) to the positions (rows), a cvxpy expression."""
         return cp.multiply(self.flow, self.unit[None, :])
 
-    def answer(self, value: float) -> Answer:
+    def answer(self, value: float) -> Reading:
         """The state at the candidates, with an exact plan from the base point."""
         m = as_array(self.source.weights)
         is_grid = isinstance(self.step.previous, GridDensity)
@@ -98,7 +98,7 @@ class Static(Model):
         )
         stayed = float(plan[self.half_costs.argmin(0), np.arange(len(m))].sum())
         locked = stayed >= STAYED and self._drifts(state, masses)
-        return Answer(
+        return Reading(
             state=state,
             cost=cost,
             coupling=coupling,
@@ -129,7 +129,7 @@ class Static(Model):
             return drift > DRIFT * spacing(self.positions)
         grid = state.grid
         corners = Corners.of(self.terms.free.reshape(grid.shape), grid.spacing)
-        slope = self.terms.slope(masses) + pressure(self.terms.internal, masses / self.volume)
+        slope = self.terms.slope(masses) + self.terms.pressure(masses / self.volume)
         both = (np.abs(corners.difference) @ (masses > 0)) == 2
         v = self.step.tau * np.where(both, corners.difference @ slope / corners.width, 0.0)
         return float(corners.between @ masses @ (v * v)) ** 0.5 > DRIFT * min(grid.spacing)

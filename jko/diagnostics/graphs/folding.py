@@ -1,16 +1,9 @@
-"""How steep the graph of H is, and until when the flow (3.23) keeps it a graph.
+"""Until when the flow (3.23) keeps the graph of H a graph: along a run, and from the start alone.
 
-The atoms of the lift move by ``xi' = -grad phi(xi)``, phi = dG/dmu, and so does its graph, with the Hessian A of phi at
-xi = (w, theta).  The normal ``n = (1, -B)`` of the graph, B = grad H, turns by ``n' = A n``, up to its length, that is
-
-``B' = -grad_theta phi_w - phi_ww B + (Hess_theta phi) B + (grad_theta phi_w . B) B``
-
-and for ``Vbar = lam/2 (H^2 + |theta|^2)``, phi = w N(theta) + Vbar, ``B' = -grad N + H Hess N B + (grad N . B) B``:
-lam cancels.  The equation for B blows up at a fold, where n has no part along w any more; the one for n is linear.
-
-A unit vector turns at most at half the spread of the eigenvalues of A.  So the angle ``alpha = atan |B|`` between n
-and the axis of w stays below pi/2, which is a fold, while ``int_0^t sup half_spread ds < pi/2 - |alpha_0|``.  For
-d = 1 and that Vbar the half spread is ``sqrt(N'^2 + (H N'')^2 / 4)``.
+A unit vector turns at most at half the spread of the eigenvalues of the Hessian A of phi = dG/dmu.  So the angle
+``alpha = atan |B|``, B = grad H, between the normal n and the axis of w stays below pi/2, which is a fold, while
+``int_0^t sup half_spread ds < pi/2 - |alpha_0|``.  For d = 1 and ``Vbar = lam/2 (H^2 + |theta|^2)`` the half spread is
+``sqrt(N'^2 + (H N'')^2 / 4)``.
 """
 
 from __future__ import annotations
@@ -21,15 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.integrate import DOP853, cumulative_trapezoid
+from scipy.integrate import DOP853, cumulative_trapezoid, quad
 from scipy.optimize import brentq
 from torch import Tensor
 
 from jko import checks
-from jko.diagnostics.graphs import Pair, refuse_internal, slope_of_atoms
-from jko.energies import Energy, Risk
+from jko.deprecation import renamed
+from jko.diagnostics.graphs.normals import Normals
+from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
+from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
 
@@ -155,12 +149,12 @@ def fold_free(
     >>> 0 < found.guaranteed < found.fold < 4.0
     True
     """
-    refuse_internal(energy, "with it the slope obeys an equation with third derivatives of rho")
+    smooth(energy, "with it the slope obeys an equation with third derivatives of rho")
     t1 = checks.number("t1", t1, above=0)
     rtol = checks.number("rtol", rtol, above=100 * np.finfo(float).eps)
     allowed = checks.count("max_evaluations", max_evaluations)
     mu, B = _labels(start, slope)
-    graph = _Graph(energy, mu, B)
+    graph = Normals(energy, mu, B)
     run = DOP853(graph.rates, 0.0, graph.start, t1, rtol=rtol, atol=rtol * graph.scale)
     times, looks, y = [0.0], [graph.look(graph.start)], graph.start
     fold = wall = math.inf
@@ -198,7 +192,7 @@ def _stopped(run: DOP853, message: str | None, allowed: int) -> str:
     return ""
 
 
-def _first_zero(graph: _Graph, curve: Callable[[float], Array], a: float, b: float) -> float:
+def _first_zero(graph: Normals, curve: Callable[[float], Array], a: float, b: float) -> float:
     """When the graph stops being one, between a, where it is one, and b, where it is none."""
     return float(brentq(lambda t: graph.upright(curve(t)), a, b, xtol=1e-14))
 
@@ -229,68 +223,72 @@ def _labels(start: Any, slope: Any) -> tuple[Particles, Tensor]:
     return Particles.of(atoms.points[full], atoms.weights[full], atoms.domain), B[full]
 
 
-class _Graph:
-    """Atoms with the unit normals of the graph through them, as one vector for the integrator."""
+@renamed(energy="value")
+def fold_free_time(
+    value: float,
+    *,
+    slope: float,
+    charge: float,
+    bounds: tuple[float, float, float],
+    lam: float = 0.0,
+    d: int = 1,
+) -> float:
+    """A time before which (3.23) cannot fold, from the start alone: Vbar = lam/2 (H^2 + |theta|^2), lam >= 0.
 
-    def __init__(self, energy: Energy, mu: Particles, B: Tensor) -> None:
-        self.energy, self.mu = energy, mu
-        normal = torch.nn.functional.normalize(torch.cat([torch.ones_like(B[:, :1]), -B], dim=1))
-        self.start: Array = torch.cat([mu.points, normal]).double().cpu().numpy().ravel()
-        self.scale = float(mu.points.abs().max()) or 1.0
-        theta = mu.points[:, 1:]
-        self.order = theta[:, 0].argsort() if mu.dim == 2 else None
-        if self.order is not None:
-            gaps = theta[self.order, 0].diff()
-            self.gaps = torch.where(gaps > 0, gaps, torch.nan)  # two atoms at one place stay there
+    G falls and its potential is not negative, so ``|r| <= s = sqrt(2 G_0)`` for all times, hence
+    ``|N| <= s D0``, ``|grad N| <= s D1``, ``|Hess N| <= s D2``, and from ``H' = -N - lam H`` along characteristics
+    ``|H(t)| <= e^{-lam t} max |H_0| + s D0 (1 - e^{-lam t}) / lam``.  With ``k = |H| s D2`` the half spread of
+    ``[[0, grad N], [grad N, H Hess N]]`` is at most ``sqrt((s D1)^2 + k^2/4)`` for d = 1, and its norm
+    ``k/2 + sqrt((s D1)^2 + k^2/4)`` for d > 1.  The answer is the time at which the integral of that is
+    ``pi/2 - atan max |grad H_0|``.
 
-    def split(self, y: Array) -> tuple[Particles, Tensor]:
-        """Atoms and normals (N, dim)."""
-        both = torch.from_numpy(np.ascontiguousarray(y)).to(self.mu.points)
-        points, normal = both.view(2, *self.mu.points.shape)
-        return self.mu.moved(points), normal
+    Parameters
+    ----------
+    value : float
+        G_0, or any larger number.
+    slope, charge : float
+        ``max |grad H_0|`` and ``max |H_0|`` over Theta.
+    bounds : (D0, D1, D2)
+        The suprema over Theta of the norms in L2 of the data, with their weights, of h(theta, .), of its derivative
+        in theta in any unit direction, and of its second.
+    lam, d
+        As above; d is the dimension of Theta.
 
-    def rates(self, t: float, y: Array) -> Array:
-        """``xi' = -grad phi``, and ``n' = A n`` less its part along n, so that n keeps its length."""
-        mu, n = self.split(y)
-        An = torch.einsum("nij,nj->ni", self._curvature(mu), n)
-        unit = torch.nn.functional.normalize(n)
-        turn = An - (An * unit).sum(-1, keepdim=True) * unit
-        return torch.cat([-self.energy.gradient(mu), turn]).double().cpu().numpy().ravel()
+    Returns
+    -------
+    float
+        inf where nothing turns.
 
-    def _curvature(self, mu: Particles) -> Tensor:
-        """The Hessian of phi at the atoms, (N, dim, dim)."""
-        total = mu.points.new_zeros(mu.N, mu.dim, mu.dim)
-        for c, E in self.energy.terms:
-            if isinstance(
-                E, Risk
-            ):  # without the derivatives of each feature, which second_order has too
-                force = E.data.weights * E.residual(mu)
-                total += c * E.features.hessian(mu.points, E.data.x, force)
-            else:
-                total += c * E.second_order(mu).blocks
-        return total
+    Examples
+    --------
+    h = tanh(theta + x) with the mean over data: |h|, |h'| <= 1 and |h''| <= .7698.
 
-    def look(self, y: Array) -> tuple[float, float, int]:
-        """The largest angle of the graph, the largest half spread, and which label is steepest."""
-        mu, n = self.split(y)
-        angle = torch.atan2(n[:, 1:].norm(dim=-1), n[:, 0])
-        eigenvalues = torch.linalg.eigvalsh(self._curvature(mu))
-        spread = 0.5 * (eigenvalues[:, -1] - eigenvalues[:, 0])
-        return float(angle.max()), float(spread.max()), int(angle.argmax())
+    >>> import jko
+    >>> round(
+    ...     jko.diagnostics.fold_free_time(0.5, slope=1.0, charge=1.0, bounds=(1.0, 1.0, 0.7699)), 4
+    ... )
+    0.6958
+    """
+    G0 = _not_negative("value", value)
+    s, h0, lam = math.sqrt(2 * G0), _not_negative("charge", charge), _not_negative("lam", lam)
+    D0, D1, D2 = (_not_negative("bounds", D) for D in checks.items("bounds", bounds, length=3))
+    budget = 0.5 * math.pi - math.atan(_not_negative("slope", slope))
+    several = checks.count("d", d) > 1
+    if s * D1 == 0:
+        return math.inf
 
-    def upright(self, y: Array) -> float:
-        """Positive while this is a graph: the least part of a normal along w, and of a gap that is left."""
-        mu, n = self.split(y)
-        least = float(n[:, 0].min())
-        if self.order is None:
-            return least
-        left = mu.points[self.order, 1].diff() / self.gaps
-        return min(least, float(left.nan_to_num(nan=1.0).amin())) if len(left) else least
+    def speed(t: float) -> float:
+        grown = -math.expm1(-lam * t) / lam if lam > 0 else t
+        k = (math.exp(-lam * t) * h0 + s * D0 * grown) * s * D2
+        return math.hypot(s * D1, 0.5 * k) + 0.5 * k * several
 
-    def outside(self, y: Array) -> bool:
-        """Whether an atom has left its domain, beyond rounding."""
-        mu, _ = self.split(y)
-        if mu.domain is None:
-            return False
-        rounding = 64 * torch.finfo(mu.points.dtype).eps * (1 + mu.points.abs().amax(-1))
-        return bool((mu.domain.distance(mu.points) > rounding).any())
+    return float(
+        brentq(lambda T: quad(speed, 0.0, T, epsabs=1e-13)[0] - budget, 0.0, budget / (s * D1))
+    )
+
+
+def _not_negative(name: str, value: Any) -> float:
+    number = checks.number(name, value)
+    if number < 0:
+        raise ValueError(f"{name} = {number:g}; it must not be negative")
+    return number

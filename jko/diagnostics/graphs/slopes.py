@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Internal
+from jko.energies import Energy, refuse, sorted_terms
 from jko.limits.spans import charge_gradient
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
@@ -83,14 +83,15 @@ def _differences(H: Tensor, axis: int, h: float) -> Tensor:
     return slope.movedim(-1, axis)
 
 
-def refuse_internal(energy: Energy, why: str) -> None:
-    """Raise for entropies and their kin, which need the density of rho."""
+def smooth(energy: Energy, why: str) -> Energy:
+    """The energy, unless it has entropies or their kin, which need the density of rho."""
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    for c, E in energy.terms:
-        if isinstance(E, Internal) and c != 0:
-            raise ValueError(f"the energy has the internal term {c:g} * {E!r}: {why}")
+    refuse(
+        sorted_terms(energy).internal, "the energy has the internal term {c:g} * {energy}: " + why
+    )
+    return energy
 
 
 def slope_of_atoms(state: Pair | ChargedParticles, slope: Any = None) -> Tensor:

@@ -17,7 +17,7 @@ from jko.energies import Entropy, PorousMedium
 from jko.measures import GridDensity, State
 from jko.metrics import NO_PROOF, Certificate, Proof, as_array, transport
 from jko.status import Status
-from jko.steps.conic.terms import Terms
+from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
 
@@ -37,13 +37,11 @@ TIGHT = {
 }
 SHORT = TIGHT | {"max_step_fraction": 0.9}  # further from the walls of the cones: slower, and safer
 SOLVED = (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
-TOLERANCE, ROUNDING = (
-    1e-7,
-    1e-10,
-)  # a gap above so much of the values at hand, and above this, is not closed
+TOLERANCE = 1e-7  # of the values at hand: a gap above so much ...
+ROUNDING = 1e-10  # ... and above this is not closed
 
 
-class Answer(NamedTuple):
+class Reading(NamedTuple):
     """What a form makes of the solver's variables.
 
     ``value`` is the form's objective at the solver's point, ``bound`` the lower bound on its minimum, ``corrected`` the
@@ -62,7 +60,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Model(ABC):
+class Form(ABC):
     """A step as a cvxpy problem, open to constraints of the user's own.
 
     Attributes
@@ -122,10 +120,10 @@ class Model(ABC):
         return all(row.tobytes() in here for row in as_array(self.step.previous.support))
 
     @abstractmethod
-    def answer(self, value: float) -> Answer:
+    def answer(self, value: float) -> Reading:
         """Read the variables after the program was solved."""
 
-    def _result(self, answer: Answer, program: cp.Problem, constrained: bool) -> StepResult:
+    def _result(self, answer: Reading, program: cp.Problem, constrained: bool) -> StepResult:
         step = self.step
         before, energy = (float(step.energy(state)) for state in (step.previous, answer.state))
         objective = energy + answer.cost / (2 * step.tau)
@@ -186,13 +184,13 @@ def _run(program: cp.Problem) -> str:
     return cp.SOLVER_ERROR
 
 
-def energy_cones(terms: Terms, masses: Any, shares: Any, weight: float, unit: float) -> Cone:
+def energy_cones(terms: ConeTerms, masses: Any, shares: Any, weight: float, unit: float) -> Cone:
     """E as a convex expression; ``shares`` are densities in ``unit`` (of order 1), each with the volume ``weight``."""
     total = terms.constant + terms.potential @ masses
     if len(terms.targets):
         total += 0.5 * cp.sum_squares(terms.features @ masses - terms.targets)
     cones: list[Any] = []
-    for c, E in terms.internal:
+    for c, E in terms.internal.summands:
         value, new = _internal(E, shares, unit)
         total, cones = total + c * weight * value, cones + new
     return total, cones

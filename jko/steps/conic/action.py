@@ -1,4 +1,4 @@
-"""The dynamic form: corner densities and fluxes on a grid; see :mod:`jko.steps.conic.corners` for (P) and its dual.
+"""The form of the action on a grid: corner densities and fluxes; :mod:`jko.steps.conic.corners` has (P) and its dual.
 
 The program is (P) with the energy of the survey on top, a second-order cone for each face and one cone for each
 corner.  Variables are of order one: densities in units of ``1 / (n |K|)``, their mean, and fluxes in units of
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from jko import checks
-from jko.energies import Entropy
+from jko.energies import Entropy, Mixture
 from jko.measures import GridDensity
 from jko.metrics import ACTION, as_array
 from jko.steps.conic.bounds import action_bound
 from jko.steps.conic.corners import Corners
-from jko.steps.conic.model import Answer, Model, energy_cones, quadratic_over
-from jko.steps.conic.static import on_grid, weak_duality
-from jko.steps.conic.terms import Internals, Terms
+from jko.steps.conic.form import Form, Reading, energy_cones, quadratic_over
+from jko.steps.conic.plan import on_grid, weak_duality
+from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -32,14 +32,14 @@ SMOOTH_FLOOR, FLOOR = 1e-6, 1e-4  # with an entropy, and without: those of jko.D
 
 
 @dataclass(frozen=True, eq=False)
-class Dynamic(Model):
+class CornerForm(Form):
     """The program of one step of the action; ``corners`` and ``flux`` are its variables, in their units."""
 
     corners: Any
     flux: Any
     mobility: Any
     balance: Any
-    terms: Terms
+    terms: ConeTerms
     geometry: Corners
     rho0: Array
     floor: float
@@ -47,10 +47,10 @@ class Dynamic(Model):
     names: ClassVar[tuple[str, ...]] = ("value", "bound", "gap", "floor")
 
     @classmethod
-    def of(cls, step: StepProblem, eps: float | None) -> Dynamic:
+    def of(cls, step: StepProblem, eps: float | None) -> CornerForm:
         """The program of a step on a :class:`GridDensity`."""
         state = checks.kind("the state", step.previous, GridDensity)
-        grid, terms = state.grid, Terms.of(step.energy, state)
+        grid, terms = state.grid, ConeTerms.of(step.energy, state)
         free = reached(terms.free.reshape(grid.shape), as_array(state.values) > 0)
         terms = terms.only(free.reshape(-1))
         geometry = Corners.of(free, grid.spacing)
@@ -74,7 +74,7 @@ class Dynamic(Model):
             corners, flux, mobility, balance, terms, geometry, rho0, floor,
         )  # fmt: skip
 
-    def answer(self, value: float) -> Answer:
+    def answer(self, value: float) -> Reading:
         """The density, its action, and the bound of the multipliers."""
         n, tau, geometry = self.terms.n, self.step.tau, self.geometry
         unit = 1 / (n * self.volume)
@@ -95,13 +95,12 @@ class Dynamic(Model):
             self.volume,
             -n * np.asarray(self.balance.dual_value),
             self.terms.residual(masses),
-            corners * unit,
         )
         previous = checks.kind("the state", self.step.previous, GridDensity)
         values = np.zeros(previous.grid.N)
         values[self.terms.free] = masses / self.volume
         state = on_grid(previous, values)
-        return Answer(
+        return Reading(
             state=state,
             cost=cost,
             coupling=ACTION,
@@ -113,11 +112,11 @@ class Dynamic(Model):
         )
 
 
-def vacuum_mobility(internal: Internals, eps: float | None) -> float:
+def vacuum_mobility(internal: Mixture, eps: float | None) -> float:
     """The mobility of the vacuum, as a part of the largest density."""
     if eps is not None:
         return eps
-    return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal) else FLOOR
+    return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal.summands) else FLOOR
 
 
 def reached(free: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:

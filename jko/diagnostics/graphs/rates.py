@@ -9,15 +9,18 @@ With phi = dG/dmu at the pair, ``p = d_w phi`` and ``w = -grad_theta phi`` at (H
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from jko import checks
-from jko.diagnostics.graphs import refuse_internal, slope_of_atoms
+from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
 
-class Motion(NamedTuple):
+@dataclass(frozen=True)
+class Motion:
     """How fast a pair (rho, H) moves under the three systems: integrals against rho.
 
     Attributes
@@ -34,6 +37,10 @@ class Motion(NamedTuple):
     v2: float
     p2: float
     cross: float
+
+    def __iter__(self) -> Iterator[float]:
+        """``w2, v2, p2, cross``."""
+        return iter((self.w2, self.v2, self.p2, self.cross))
 
     @property
     def chaos(self) -> float:
@@ -93,7 +100,7 @@ def motion(
         ChargedParticles,
         hint="a pair (rho, H); for a measure take jko.diagnostics.dissipation",
     )
-    refuse_internal(
+    smooth(
         energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
     )
     B, mu = slope_of_atoms(state, slope), state.atoms
