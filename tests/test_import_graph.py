@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measures": GROUND | {"derivatives", "spaces"},
     "networks": STATES | {"derivatives"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
-    "metrics": STATES | {"numerics"},  # never energies
+    "metrics": STATES | {"numerics", "status"},  # never energies
     "duality": STATES | {"numerics", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
