@@ -3,15 +3,26 @@
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.consistency import check_variations
 from jko.energies.interaction import Interaction
-from jko.energies.internal import Entropy, Internal, PorousMedium
+from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
 from jko.energies.layers import TwoLayerRisk
+from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
+from jko.energies.terms import (
+    SortedTerms,
+    Weighted,
+    joined,
+    negative,
+    positive,
+    refuse,
+    sorted_terms,
+)
 
 __all__ = [
+    "Conjugate",
     "Curvature",
     "Energy",
     "Entropy",
@@ -22,6 +33,7 @@ __all__ = [
     "KernelInternal",
     "KernelPorousMedium",
     "Linear",
+    "Mixture",
     "OnTheta",
     "Parts",
     "PorousMedium",
@@ -29,10 +41,17 @@ __all__ = [
     "PowerNorm",
     "Risk",
     "Scaled",
+    "SortedTerms",
     "SquaredNorm",
     "Sum",
     "TwoLayerRisk",
+    "Weighted",
     "check_obstacles",
     "check_variations",
+    "joined",
+    "negative",
     "parts",
+    "positive",
+    "refuse",
+    "sorted_terms",
 ]

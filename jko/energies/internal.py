@@ -3,13 +3,15 @@
 Atoms have no density, so on particles they are +inf; they say so instead of returning it.  See
 :class:`jko.KernelEntropy` and :class:`jko.KernelPorousMedium` for their smooth relatives on particles.
 
-To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.
+To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Sums of them are in
+:mod:`jko.energies.mixture`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,11 +29,20 @@ from jko.measures import (
 )
 
 
+class Conjugate(NamedTuple):
+    """``U*(p) = max over rho >= 0 of p rho - U(rho)``, the maximiser ``(U*)'(p)``, and ``(U*)''(p)``."""
+
+    value: Tensor
+    density: Tensor
+    slope: Tensor
+
+
 class Internal(Energy):
     """``int U(rho) dx`` for a convex U with U(0) = 0.
 
     Contract: ``U`` and ``slope`` take densities; ``density`` and ``density_slope`` are the first two derivatives of
     the convex conjugate U*, functions of a pressure-like number p.  All are tensor in, tensor out, of one shape.
+    The rest follows from these four; override it where a closed form has more digits.
     """
 
     convex = True
@@ -52,8 +63,33 @@ class Internal(Energy):
     def density_slope(self, p: Tensor) -> Tensor:
         """(U*)''(p) = 1 / U''(rho) at that rho, and 0 for p below U'(0)."""
 
+    def pressure(self, rho: Tensor) -> Tensor:
+        """``P(rho) = rho U'(rho) - U(rho)``, 0 at 0: the flux is ``-grad P``."""
+        return torch.where(rho > 0, rho * self.slope(rho), 0) - self.U(rho)
+
+    def stiffness(self, rho: Tensor) -> Tensor:
+        """``U''(rho)``; +inf is allowed at rho = 0."""
+        return 1 / self.density_slope(self.slope(rho))
+
+    def conjugate(self, p: Tensor) -> Conjugate:
+        """``U*(p)`` with its first two derivatives."""
+        rho = self.density(p)
+        value = torch.where(rho > 0, p * rho, 0) - self.U(rho)
+        return Conjugate(value, rho, self.density_slope(p))
+
+    def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """``U'(rho)`` at ``rho = e^s``, and its derivative in s, ``rho U''(rho)``."""
+        rho = s.exp()
+        slope = self.slope(rho)
+        flat = self.density_slope(slope)
+        return slope, torch.where(flat > 0, rho / flat, 0)
+
+    def log_density(self, p: Tensor) -> Tensor:
+        """``log (U*)'(p)``, -inf where that is 0."""
+        return self.density(p).log()
+
     def __call__(self, state: State) -> Tensor:
-        """Int U(rho) dx: the sum over the cells of volume times U."""
+        """``int U(rho) dx``: the sum over the cells of volume times U."""
         rho = self._of_density(state)
         return (rho.volumes * self.U(rho.values.reshape(-1))).sum()
 
@@ -109,7 +145,7 @@ class Entropy(Internal):
     """
 
     def U(self, rho: Tensor) -> Tensor:
-        """Rho log rho, 0 at 0."""
+        """``rho log rho``, 0 at 0."""
         return torch.xlogy(rho, rho)
 
     def slope(self, rho: Tensor) -> Tensor:
@@ -123,6 +159,27 @@ class Entropy(Internal):
     def density_slope(self, p: Tensor) -> Tensor:
         """exp(p - 1)."""
         return (p - 1).exp()
+
+    def pressure(self, rho: Tensor) -> Tensor:
+        """``P = rho``."""
+        return rho
+
+    def stiffness(self, rho: Tensor) -> Tensor:
+        """1 / rho."""
+        return 1 / rho
+
+    def conjugate(self, p: Tensor) -> Conjugate:
+        """``exp(p - 1)``, three times."""
+        rho = self.density(p)
+        return Conjugate(rho, rho, rho)
+
+    def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """s + 1 and 1."""
+        return s + 1, torch.ones_like(s)
+
+    def log_density(self, p: Tensor) -> Tensor:
+        """p - 1, below all densities that are numbers."""
+        return p - 1
 
 
 @dataclass(frozen=True)
@@ -167,3 +224,16 @@ class PorousMedium(Internal):
         s = ((self.m - 1) * p).clamp(min=0)
         power = s ** ((2 - self.m) / (self.m - 1))
         return torch.where(p > 0, power, torch.zeros_like(power))
+
+    def pressure(self, rho: Tensor) -> Tensor:
+        """``P = rho^m / m``."""
+        return rho**self.m / self.m
+
+    def stiffness(self, rho: Tensor) -> Tensor:
+        """rho^(m - 2)."""
+        return rho ** (self.m - 2)
+
+    def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """``e^((m - 1) s) / (m - 1)`` and (m - 1) times that."""
+        power = ((self.m - 1) * s).exp()
+        return power / (self.m - 1), power

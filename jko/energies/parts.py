@@ -8,20 +8,23 @@ On the cells of a grid the unknown of a step is the vector of masses m, and ever
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from jko.energies.base import Energy, Scaled, Sum
+from jko.energies.base import Energy
 from jko.energies.internal import Internal
+from jko.energies.mixture import Mixture
 from jko.energies.potential import Linear
 from jko.energies.risk import Risk
-from jko.measures import GridDensity, State, lifted
+from jko.energies.terms import joined, negative, positive, sorted_terms
+from jko.measures import GridDensity, LineMesh, Particles, State, lifted
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The terms of an energy on the atoms of ``lifted(state)``.
+    """An energy as a function of the masses m of the N atoms of ``lifted(state)``, term by term.
 
     Attributes
     ----------
@@ -33,6 +36,10 @@ class Parts:
         A and b: all risks together are ``1/2 |A m - b|^2 + constant`` with m the masses.
     rest : Energy or None
         What is none of these: interactions, energies of the user, negative coefficients.
+    volumes : (N,) or None
+        Of the cells that the atoms stand for, where there are internal energies.
+    state : State or None
+        Where the atoms are; the rest is evaluated there.
     """
 
     potential: Tensor
@@ -41,6 +48,65 @@ class Parts:
     targets: Tensor | None = None
     rest: Energy | None = None
     constant: float = 0.0
+    volumes: Tensor | None = None
+    state: State | None = None
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The internal energies as one."""
+        return Mixture.of(self.internal)
+
+    def residual(self, m: Tensor) -> Tensor:
+        """``A m - b``, (r,); r = 0 without a risk."""
+        if self.features is None or self.targets is None:
+            return m.new_zeros(0)
+        return self.features @ m - self.targets
+
+    def value(self, m: Tensor) -> float:
+        """``E(m)``; a cell without mass pays no potential."""
+        total = float(m @ self.potential.masked_fill(m == 0, 0)) + self.constant
+        if self.internal:
+            assert self.volumes is not None
+            total += float(self.volumes @ self.mixture.U(m / self.volumes))
+        total += 0.5 * float(self.residual(m).square().sum())
+        return total if self.rest is None else total + float(self.rest(self.measure(m)).detach())
+
+    def slope(self, m: Tensor) -> Tensor:
+        """``V + U'(m / volume) + A^T (A m - b) + the variation of the rest``, (N,), infinite values allowed."""
+        total = self.potential
+        if self.internal:
+            assert self.volumes is not None
+            total = total + self.mixture.slope(m / self.volumes)
+        if self.features is not None:
+            total = total + self.features.T @ self.residual(m)
+        return total if self.rest is None else total + self.slope_of_rest(m)
+
+    def slope_of_rest(self, m: Tensor) -> Tensor:
+        """The first variation of the rest alone, (N,)."""
+        if self.rest is None:
+            return torch.zeros_like(m)
+        return self.rest.variation(self.measure(m)).detach().to(m)
+
+    def measure(self, m: Tensor) -> GridDensity | Particles:
+        """The measure with these masses, atoms without mass included."""
+        state = self.state
+        if isinstance(state, GridDensity):
+            values = (m / state.grid.cell).reshape(state.grid.shape)
+            return GridDensity.of(state.grid, values.to(state.values))
+        assert isinstance(state, Particles)
+        return Particles.of(state.points, m.to(state.weights), state.domain)
+
+    def on_cells(self) -> Parts:
+        """The same of the masses of cells: the mean over the atoms of each, of which a mesh has two."""
+        if not isinstance(self.state, LineMesh):
+            return self
+        cells, A = len(self.state.masses), self.features
+        return replace(
+            self,
+            potential=per_cell(self.potential, cells),
+            features=None if A is None else per_cell(A, cells),
+            volumes=self.state.volumes,
+        )
 
     def compressed(self, rtol: float = 1e-7) -> Parts:
         """The risk with as few rows as its features have singular values above ``rtol`` times the largest.
@@ -62,6 +128,11 @@ class Parts:
         )
 
 
+def per_cell(values: Tensor, cells: int) -> Tensor:
+    """Means over each cell of numbers (..., atoms) on the atoms, which stand cell by cell."""
+    return values.unflatten(-1, (cells, -1)).mean(-1)
+
+
 def parts(energy: Energy, state: State) -> Parts:
     """Sort the terms of ``energy``, read on the atoms of ``lifted(state)``.
 
@@ -70,36 +141,31 @@ def parts(energy: Energy, state: State) -> Parts:
     ValueError
         A risk whose dimension is not that of the state; a potential that is +inf everywhere or NaN.
     """
-    mu = lifted(state)
+    mu, terms = lifted(state), sorted_terms(energy)
     V = torch.zeros_like(mu.weights)
-    internal: list[tuple[float, Internal]] = []
-    risks: list[tuple[float, Risk]] = []
-    rest: list[Energy] = []
-    for c, E in energy.terms:
-        if isinstance(E, Linear):
-            V = V + _linear(c, E, state)
-        elif isinstance(E, Internal) and c > 0:
-            internal.append((c, E))
-        elif isinstance(E, Risk) and c > 0:
-            risks.append((c, E))
-        elif c != 0:
-            rest.append(Scaled(c, E))
+    with torch.no_grad():
+        for c, E in terms.linear:
+            V = V + c * E.variation(state)
     check_obstacles(V, state)
-    A = b = None
+    risks, internal = positive(terms.risks), positive(terms.internal)
+    rest = (
+        *negative(terms.risks),
+        *negative(terms.internal),
+        *terms.without(Linear, Internal, Risk),
+    )
+    A = b = volumes = None
     if risks:
         A = torch.cat([_features(c, R, state) for c, R in risks])
         b = torch.cat([(c * R.data.weights).sqrt() * R.data.f for c, R in risks])
-    return Parts(V, tuple(internal), A, b, Sum(tuple(rest)) if rest else None)
-
-
-def _linear(c: float, E: Linear, state: State) -> Tensor:
-    with torch.no_grad():
-        V = E.variation(state)
-    return torch.zeros_like(V) if c == 0 else c * V
+    if isinstance(state, GridDensity):
+        volumes = state.volumes
+    elif isinstance(state, LineMesh):
+        volumes = state.spread(state.volumes) / 2
+    return Parts(V, internal, A, b, joined(rest), volumes=volumes, state=state)
 
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
-    """Sqrt(c q_m) Phi(x_i, x_m), shape (M, N)."""
+    """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M, N)."""
     mu = lifted(state)
     try:
         with torch.no_grad():

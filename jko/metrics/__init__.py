@@ -18,10 +18,12 @@ from jko.metrics.certificates import (
 )
 from jko.metrics.couplings import Plan, as_array
 from jko.metrics.entropic import Divergence, SinkhornDivergence
-from jko.metrics.geodesics import distance, geodesic, natural_metric, projection_loss
+from jko.metrics.geodesics import geodesic
 from jko.metrics.graph import GraphWasserstein
-from jko.metrics.monotone import flow_distance
+from jko.metrics.natural import distance, natural_metric
+from jko.metrics.order import flow_distance
 from jko.metrics.paths import LeastAction, least_action
+from jko.metrics.projection import projection_loss
 from jko.metrics.simplex import referee
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.transport import Transport, transport

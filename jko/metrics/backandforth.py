@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.metrics.c_transform import on_grid
 from jko.metrics.couplings import Array
-from jko.metrics.envelope import c_transform
 from jko.metrics.masses import Masses, deposited
 
 ITERATIONS = 200  # of the ascent, back and forth
@@ -24,8 +24,8 @@ UPPER, LOWER, FASTER, SLOWER = 0.75, 0.25, 1.1, 0.9  # Armijo's rule for the len
 def ascend(a: Masses, b: Masses) -> tuple[Array, Array, float]:
     """Potentials on both grids and their value J, a lower bound of W2^2."""
     alpha = affine(a, b)
-    beta = c_transform(b.axes, a.axes, alpha)
-    alpha = c_transform(a.axes, b.axes, beta)
+    beta = on_grid(b.axes, a.axes, alpha)
+    alpha = on_grid(a.axes, b.axes, beta)
     value = _value(a, b, alpha, beta)
     best, values = (alpha, beta, value), [value]
     length = 2.0 / max((s.masses / np.prod(s.spacing)).max() for s in (a, b))
@@ -48,8 +48,8 @@ def _climb(
     lost = a.masses - deposited(b.image(beta, a), b.masses.ravel(), a.axes)
     move = a.smooth(lost)
     slope, before = float((move * lost).sum()), _value(a, b, alpha, beta)
-    beta = c_transform(b.axes, a.axes, alpha + length * move)
-    alpha = c_transform(a.axes, b.axes, beta)
+    beta = on_grid(b.axes, a.axes, alpha + length * move)
+    alpha = on_grid(a.axes, b.axes, beta)
     gain = _value(a, b, alpha, beta) - before
     if gain > UPPER * length * slope:
         length *= FASTER

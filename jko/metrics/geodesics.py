@@ -1,68 +1,17 @@
-"""The verbs ``distance`` and ``geodesic``, what a projection to a graph loses, and the natural metric of a state."""
+"""The verb ``geodesic``: displacement interpolation along an optimal plan."""
 
 from __future__ import annotations
 
 import torch
 
 from jko import checks
-from jko.measures import (
-    KINDS,
-    PAIRS,
-    ChargedSpan,
-    GridDensity,
-    LineMesh,
-    Particles,
-    State,
-    lifted,
-)
-from jko.measures.labels import first_rows, labels
-from jko.metrics.base import Distance, Metric
+from jko.measures import GridDensity, LineMesh, Particles, State, lifted
+from jko.metrics.base import Metric
 from jko.metrics.couplings import Array, Plan, as_array
-from jko.metrics.graph import GraphWasserstein
 from jko.metrics.grids import deposit
-from jko.metrics.line import line_geodesic
-from jko.metrics.split import SplitWasserstein
-from jko.metrics.wasserstein import Wasserstein
+from jko.metrics.meshes import line_geodesic
+from jko.metrics.natural import distance
 from jko.spaces import Box
-
-
-def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
-    """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
-
-    Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
-    beside one far away, or for charges and parameters on scales of their own, up to ratios of 1e12 between the scales.
-    A translation of a whole cloud is taken out first, so that the plan is optimal at the scale of the clouds.  Masses
-    count as known up to rounding of their sum.  ``result.exact`` says whether it was proved; where it was not, the
-    result says so when printed.
-    ``result.value`` is right for all coordinates that a state takes; above 1e154 and below 1e-162 its square is no
-    number, and ``squared``, ``gap`` and the potentials are infinite or zero.
-
-    Parameters
-    ----------
-    a, b
-        Two states of one kind, or two pairs (rho, H) of any kinds; of one dimension, dtype and device.  Numbers of
-        atoms and weights may differ.
-    metric
-        Default: W2 for :class:`jko.Particles` and :class:`jko.GridDensity` (as atoms at the centres of cells), D of
-        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`.
-
-    Raises
-    ------
-    TypeError
-        Two kinds of state that no metric compares.
-    ValueError
-        Different dimensions, dtypes or devices.
-
-    Examples
-    --------
-    >>> import jko
-    >>> jko.distance(jko.Particles([[0.0, 0.0]]), jko.Particles([[3.0, 4.0], [3.0, 4.0]])).value
-    5.0
-    """
-    if metric is None:
-        metric = _natural(a, b)
-    checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
-    return metric.distance(a, b)
 
 
 def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> State:
@@ -120,50 +69,6 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     return Particles(points, weights, start.domain if one_domain(a, b) else None)
 
 
-def projection_loss(mu: Particles, width: float | None = None) -> float:
-    """``int Var(w | theta) dmu``: how far a measure on R x Theta is from the graph of a function H.
-
-    Zero if and only if mu is the lift of a pair (rho, H).  It is the squared distance of mu to the lift of
-    ``mu.project()`` along Theta = const, at least ``W2(mu, mu.project().lift())^2``; and
-    ``F(mu) - G(mu.project()) = lam/2`` times it for ``V = lam |xi|^2 / 2``.
-
-    Parameters
-    ----------
-    mu
-        Points (w, theta).
-    width
-        Default: the variance among atoms at equal theta, exactly what ``.project()`` merges.  Atoms of a smooth
-        measure hardly ever meet: with a width > 0, those whose theta rounds to one multiple of it (each coordinate)
-        are put together.  A graph of slope B then has a loss of about ``|B|^2 width^2 / 12`` too.
-
-    Notes
-    -----
-    Source: survey section 2.3.
-
-    Examples
-    --------
-    >>> import jko
-    >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
-    >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> [jko.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
-    [0.0, 0.0, 4.0]
-    """
-    checks.kind("mu", mu, Particles, hint="a pair (rho, H) is a graph and loses nothing")
-    if mu.dim < 2:
-        raise ValueError("the points have one coordinate; Var(w | theta) needs xi = (w, theta)")
-    w, theta = mu.points[:, 0], mu.points[:, 1:]
-    if width is not None:
-        theta = torch.round(theta / checks.number("width", width, above=0))
-    label = labels(theta)
-    count = int(label.max()) + 1
-    anchor = w[first_rows(label)]  # variances of differences: equal charges leave no rounding
-    mass, first, second = (
-        w.new_zeros(count).index_add_(0, label, mu.weights * (w - anchor[label]) ** power)
-        for power in range(3)
-    )
-    return float((second - first**2 / mass).clamp(min=0).sum())
-
-
 def one_domain(a: State, b: State) -> bool:
     """Whether two states live in the same domain, or both in none."""
     p, q = a.domain, b.domain
@@ -176,21 +81,3 @@ def _on_the_way(a: GridDensity, b: State, plan: Plan, t: float) -> tuple[Array, 
     """Positions and masses at time t of what a plan moves."""
     x, y = as_array(a.support), as_array(b.support)
     return x[plan.rows] + t * (y[plan.cols] - x[plan.rows]), plan.mass
-
-
-def natural_metric(state: State) -> Metric:
-    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span."""
-    if isinstance(state, ChargedSpan):
-        return SplitWasserstein()
-    return GraphWasserstein() if isinstance(state, PAIRS) else Wasserstein()
-
-
-def _natural(a: State, b: State) -> Metric:
-    for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, *KINDS)
-    if type(a) is not type(b) and not (isinstance(a, PAIRS) and isinstance(b, PAIRS)):
-        raise TypeError(
-            f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
-            "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"
-        )
-    return natural_metric(a)

@@ -11,8 +11,9 @@ from torch import Tensor
 from jko import checks
 from jko.measures import PAIRS, Particles, State, lifted
 from jko.metrics.base import EXACT, Distance, Metric
+from jko.metrics.c_transform import on_atoms
 from jko.metrics.couplings import Array, Index, Plan, as_array
-from jko.metrics.pricing import c_transform, price
+from jko.metrics.pricing import price
 from jko.metrics.transport import transport
 from jko.metrics.wasserstein import Wasserstein
 
@@ -119,5 +120,5 @@ def _largest(x: Array, y: Array, beta: Array) -> Array:
     """``min_j |x_i - y_j|^2 - beta_j``, safe from rounding."""
     if len(x) == 0:
         return np.empty(0)
-    alpha = c_transform(x, y, beta)
+    alpha = on_atoms(x, y, beta)
     return np.asarray(alpha - price(y, x, beta, alpha).deficit)

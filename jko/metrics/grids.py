@@ -57,13 +57,13 @@ def _by_simplex(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distanc
 
 def _extended(a: GridDensity, b: GridDensity, alpha: tuple, beta: tuple) -> tuple[Array, Array]:
     """Potentials on all cells, feasible for all pairs, from such on the cells that hold mass."""
-    from jko.metrics.envelope import c_transform
+    from jko.metrics.c_transform import on_grid
 
     full, inside = np.full(b.grid.shape, -np.inf), np.full(a.grid.shape, -np.inf)
     full.flat[beta[0]] = beta[1]
-    inside = c_transform(_axes(a), _axes(b), full)
+    inside = on_grid(_axes(a), _axes(b), full)
     inside.flat[alpha[0]] = alpha[1]
-    outside = c_transform(_axes(b), _axes(a), inside)
+    outside = on_grid(_axes(b), _axes(a), inside)
     outside.flat[beta[0]] = beta[1]
     return inside.ravel(), outside.ravel()
 
@@ -71,7 +71,7 @@ def _extended(a: GridDensity, b: GridDensity, alpha: tuple, beta: tuple) -> tupl
 def _by_ascent(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distance:
     """Bounds from both sides."""
     from jko.metrics.backandforth import ascend
-    from jko.metrics.envelope import c_transform
+    from jko.metrics.c_transform import on_grid
     from jko.metrics.masses import Masses
     from jko.metrics.pushforward import cheapest
 
@@ -79,8 +79,8 @@ def _by_ascent(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distance
     alpha, beta, _ = ascend(left, right)
     plan, cost = cheapest(left, right, alpha, beta)
     # only cells with mass constrain: the potentials may rise
-    alpha = c_transform(left.axes, right.axes, np.where(nu > 0, beta, -np.inf))
-    beta = c_transform(right.axes, left.axes, alpha)
+    alpha = on_grid(left.axes, right.axes, np.where(nu > 0, beta, -np.inf))
+    beta = on_grid(right.axes, left.axes, alpha)
     bound = float((mu * alpha).sum() + (nu * beta).sum())
     return Distance(cost, plan, (alpha.ravel(), beta.ravel()), max(0.0, cost - bound))
 

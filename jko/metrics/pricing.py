@@ -33,7 +33,7 @@ class Pricing(NamedTuple):
     cols: Index
 
 
-class Reduced:
+class ReducedCosts:
     """The reduced costs ``|x_i - y_j|^2 - alpha_i - beta_j`` by blocks of rows, wrong by at most ``error``."""
 
     def __init__(self, x: Array, y: Array, alpha: Array, beta: Array) -> None:
@@ -69,7 +69,7 @@ def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pri
         How many violated pairs to report for each row and each column, at most.
     """
     M = len(y)
-    reduced = Reduced(x, y, alpha, beta)
+    reduced = ReducedCosts(x, y, alpha, beta)
     sure = -reduced.error
     deficit, unsure, found = np.zeros(M), np.zeros(M), []
     lowest, where = np.full((groups, M), sure), np.full((groups, M), -1)
@@ -109,12 +109,6 @@ def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[In
         rows.append(start + every[low])
         cols.append(first + best[low])
     return np.concatenate(rows), np.concatenate(cols)
-
-
-def c_transform(x: Array, y: Array, beta: Array) -> Array:
-    """``alpha_i = min_j |x_i - y_j|^2 - beta_j``: the largest potential that ``beta`` allows, up to rounding."""
-    reduced = Reduced(x, y, np.zeros(len(x)), beta)
-    return np.concatenate([R.min(1) for _, R in reduced.blocks()])
 
 
 def rounding(dim: int, reduced: Array, alpha: Array, beta: Array) -> Array:

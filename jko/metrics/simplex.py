@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.metrics.c_transform import on_atoms
 from jko.metrics.couplings import Array, Index, Plan, pair_costs
 from jko.metrics.expansions import EPS
 from jko.metrics.neighbours import candidates, quantised
-from jko.metrics.pricing import c_transform, price
+from jko.metrics.pricing import price
 from jko.metrics.supplies import Supplies, jittered, plan_of_flow, supplies
 
 ALL_PAIRS = 2**18  # up to here every pair is an arc
@@ -51,7 +52,7 @@ def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array,
         Y, B = quantised(y, b)
         coarse, alpha, beta = sparse_simplex(X, A, Y, B)
         keys = candidates(x, y, exact, X, Y, coarse)
-        start = c_transform(x, Y, beta), c_transform(y, X, alpha)
+        start = on_atoms(x, Y, beta), on_atoms(y, X, alpha)
     tree = None
     try:
         basis, keys = _priced(x, y, jittered(exact), keys, *start)

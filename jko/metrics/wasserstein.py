@@ -11,7 +11,7 @@ from jko.measures import GridDensity, LineMesh, Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
-from jko.metrics.line import line_distance
+from jko.metrics.meshes import line_distance
 from jko.metrics.transport import transport
 
 

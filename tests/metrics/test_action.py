@@ -21,7 +21,7 @@ import jko
 from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles
 from jko.metrics.action import Action, action
 from jko.metrics.cycles import negative_cycles
-from jko.metrics.monotone import flow_distance
+from jko.metrics.order import flow_distance
 from jko.metrics.paths import least_action
 
 SEEDS = st.integers(0, 10**6)

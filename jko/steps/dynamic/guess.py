@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from jko.metrics.envelope import c_transform
+from jko.metrics.c_transform import on_grid
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import Dual
 
@@ -26,7 +26,7 @@ def first_guess(stepper: Dual) -> Array:
     smooth += LIFT * smooth.max()
     phi = stepper.slope(smooth) + V
     axes = tuple(h * np.arange(n) for n, h in zip(rho0.shape, spacing, strict=True))
-    phi = c_transform(axes, axes, -tau * phi) / tau
+    phi = on_grid(axes, axes, -tau * phi) / tau
     phi[~np.isfinite(phi)] = 0.0
     return balanced(stepper, stepper.pad(phi))
 

@@ -1,0 +1,67 @@
+"""The verb ``distance``, and the metric that a kind of state moves in."""
+
+from __future__ import annotations
+
+from jko import checks
+from jko.measures import KINDS, PAIRS, ChargedSpan, State
+from jko.metrics.base import Distance, Metric
+from jko.metrics.graph import GraphWasserstein
+from jko.metrics.split import SplitWasserstein
+from jko.metrics.wasserstein import Wasserstein
+
+
+def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
+    """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
+
+    Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
+    beside one far away, or for charges and parameters on scales of their own, up to ratios of 1e12 between the scales.
+    A translation of a whole cloud is taken out first, so that the plan is optimal at the scale of the clouds.  Masses
+    count as known up to rounding of their sum.  ``result.exact`` says whether it was proved; where it was not, the
+    result says so when printed.
+    ``result.value`` is right for all coordinates that a state takes; above 1e154 and below 1e-162 its square is no
+    number, and ``squared``, ``gap`` and the potentials are infinite or zero.
+
+    Parameters
+    ----------
+    a, b
+        Two states of one kind, or two pairs (rho, H) of any kinds; of one dimension, dtype and device.  Numbers of
+        atoms and weights may differ.
+    metric
+        Default: W2 for :class:`jko.Particles` and :class:`jko.GridDensity` (as atoms at the centres of cells), D of
+        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`.
+
+    Raises
+    ------
+    TypeError
+        Two kinds of state that no metric compares.
+    ValueError
+        Different dimensions, dtypes or devices.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.distance(jko.Particles([[0.0, 0.0]]), jko.Particles([[3.0, 4.0], [3.0, 4.0]])).value
+    5.0
+    """
+    if metric is None:
+        metric = _natural(a, b)
+    checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
+    return metric.distance(a, b)
+
+
+def natural_metric(state: State) -> Metric:
+    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span."""
+    if isinstance(state, ChargedSpan):
+        return SplitWasserstein()
+    return GraphWasserstein() if isinstance(state, PAIRS) else Wasserstein()
+
+
+def _natural(a: State, b: State) -> Metric:
+    for name, state in (("a", a), ("b", b)):
+        checks.kind(name, state, *KINDS)
+    if type(a) is not type(b) and not (isinstance(a, PAIRS) and isinstance(b, PAIRS)):
+        raise TypeError(
+            f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
+            "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"
+        )
+    return natural_metric(a)
