@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums
 
 BLOCK = 2**18  # pairs at a time: what fits in the cache
 KEEP = 2**22  # pairs up to which a matrix is kept: 32 MiB
-DENSE = 1500  # points up to which a Newton equation is solved by elimination
+DENSE = 500  # points up to which a Newton equation is solved by elimination
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,6 @@ class CloudCosts(Costs):
     x: Tensor
     y: Tensor
     keep: int
-    mirror: CloudCosts | None = None
 
     def kernel(self, epsilon: float) -> CloudKernel:
         """A matrix (N, M)."""
@@ -35,8 +34,8 @@ class CloudCosts(Costs):
 
     @cached_property
     def transposed(self) -> CloudCosts:
-        """From the other side, with the same matrix."""
-        return self if self.x is self.y else CloudCosts(self.y, self.x, self.keep, self)
+        """From the other side."""
+        return self if self.x is self.y else CloudCosts(self.y, self.x, self.keep)
 
     @property
     def small(self) -> bool:
@@ -46,8 +45,6 @@ class CloudCosts(Costs):
     @cached_property
     def squares(self) -> Tensor:
         """|x_i - y_j|^2, (N, M)."""
-        if self.mirror is not None:
-            return self.mirror.squares.T
         return torch.cat([_squares(x, self.y) for x in self.x.split(self._rows)])
 
     @property
@@ -57,7 +54,7 @@ class CloudCosts(Costs):
     def blocks(self) -> Iterator[Tensor]:
         """|x_i - y_j|^2 for some rows i at a time."""
         if self.small:
-            yield from (c.contiguous() for c in self.squares.split(self._rows))
+            yield from self.squares.split(self._rows)
         else:
             yield from (_squares(x, self.y) for x in self.x.split(self._rows))
 
@@ -154,18 +151,27 @@ class CloudKernel(Kernel):
     def _exact(self, u: Tensor) -> Sums:
         def terms() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
             """Costs, terms over the largest of their row, that one's logarithm, the sums of these terms."""
+            room = None  # one for all blocks: new memory is slow
             for c in self.costs.blocks():
-                term = torch.sub(u, c, alpha=1 / self.epsilon)
+                room = torch.empty_like(c) if room is None else room
+                term = torch.sub(u, c, alpha=1 / self.epsilon, out=room[: len(c)])
                 top = term.amax(-1, keepdim=True)
                 yield c, term.sub_(top).exp_(), top[:, 0], term.sum(-1)
 
         def weighted(pair: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
             return torch.cat([_times(1 / total, pair(t, c)) for c, t, _, total in terms()])
 
+        @cache
+        def weights() -> Tensor:
+            return weighted(lambda w, c: w)
+
+        def average(v: Tensor) -> Tensor:
+            return weights() @ v if self.costs.small else weighted(lambda w, c: w @ v)
+
         return Sums(
             torch.cat([total.log() + top for _, _, top, total in terms()]),
             -math.inf,
-            lambda v: weighted(lambda w, c: w @ v),
+            average,
             lambda: weighted(lambda w, c: (w * c).sum(-1)),
             self._log_weights(u),
         )

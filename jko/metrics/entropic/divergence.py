@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from jko import checks
@@ -148,7 +147,7 @@ class SinkhornDivergence:
     def _parts(self, a: State, b: State) -> tuple[Tensor, Divergence]:
         p, q = _sides(a, b)
         (m, x), (n, y) = _masses(p), _masses(q)
-        costs = _costs(p, p), _costs(q, q), _costs(p, q)
+        costs = costs_between(p, p, KEEP), costs_between(q, q, KEEP), costs_between(p, q, KEEP)
         own_p = with_itself(costs[0], x, self.epsilon, self.tol)
         own_q = own_p if p is q else with_itself(costs[1], y, self.epsilon, self.tol)
         across = own_p if p is q else between(costs[2], x, y, self.epsilon, self.tol)
@@ -194,6 +193,8 @@ class SinkhornDivergence:
         assert isinstance(costs, CloudCosts)
         u = masses.log() + potential / self.epsilon
         return deep_sums(costs.kernel(self.epsilon), u)[0].average(costs.y)
+
+
 Side = GridDensity | Particles
 
 
@@ -227,14 +228,15 @@ def _masses(side: Side) -> tuple[Tensor, Tensor]:
     return masses.double(), numbers / numbers.sum()
 
 
-def _costs(a: Side, b: Side) -> Costs:
+def costs_between(a: Side, b: Side, keep: int) -> Costs:
+    """The squared distances between the points of two grids, or of two clouds, kept up to ``keep`` pairs."""
     if isinstance(a, GridDensity) and isinstance(b, GridDensity):
         x = _axes(a)
         return GridCosts(x, x if a.grid == b.grid else _axes(b))
     assert isinstance(a, Particles)
     assert isinstance(b, Particles)
     x = a.points.detach().double()
-    return CloudCosts(x, x if a is b else b.points.detach().double(), KEEP)
+    return CloudCosts(x, x if a is b else b.points.detach().double(), keep)
 
 
 def _axes(state: GridDensity) -> tuple[Tensor, ...]:

@@ -7,9 +7,10 @@ energy in an entropic step.  What is left is convex, with ``conjugate`` that of 
 
 ``D(beta) = conjugate(log z) - sum_j m_j beta_j,   z_i = sum_j exp(-c_ij / epsilon) e^(beta_j) m_j``.
 
-Its gradient ``n - m`` compares the second marginal n of gamma with m.  A scaling iteration is ``beta += log(m / n)``; it
-never raises D, and needs some 1/epsilon iterations.  Newton's direction needs few: with the averages P over the columns
-and Q over the rows of gamma, ``D'' = n (1 - Q C P)``, where C = d alpha / d log z + 1 is how far the first marginal stays.
+Its gradient ``n - m`` compares the second marginal n of gamma with m.  A scaling iteration is ``beta += log(m / n)``;
+it never raises D, and needs some 1/epsilon iterations.  Newton's direction needs few: with the averages P over the
+columns and Q over the rows of gamma, ``D'' = n (1 - Q C P)``, where ``C = -d alpha / d log z`` says how far the first
+marginal stays.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from jko.metrics.entropic.kernel import PLAIN, Kernel, Sums, deep_sums
 from jko.numerics.krylov import conjugate_gradients
 from jko.numerics.search import armijo
 
-CG = 200  # products of one direction
+CG = 500  # products of one direction
 HALVINGS = 25
-LONGEST = 20.0  # a step in beta, which is a potential over epsilon
+LONGEST = 20.0  # a step in beta, a potential over epsilon, where the first marginal is given
 RIDGE = 1e-13  # relative: rounding may leave the smallest eigenvalue below zero
 NOISE = 1e-14  # of D: differences below it are rounding
 
@@ -201,13 +202,19 @@ class EntropicDual:
     def curvature(self, here: Coupled) -> Callable[[Tensor], Tensor]:
         """The map v -> D'' v = n (v - Q C P v)."""
         e, n, mu = here.marginal.elasticity, self.columns(here), self.rows(here)
-        B, ridge = self.first.coupling(here.marginal), RIDGE * self.masses if self.first.rigid else 0
+        B, ridge = (
+            self.first.coupling(here.marginal),
+            RIDGE * self.masses if self.first.rigid else 0,
+        )
 
         def product(v: Tensor) -> Tensor:
             self.applications += 2
             w = here.first.average(v)
-            back = (1 - e) * w + e * (B.T @ (B @ (mu * e * w)))
-            return n * (v - here.second.average(back)) + ridge * v
+            back = (1 - e) * w
+            if len(B):
+                back = back + e * (B.T @ (B @ (mu * e * w)))
+            Hv = n * (v - here.second.average(back))
+            return Hv + RIDGE * self.masses * v if self.first.rigid else Hv
 
         return product
 
@@ -233,11 +240,9 @@ class EntropicDual:
         return here, rounds
 
     def direction(self, here: Coupled, tol: float) -> Tensor:
-        """Solve ``D'' d = n log(m / n)``: near the minimum Newton's direction, far from it the better one."""
-        right = self.columns(here) * here.shift
-        if self.first.rigid:
-            n = self.columns(here)
-            right = right - right.sum() * n / n.sum()
+        """Newton's; for an energy of ``D'' d = n log(m / n)``, the better one far from the minimum."""
+        n = self.columns(here)
+        right = self.masses - n if self.first.rigid else n * here.shift
         if here.first.log_weights is None:
             return self._by_gradients(here, right, tol)
         return self._by_elimination(here, right, here.first.log_weights())
@@ -263,7 +268,9 @@ class EntropicDual:
     def _by_gradients(self, here: Coupled, right: Tensor, tol: float) -> Tensor:
         """Conjugate gradients, as far as the outer residual asks for."""
         n = self.columns(here)
-        diagonal = n * (1 - self.kernel.staying * (1 - here.marginal.elasticity))
+        diagonal = n
+        if self.kernel.transposed is self.kernel:
+            diagonal = n * (1 - self.kernel.staying * (1 - here.marginal.elasticity))
         inverse = torch.where(n > 0, 1 / diagonal, 0)
         enough = max(min(0.1, here.residual) * here.residual, 0.3 * tol)
         product = self.curvature(here)
@@ -272,7 +279,9 @@ class EntropicDual:
     def _search(self, here: Coupled, direction: Tensor) -> Coupled | None:
         """Armijo's rule; what has not fallen beyond rounding must be nearer to the marginal."""
         slope = -float(torch.dot(self.masses - self.columns(here), direction))
-        longest = min(1.0, LONGEST / max(float(direction.abs().max()), 1e-300))
+        longest = 1.0
+        if self.first.rigid:
+            longest = min(1.0, LONGEST / max(float(direction.abs().max()), 1e-300))
         if not (math.isfinite(slope) and longest > 0):
             return None
         noise = NOISE * (abs(here.value) + float((self.masses * here.beta).abs().sum()))

@@ -148,7 +148,11 @@ def _descended(costs: Costs, a: Tensor, b: Tensor, epsilon: float) -> tuple[Tens
         dual = EntropicDual(costs.kernel(level), Given(a), b)
         here, more = dual.scaled(dual.at(beta), -1.0, PASSES - 1)
         lower = max(HALVING * level, epsilon)
-        beta, count, level = (here.beta + here.shift) * (level / lower), count + more + 1, HALVING * level
+        beta, count, level = (
+            (here.beta + here.shift) * (level / lower),
+            count + more + 1,
+            HALVING * level,
+        )
     return beta, count
 
 
