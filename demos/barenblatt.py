@@ -45,7 +45,7 @@ for name, scheme in (("JKO steps", jko.Implicit()), ("SDIRK2", jko.SDIRK2())):
         print(f"largest correction of mass {flow.columns['correction'].max():.0e}")
         return flow
 
-    tables[name] = jko.convergence(run, limit, taus=taus)
+    tables[name] = jko.convergence(run, limit, parameters=taus)
 for name, table in tables.items():
     print(f"\n{name}, L1 error to the solution of the equation", table, sep="\n")
 print("\nJKO steps, L1 error to the exact JKO iterate")

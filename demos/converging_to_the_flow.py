@@ -26,7 +26,7 @@ for name, start in (("W2: measures", mu), ("D: pairs (rho, H)", mu.project())):
     def run(tau, start=start):
         return jko.flow(F, start, tau=tau, t1=2.0, solver=jko.LBFGS(tol=1e-10))
 
-    tables[name] = jko.convergence(run, limit, taus=TAUS)
+    tables[name] = jko.convergence(run, limit, parameters=TAUS)
     print(name, tables[name], sep="\n")
 
 figure, (ax,) = plots.canvas(1, 1, (5.6, 4.4))

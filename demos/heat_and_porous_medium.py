@@ -1,7 +1,7 @@
 """A network trained as a density of its neurons w tanh(theta x), with the heat and with the porous-medium term.
 
 Section 4 of the survey adds Ent(mu), (4.1), or 1/2 int mu^2, (4.6), to the energy.  Heat leaves some mass everywhere;
-in a porous medium the neurons fill regions with an edge.  ``jko.stationary`` computes where the flow should end
+in a porous medium the neurons fill regions with an edge.  ``jko.minimiser`` computes where the flow should end
 without running it.
 Run it by ``python demos/heat_and_porous_medium.py [FOLDER]``; the picture goes to FOLDER, default demos/out.
 """
@@ -37,7 +37,7 @@ terms = {"heat": 2e-3 * jko.Entropy(), "porous medium": 0.1 * jko.PorousMedium(2
 runs, ends = {}, {}
 for name, term in terms.items():
     F = risk + 2e-3 * jko.SquaredNorm() + term
-    runs[name], ends[name] = jko.flow(F, start, tau=tau, steps=STEPS), jko.stationary(F, plane)
+    runs[name], ends[name] = jko.flow(F, start, tau=tau, steps=STEPS), jko.minimiser(F, plane)
     run, best = runs[name], ends[name]
     print(f"\n{name}: {run}\nthe minimum: {best}")
     print("       t     F - min F       slack   correction   L1 to the minimiser")

@@ -55,7 +55,7 @@ for (w, x0), (_, x1), mass in zip(ways[0].points, ways[1].points, ways[0].weight
     swap.plot([x0, x1], [0, 1], color=colour, lw=0.8, alpha=min(1.0, 40 * float(mass)))
 for w, colour in ((2, plots.RED), (-2, plots.BLUE)):
     swap.plot([], [], color=colour, label=f"$w \\approx {w}$")
-apart = jko.distance(start, end).squared, jko.flow_distance(start, end).squared
+apart = jko.distance(start, end).squared, jko.metrics.flow_distance(start, end).squared
 swap.set_title(f"a swap: $D^2$ = {apart[0]:.3f}, keeping the order {apart[1]:.3f}", fontsize=11)
 swap.set(xlabel="$\\theta$", ylabel="$s$ along the geodesic")
 swap.legend(frameon=False, fontsize=9, loc="center left")
@@ -90,7 +90,7 @@ for k in slopes:
         for c in (k, -k)
     ]
     static.append(jko.distance(*ends).squared)
-    ordered.append(jko.flow_distance(*ends).squared)
+    ordered.append(jko.metrics.flow_distance(*ends).squared)
 flows.plot(slopes, static, "o-", color=plots.BLUE, ms=4, label="$D^2$")
 flows.plot(slopes, ordered, "s-", color=plots.RED, ms=4, label="by flows of the line")
 flows.plot(
@@ -139,7 +139,7 @@ for k in heights:
         jko.ChargedDensity.from_function(box, normal, lambda t, c=c: c * torch.sin(3 * t[:, 0]))
         for c in np.linspace(k, -k, 5)
     ]
-    cost = jko.action(path)
+    cost = jko.metrics.action(path)
     printed.append(cost.printed)
     corrected.append(cost.corrected)
     least.append(jko.distance(path[0], path[-1]).squared)

@@ -1,209 +1,57 @@
 """Wasserstein gradient flows by the JKO scheme, for shallow networks and their kin.
 
-In reading order: states, networks, energies, metrics, the step, the flow, and what to hold them against.
+In reading order: states, spaces, networks, energies, metrics, the step and its solvers, the flow with its schemes and
+observers, and what to hold them against.  ``import jko`` loads none of it: a name loads when it is first used.
 """
 
-from jko import exact, limits
-from jko.diagnostics import (
-    BestParticles,
-    Convergence,
-    Decay,
-    Decomposition,
-    ErrorBudget,
-    FoldFree,
-    Identity,
-    Motion,
-    Optimality,
-    Stationary,
-    StepIdentity,
-    best_particles,
-    convergence,
-    decay,
-    decomposition,
-    dissipation,
-    dissipation_identity,
-    error_budget,
-    fold_free,
-    fold_free_time,
-    graph_slope,
-    motion,
-    optimality,
-    stationarity,
-    stationary,
-    step_identity,
-)
-from jko.energies import (
-    Energy,
-    Entropy,
-    Interaction,
-    Internal,
-    KernelEntropy,
-    KernelPorousMedium,
-    OnTheta,
-    PorousMedium,
-    Potential,
-    PowerNorm,
-    Risk,
-    SquaredNorm,
-    TwoLayerRisk,
-)
-from jko.flows import flow
-from jko.measures import (
-    ChargedDensity,
-    ChargedMesh,
-    ChargedParticles,
-    ChargedSpan,
-    GridDensity,
-    LineMesh,
-    Particles,
-)
-from jko.metrics import (
-    Action,
-    Barycentre,
-    Distance,
-    GraphWasserstein,
-    LeastAction,
-    Metric,
-    SinkhornDivergence,
-    SplitWasserstein,
-    SquaredGradient,
-    Wasserstein,
-    action,
-    barycentre,
-    distance,
-    flow_distance,
-    geodesic,
-    least_action,
-    projection_loss,
-    squared_gradient,
-)
-from jko.networks import Data, FeatureMap, GaussianBump, Neuron, Ridge
-from jko.observers import Conserved, Progress, Record, SteadyState, Stop
-from jko.schemes import SDIRK2, Implicit, Scheme, Strang
-from jko.spaces import Ball, Box, Convex, Cylinder, Domain, Grid
-from jko.status import Status
-from jko.steps import (
-    LBFGS,
-    Alternating,
-    BlockNewton,
-    Conic,
-    Dynamic,
-    MeshNewton,
-    Plans,
-    Quantile,
-    Remapped,
-    Sinkhorn,
-    StepFailed,
-    StepProblem,
-    StepResult,
-    step,
-)
-from jko.trajectory import Trajectory
+from jko.lazy import lazy
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "LBFGS",
-    "SDIRK2",
-    "Alternating",
-    "Action",
-    "Ball",
-    "Barycentre",
-    "BestParticles",
-    "BlockNewton",
-    "Box",
-    "ChargedDensity",
-    "ChargedMesh",
-    "ChargedParticles",
-    "ChargedSpan",
-    "Conic",
-    "Conserved",
-    "Convergence",
-    "Decay",
-    "Decomposition",
-    "Convex",
-    "Cylinder",
-    "Data",
-    "Distance",
-    "Domain",
-    "Energy",
-    "Dynamic",
-    "Entropy",
-    "FeatureMap",
-    "ErrorBudget",
-    "FoldFree",
-    "GaussianBump",
-    "GraphWasserstein",
-    "Grid",
-    "GridDensity",
-    "Identity",
-    "Implicit",
-    "Interaction",
-    "Internal",
-    "KernelEntropy",
-    "KernelPorousMedium",
-    "LeastAction",
-    "LineMesh",
-    "MeshNewton",
-    "Metric",
-    "Motion",
-    "Neuron",
-    "OnTheta",
-    "Optimality",
-    "Particles",
-    "Plans",
-    "PorousMedium",
-    "Potential",
-    "PowerNorm",
-    "Progress",
-    "Quantile",
-    "Remapped",
-    "Record",
-    "Ridge",
-    "Risk",
-    "Scheme",
-    "Sinkhorn",
-    "SinkhornDivergence",
-    "SplitWasserstein",
-    "SquaredGradient",
-    "SquaredNorm",
-    "Stationary",
-    "Status",
-    "SteadyState",
-    "StepFailed",
-    "StepIdentity",
-    "StepProblem",
-    "StepResult",
-    "Stop",
-    "Strang",
-    "Trajectory",
-    "TwoLayerRisk",
-    "Wasserstein",
-    "action",
-    "barycentre",
-    "best_particles",
-    "convergence",
-    "decay",
-    "decomposition",
-    "dissipation",
-    "dissipation_identity",
-    "distance",
-    "exact",
-    "flow",
-    "error_budget",
-    "fold_free",
-    "fold_free_time",
-    "flow_distance",
-    "geodesic",
-    "graph_slope",
-    "least_action",
-    "limits",
-    "motion",
-    "optimality",
-    "projection_loss",
-    "squared_gradient",
-    "stationarity",
-    "stationary",
-    "step",
-    "step_identity",
-]
+_HOMES = {
+    "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
+    "jko.spaces": "Domain Box Ball Cylinder Convex Grid",
+    "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
+    "jko.energies": (
+        "Energy Risk TwoLayerRisk SquaredNorm PowerNorm Potential Interaction "
+        "Internal Entropy PorousMedium KernelEntropy KernelPorousMedium OnTheta"
+    ),
+    "jko.metrics": (
+        "Metric Wasserstein GraphWasserstein ScaledWasserstein SlicedWasserstein SplitWasserstein SinkhornDivergence "
+        "distance geodesic"
+    ),
+    "jko.steps": (
+        "step StepProblem StepResult StepFailed "
+        "LBFGS BlockNewton Alternating Plans Dynamic Conic Quantile MeshNewton Remapped Sinkhorn"
+    ),
+    "jko.status": "Status",
+    "jko.flows": "flow",
+    "jko.trajectory": "Trajectory",
+    "jko.schemes": "Implicit SDIRK2 Strang",
+    "jko.observers": "Progress SteadyState Conserved Record Stop",
+    "jko.diagnostics": "convergence minimiser optimality",
+    "jko": "metrics diagnostics limits exact plots",
+}
+
+# what stood here in 0.1 and is asked of these modules now
+_MOVED = {
+    "jko.metrics": (
+        "Action Barycentre Distance LeastAction SquaredGradient "
+        "action barycentre flow_distance least_action projection_loss squared_gradient"
+    ),
+    "jko.schemes": "Scheme",
+    "jko.diagnostics": (
+        "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion "
+        "StepIdentity best_particles decay decomposition dissipation dissipation_identity error_budget fold_free "
+        "fold_free_time graph_slope motion step_identity"
+    ),
+}
+_FORMER = {name: f"{module}.{name}" for module, names in _MOVED.items() for name in names.split()}
+_FORMER |= {
+    "Optimality": "jko.duality.Gap",
+    "Stationary": "jko.diagnostics.Minimiser",
+    "stationarity": "jko.diagnostics.speed",
+    "stationary": "jko.diagnostics.minimiser",
+}
+
+__all__, __getattr__, __dir__ = lazy(__name__, _HOMES, _FORMER)

@@ -9,6 +9,10 @@ Whoever renames something public leaves a line here or there::
     def barycentre(states, *, max_iterations=100): ...
 
 
+    @by_name(2, "metric")  # arguments that had a place, and have a name only
+    def distance(a, b, *, metric=None): ...
+
+
     class Barycentre:
         means = Former("states")  # an attribute
 
@@ -90,8 +94,34 @@ def renamed(**arguments: str) -> Callable[[F], F]:
             target.__init__ = _accepting(function, target.__name__, arguments)  # type: ignore[misc]
             for old, new in arguments.items():
                 setattr(target, old, Former(new, old))
-            return target  # type: ignore[return-value]
+            return target
         return _accepting(target, target.__name__, arguments)  # type: ignore[return-value]
+
+    return decorate
+
+
+def by_name(count: int, *names: str) -> Callable[[F], F]:
+    """Take arguments by their place too that are given by name now.
+
+    Parameters
+    ----------
+    count
+        How many arguments stand before them.
+    names
+        Theirs, in the order of their places.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def accepting(*args: Any, **kwargs: Any) -> Any:
+            placed = dict(zip(names, args[count:], strict=False))
+            if not placed or len(args) > count + len(names) or placed.keys() & kwargs.keys():
+                return function(*args, **kwargs)
+            for k, name in enumerate(placed, start=count + 1):
+                warn(f"argument {k} of {function.__name__}", f"{name}=...")
+            return function(*args[:count], **placed, **kwargs)
+
+        return accepting  # type: ignore[return-value]
 
     return decorate
 

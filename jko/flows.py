@@ -15,9 +15,10 @@ from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
-from jko.steps import Memory, Solver, StepFailed, StepResult
+from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
+from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own
-from jko.steps.result import claimed, judged
+from jko.steps.result import claimed, energy_by, judged
 from jko.storage import HELD
 from jko.trajectory import Trajectory
 
@@ -108,31 +109,25 @@ def flow(
     >>> [round(e, 6) for e in run.energies.tolist()]
     [0.5, 0.222222, 0.098765]
     """
-    if (t1 is None) == (steps is None):
-        raise TypeError("flow needs exactly one of t1 (end time) and steps (number of steps)")
-    clock = Clock(
-        tau if callable(tau) else checks.number("tau", tau, above=0),
-        math.inf if t1 is None else checks.number("t1", t1),
-        math.inf if steps is None else checks.count("steps", steps, least=0),
-    )
+    clock = Clock.of(tau, t1, steps)
     solver = None if solver is None else checks.able("solver", solver, "solve", "jko.LBFGS()")
     scheme = checks.able(
         "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
     )
     checks.kind("throw", throw, bool)
     watchers = _watchers(observers)
-    value = getattr(solver, "value", None)  # some solvers know more of E than the state does
+    value = energy_by(solver)
     ledger = Ledger(
         energy, start, checks.count("save", save), checkpoint, value, checks.count("hold", hold)
     )
     if isinstance(start, Trajectory):
-        _of_this_energy(
-            start, float(energy(start.final) if value is None else value(energy, start.final))
-        )
+        _of_this_energy(start, value(energy, start.final))
     if throw:
         check_variations(energy, ledger.state)
-    if t1 is not None and t1 < ledger.t:
-        raise ValueError(f"t1 = {t1:g} lies before the time {ledger.t:g} already reached")
+        if metric is not None:
+            check_cost(StepProblem(energy, metric, ledger.state, 1.0))
+    if clock.end < ledger.t:
+        raise ValueError(f"t1 = {clock.end:g} lies before the time {ledger.t:g} already reached")
 
     def advance(tau: float, memory: Memory) -> StepResult:
         state = ledger.state
@@ -141,23 +136,28 @@ def flow(
             return step
         return judged(step, claimed(solver))
 
-    failed: StepResult | None = None
-    ledger.open()
-    try:
-        ledger.status = (
-            Status.INTERRUPTED
-        )  # until it ends otherwise; a checkpoint of a killed run says so
-        try:
-            ledger.status, failed = _march(energy, ledger, clock, advance, watchers)
-        except KeyboardInterrupt:
-            ledger.status = Status.INTERRUPTED
-        trajectory = ledger.close()
-    except BaseException as error:  # not ours to explain, but nothing is lost
-        ledger.fail(error)
-        raise
+    trajectory, failed = _recorded(ledger, lambda: _march(energy, ledger, clock, advance, watchers))
     if throw and (failed is not None or ledger.status is Status.CLOCK_STANDS):
         raise StepFailed(ledger.status, failed, trajectory)
     return trajectory
+
+
+def _recorded(
+    ledger: Ledger, march: Callable[[], tuple[Status, StepResult | None]]
+) -> tuple[Trajectory, StepResult | None]:
+    """What a march leaves in the ledger, and the step that failed; whatever ends it, nothing is lost."""
+    failed: StepResult | None = None
+    ledger.open()
+    try:
+        ledger.status = Status.INTERRUPTED  # until it ends otherwise: so says that of a killed run
+        try:
+            ledger.status, failed = march()
+        except KeyboardInterrupt:
+            ledger.status = Status.INTERRUPTED
+        return ledger.close(), failed
+    except BaseException as error:  # not ours to explain
+        ledger.fail(error)
+        raise
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,17 @@ class Clock:
     tau: float | Callable[[int], float]
     end: float
     steps: float
+
+    @classmethod
+    def of(cls, tau: float | Callable[[int], float], t1: float | None, steps: int | None) -> Clock:
+        """From the arguments of a flow, checked."""
+        if (t1 is None) == (steps is None):
+            raise TypeError("flow needs exactly one of t1 (end time) and steps (number of steps)")
+        return cls(
+            tau if callable(tau) else checks.number("tau", tau, above=0),
+            math.inf if t1 is None else checks.number("t1", t1),
+            math.inf if steps is None else checks.count("steps", steps, least=0),
+        )
 
     def next(self, k: int, t: float) -> tuple[float, float]:
         """Step k + 1 from the time t: its length, and the time that it leads to."""

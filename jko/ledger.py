@@ -11,7 +11,7 @@ import numpy as np
 
 from jko import checks, storage
 from jko.energies import Energy
-from jko.measures import KINDS, State
+from jko.measures import State
 from jko.status import Status
 from jko.steps import Memory, StepResult
 from jko.trajectory import Trajectory
@@ -43,7 +43,7 @@ class Ledger:
         start: State | Trajectory,
         save: int,
         checkpoint: str | Path | None,
-        value: Callable[[Energy, State], float] | None = None,
+        value: Callable[[Energy, State], float],
         hold: int = storage.HELD,
     ) -> None:
         checks.kind("energy", energy, Energy)
@@ -61,8 +61,8 @@ class Ledger:
             self._continue(start)
         else:
             hint = "build it by jko.Particles(points) or jko.GridDensity(grid, values)"
-            checks.kind("start", start, *KINDS, Trajectory, hint=hint)
-            before = float(energy(start)) if value is None else value(energy, start)
+            checks.kind("start", start, State, Trajectory, hint=hint)
+            before = value(energy, start)
             self._times.append(0.0)
             self._energies.append(before)
             self._now = Present(0, 0.0, before, start, {})

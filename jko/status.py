@@ -18,7 +18,7 @@ class Status(Enum):
     )
     FINISHED = (
         "the end time or the number of steps was reached; how far the state is from a minimum is another question: "
-        "jko.stationarity and certificate() answer it"
+        "jko.diagnostics.speed and certificate() answer it"
     )
     AT_REST = (
         "the flow moves no more: its speed fell below the speed that jko.SteadyState was given"

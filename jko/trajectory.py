@@ -12,15 +12,7 @@ import torch
 from torch import Tensor
 
 from jko import storage
-from jko.measures import (
-    ChargedMesh,
-    ChargedParticles,
-    ChargedSpan,
-    Particles,
-    State,
-    lifted,
-    placed,
-)
+from jko.measures import ChargedSpan, State
 from jko.spaces import Domain
 from jko.status import Status
 
@@ -141,19 +133,19 @@ class Trajectory:
         if abs(times[near] - t) <= slip:
             return self.states[near]
         a, b = self.states[j - 1], self.states[j]
-        if not isinstance(a, (Particles, ChargedParticles, ChargedMesh)):
+        if type(a).placed is State.placed:
             raise ValueError(
                 f"t = {t:g} is not a kept time, and between two densities there is no straight line of atoms; choose "
                 f"one of {times}, or jko.geodesic between two states"
             )
-        start, end = lifted(a), lifted(b)
+        start, end = a.atoms, b.atoms
         if not torch.equal(start.weights, end.weights):
             raise ValueError(
                 f"the states around t = {t:g} have different weights; choose one of the kept times {times}"
             )
         s = float((t - times[j - 1]) / (times[j] - times[j - 1]))
         points = (1 - s) * start.points + s * end.points
-        return placed(a, points)
+        return a.placed(points)
 
     def save(self, path: str | Path) -> Path:
         """Write one ``.npz`` file, whole or not at all, with a digest of its contents; returns its path.

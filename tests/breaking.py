@@ -184,7 +184,7 @@ RESULTS = (
         "convergence",
         "decomposition",
     ),
-    *("best_particles", "optimality", "stationarity", "stationary", "motion", "decay", "fold_free"),
+    *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
     *("dissipation", "flow", "step"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
@@ -218,120 +218,126 @@ BREAKS: dict[str, Callable[[], Any]] = {
 #: what is broken, and the claims that must notice, by module and function
 NOTICED = {
     "predict": """
-        setting.network setting.prediction setting.functional setting.minimum_zero setting.convexity
-        training.averaged measures.lift flows.expansion flows.first_variation flows.constants
-        pairs.expansion
+        s21_networks.network s21_networks.prediction s21_networks.functional s21_networks.minimum_zero
+        s21_networks.convexity
+        s22_training.averaged s23_charges.lift s31_flow.expansion s31_flow.first_variation s31_flow.constants
+        s32_evolutions.expansion
     """,
     "slopes": """
-        setting.ridge setting.descent setting.stochastic_gradient setting.mean_of_the_potential
-        setting.flow_of_atoms consistency.atoms_in_the_flow
+        s21_networks.ridge s21_networks.descent s21_networks.stochastic_gradient
+        s21_networks.mean_of_the_potential
+        s22_consistency.flow_of_atoms s22_consistency.atoms_in_the_flow
     """,
     "risk": """
-        setting.mixture_derivative regularised.half rest.variation_in_H
+        s21_networks.mixture_derivative s43_minimisers.half s32_evolutions.variation_in_H
     """,
     "step": """
-        consistency.splitting
+        s22_consistency.splitting
     """,
     "best_particles": """
-        training.best_networks
+        s22_training.best_networks
     """,
     "small networks": """
-        training.neurons questions.uniform_in_time
+        s22_training.neurons s51_convergence.uniform_in_time
     """,
     "optimality": """
-        training.global_minimum regularised.proved
+        s22_training.global_minimum s43_minimisers.proved
     """,
     "wasserstein": """
-        training.dead_neurons flows.weak_form pairs.same_particles
+        s22_training.dead_neurons s31_flow.weak_form s33_chaos.same_particles
     """,
     "flow": """
-        training.reduced flows.no_flux metric.gradient_flow regularised.heat_equation
-        regularised.porous_medium_equation regularised.constant_on_support regularised.smallest_on_support
-        questions.two_layers
+        s22_training.reduced s31_flow.no_flux s33_metric.gradient_flow s41_entropy.heat_equation
+        s42_porous.porous_medium_equation s43_minimisers.constant_on_support
+        s43_minimisers.smallest_on_support
+        s52_layers.two_layers
     """,
     "distance": """
-        training.weak_limit metric.static metric.square_waves metric.ledger
+        s22_training.weak_limit s33_metric.static s33_metric.square_waves s33_metric.ledger
     """,
     "signed": """
-        measures.signed_measure
+        s23_charges.signed_measure
     """,
     "project": """
-        measures.conditional_mean measures.jensen rest.moments_of_order_p
+        s23_charges.conditional_mean s23_charges.jensen s23_charges.moments_of_order_p
     """,
     "L": """
-        flows.positive
+        s31_flow.positive
     """,
     "dissipation": """
-        flows.energy_dissipation pairs.proposition_general rest.not_strictly
+        s31_flow.energy_dissipation s33_chaos.proposition_general s33_chaos.not_strictly
     """,
-    "stationarity": """
-        flows.stationary_point
+    "speed": """
+        s31_flow.stationary_point
     """,
     "variation": """
-        pairs.steepest_rho
+        s32_evolutions.steepest_rho
     """,
     "system": """
-        pairs.separated pairs.transported pairs.sign_of_lambda pairs.chaos questions.no_rest
+        s32_evolutions.separated s32_evolutions.transported s32_evolutions.sign_of_lambda s33_chaos.chaos
+        s51_systems.no_rest
     """,
     "grids": """
-        pairs.cells
+        s33_chaos.cells
     """,
     "rate": """
-        pairs.separated_dissipates pairs.separated_integral pairs.transported_rate pairs.transported_grows
-        pairs.proposition regularised.literal_chaos regularised.transported_charge
-        regularised.literal_separated regularised.literal_transported
+        s32_evolutions.separated_dissipates s32_evolutions.separated_integral s32_evolutions.transported_rate
+        s32_evolutions.transported_grows
+        s33_chaos.proposition s42_regularised_pairs.literal_chaos s42_regularised_pairs.transported_charge
+        s42_regularised_pairs.literal_separated s42_regularised_pairs.literal_transported
     """,
     "moment_rate": """
-        pairs.moments
+        s33_chaos.moments
     """,
     "hierarchy": """
-        pairs.closure
+        s33_chaos.closure
     """,
     "squared distance": """
-        metric.triangle
+        s33_metric.triangle
     """,
     "geodesic": """
-        metric.swap
+        s33_metric.swap
     """,
     "flow_distance": """
-        metric.homeomorphic
+        s33_metric.homeomorphic
     """,
     "action": """
-        metric.translation metric.free_change
+        s33_metric.translation s33_metric.free_change
     """,
     "least_action": """
-        metric.dynamic
+        s33_metric.dynamic
     """,
     "internal": """
-        regularised.entropy regularised.no_minimiser regularised.square regularised.many_stationary
+        s41_entropy.entropy s41_entropy.no_minimiser s42_porous.square s42_porous.many_stationary
     """,
-    "stationary": """
-        regularised.walls regularised.unique_minimiser
+    "minimiser": """
+        s41_entropy.walls s41_entropy.unique_minimiser
     """,
     "decomposition": """
-        regularised.relative_entropy regularised.porous_identity questions.proximal_identity
+        s41_entropy.relative_entropy s42_porous.porous_identity s51_convergence.proximal_identity
     """,
     "exact": """
-        regularised.compact_support questions.dissipation_ratio
+        s42_porous.compact_support s51_gaussian.dissipation_ratio
     """,
     "decay": """
-        questions.exponential_decay questions.porous_decay questions.two_rates questions.not_algebraic
-        questions.rate_of_atoms
+        s51_gaussian.exponential_decay s51_convergence.porous_decay s51_systems.two_rates
+        s51_gaussian.not_algebraic
+        s51_convergence.rate_of_atoms
     """,
     "gradient": """
-        rest.no_flux_of_moments
+        s33_chaos.no_flux_of_moments
     """,
     "fold_free": """
-        rest.folding
+        s51_systems.folding
     """,
     "twice the risk": """
-        consistency.sampling
+        s22_consistency.sampling
     """,
     "samples": """
-        training.samples
+        s22_training.samples
     """,
     "mass": """
-        rest.push_forward
-        pairs.walls
+        s32_evolutions.push_forward
+        s33_chaos.walls
     """,
 }

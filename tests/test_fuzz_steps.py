@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, assume, event, given, note, settings
 from hypothesis import strategies as st
 
 import jko
-from jko.measures import lifted
 
 pytestmark = pytest.mark.fuzz
 LIMIT = 10.0  # CPU seconds for one problem; what is slower is no matter of this test
@@ -83,7 +82,7 @@ def energies_are_those_of_the_states(energy, state, result, tau, solver):
 
 
 def the_domain_is_kept(state):
-    mu = lifted(state)
+    mu = state.atoms
     assert bool(torch.isfinite(mu.points).all())
     if mu.domain is not None:
         size = 1 + float(mu.points.abs().max())
@@ -94,8 +93,8 @@ def the_cost_is_the_distance(state, result):
     """Where the coupling is proved optimal the cost is W2^2, by another program; at its own scale."""
     if type(state) not in (jko.Particles, jko.ChargedParticles) or not result.coupling.optimal:
         return
-    x, y = (lifted(s).points.double().numpy() for s in (state, result.state))
-    a, b = (lifted(s).weights.double().numpy() for s in (state, result.state))
+    x, y = (s.atoms.points.double().numpy() for s in (state, result.state))
+    a, b = (s.atoms.weights.double().numpy() for s in (state, result.state))
     size = max(np.abs(x).max(), np.abs(y).max(), 1e-300)
     costs = np.ascontiguousarray((((x[:, None] - y[None]) / size) ** 2).sum(-1))
     with warnings.catch_warnings():
@@ -125,21 +124,21 @@ def test_a_flow_goes_down(problem, scheme):
 QUESTIONS = {
     "certificate": lambda E, a, b, t: jko.step(E, a, tau=t).certificate(),
     "optimality": lambda E, a, b, t: jko.optimality(E, a),
-    "dissipation": lambda E, a, b, t: jko.dissipation(E, a),
-    "stationarity": lambda E, a, b, t: jko.stationarity(E, a),
-    "best_particles": lambda E, a, b, t: jko.best_particles(E, a),
-    "decomposition": lambda E, a, b, t: jko.decomposition(E, a, b),
-    "motion": lambda E, a, b, t: jko.motion(E, a),
-    "graph_slope": lambda E, a, b, t: jko.graph_slope(a),
-    "fold_free": lambda E, a, b, t: jko.fold_free(E, a, t1=1.0),
-    "stationary": lambda E, a, b, t: jko.stationary(E, jko.Grid((-2.0, 2.0), 8)),
+    "dissipation": lambda E, a, b, t: jko.diagnostics.dissipation(E, a),
+    "speed": lambda E, a, b, t: jko.diagnostics.speed(E, a),
+    "best_particles": lambda E, a, b, t: jko.diagnostics.best_particles(E, a),
+    "decomposition": lambda E, a, b, t: jko.diagnostics.decomposition(E, a, b),
+    "motion": lambda E, a, b, t: jko.diagnostics.motion(E, a),
+    "graph_slope": lambda E, a, b, t: jko.diagnostics.graph_slope(a),
+    "fold_free": lambda E, a, b, t: jko.diagnostics.fold_free(E, a, t1=1.0),
+    "minimiser": lambda E, a, b, t: jko.minimiser(E, jko.Grid((-2.0, 2.0), 8)),
     "distance": lambda E, a, b, t: jko.distance(a, b),
-    "flow_distance": lambda E, a, b, t: jko.flow_distance(a, b),
+    "flow_distance": lambda E, a, b, t: jko.metrics.flow_distance(a, b),
     "geodesic": lambda E, a, b, t: jko.geodesic(a, b, 0.3),
-    "barycentre": lambda E, a, b, t: jko.barycentre([a, b], [0.5, 0.5]),
-    "squared_gradient": lambda E, a, b, t: jko.squared_gradient(a, b),
-    "projection_loss": lambda E, a, b, t: jko.projection_loss(a),
-    "second order": lambda E, a, b, t: (E.second_order(lifted(a)), E.hessian(lifted(a))),
+    "barycentre": lambda E, a, b, t: jko.metrics.barycentre([a, b], [0.5, 0.5]),
+    "squared_gradient": lambda E, a, b, t: jko.metrics.squared_gradient(a, b),
+    "projection_loss": lambda E, a, b, t: jko.metrics.projection_loss(a),
+    "second order": lambda E, a, b, t: (E.second_order(a.atoms), E.hessian(a.atoms)),
     "limits.wasserstein": lambda E, a, b, t: jko.limits.wasserstein(E, a, t1=min(t, 0.5)),
     "limits.chaos": lambda E, a, b, t: jko.limits.chaos(E, a, t1=min(t, 0.5)),
     "limits.separated": lambda E, a, b, t: jko.limits.separated(E, a, t1=min(t, 0.5)),

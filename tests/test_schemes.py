@@ -14,8 +14,8 @@ from jko import exact
 from jko.schemes import GAMMA, RATIO, SDIRK2, Implicit
 from jko.steps.beyond import beyond
 from jko.steps.dynamic import Dynamic
+from jko.steps.line import Quantile
 from jko.steps.push import push
-from jko.steps.quantile import Quantile
 
 NEWTON = jko.BlockNewton(tol=1e-12)
 
@@ -54,7 +54,7 @@ def test_second_order_on_atoms(kind):
     table = jko.convergence(
         lambda tau: jko.flow(energy, start, tau=tau, t1=0.5, solver=NEWTON, scheme=SDIRK2()),
         jko.limits.wasserstein(energy, start, t1=0.5, rtol=1e-11),
-        taus=(1 / 8, 1 / 16, 1 / 32, 1 / 64),
+        parameters=(1 / 8, 1 / 16, 1 / 32, 1 / 64),
     )
     assert np.abs(table.orders - 2).max() < 0.06, f"\n{table}"
     assert table.errors[-1] < 1e-5

@@ -1,7 +1,7 @@
 """Kinds: what an argument is, and what a function that was given returns."""
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -10,15 +10,30 @@ from jko.checks.arrays import alike
 from jko.checks.scalars import shown
 
 T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
 
 
-def kind(name: str, value: Any, *allowed: type, hint: str = "") -> None:
-    """Check ``isinstance``; ``hint`` is the remedy."""
-    if not isinstance(value, allowed):
-        names = " or ".join(t.__name__ for t in allowed)
-        raise TypeError(
-            f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else "")
-        )
+@overload
+def kind(name: str, value: Any, a: type[T], /, *, hint: str = "") -> T: ...
+@overload
+def kind(name: str, value: Any, a: type[T], b: type[U], /, *, hint: str = "") -> T | U: ...
+@overload
+def kind(
+    name: str, value: Any, a: type[T], b: type[U], c: type[V], /, *, hint: str = ""
+) -> T | U | V: ...
+@overload
+def kind(name: str, value: Any, *allowed: type[T], hint: str = "") -> T: ...
+def kind(name: str, value: Any, *allowed: type, hint: str = "") -> Any:
+    """Check ``isinstance``, and hand back the value; ``hint`` is the remedy.
+
+    A class with a method ``kinds()`` stands for several, and the sentence names those.
+    """
+    if isinstance(value, allowed):
+        return value
+    kinds = [kind for one in allowed for kind in getattr(one, "kinds", lambda one=one: [one])()]
+    names = " or ".join(kind.__name__ for kind in kinds)
+    raise TypeError(f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else ""))
 
 
 def function(name: str, value: Any, hint: str = "") -> None:

@@ -14,7 +14,7 @@ from jko import datasets
 from jko.cli import memory
 from jko.flows import Observer
 from jko.measures import State
-from jko.storage import FIELDS
+from jko.storage import held
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -176,7 +176,7 @@ def _same(a: State, b: State) -> bool:
     """Whether two states are the same to the bit."""
     if type(a) is not type(b):
         return False
-    pairs = [(getattr(a, name), getattr(b, name)) for name in FIELDS[type(a).__name__]]
+    pairs = [(getattr(a, name), getattr(b, name)) for name in held(type(a))]
     return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
 
 

@@ -85,7 +85,7 @@ def _optimality(job: Job, state: State) -> Summary:
     began = time.process_time()
     found = jko.optimality(job.energy, state)
     return {
-        "optimality_gap": _finite(found.gap),
+        "optimality_gap": _finite(found.value),
         "optimality_lower_bound": _finite(found.lower_bound),
         "optimality_reachable": _finite(found.reachable),
         "optimality_rigorous": bool(found.rigorous),
@@ -154,11 +154,11 @@ def write(folder: Folder, summary: Summary, job: Job, trajectory: jko.Trajectory
     """Write summary and pictures."""
     try:
         from jko.cli import pictures
-    except ImportError as error:
-        folder.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
-    else:
+
         pictures.energy(summary, trajectory, folder.path / "energy.png")
         pictures.prediction(job, trajectory.final, folder.path / "prediction.png")
         folder.written += FILES[2:]
+    except ImportError as error:
+        folder.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
     folder.write(FILES[1], as_json(summary) + "\n")
     folder.written.insert(1, FILES[1])

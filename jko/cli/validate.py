@@ -85,7 +85,7 @@ def write_json(entries: Sequence[Entry], claims: Sequence[Claim], quick: bool, p
             "equation": claim.equation,
             "statement": claim.statement,
             "kind": claim.kind.value,
-            "function": f"jko.survey.{entry.module}.{entry.name}",
+            "function": f"{entry.measure.__module__}.{entry.name}",
             "measured": _number(claim.measured),
             "expected": _number(claim.expected),
             "tolerance": _number(claim.tolerance),

@@ -1,23 +1,28 @@
 """What can be asked of a state, a step or a run."""
 
+from jko.deprecation import moved
+from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
-from jko.diagnostics.certificates import Optimality, optimality
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
-from jko.diagnostics.dissipation import dissipation, stationarity
-from jko.diagnostics.folds import FoldFree, fold_free
-from jko.diagnostics.graphs import graph_slope
+from jko.diagnostics.dissipation import Speed, dissipation, speed
+from jko.diagnostics.graphs import (
+    FoldFree,
+    Motion,
+    fold_free,
+    fold_free_time,
+    graph_slope,
+    motion,
+)
 from jko.diagnostics.identities import (
     Identity,
     StepIdentity,
     dissipation_identity,
     step_identity,
 )
-from jko.diagnostics.lifetimes import fold_free_time
-from jko.diagnostics.minimisers import BestParticles, best_particles
-from jko.diagnostics.motions import Motion, motion
-from jko.diagnostics.stationary import Stationary, stationary
+from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.optimality import optimality
 
 __all__ = [
     "BestParticles",
@@ -27,9 +32,9 @@ __all__ = [
     "ErrorBudget",
     "FoldFree",
     "Identity",
+    "Minimiser",
     "Motion",
-    "Optimality",
-    "Stationary",
+    "Speed",
     "StepIdentity",
     "best_particles",
     "convergence",
@@ -41,9 +46,18 @@ __all__ = [
     "fold_free",
     "fold_free_time",
     "graph_slope",
+    "minimiser",
     "motion",
     "optimality",
-    "stationarity",
-    "stationary",
+    "speed",
     "step_identity",
 ]
+
+__getattr__ = moved(
+    __name__,
+    Optimality="jko.duality.Gap",
+    Stationarity="jko.diagnostics.Speed",
+    Stationary="jko.diagnostics.Minimiser",
+    stationarity="jko.diagnostics.speed",
+    stationary="jko.diagnostics.minimiser",
+)

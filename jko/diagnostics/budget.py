@@ -84,7 +84,9 @@ def error_budget(
     >>> import jko
     >>> def run(tau, n):  # implicit Euler for x' = -x, and a sum for int_0^1 x dx
     ...     return (1 + tau) ** (-1 / tau) + sum((k + 0.5) / n for k in range(n)) / n
-    >>> budget = jko.error_budget(run, at={"tau": 0.1, "n": 10}, orders={"tau": 1, "n": 2})
+    >>> budget = jko.diagnostics.error_budget(
+    ...     run, at={"tau": 0.1, "n": 10}, orders={"tau": 1, "n": 2}
+    ... )
     >>> budget.largest, round(budget.errors["tau"], 4)  # exactly 0.0177
     ('tau', 0.0173)
     """

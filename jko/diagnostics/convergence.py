@@ -11,27 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State, lifted
+from jko.deprecation import renamed
+from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
 
+@renamed(taus="parameters")
 @dataclass(frozen=True, eq=False)
 class Convergence:
     """How errors fall with a small parameter; prints as a table.
 
     Attributes
     ----------
-    taus, errors : (K,)
+    parameters, errors : (K,)
         Time steps (or what ``name`` says), in the order given, and errors.
     name : str
         What the parameter is.
     orders : (K - 1,)
-        ``log(e_k / e_{k+1}) / log(tau_k / tau_{k+1})`` between neighbours; nan where an error vanishes.
+        ``log(e_k / e_{k+1}) / log(h_k / h_{k+1})`` between neighbours, h the parameter; nan where an error vanishes.
     """
 
-    taus: Array
+    parameters: Array
     errors: Array
     name: str = "tau"
 
@@ -39,22 +41,23 @@ class Convergence:
     def orders(self) -> Array:
         """Orders between neighbours: a single fit over all of them would hide a trend."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            order = np.diff(np.log(self.errors)) / np.diff(np.log(self.taus))
+            order = np.diff(np.log(self.errors)) / np.diff(np.log(self.parameters))
         return np.where(np.isfinite(order), order, np.nan)
 
     def __str__(self) -> str:
         orders = ["", *(f"{order:.3f}" for order in self.orders)]
         rows = [
-            f"{tau:10.4g}  {error:11.4e}  {order:>6}"
-            for tau, error, order in zip(self.taus, self.errors, orders, strict=True)
+            f"{h:10.4g}  {error:11.4e}  {order:>6}"
+            for h, error, order in zip(self.parameters, self.errors, orders, strict=True)
         ]
         return "\n".join([f"{self.name:>10}  {'error':>11}  {'order':>6}", *rows])
 
 
+@renamed(taus="parameters")
 def convergence(
     run: Callable[[float], State | Trajectory],
     exact: State | Trajectory,
-    taus: Sequence[float],
+    parameters: Sequence[float],
     norm: Callable[[Any, Any], float] | None = None,
     name: str = "tau",
 ) -> Convergence:
@@ -66,8 +69,8 @@ def convergence(
         tau -> state, or a trajectory, whose last state is taken.
     exact : state or Trajectory
         What the states should converge to; of a trajectory the last state.
-    taus : (K,)
-        Different positive time steps, each other than the one before; or any other small parameter that ``run`` takes:
+    parameters : (K,)
+        What ``run`` takes, positive, each other than the one before: time steps, or any other small parameter, such as
         the width of a cell, 1/N of particles, 1/M of data.
     norm : callable, optional
         (state, exact) -> error.  Default: the L2(mu) distance of atoms with the same label,
@@ -87,17 +90,20 @@ def convergence(
     >>> start, E = jko.Particles([[1.0]]), jko.SquaredNorm()
     >>> def run(tau):
     ...     return jko.flow(E, start, tau=tau, t1=1.0, solver=jko.LBFGS(tol=1e-12))
-    >>> table = jko.convergence(run, jko.limits.wasserstein(E, start, t1=1.0), taus=[0.1, 0.05])
+    >>> table = jko.convergence(
+    ...     run, jko.limits.wasserstein(E, start, t1=1.0), parameters=[0.1, 0.05]
+    ... )
     >>> round(float(table.orders[0]), 1)
     1.0
     """
     checks.function("run", run, hint="it takes tau and gives back a jko.Trajectory or a state")
     steps = [
-        checks.number(f"taus[{k}]", h, above=0) for k, h in enumerate(checks.items("taus", taus))
+        checks.number(f"parameters[{k}]", h, above=0)
+        for k, h in enumerate(checks.items("parameters", parameters))
     ]
     if not steps or any(a == b for a, b in pairwise(steps)):
         raise ValueError(
-            f"taus = {steps}; at least one time step is needed, and neighbours must differ"
+            f"parameters = {steps}; at least one is needed, and neighbours must differ"
         )
     norm = natural_norm if norm is None else norm
     checks.function("norm", norm, hint="it takes two states and gives back a number")
@@ -130,7 +136,7 @@ def labelled_distance(a: State, b: State) -> float:
             LineMesh,
             hint="pass norm=(state, exact) -> error",
         )
-    mu, nu = lifted(a), lifted(b)
+    mu, nu = a.atoms, b.atoms
     if mu.points.shape != nu.points.shape or not bool((mu.weights == nu.weights).all()):
         raise ValueError(
             f"the states have atoms of shapes {tuple(mu.points.shape)} and {tuple(nu.points.shape)}, which must agree, "

@@ -75,7 +75,7 @@ def decay(times: Any, values: Any, *, since: float | None = None, floor: float =
     --------
     >>> import jko, numpy as np
     >>> t = np.linspace(0, 10, 50)
-    >>> found = jko.decay(t, 3 * np.exp(-0.7 * t))
+    >>> found = jko.diagnostics.decay(t, 3 * np.exp(-0.7 * t))
     >>> found.is_exponential, round(found.rate, 12)
     (True, 0.7)
     """

@@ -11,16 +11,18 @@ the last term is ``int (phi - l) dmu >= 0``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
 from jko import checks
-from jko.energies import Energy, Internal, Linear, Risk
-from jko.measures import KINDS, GridDensity, State, lifted
+from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
+from jko.measures import GridDensity, State
 
 
-class Decomposition(NamedTuple):
+@dataclass(frozen=True)
+class Decomposition:
     """The terms of ``F(mu) - F(mu_*)``.
 
     Attributes
@@ -39,6 +41,10 @@ class Decomposition(NamedTuple):
     internal: float
     rest: float
     slope: float
+
+    def __iter__(self) -> Iterator[float]:
+        """``risk, internal, rest, slope``."""
+        return iter((self.risk, self.internal, self.rest, self.slope))
 
     @property
     def total(self) -> float:
@@ -78,14 +84,14 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     --------
     >>> import jko
     >>> a, b = jko.Particles([[1.0]]), jko.Particles([[0.0]])
-    >>> jko.decomposition(jko.SquaredNorm(), a, b)
+    >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
     Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
     """
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
     for name, state in (("mu", mu), ("star", star)):
-        checks.kind(name, state, *KINDS, hint="build it by jko.Particles(points)")
+        checks.kind(name, state, State, hint="build it by jko.Particles(points)")
     if type(mu) is not type(star):
         raise TypeError(
             f"mu is {type(mu).__name__} but star is {type(star).__name__}; both must be of one kind: "
@@ -95,28 +101,31 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
         )
-    there, here = lifted(mu), lifted(star)
+    there, here = mu.atoms, star.atoms
     if there.dim != here.dim:
         raise ValueError(
             f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"
         )
     checks.alike("mu", there.points, "star", here.points)
+    terms = sorted_terms(energy)
     risk = internal = rest = slope = 0.0
+
+    def tilt(E: Energy) -> float:
+        return float(
+            there.integrate(E.variation(star, there.points)) - here.integrate(E.variation(star))
+        )
+
     with torch.no_grad():
-        for c, E in energy.terms:
-            if isinstance(E, Internal):
-                part, tilt = _internal(E, mu, star)
-                internal, slope = internal + c * part, slope + c * tilt
-                continue
-            tilt = float(
-                there.integrate(E.variation(star, there.points)) - here.integrate(E.variation(star))
-            )
-            slope += c * tilt
-            if isinstance(E, Risk):
-                change = E.predict(mu) - E.predict(star)
-                risk += c * 0.5 * float((E.data.weights * change**2).sum())
-            elif not isinstance(E, Linear):
-                rest += c * (float(E(mu) - E(star)) - tilt)
+        for c, E in terms.internal:
+            part, lean = _internal(E, mu, star)
+            internal, slope = internal + c * part, slope + c * lean
+        for c, other in terms.without(Internal):
+            slope += c * tilt(other)
+        for c, R in terms.risks:
+            change = R.predict(mu) - R.predict(star)
+            risk += c * 0.5 * float((R.data.weights * change**2).sum())
+        for c, other in terms.without(Internal, Risk, Linear):
+            rest += c * (float(other(mu) - other(star)) - tilt(other))
     return Decomposition(risk, internal, rest, slope)
 
 

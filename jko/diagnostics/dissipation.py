@@ -1,9 +1,10 @@
-"""The dissipation (3.9) and the residual of stationarity (3.10)."""
+"""The dissipation (3.9), and the speed of a flow, which is zero where a measure is stationary (3.10)."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,38 +13,39 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Internal
+from jko.energies import Energy, Internal, joined, sorted_terms
 from jko.limits.densities import Volumes
 from jko.limits.systems import chaos
 from jko.limits.walls import tangent
-from jko.measures import (
-    KINDS,
-    ChargedDensity,
-    ChargedParticles,
-    GridDensity,
-    LineMesh,
-    Particles,
-    State,
-    lifted,
-)
+from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
 
 Array = NDArray[np.float64]
 
 
-class Stationarity(NamedTuple):
+@dataclass(frozen=True)
+class Speed:
     """How far a measure is from stationary: the speed ``|grad dF/dmu|`` on its atoms.
 
     Attributes
     ----------
-    max
+    max : float
         The largest over the atoms.
-    mean
-        Root mean square against mu.
+    square : float
+        The integral of its square against mu, which is the dissipation.
     """
 
     max: float
-    mean: float
+    square: float
+
+    @property
+    def mean(self) -> float:
+        """Root mean square against mu."""
+        return math.sqrt(self.square)
+
+    def __iter__(self) -> Iterator[float]:
+        """``max, mean``."""
+        return iter((self.max, self.mean))
 
 
 def dissipation(energy: Energy, state: State) -> float:
@@ -69,21 +71,23 @@ def dissipation(energy: Energy, state: State) -> float:
     Examples
     --------
     >>> import jko
-    >>> jko.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
+    >>> jko.diagnostics.dissipation(jko.SquaredNorm(), jko.Particles([[3.0], [1.0]]))
     5.0
     >>> rho = jko.GridDensity.from_function(
     ...     jko.Grid((-8.0, 8.0), 400), lambda x: (-(x[:, 0] ** 2) / 8).exp()
     ... )
-    >>> round(jko.dissipation(jko.Entropy(), rho), 3)  # of the normal law with variance 4
+    >>> round(
+    ...     jko.diagnostics.dissipation(jko.Entropy(), rho), 3
+    ... )  # of the normal law with variance 4
     0.25
     """
     _check(energy, state)
     if isinstance(state, ChargedDensity) and has_internal(energy):
         return -chaos.rate(energy, state)
-    return _motion(energy, state).total
+    return _speed(energy, state).square
 
 
-def stationarity(energy: Energy, state: State) -> Stationarity:
+def speed(energy: Energy, state: State) -> Speed:
     """The residual of Definition 3.1, ``grad dF/dmu = 0`` on the support: its maximum and its L2(mu) mean.
 
     Raises
@@ -100,34 +104,26 @@ def stationarity(energy: Energy, state: State) -> Stationarity:
     Examples
     --------
     >>> import jko
-    >>> jko.stationarity(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
-    Stationarity(max=0.0, mean=0.0)
+    >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
+    Speed(max=0.0, square=0.0)
     """
     _check(energy, state)
-    speed = _motion(energy, state)
-    return Stationarity(speed.max, math.sqrt(speed.total))
+    return _speed(energy, state)
 
 
 def has_internal(energy: Energy) -> bool:
     """Whether an energy has a term that needs a density."""
-    return any(c != 0 and isinstance(E, Internal) for c, E in energy.terms)
-
-
-class _Speed(NamedTuple):
-    """The largest speed, and the integral of its square."""
-
-    max: float
-    total: float
+    return bool(sorted_terms(energy).internal)
 
 
 def _check(energy: Energy, state: State) -> None:
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("state", state, *KINDS, hint="build it by jko.Particles(points)")
+    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
 
 
-def _motion(energy: Energy, state: State) -> _Speed:
+def _speed(energy: Energy, state: State) -> Speed:
     if has_internal(energy):
         if isinstance(state, GridDensity):
             return _across_faces(energy, state)
@@ -136,23 +132,23 @@ def _motion(energy: Energy, state: State) -> _Speed:
         if not isinstance(state, (Particles, ChargedParticles)):
             raise TypeError(
                 f"the energy has an internal term, whose force on a {type(state).__name__} is not known here: take "
-                "jko.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
+                "jko.diagnostics.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
             )
     mu, v = _flow_velocity(energy, state)
     square = (v * v).sum(-1)
-    return _Speed(float(square.max().sqrt()), float(mu.integrate(square)))
+    return Speed(float(square.max().sqrt()), float(mu.integrate(square)))
 
 
-def _across_faces(energy: Energy, rho: GridDensity) -> _Speed:
+def _across_faces(energy: Energy, rho: GridDensity) -> Speed:
     """By the finite volumes of :mod:`jko.limits.densities`."""
     with torch.no_grad():
         found = Volumes.of(energy, rho).speeds(rho.values)
     largest = [float(speed.max()) for speed, _ in found if speed.numel()]
     total = sum(float(power.sum()) for _, power in found) * rho.grid.cell
-    return _Speed(max(largest, default=0.0), total)
+    return Speed(max(largest, default=0.0), total)
 
 
-def _of_edges(energy: Energy, mesh: LineMesh) -> _Speed:
+def _of_edges(energy: Energy, mesh: LineMesh) -> Speed:
     """By the velocity of the edges that lowers F fastest: ``M v = -dF/dedges``, M the metric ``int |v|^2 dmu``.
 
     v is linear on each cell; at a wall it does not leave.
@@ -171,21 +167,18 @@ def _of_edges(energy: Energy, mesh: LineMesh) -> _Speed:
             break
         first, last = first + hold[0], last - hold[1]
     square = m / 3 * (v[1:] ** 2 + v[1:] * v[:-1] + v[:-1] ** 2)
-    return _Speed(float(np.abs(v).max()), float(square.sum()))
+    return Speed(float(np.abs(v).max()), float(square.sum()))
 
 
 def _slope_of_edges(energy: Energy, mesh: LineMesh) -> Array:
     """The derivative of F in the edges, (N + 1,): the pull on the Gauss points, and differences of the pressure."""
-    P, others = torch.zeros_like(mesh.values), []
-    for c, E in energy.terms:
-        if isinstance(E, Internal):
-            P = P + c * (mesh.values * E.slope(mesh.values) - E.U(mesh.values))
-        elif c != 0:
-            others.append(c * E)
+    terms = sorted_terms(energy)
+    P = sum((c * E.pressure(mesh.values) for c, E in terms.internal), torch.zeros_like(mesh.values))
     outside = P.new_zeros(1)
     slope = torch.cat([P, outside]) - torch.cat([outside, P])
-    if others:
-        pull = sum((E.gradient(mesh)[:, 0] for E in others[1:]), others[0].gradient(mesh)[:, 0])
+    others = joined(terms.without(Internal))
+    if others is not None:
+        pull = others.gradient(mesh)[:, 0]
         pair = (mesh.weights * pull).reshape(-1, 2)
         share = torch.tensor([0.5 + GAUSS, 0.5 - GAUSS]).to(pair)  # of the cell's lower edge
         slope[:-1] += pair @ share
@@ -207,5 +200,5 @@ def _at_walls(mesh: LineMesh) -> tuple[bool, bool]:
 def _flow_velocity(energy: Energy, state: State) -> tuple[Particles, Tensor]:
     """-grad dF/dmu on the atoms, projected on the tangent cone of the domain where an atom sits on its boundary."""
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    mu = lifted(state)
+    mu = state.atoms
     return mu, tangent(mu.domain, mu.points, -energy.gradient(mu))

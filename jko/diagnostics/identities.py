@@ -1,6 +1,6 @@
 """The dissipation identities of the survey as residual series of a run: is dE/dt what the formula says?
 
-(3.9) for measures, Proposition 3.3 for (3.23), after (3.19), and along (3.21): see :mod:`jko.diagnostics.motions`.
+(3.9) for measures, Proposition 3.3 for (3.23), after (3.19), and along (3.21): see :mod:`jko.diagnostics.graphs.rates`.
 A run of JKO steps obeys a discrete identity, up to the order of its steps: see :func:`step_identity`.
 """
 
@@ -87,8 +87,9 @@ def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = No
     run : Trajectory
         Of a limit equation, or of JKO steps, where the residuals are of the order of tau.
     rate : callable, optional
-        (energy, state) -> dE/dt, such as ``jko.limits.separated.rate``.  Default: minus :func:`jko.dissipation`,
-        which is (3.9) for measures, along (4.2) and (4.7) too, and Proposition 3.3 for (3.23).
+        (energy, state) -> dE/dt, such as ``jko.limits.separated.rate``.  Default: minus
+        :func:`jko.diagnostics.dissipation`, which is (3.9) for measures, along (4.2) and (4.7) too, and Proposition 3.3
+        for (3.23).
 
     Returns
     -------
@@ -107,7 +108,7 @@ def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = No
     >>> import jko, numpy as np
     >>> E, start, times = jko.SquaredNorm(), jko.Particles([[1.0]]), np.linspace(0.0, 1.0, 21)
     >>> run = jko.limits.wasserstein(E, start, t1=1.0, times=times)
-    >>> jko.dissipation_identity(E, run).worst < 1e-5
+    >>> jko.diagnostics.dissipation_identity(E, run).worst < 1e-5
     True
     """
     checks.kind("energy", energy, Energy, hint="that of the run")
@@ -182,7 +183,7 @@ def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> 
     run : Trajectory
         Of :func:`jko.flow` with ``save=1`` and the implicit scheme.
     rate : callable, optional
-        (energy, state) -> minus the squared slope; default minus :func:`jko.dissipation`.
+        (energy, state) -> minus the squared slope; default minus :func:`jko.diagnostics.dissipation`.
 
     Raises
     ------
@@ -197,7 +198,7 @@ def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> 
     --------
     >>> import jko
     >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.1, steps=3)
-    >>> bool((jko.step_identity(jko.SquaredNorm(), run).residuals > 0).all())
+    >>> bool((jko.diagnostics.step_identity(jko.SquaredNorm(), run).residuals > 0).all())
     True
     """
     checks.kind("energy", energy, Energy, hint="that of the run")

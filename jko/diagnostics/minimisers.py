@@ -1,240 +1,155 @@
-"""N-atom minimisers: the least energy that N neurons reach, section 2.2.1 (i)."""
+"""Minimisers on a grid: the stationary states of F with entropy or a porous-medium term, (4.5) and (4.8)-(4.10)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
-from jko.diagnostics.dissipation import stationarity
-from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, lifted, placed
-from jko.metrics import Wasserstein
+from jko.deprecation import renamed
+from jko.duality.cells import Cells, row_scale
+from jko.energies import Energy, Parts, parts, refuse, sorted_terms
+from jko.measures import GridDensity
+from jko.spaces import Grid
 from jko.status import Status
-from jko.steps.lagrangian import Coupling, starting_point
-from jko.steps.lbfgs import LBFGS
-from jko.steps.memory import Memory
-from jko.steps.problem import StepProblem
-
-GROWTH = 4.0  # of tau from step to step
-PARTING = 1e-2  # of an atom's size: how far its copies part
-STILL = 3  # steps in a row that lower neither the energy nor the residual
-
-
-Atoms = Particles | ChargedParticles
-KINDS = (Particles, ChargedParticles)
 
 
 @dataclass(frozen=True, eq=False)
-class BestParticles:
-    """The best of the local minimisers of an energy that some starts lead to.
+class Minimiser:
+    """The minimiser of an energy over the densities on a grid.
 
     Attributes
     ----------
-    state : Particles or ChargedParticles
-        Its atoms, of the kind of the start.
+    state : GridDensity
+        mu*, with ``dF/dmu(mu*) = level`` where it has mass, and >= level elsewhere: (4.9)-(4.10).
     energy : float
-        F there, an upper bound of min F_N.
+        F(mu*).
+    gap : float
+        ``F(mu*) - min F`` over all densities on the grid is at most this.
+    level : float
+        The constant lambda of (4.9).
     residual : float
-        Root mean square of ``|grad dF/dmu|`` on the atoms, :func:`jko.stationarity`; its own, not the worst.
-    energies : (K,)
-        Where each start ended, in the order given, those made from ``warm`` last: how far they agree tells how far to
-        trust the best.
-    steps : int
-        Proximal steps, of all starts together.
+        How far (4.9) is from holding: the norm of ``(f_mu* - f) - g`` over all data.
+    iterations : int
+        Newton steps.
     status : Status
-        CONVERGED; STALLED (a kink, or rounding), MAX_ITERATIONS, or what ended a step.
+        CONVERGED, STALLED or MAX_ITERATIONS.
+    g : (M,)
+        Prices of the data: the residual f_mu* - f.
     """
 
-    state: Atoms
+    state: GridDensity
     energy: float
+    gap: float
+    level: float
     residual: float
-    energies: NDArray[np.float64] = field(repr=False)
-    steps: int
+    iterations: int
     status: Status
+    g: Tensor = field(repr=False)
 
     def __str__(self) -> str:
-        agree = int((self.energies <= self.energy + 1e-9 * (1 + abs(self.energy))).sum())
         return (
-            f"energy {self.energy:.10g}  residual {self.residual:.1e}  "
-            f"({agree} of {len(self.energies)} starts; {self.status.name})"
+            f"energy {self.energy:.6g}  gap {self.gap:.1e}  residual {self.residual:.1e}  "
+            f"({self.iterations} iterations; {self.status.name})"
         )
 
 
-def best_particles(
-    energy: Energy,
-    starts: Atoms | Sequence[Atoms],
-    *,
-    warm: Atoms | BestParticles | None = None,
-    tol: float = 1e-9,
-    max_steps: int = 40,
-) -> BestParticles:
-    """The least energy found among N atoms: ``min F_N``, ``F_N(xi_1, ..., xi_N) = F(sum_i m_i delta_xi_i)``.
+@renamed(where="grid")
+def minimiser(
+    energy: Energy, grid: Grid | GridDensity, *, tol: float = 1e-12, max_iterations: int = 100
+) -> Minimiser:
+    """The minimiser of F over all densities on a grid, F convex with an internal energy.
 
-    From each start the proximal point method: steps like those of :func:`jko.step` with :class:`jko.LBFGS`, the tau of
-    which grows fourfold, and in which each atom keeps its partner, whether or not that is optimal.  The energy falls
-    at every step, and the atoms go to a local minimum superlinearly.  F_N is not convex even where F is; several
-    starts are a search, not a proof.  For a proof over all measures, hence over N atoms, see the example.
+    With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of its own ``phi = <f_mu* - f, Phi>``, with
+    the porous medium ``(l - phi - V)_+ / c``, and in general ``(U*)'(l - phi - V)``.  It is the only stationary state
+    with full support, (4.5); the porous medium has others, but this one is the minimum, (4.8).  No flow is run: the
+    dual problem has one unknown for each data point and is solved by Newton's method.
 
     Parameters
     ----------
     energy : Energy
-        F, finite on atoms.
-    starts : Particles or ChargedParticles, or sequence of them
-        Where to begin; the number of atoms and their weights are kept, and may differ from start to start.  A pair
-        (rho, H) is read as its lift, so that the energy is G.
-    warm : Particles, ChargedParticles or BestParticles, optional
-        A result for fewer atoms, whose number divides that of the starts.  Its atoms are repeated, which is the same
-        measure, and the search begins from there too: so the energy found is not above that of ``warm``, beyond
-        rounding.  Where the Hessian of dF/dmu at an atom has a negative eigenvalue, parting its copies along that
-        eigenvector lowers F, and the search begins from there once more.
+        Sums of risks, potentials (+inf where no mass may be), entropies and porous-medium terms, all with positive
+        coefficients but the potentials; one internal energy at least.
+    grid : Grid or GridDensity
+        The cells; of a density, its residual is the first guess.
     tol
-        Stop when ``|grad dF/dmu|`` in L2(mu) is below ``tol`` times its size at the start.
-    max_steps
-        From one start.
+        Of the residual, relative to ``1 + |f|``.
 
     Returns
     -------
-    BestParticles
-        Unconverged results say so in ``status``; an energy with kinks (ReLU) has minima where no gradient vanishes, and
-        ends STALLED.
+    Minimiser
+        Unconverged results say so in ``status``; their gap is as rigorous.
 
     Raises
     ------
     ValueError
-        If there is no start, or an energy at a start is not finite; if the atoms of ``warm`` cannot be repeated to
-        those of the starts.
-    TypeError
-        If a start is no cloud of atoms.
+        For an energy without internal energy (its minimiser is no density), or with terms that this cannot treat.
 
     Notes
     -----
-    Source: survey 2.2.1 (i): ``min F_N - min F <= C/N``.  As doubling the atoms shows, ``min F_2N <= min F_N``; a
-    search from random starts alone may end the other way round, with ``warm`` it cannot.
+    Source: survey (4.5), (4.8)-(4.10).  As printed, (4.8) is an equality and stationary states have full support; for
+    the porous medium neither holds: ``F(mu) - F(mu*)`` has the further term ``int (dF/dmu(mu*) - l) dmu >= 0``.
 
     Examples
     --------
-    >>> import jko, torch
-    >>> E = jko.Interaction(lambda z: (0.5 * z**2 - z.abs())[:, 0])  # N atoms end evenly spaced
-    >>> best = jko.best_particles(E, jko.Particles([[0.3], [0.1], [0.9], [-0.4]]))
-    >>> gaps = best.state.points[:, 0].sort().values.diff()
-    >>> [round(float(gap), 8) for gap in gaps]
-    [0.5, 0.5, 0.5]
-
-    How much fewer atoms cost, with proof: a lower bound of F over all measures.
-
-    >>> data = jko.Data([[-1.0], [0.5], [1.0]], [0.5, 0.2, -0.7])
-    >>> F = jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 0.1 * jko.SquaredNorm()
-    >>> random = torch.Generator().manual_seed(0)
-    >>> starts = [jko.Particles.normal(2, 3, generator=random) for _ in range(4)]
-    >>> best = jko.best_particles(F, starts)
-    >>> bound = jko.optimality(F, best.state).lower_bound
-    >>> bound <= best.energy
-    True
+    >>> import jko
+    >>> found = jko.minimiser(jko.SquaredNorm() + 0.5 * jko.Entropy(), jko.Grid((-6.0, 6.0), 200))
+    >>> round(float(found.state.covariance()[0, 0]), 6)
+    0.5
     """
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
+    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.Entropy, ... by +")
+    checks.kind("grid", grid, Grid, GridDensity, hint="build it by jko.Grid(bounds, shape)")
     checks.number("tol", tol, above=0)
-    checks.count("max_steps", max_steps)
-    given = [starts] if isinstance(starts, KINDS) else _listed(starts)
-    if not given:
-        raise ValueError("no start: give jko.Particles, or a list of them")
-    for k, state in enumerate(given):
-        checks.kind(f"starts[{k}]", state, *KINDS, hint="jko.Particles or jko.ChargedParticles")
-    clouds = list(given)
-    if warm is not None:
-        found = warm.state if isinstance(warm, BestParticles) else warm
-        checks.kind("warm", found, *KINDS, hint="what best_particles gave for fewer atoms")
-        clouds += _repeated(energy, found, given[0])
-    for k, state in enumerate(clouds):
-        if not math.isfinite(float(energy(state))):
-            raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
-    ends = [_descend(energy, lifted(state), tol, max_steps) for state in clouds]
-    best = min(range(len(ends)), key=lambda k: ends[k].energy)
-    return replace(
-        ends[best],
-        state=cast(Atoms, placed(clouds[best], lifted(ends[best].state).points)),
-        energies=np.array([end.energy for end in ends]),
-        steps=sum(end.steps for end in ends),
+    checks.count("max_iterations", max_iterations)
+    start = grid if isinstance(grid, GridDensity) else _uniform(energy, grid)
+    terms = parts(energy, start)
+    _refuse(terms)
+    cells = Cells.of(terms)
+    found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
+    best = found.best
+    rho = start.values.new_zeros(start.grid.N)
+    rho[cells.open] = best.rho
+    state = GridDensity.of(start.grid, rho.reshape(start.grid.shape))
+    status = Status.STALLED if found.iterations < max_iterations else Status.MAX_ITERATIONS
+    with torch.no_grad():
+        value = float(energy(state))
+    return Minimiser(
+        state,
+        value,
+        cells.gap(best.rho * cells.volumes, best),
+        best.level,
+        float(best.gradient.norm()),
+        found.iterations,
+        Status.CONVERGED if found.converged else status,
+        best.g / row_scale(energy, best.g),
     )
 
 
-def _listed(starts: Sequence[Atoms]) -> list[Atoms]:
-    if isinstance(starts, Sequence):
-        return list(starts)
-    raise TypeError(
-        f"starts must be jko.Particles, jko.ChargedParticles or a list of them, not {type(starts).__name__}"
+def _refuse(terms: Parts) -> None:
+    """Raise where the minimiser is no density, or not within reach."""
+    refuse(
+        terms.rest.terms if terms.rest is not None else (),
+        "the minimiser of an energy with {c:g} * {name} is not computed here: only risks, potentials, entropies and "
+        "porous-medium terms with positive coefficients; run jko.flow for a long time instead",
     )
-
-
-def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
-    """``found`` with each atom repeated to the number of atoms of ``like``, and once more with the copies parted."""
-    small, N = lifted(found), lifted(like).N
-    if N % small.N:
+    if not terms.internal:
         raise ValueError(
-            f"warm has {small.N} atoms and the starts have {N}; copies of its atoms must make up theirs, so take a "
-            f"multiple of {small.N}"
+            "the energy has no internal energy, so its minimiser is no density; add 0.01 * jko.Entropy() or "
+            "0.01 * jko.PorousMedium(), or bound the minimum from a state by jko.optimality"
         )
-    if small.dim != lifted(like).dim:
-        raise ValueError(
-            f"warm has dimension {small.dim} and the starts have {lifted(like).dim}; take it from the same problem"
-        )
-    copies = N // small.N
-    mu = small.points.repeat_interleave(copies, 0)
-    weights = (small.weights / copies).repeat_interleave(copies)
-    pairs = isinstance(found, ChargedParticles)
-
-    def state(points: Tensor) -> Atoms:
-        if pairs:
-            return ChargedParticles(points[:, 1:], points[:, 0], weights, found.domain)
-        return Particles(points, weights, found.domain)
-
-    try:
-        lowest, vectors = torch.linalg.eigh(energy.hessian(small))
-    except (RuntimeError, TypeError, ValueError):  # a gradient that cannot be differentiated
-        return [state(mu)]
-    if copies == 1 or not bool((lowest[:, 0] < 0).any()):
-        return [state(mu)]
-    reach = PARTING * (1 + small.points.norm(dim=1))
-    move = torch.where(lowest[:, 0] < 0, reach, 0.0)[:, None] * vectors[:, :, 0]
-    sides = torch.linspace(-1, 1, copies).to(mu)  # their mean is zero: the first order cancels
-    parted = mu + sides.repeat(small.N)[:, None] * move.repeat_interleave(copies, 0)
-    parted = parted if small.domain is None else small.domain.project(parted)
-    return [state(mu), state(parted)]
 
 
-def _descend(energy: Energy, mu: Particles, tol: float, max_steps: int) -> BestParticles:
-    """The proximal point method with a growing tau; each atom keeps its partner, so nothing is to be transported."""
-    solver, at, memory = LBFGS(), energy.evaluate(mu), Memory()
-    value, residual = float(at.value), stationarity(energy, mu).mean
-    allowed = tol * residual
-    tau = 2 * abs(value) / residual**2 if value and residual else 1.0  # Polyak's length
-    still = steps = 0
-    status = Status.CONVERGED
-    while residual > allowed:
-        if still == STILL:
-            status = Status.STALLED
-            break
-        if steps == max_steps:
-            status = Status.MAX_ITERATIONS
-            break
-        memory |= at._asdict()
-        problem, coupling = StepProblem(energy, Wasserstein(), mu, tau, memory), Coupling(mu.points)
-        start = starting_point(problem, coupling, mu.points)
-        found = solver.minimise(problem, coupling, start, memory)
-        steps += 1
-        if not found.status.ok:
-            status = found.status
-            break
-        before = value, residual
-        mu, at = mu.moved(found.point.x), found.point.energy
-        value, residual = float(at.value), stationarity(energy, mu).mean
-        still = 0 if value < before[0] or residual < 0.5 * before[1] else still + 1
-        tau, memory = GROWTH * tau, found.memory
-    return BestParticles(mu, value, residual, np.array([value]), steps, status)
+def _uniform(energy: Energy, grid: Grid) -> GridDensity:
+    """The uniform density on the cells where no potential is +inf."""
+    centres = grid.centres
+    state = GridDensity.of(grid, centres.new_full(grid.shape, 1 / (grid.N * grid.cell)))
+    blocked = torch.zeros(grid.N, dtype=torch.bool, device=centres.device)
+    with torch.no_grad():
+        for c, E in sorted_terms(energy).linear:
+            blocked |= (c * E.variation(state)).isposinf()
+    if not bool(blocked.any()) or bool(blocked.all()):
+        return state
+    values = (~blocked).double() / (float((~blocked).sum()) * grid.cell)
+    return GridDensity.of(grid, values.reshape(grid.shape))

@@ -7,7 +7,17 @@ restricted problem, the enclosures that turn estimates into proofs, and the seco
 from jko.duality.dual import Dual
 from jko.duality.envelope import Envelope
 from jko.duality.gap import Gap
+from jko.duality.grids import grid_gap
 from jko.duality.minorant import Minorant, obstacle
 from jko.duality.steps import split_atoms, step_gap
 
-__all__ = ["Dual", "Envelope", "Gap", "Minorant", "obstacle", "split_atoms", "step_gap"]
+__all__ = [
+    "Dual",
+    "Envelope",
+    "Gap",
+    "Minorant",
+    "grid_gap",
+    "obstacle",
+    "split_atoms",
+    "step_gap",
+]

@@ -28,6 +28,7 @@ AFFORDABLE = (
 )
 REPAIRS = 5  # of what the enclosure finds to be missing
 DEEPER, QUIET = 12, 3  # looks of the corrective search, at most; those that find nothing
+CORRECTIVE = 3  # rounds of the maximisation after each look: the columns of all looks stay, so few are enough
 SCALINGS = 3  # rounds of the search for the best multiple of g
 PROGRESS, FAILURES = (
     0.01,
@@ -79,7 +80,7 @@ class Dual:
         best = self.at(self.envelope.minorant.residual, thorough=single or self.affordable)
         if not len(best.minima.points) or not math.isfinite(self.objective):
             why = "values or slopes of the energy leave the range of numbers; scale it, or the data, by a constant"
-            return Gap(math.inf, False, why, -math.inf)
+            return Gap.unknown(why)
         columns, how = Columns(self.envelope, self.masses, self.mixture), "at g = the residual"
         if not improve:
             rounds = 0
@@ -98,7 +99,7 @@ class Dual:
         reachable = min(columns.attained(), self.objective) if rounds else self.objective
         if best.value == -math.inf:
             why = f"D(g) = -inf {how}: phi_g + |z - y|^2 / (2 tau) is unbounded below; try improve=True"
-            return Gap(math.inf, False, why, -math.inf, reachable, best.g)
+            return Gap.unknown(why, reachable, best.g)
         dual = self.value(best.g, found.lowest)
         proved = found.proved and dual <= reachable + self.noise(best) + self._cancelled()
         dual = min(
@@ -145,7 +146,7 @@ class Dual:
                     break
                 continue
             quiet, changed = 0, True
-            best = self.maximise(new, rounds, columns)
+            best = self.maximise(new, min(rounds, CORRECTIVE), columns)
         if not changed or best.value == -math.inf:
             return best, found
         return self._enclosed(best, rounds, columns)

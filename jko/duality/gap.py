@@ -7,26 +7,31 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from jko.deprecation import Former, renamed
 
+
+@renamed(dual="lower_bound")
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """An upper bound on the distance to a minimum.
+    """An upper bound on the distance from a value, of a step's objective or of an energy, to its minimum.
 
     Attributes
     ----------
     value : float
-        ``objective - dual``; inf where nothing is known, and never negative on atoms.  A bound where ``rigorous``;
-        else the inner minima are the lowest that were found, so that ``dual`` may lie above the minimum and ``value``
-        below the gap, of which ``objective - reachable`` is then all that is sure.
+        The value asked about less ``lower_bound``; inf where nothing is known, and never negative on atoms.  At least
+        the distance to the minimum where ``rigorous``; else the inner minima are the lowest that were found, so that
+        ``lower_bound`` may lie above the minimum and ``value`` below the distance, of which the part above
+        ``reachable`` is then all that is sure.
     rigorous : bool
         Whether the inner minimum was enclosed (in exact arithmetic), not estimated.
     reason : str
         How the inner minimum was found, or why the gap is inf.
-    dual : float
-        The lower bound on the minimum over all measures; where it is not ``rigorous``, what it would be if no inner
-        minimum is lower than those found, and never above ``reachable``.
+    lower_bound : float
+        Of the minimum over all measures (on their domain, if they have one); of a density, over all densities on its
+        cells.  Where it is not ``rigorous``, what it would be if no inner minimum is lower than those found, and never
+        above ``reachable``.
     reachable : float
-        A value that some measure attains, so that the minimum is between ``dual`` and ``reachable``.
+        A value that some measure attains, so that the minimum is between ``lower_bound`` and ``reachable``.
     g : (M,)
         The prices that give the bound.
     """
@@ -34,16 +39,22 @@ class Gap:
     value: float
     rigorous: bool
     reason: str
-    dual: float
+    lower_bound: float
     reachable: float = math.inf
     g: Tensor | None = field(default=None, repr=False)
 
+    gap = Former("value")
+
+    @classmethod
+    def unknown(cls, why: str, reachable: float = math.inf, g: Tensor | None = None) -> Gap:
+        """No bound, and why there is none."""
+        return cls(math.inf, False, why, -math.inf, reachable, g)
+
     def __str__(self) -> str:
-        if self.rigorous:
-            return f"gap <= {self.value:.3g} (proved: {self.reason})"
         if self.value == math.inf:
             return f"gap unknown ({self.reason})"
-        sure = max(self.value + self.dual - self.reachable, 0.0)
-        return (
-            f"gap >= {sure:.3g}, by a measure; estimated {self.value:.3g}, no bound ({self.reason})"
-        )
+        if self.rigorous:
+            return f"gap <= {self.value:.3g}, minimum >= {self.lower_bound:.6g} (proved: {self.reason})"
+        sure = max(self.value + self.lower_bound - self.reachable, 0.0)
+        about = f"estimated {self.value:.3g}, minimum about {self.lower_bound:.6g}, no bounds"
+        return f"gap >= {sure:.3g}, by a measure; {about} ({self.reason})"

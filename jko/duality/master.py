@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 ROUNDS = 2000
-RIDGE = 1e-13  # of the Gram matrix, relative; every solve starts again from the true gradient, so it biases nothing
+RIDGE = 1e-13  # of a scaled Gram matrix; every solve starts again from the true gradient, so it biases nothing
 
 
 def best_plan(
@@ -83,12 +83,14 @@ def best_plan(
 
 
 def _newton(D: np.ndarray, reduced: np.ndarray) -> np.ndarray:
-    gram = D.T @ D
-    gram[np.diag_indices_from(gram)] += RIDGE * (
-        gram.diagonal().max(initial=0.0) + np.abs(reduced).max(initial=1e-300)
-    )
-    _, d, failed = lapack.dposv(gram, -reduced)
-    return np.linalg.lstsq(gram, -reduced, rcond=None)[0] if failed else d
+    """Minimise ``|D d|^2 / 2 + reduced . d``; columns are scaled first, far candidates have long ones."""
+    units = np.sqrt(np.square(D).sum(0))
+    units[units == 0] = 1.0
+    gram = D.T @ D / units / units[:, None]
+    right = -reduced / units
+    gram[np.diag_indices_from(gram)] += RIDGE * (1 + np.abs(right).max(initial=0.0))
+    _, d, failed = lapack.dposv(gram, right)
+    return (np.linalg.lstsq(gram, right, rcond=None)[0] if failed else d) / units
 
 
 def _lightest(values: np.ndarray, block: np.ndarray, N: int) -> np.ndarray:

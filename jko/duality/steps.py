@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from jko.duality.bundle import Columns
@@ -64,7 +62,7 @@ def step_gap(
     (True, True)
     """
     if why := obstacle(energy):
-        return Gap(math.inf, False, why, -math.inf)
+        return Gap.unknown(why)
     dual = _dual(energy, base, tau, mu, objective)
     worth = dual.affordable if improve is None else improve
     return dual.gap(rounds if worth else 0, improve is not False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf, recording, slope
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 
 
 class Evaluation(NamedTuple):
@@ -43,6 +44,21 @@ class Curvature(NamedTuple):
     cross: Callable[[Tensor], Tensor] | None = None
 
 
+DOORS = ("__call__", "variation", "gradient")  # of an energy: what is called with a state
+
+
+def _guarded(door: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same, which refuses what is no state in a sentence."""
+
+    @wraps(door)
+    def of_state(self: Energy, state: State, *more: Any, **named: Any) -> Tensor:
+        if not isinstance(state, State):
+            checks.kind("the state", state, State, hint="build it by jko.Particles(points)")
+        return door(self, state, *more, **named)
+
+    return of_state
+
+
 class Energy(ABC):
     """A functional of probability measures.
 
@@ -51,6 +67,12 @@ class Energy(ABC):
 
     #: whether the energy is convex for the linear structure mu -> (1 - s) mu_0 + s mu_1 (Remark 2.1)
     convex: bool = False
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Every energy refuses what is no state, other people's too, so that none has to ask."""
+        super().__init_subclass__(**named)
+        for door in set(DOORS) & cls.__dict__.keys():
+            setattr(cls, door, _guarded(cls.__dict__[door]))
 
     @abstractmethod
     def __call__(self, state: State) -> Tensor:
@@ -63,13 +85,14 @@ class Energy(ABC):
         Defined up to a constant on probability measures; here always the derivative along ``mu + eps nu``.
         """
 
+    @_guarded
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient, grad dE/dmu at the points ``at`` (n, dim); shape (n, dim)."""
         return self._first_order(state, at)[1]
 
     def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """dE/dmu and its gradient at the points ``at``, from one pass of torch."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         name = f"the variation of {type(self).__name__}"
 
         def variation(at: Tensor) -> Tensor:

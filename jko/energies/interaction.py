@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jko.derivatives import Differentiable, probes
 from jko.energies.base import Energy
-from jko.measures import State, lifted
+from jko.measures import State
 
 BLOCK = 2**20  # differences at a time
 
@@ -71,15 +71,15 @@ class Interaction(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """The double integral."""
-        mu = lifted(state)
+        mu = state.atoms
         return 0.5 * mu.integrate(self._potential(mu.points, state))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """Int W_even(x - y) mu(dy), shape (n,)."""
-        return self._potential(lifted(state).points if at is None else at, state)
+        return self._potential(state.atoms.points if at is None else at, state)
 
     def _potential(self, at: Tensor, state: State) -> Tensor:
-        mu = lifted(state)
+        mu = state.atoms
         rows = max(1, BLOCK // (mu.N * mu.dim))
         return torch.cat([mu.integrate(self._even(x, mu.points)) for x in at.split(rows)])
 

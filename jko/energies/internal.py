@@ -18,15 +18,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Energy, Evaluation
-from jko.measures import (
-    ChargedDensity,
-    ChargedMesh,
-    ChargedSpan,
-    GridDensity,
-    LineMesh,
-    Particles,
-    State,
-)
+from jko.measures import ChargedSpan, OnCells, Particles, State
 
 
 class Conjugate(NamedTuple):
@@ -115,11 +107,11 @@ class Internal(Energy):
         self._of_density(mu)
         raise AssertionError("unreachable")
 
-    def _of_density(self, state: State) -> GridDensity | LineMesh | ChargedDensity | ChargedMesh:
+    def _of_density(self, state: State) -> OnCells:
         """The density of the state; of a pair (rho, H) it is rho."""
         if isinstance(state, ChargedSpan):
             state = state.rho
-        if isinstance(state, (GridDensity, LineMesh, ChargedDensity, ChargedMesh)):
+        if isinstance(state, OnCells):
             return state
         name = type(self).__name__
         raise TypeError(

@@ -11,7 +11,6 @@ With ``rho = K * mu``, ``s = log rho`` and ``u(s) = U(e^s)``:
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -20,10 +19,10 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
-from jko.energies.mollified import Cross, Profile, blocks, charged
-from jko.energies.pairs import exponent, log_sums, sums
+from jko.energies.mollified import Cross, Profile, blocks, charged, log_density, peak
+from jko.energies.pairs import exponent, sums
 from jko.energies.potential import Linear
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 
 
 @dataclass(frozen=True)
@@ -45,45 +44,45 @@ class KernelInternal(Energy):
 
         Finite wherever there is a point, however small the bandwidth.
         """
-        mu = lifted(state)
+        mu = state.atoms
         at = mu.points if at is None else at
         checks.alike("at", at, "the points of the state", mu.points)
-        return log_sums(at, mu, self.bandwidth) + self.peak(mu.dim)
+        return log_density(mu, at, self.bandwidth)
 
     def peak(self, dim: int) -> float:
         """The logarithm of K(0)."""
-        return -0.5 * dim * math.log(2 * math.pi * self.bandwidth**2)
+        return peak(self.bandwidth, dim)
 
     def __call__(self, state: State) -> Tensor:
         """``int U(K * mu) dmu``."""
-        mu = lifted(state)
+        mu = state.atoms
         if torch.is_grad_enabled() and mu.points.requires_grad:
             return mu.integrate(self.u(self.log_density(mu))[0])
-        return mu.integrate(Profile(self, mu).u[0])
+        return mu.integrate(self._profile(mu).u[0])
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``u(s(x)) + int u'(s) / rho K(x - .) dmu``, shape (n,)."""
-        mu = lifted(state)
+        mu = state.atoms
         if torch.is_grad_enabled() and mu.points.requires_grad:
             s = self.log_density(mu)
             charges = charged(mu, self.u(s)[1], s - self.peak(mu.dim))
             return self._variation(mu, charges, mu.points if at is None else at)
         if at is None:
             return self.evaluate(mu).variation
-        return self._variation(mu, Profile(self, mu).charges, at)
+        return self._variation(mu, self._profile(mu).charges, at)
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """Its gradient, shape (n, dim)."""
-        mu = lifted(state)
+        mu = state.atoms
         if at is None:
             return self.evaluate(mu).gradient
-        frozen = self._frozen(Profile(self, mu))
+        frozen = self._frozen(self._profile(mu))
         return torch.cat([frozen.gradient(mu, part) for part in at.split(_rows(mu))])
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Two passes over the pairs: one for the density, one for the rest."""
         with torch.no_grad():
-            profile = Profile(self, mu)
+            profile = self._profile(mu)
             u, du, _ = profile.u
             weights = torch.stack([mu.weights, profile.charges], dim=1)
             total, moment = profile.pairs.moments(weights)
@@ -99,11 +98,11 @@ class KernelInternal(Energy):
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
         """The second derivatives of the variation at the points ``at``, default the atoms; shape (n, dim, dim)."""
-        return self._hessian(Profile(self, mu), at)
+        return self._hessian(self._profile(mu), at)
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks, and the rest as products through the pairs (nothing for atoms without mass)."""
-        profile = Profile(self, mu)
+        profile = self._profile(mu)
         return Curvature(self._hessian(profile, None), cross=Cross(profile))
 
     def _hessian(self, profile: Profile, at: Tensor | None) -> Tensor:
@@ -116,6 +115,9 @@ class KernelInternal(Energy):
     def _variation(self, mu: Particles, charges: Tensor, at: Tensor) -> Tensor:
         u = self.u(self.log_density(mu, at))[0]
         return u + sums(at, mu, charges, self.bandwidth)
+
+    def _profile(self, mu: Particles) -> Profile:
+        return Profile(self.u, self.bandwidth, mu)
 
     def _frozen(self, profile: Profile) -> _Frozen:
         return _Frozen(self, profile)
@@ -130,7 +132,7 @@ class _Frozen(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """That of the energy at its own measure."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         return self.energy._variation(self.profile.mu, self.profile.charges, at)
 
 

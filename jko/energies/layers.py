@@ -13,7 +13,7 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, leaf, recording, slope
 from jko.energies.base import Energy
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 from jko.networks import Data
 
 
@@ -29,10 +29,11 @@ class TwoLayerRisk(Energy):
     The limit N1 -> infinity is taken, that of N2 is not: there the survey leaves the form of the functional open.  It
     is not convex in nu.
 
-    The mean over the N2 neurons is in the value and not in the metric: the velocities of w and b are of order 1/N2,
-    that of theta is not.  So the second layer freezes as N2 grows, and flows for different N2 are not flows of one
-    problem.
-    Multiply the risk by N2 for velocities of order one of w and b; theta then moves N2 times as fast.
+    The mean over the N2 neurons is in the value, not in W2: there the velocities of w and b are of order 1/N2, that of
+    theta is not, and the second layer freezes as N2 grows.  The product metric with the same means,
+    ``int |d theta|^2 + (1/N2) |d b|^2 dnu + (1/N2) |d w|^2``, is the one to flow in: all layers keep their speeds, and
+    flows for different N2 are flows of one problem.  Pass ``metric=jko.ScaledWasserstein.two_layers(n, N2)`` to
+    :func:`jko.step` and :func:`jko.flow`.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class TwoLayerRisk(Energy):
 
     def predict(self, state: State, x: Tensor | None = None) -> Tensor:
         """The network at the inputs x (M, n), default the data's; shape (M,)."""
-        s, w = self._second_layer(lifted(state), self.data.x if x is None else x)
+        s, w = self._second_layer(state.atoms, self.data.x if x is None else x)
         return self._sigma(s) @ w / self.N2
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
@@ -101,7 +102,7 @@ class TwoLayerRisk(Energy):
 
         W_j and s_j are those of the state; r is its residual.
         """
-        mu = lifted(state)
+        mu = state.atoms
         theta, b, w = self._split(mu.points if at is None else at)
         s, W = self._second_layer(mu, self.data.x)
         with recording():

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from jko.energies.pairs import Pairs
+from jko.energies.pairs import Pairs, log_sums
 from jko.measures import Particles
 
-if TYPE_CHECKING:
-    from jko.energies.kernel import KernelInternal
+Density = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # u, u', u'' at s = log rho
+
+
+def peak(bandwidth: float, dim: int) -> float:
+    """The logarithm of K(0)."""
+    return -0.5 * dim * math.log(2 * math.pi * bandwidth**2)
+
+
+def log_density(mu: Particles, at: Tensor, bandwidth: float) -> Tensor:
+    """``log (K * mu)`` at the points ``at`` (n, dim); shape (n,)."""
+    return log_sums(at, mu, bandwidth) + peak(bandwidth, mu.dim)
 
 
 class Profile:
@@ -21,15 +31,15 @@ class Profile:
     ``r = rho / K(0)`` lies between the mass of an atom and one, in any dimension.
     """
 
-    def __init__(self, energy: KernelInternal, mu: Particles) -> None:
-        self.energy, self.mu = energy, mu
-        self.pairs = Pairs(mu, energy.bandwidth)
+    def __init__(self, u: Density, bandwidth: float, mu: Particles) -> None:
+        self.mu, self.bandwidth = mu, bandwidth
+        self.pairs = Pairs(mu, bandwidth)
         with torch.no_grad():
             self.r = self.pairs.sums(mu.weights)
-            s = self.r.log() + energy.peak(mu.dim)
+            s = self.r.log() + peak(bandwidth, mu.dim)
             if len(self.empty):
-                s[self.empty] = energy.log_density(mu, mu.points[self.empty])
-            self.u = energy.u(s)
+                s[self.empty] = log_density(mu, mu.points[self.empty], bandwidth)
+            self.u = u(s)
 
     @cached_property
     def empty(self) -> Tensor:
@@ -56,7 +66,7 @@ def charged(mu: Particles, du: Tensor, log_r: Tensor) -> Tensor:
 
 def blocks(profile: Profile) -> Tensor:
     """``U'' grad r grad r^T + sum_j m_j (U'_i + U'_j) Hess k_ij``."""
-    mu, pairs, square = profile.mu, profile.pairs, profile.energy.bandwidth**2
+    mu, pairs, square = profile.mu, profile.pairs, profile.bandwidth**2
     with torch.no_grad():
         first, second = profile.slopes()
         _, moment = pairs.moments(mu.weights[:, None])
@@ -78,7 +88,7 @@ class Cross:
 
     def __init__(self, profile: Profile) -> None:
         self.mu, self.pairs = profile.mu, profile.pairs
-        self.square = profile.energy.bandwidth**2
+        self.square = profile.bandwidth**2
         with torch.no_grad():
             self.first, self.second = profile.slopes()
             self.slope = self.pairs.moments(self.mu.weights[:, None])[1][:, :, 0] / -self.square

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko.energies.base import Curvature, Energy, Evaluation
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class OnTheta(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """E of the marginal."""
-        return self.energy(_marginal(lifted(state)))
+        return self.energy(_marginal(state.atoms))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """dE/drho at theta, whatever w is; shape (n,)."""
-        return self.energy.variation(_marginal(lifted(state)), _theta(at))
+        return self.energy.variation(_marginal(state.atoms), _theta(at))
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """Zero along w, the gradient of dE/drho along theta; shape (n, dim)."""
-        return _raised(self.energy.gradient(_marginal(lifted(state)), _theta(at)))
+        return _raised(self.energy.gradient(_marginal(state.atoms), _theta(at)))
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """That of E on the marginal."""

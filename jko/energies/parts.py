@@ -13,18 +13,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from jko import checks
 from jko.energies.base import Energy
 from jko.energies.internal import Internal
 from jko.energies.mixture import Mixture
 from jko.energies.potential import Linear
 from jko.energies.risk import Risk
 from jko.energies.terms import joined, negative, positive, sorted_terms
-from jko.measures import GridDensity, LineMesh, Particles, State, lifted
+from jko.measures import GridDensity, LineMesh, State
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """An energy as a function of the masses m of the N atoms of ``lifted(state)``, term by term.
+    """An energy as a function of the masses m of the N atoms of ``state.atoms``, term by term.
 
     Attributes
     ----------
@@ -87,14 +88,9 @@ class Parts:
             return torch.zeros_like(m)
         return self.rest.variation(self.measure(m)).detach().to(m)
 
-    def measure(self, m: Tensor) -> GridDensity | Particles:
+    def measure(self, m: Tensor) -> State:
         """The measure with these masses, atoms without mass included."""
-        state = self.state
-        if isinstance(state, GridDensity):
-            values = (m / state.grid.cell).reshape(state.grid.shape)
-            return GridDensity.of(state.grid, values.to(state.values))
-        assert isinstance(state, Particles)
-        return Particles.of(state.points, m.to(state.weights), state.domain)
+        return checks.kind("the state", self.state, State).weighed(m)
 
     def on_cells(self) -> Parts:
         """The same of the masses of cells: the mean over the atoms of each, of which a mesh has two."""
@@ -134,14 +130,14 @@ def per_cell(values: Tensor, cells: int) -> Tensor:
 
 
 def parts(energy: Energy, state: State) -> Parts:
-    """Sort the terms of ``energy``, read on the atoms of ``lifted(state)``.
+    """Sort the terms of ``energy``, read on the atoms of ``state.atoms``.
 
     Raises
     ------
     ValueError
         A risk whose dimension is not that of the state; a potential that is +inf everywhere or NaN.
     """
-    mu, terms = lifted(state), sorted_terms(energy)
+    mu, terms = state.atoms, sorted_terms(energy)
     V = torch.zeros_like(mu.weights)
     with torch.no_grad():
         for c, E in terms.linear:
@@ -166,7 +162,7 @@ def parts(energy: Energy, state: State) -> Parts:
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
     """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M, N)."""
-    mu = lifted(state)
+    mu = state.atoms
     try:
         with torch.no_grad():
             values = torch.cat(

@@ -11,7 +11,7 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable
 from jko.energies.base import Curvature, Energy, Evaluation
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 
 
 class Linear(Energy):
@@ -21,7 +21,7 @@ class Linear(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """Int V dmu."""
-        mu = lifted(state)
+        mu = state.atoms
         return mu.integrate(self.variation(mu))
 
     def evaluate(self, mu: Particles) -> Evaluation:
@@ -78,7 +78,7 @@ class Potential(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """V at the points, shape (n,)."""
-        return self._V(lifted(state).points if at is None else at)
+        return self._V(state.atoms.points if at is None else at)
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class SquaredNorm(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """|xi|^2 / 2, shape (n,)."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         return 0.5 * (at * at).sum(-1)
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """Xi itself, shape (n, dim)."""
-        return (lifted(state).points if at is None else at).detach()
+        return (state.atoms.points if at is None else at).detach()
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """One pass."""
@@ -118,7 +118,7 @@ class PowerNorm(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """|xi|^p, shape (n,)."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         square = (at * at).sum(-1)
         safe = torch.where(square > 0, square, torch.ones_like(square))
         return torch.where(square > 0, safe ** (self.p / 2), torch.zeros_like(square))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
-from jko.measures import Particles, State, lifted
+from jko.measures import Particles, State
 from jko.networks import Data, FeatureMap, Neuron, Pullback, feature_map
 
 BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a block stay in cache
@@ -83,7 +83,7 @@ class Risk(Energy):
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), shape (M,); default at the data. Source: (2.5), (2.12)."""
-        mu = lifted(state)
+        mu = state.atoms
         x = (
             self.data.x
             if x is None
@@ -106,7 +106,7 @@ class Risk(Energy):
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """phi(xi) = <r, Phi(xi, .)> at the points ``at`` (n, dim), shape (n,). Source: (3.5)."""
         g = self.data.weights * self.residual(state)
-        return self.pairing(g, lifted(state).points if at is None else at)
+        return self.pairing(g, state.atoms.points if at is None else at)
 
     def pairing(self, g: Tensor, at: Tensor) -> Tensor:
         """sum_m g[m] Phi(at, x_m), shape (n,)."""
@@ -115,7 +115,7 @@ class Risk(Energy):
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient grad <r, Phi(xi, .)>, shape (n, dim). Source: (3.5)."""
-        mu = lifted(state)
+        mu = state.atoms
         if at is None:
             return self.evaluate(mu).gradient
         with torch.no_grad():

@@ -19,86 +19,81 @@ with the JKO steps and nothing else.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.energies import Energy, Entropy, Internal, Parts, parts
-from jko.limits.stopped import LimitStopped, out_of_work
+from jko.energies import Energy, Entropy, Mixture, Parts, parts
+from jko.limits.course import travelled
+from jko.limits.rungekutta import CellEquations, March, Slope, Stages, next_length
+from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
+from jko.limits.volumes.diffusion import FLAT, diffusivity, largest, split
 from jko.measures import GridDensity
 from jko.spaces import Grid
-from jko.status import Status
 from jko.trajectory import Trajectory
 
-SAFE = 0.9  # of the step in which a cell could lose all it has
-SECOND = 0.45  # the same for upwind values of second order, which may be twice those of the cell
-LEAST = 1e-13  # of the whole time: a shorter step is a collapse
+SECOND = (
+    0.5  # of that step, for upwind values of second order, which may be twice those of the cell
+)
 ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
-EMPTY = 1e-12  # of the largest density
-FLAT = 1e-6  # relative difference of two cells below which a secant is rounding
-SHORTER, LONGER = 0.2, 5.0  # a step's length against that before
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
 EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
-    """``d_t rho``, the inverse of the longest step of Euler's that keeps rho >= 0, and the rounding of d_t rho.
+class DensitySlope(Slope):
+    """``d_t rho`` and its rounding in L1, of the cells' numbers: without their volume."""
 
-    The last is in L1, of the cells' numbers: without their volume.
-    """
-
-    rho: Tensor
-    speed: float
     rounding: float
 
 
 @dataclass(frozen=True, eq=False)
-class Volumes:
-    """The right side on the cells of a grid."""
+class Volumes(CellEquations[DensitySlope]):
+    """The right side on the cells of a grid.
+
+    ``terms`` are those of phi, ``entropy`` is the strength of the entropy, ``powers`` all other internal energies,
+    ``closed`` the cells of an obstacle.
+    ``allowed`` is the error of time that is allowed per unit of time, in L1 of the cells' numbers.
+    """
+
+    safe: ClassVar[float] = 0.9
+    least: ClassVar[float] = 1e-13
+    longer: ClassVar[float] = 5.0
+    remedy: ClassVar[str] = (
+        "The steps are as short as diffusion asks on these cells: take a coarser grid, t1 below"
+    )
 
     grid: Grid
     terms: Parts
     entropy: float
-    powers: tuple[tuple[float, Internal], ...]
+    powers: Mixture
     closed: Tensor
+    allowed: float = math.inf
 
     @classmethod
     def of(cls, energy: Energy, start: GridDensity) -> Volumes:
         """Sort the terms; refuse internal energies with negative coefficients."""
-        for c, E in energy.terms:
-            if isinstance(E, Internal) and c < 0:
-                raise ValueError(
-                    f"{E!r} has the coefficient {c:g}; a negative one is diffusion backwards in time, which has no "
-                    "solution: use a coefficient >= 0"
-                )
-        terms = parts(energy, start).compressed()
-        entropy = sum(c for c, E in terms.internal if isinstance(E, Entropy))
-        powers = tuple((c, E) for c, E in terms.internal if not isinstance(E, Entropy))
+        internal = split(energy)[0].summands
+        terms = replace(parts(energy, start), internal=()).compressed()
+        entropy = sum(c for c, E in internal if isinstance(E, Entropy))
+        powers = Mixture(tuple((c, E) for c, E in internal if not isinstance(E, Entropy)))
         closed = torch.isposinf(terms.potential).reshape(start.grid.shape)
         return cls(start.grid, terms, entropy, powers, closed)
 
     def pressure(self, rho: Tensor) -> tuple[Tensor, Tensor]:
         """xi without the entropy's part, and phi; both are 0 in closed cells."""
-        terms = self.terms
-        phi = terms.potential
-        if terms.features is not None and terms.targets is not None:
-            masses = rho.reshape(-1) * self.grid.cell
-            phi = phi + terms.features.T @ (terms.features @ masses - terms.targets)
-        if terms.rest is not None:
-            phi = phi + terms.rest.variation(GridDensity.of(self.grid, rho))
-        phi = torch.where(self.closed, 0.0, phi.reshape(rho.shape))
-        slopes = (c * E.slope(rho) for c, E in self.powers)
-        return torch.where(self.closed, 0.0, sum(slopes, phi)), phi
+        phi = self.terms.slope(rho.reshape(-1) * self.grid.cell).reshape(rho.shape)
+        phi = torch.where(self.closed, 0.0, phi)
+        return torch.where(self.closed, 0.0, phi + self.powers.slope(rho)), phi
 
-    def __call__(self, rho: Tensor) -> Change:
+    def __call__(self, t: float, U: Tensor) -> DensitySlope:
         """d_t rho = -div F."""
+        rho = U
         xi, phi = self.pressure(rho)
         drho, leaving = torch.zeros_like(rho), torch.zeros_like(rho)
         for k, h in enumerate(self.grid.spacing):
@@ -111,7 +106,41 @@ class Volumes:
         speed = float(leaving.amax()) + self._stiffness(rho)
         spread = sum(2 / h**2 for h in self.grid.spacing) * float(xi.abs().amax())
         rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
-        return Change(drho, speed, rounding)
+        return DensitySlope(drho, speed, rounding)
+
+    def error(self, step: Stages[DensitySlope]) -> float:
+        """The distance to the step of order two by Heun, in L1 per unit of time.
+
+        Raises
+        ------
+        LimitStopped
+            If it does not fall with the step as it should.
+        """
+        first, second, third = (stage.U for stage in step.stages)
+        error = float((first + second - 2 * third).abs().sum()) / 3 / self.allowed
+        bound = step.dt * next_length(error, self.longer)
+        if error > 1 and step.dt * step.speed <= 1 and 0 < bound * step.speed < ERRATIC * self.safe:
+            raise LimitStopped(
+                f"at t = {step.t:g} the error of time would need steps of {bound:.1e}, and the drift allows "
+                f"{self.safe / step.speed:.1e}: where the limiter of the upwind values switches, the estimate "
+                "falls slowly with the step. Raise rtol; the error itself is far below the estimate"
+            )
+        return error
+
+    def rests(self, slope: DensitySlope, left: float) -> bool:
+        """Whether d_t rho is its own rounding, and far too small to matter in the time that is left."""
+        moving = float(slope.U.abs().sum())
+        still = moving * left <= STILL * self.allowed
+        return moving == 0 or (still and moving <= slope.rounding)
+
+    def stuck(self, t: float, t1: float, bound: float) -> str:
+        """Potentials or features that are no numbers, or whose drift has no bound."""
+        if not bound > 0:
+            return nowhere(t)
+        return (
+            f"the time step fell to {bound:.1e} at t = {t:g}: the velocity grows without bound there. Check the "
+            "potential and the features, take t1 below, or a coarser grid"
+        )
 
     def across(self, rho: Tensor, xi: Tensor, phi: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """The flux through the faces across axis k, and the shares of their two cells that would leave per time."""
@@ -122,7 +151,7 @@ class Volumes:
         else:
             v = -z / h
             flux = v * self._carried(rho, v, phi, k)
-            up, down = v.clamp(min=0) / SECOND * SAFE, (-v).clamp(min=0) / SECOND * SAFE
+            up, down = v.clamp(min=0) / SECOND, (-v).clamp(min=0) / SECOND
         shut = faces.before(self.closed, k) | faces.after(self.closed, k)
         return (
             torch.where(shut, 0.0, flux),
@@ -161,36 +190,26 @@ class Volumes:
         At most twice that of the cell it comes from.  The measure is the number of Peclet, ``|d phi| / (rho U'')``.
         """
         upwind = faces.upwind(rho, faces.slopes(rho, k).clamp(-2 * rho, 2 * rho), v, k)
-        if not self.powers:
+        if not self.powers.summands:
             return upwind
         donor = torch.where(v > 0, faces.before(rho, k), faces.after(rho, k))
-        D = self._diffusivity(faces.mean(rho, k))
+        D = diffusivity(self.powers, faces.mean(rho, k))
         share = torch.where(D > 0, (2 - phi.diff(dim=k).abs() / D).clamp(0, 1), 0.0)
         return share * torch.minimum(self._between(rho, k), 2 * donor) + (1 - share) * upwind
 
     def _between(self, rho: Tensor, k: int) -> Tensor:
         """The mean of two cells for which ``mean [U'] = [P]``: of ``1/2 int rho^2`` the arithmetic one."""
-        mean, P, slope = faces.mean(rho, k), torch.zeros_like(rho), torch.zeros_like(rho)
-        for c, E in self.powers:
-            own = E.slope(rho)
-            P, slope = P + c * (rho * own - E.U(rho)), slope + c * own
-        secant = P.diff(dim=k) / slope.diff(dim=k)
+        mean = faces.mean(rho, k)
+        secant = self.powers.pressure(rho).diff(dim=k) / self.powers.slope(rho).diff(dim=k)
         apart = (rho.diff(dim=k).abs() > FLAT * mean) & secant.isfinite()
         low, high = (f(faces.before(rho, k), faces.after(rho, k)) for f in (torch.min, torch.max))
         return torch.where(apart, secant, mean).clamp(low, high)
 
-    def _diffusivity(self, rho: Tensor) -> Tensor:
-        """``sum c rho U''(rho)`` over the powers."""
-        terms = (c * rho / E.density_slope(E.slope(rho)) for c, E in self.powers)
-        return sum(terms, torch.zeros_like(rho))
-
     def _stiffness(self, rho: Tensor) -> float:
         """The rate at which powers of the density spread: explicit steps must resolve it."""
-        if not self.powers:
+        if not self.powers.summands:
             return 0.0
-        inside = rho[rho > EMPTY * rho.amax()]
-        widths = sum(1 / h**2 for h in self.grid.spacing)
-        return 2 * float(self._diffusivity(inside).amax()) * widths
+        return 2 * float(largest(self.powers, rho)) * sum(1 / h**2 for h in self.grid.spacing)
 
 
 def _bernoulli(s: Tensor) -> Tensor:
@@ -213,116 +232,7 @@ def evolve(
     A step of length dt may err by ``rtol dt / t1`` in L1, times the mass.  The flow with no flux and without a risk
     brings two densities no farther apart in L1, so that at t1 the error of time is rtol.
     """
-    allowed = rtol * float(start.values.sum()) / t1
-    march = _March(Volumes.of(energy, start), t1, allowed, evaluations or EVALUATIONS_CELLS)
-    states, failure, rested = [start], None, False
+    volumes = replace(Volumes.of(energy, start), allowed=rtol * float(start.values.sum()) / t1)
     with torch.no_grad():
-        for t, end in pairwise(times.tolist()):
-            try:
-                rho = states[-1].values if rested else march.advance(states[-1].values, t, end)
-            except LimitStopped as stop:
-                failure, (t, rho) = str(stop), march.reached
-                times = np.append(times[: len(states)], t)
-            states.append(states[-1] if rested else GridDensity.of(start.grid, rho))
-            rested = march.rested
-            if failure is not None:
-                break
-        energies = np.array([float(energy(state)) for state in states])
-    status = Status.AT_REST if rested else Status.FINISHED
-    status = Status.ERROR if failure else status
-    run = Trajectory(times, energies, tuple(states), np.arange(len(times)), status=status)
-    if failure is not None:
-        raise LimitStopped(failure, run)
-    return run
-
-
-class Trial(NamedTuple):
-    """The density after a step, the largest speed on its way, and what it errs in L1 per unit of time."""
-
-    rho: Tensor
-    speed: float
-    error: float
-
-
-class _March:
-    """The steps in time: how long the next may be, and how much work is left.
-
-    ``allowed`` is the error per unit of time in L1, ``reached`` the time and the density after the last step.
-    """
-
-    def __init__(self, volumes: Volumes, t1: float, allowed: float, evaluations: int) -> None:
-        self.volumes, self.t1, self.allowed, self.evaluations = volumes, t1, allowed, evaluations
-        self.bound, self.left, self.rested = math.inf, evaluations, False
-        self.reached: tuple[float, Tensor]
-
-    def advance(self, rho: Tensor, t: float, end: float) -> Tensor:
-        """The density at ``end``."""
-        self.reached = t, rho
-        while t < end:
-            first = self.change(rho)
-            if self.rests(first, rho, t):
-                self.rested = True
-                return rho
-            if first.speed > 0:
-                self.bound = min(self.bound, SAFE / first.speed)
-            dt, trial = self.step(rho, first, t, end)
-            rho, t = trial.rho, end if dt == end - t else t + dt
-            self.bound = dt * _change(trial.error, self.allowed)
-            self.reached = t, rho
-        return rho
-
-    def change(self, rho: Tensor) -> Change:
-        """The right side, as long as there are evaluations left."""
-        self.left -= 1
-        if self.left < 0:
-            remedy = "The steps are as short as diffusion asks on these cells: take a coarser grid, t1 below"
-            raise LimitStopped(out_of_work(self.evaluations, self.reached[0], self.t1, remedy))
-        return self.volumes(rho)
-
-    def rests(self, first: Change, rho: Tensor, t: float) -> bool:
-        """Whether d_t rho is its own rounding, and far too small to matter in the time that is left."""
-        moving = float(first.rho.abs().sum())
-        left = moving * (self.t1 - t) <= STILL * self.allowed * self.t1
-        return moving == 0 or (left and moving <= first.rounding)
-
-    def step(self, rho: Tensor, first: Change, t: float, end: float) -> tuple[float, Trial]:
-        """The length of a step that keeps rho >= 0 and errs no more than allowed, and what it gives."""
-        while True:
-            if not self.bound >= LEAST * self.t1:
-                raise LimitStopped(
-                    f"the time step fell to {self.bound:.1e} at t = {t:g}: the velocity grows without bound or is no "
-                    "number there. Check the potential and the features, take t1 below, or a coarser grid"
-                )
-            dt = (end - t) / max(1, math.ceil((end - t) / self.bound))
-            trial = self.runge_kutta(rho, first, dt)
-            if math.isnan(trial.speed + trial.error):
-                self.bound = math.nan
-            elif dt * trial.speed > 1:
-                self.bound = SAFE / trial.speed
-            elif trial.error > self.allowed:
-                self.bound = dt * _change(trial.error, self.allowed)
-                if self.bound < ERRATIC * SAFE / trial.speed:
-                    raise LimitStopped(
-                        f"at t = {t:g} the error of time would need steps of {self.bound:.1e}, and the drift allows "
-                        f"{SAFE / trial.speed:.1e}: where the limiter of the upwind values switches, the estimate "
-                        "falls slowly with the step. Raise rtol; the error itself is far below the estimate"
-                    )
-            else:
-                return dt, trial
-
-    def runge_kutta(self, rho: Tensor, first: Change, dt: float) -> Trial:
-        """A step of order three made of means of Euler steps (Shu and Osher), and its distance to Heun's of order 2."""
-        rho1 = rho + dt * first.rho
-        second = self.change(rho1)
-        rho2 = 0.75 * rho + 0.25 * (rho1 + dt * second.rho)
-        third = self.change(rho2)
-        speeds = (first.speed, second.speed, third.speed)
-        speed = math.nan if any(map(math.isnan, speeds)) else max(speeds)
-        error = float((first.rho + second.rho - 2 * third.rho).abs().sum()) / 3
-        return Trial((rho + 2 * (rho2 + dt * third.rho)) / 3, speed, error)
-
-
-def _change(error: float, allowed: float) -> float:
-    """The length of the next step over that of the last: the error per unit of time goes like its square."""
-    wanted = SAFE * math.sqrt(allowed / error) if error > 0 else math.inf
-    return min(LONGER, max(SHORTER, wanted))
+        solution = March(volumes, t1, evaluations or EVALUATIONS_CELLS).solve(start.values, times)
+        return travelled(energy, start, solution, lambda t, rho: GridDensity.of(start.grid, rho))

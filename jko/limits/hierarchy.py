@@ -10,7 +10,7 @@ condition number i belongs to equation number i - 1, and this is one for each of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko import checks, derivatives
+from jko import checks, deprecation, derivatives
 from jko.energies import Energy
-from jko.limits.moment_volumes import Equations, primitive
+from jko.limits.course import Times, kept_times
+from jko.limits.hierarchy_volumes import HierarchyVolumes, primitive
 from jko.limits.moments import Closure, Moments, delta
-from jko.limits.particles import kept_times
-from jko.limits.stopped import LimitStopped, out_of_work
-from jko.measures import KINDS, ChargedDensity, State, lifted
+from jko.limits.rungekutta import March
+from jko.limits.stopped import LimitStopped
+from jko.measures import ChargedDensity, State
 from jko.spaces import Grid
 
 Array = NDArray[np.float64]
 
-SHORTEST = 1e-9  # of the whole time: the least step
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
 
@@ -81,7 +81,7 @@ def hierarchy(
     start: Moments | ChargedDensity,
     *,
     t1: float,
-    times: Sequence[float] | Array | Tensor | None = None,
+    times: Times | None = None,
     closure: Closure = delta,
     max_evaluations: int = EVALUATIONS,
 ) -> Hierarchy:
@@ -139,37 +139,18 @@ def hierarchy(
         start = Moments.of_pair(start)
     t1 = checks.number("t1", t1, above=0)
     kept = np.array([0.0, t1]) if times is None else kept_times(times, t1)
-    equations = Equations(energy, start.grid, closure)
-    allowed = checks.count("max_evaluations", max_evaluations)
-    U = torch.cat([start.values[None], start.values * start.H])
-    t, steps, states = 0.0, 0, [start]
-
-    def stopped(why: str) -> LimitStopped:
-        times = np.append(kept[: len(states)], t)
-        return LimitStopped(why, Hierarchy(times, (*states, _state(start.grid, U)), steps))
-
-    for target in kept[1:]:
-        while t < target:
-            rates, longest = equations(t, U)
-            dt = min(longest, target - t)
-            then = _runge_kutta(equations, t, dt, U, rates)
-            if longest < SHORTEST * t1 or not bool((torch.isfinite(then) & (then[0] >= 0)).all()):
-                raise stopped(
-                    f"rho and the moments are not finite with rho >= 0 beyond t = {t:g} of {t1:g}: the equations for "
-                    f"k = {start.k} blow up there. Take t1 below, jko.limits.Measured for a closure, or a smaller k"
-                )
-            U, t, steps = then, (t + dt if t + dt < target else float(target)), steps + 1
-            if 3 * (steps + 1) > allowed and t < t1:
-                raise stopped(out_of_work(allowed, t, t1, "Take a coarser grid, t1 below"))
-        states.append(_state(start.grid, U))
-    return Hierarchy(kept, tuple(states), steps)
+    cells = HierarchyVolumes(energy, start.grid, start.k, closure)
+    march = March(cells, t1, checks.count("max_evaluations", max_evaluations))
+    solution = march.solve(torch.cat([start.values[None], start.values * start.H]), kept)
+    states = (Moments(start.grid, *primitive(U)) for U in solution.rows[1:])
+    run = Hierarchy(solution.times, (start, *states), march.steps)
+    if solution.failure is not None:
+        raise LimitStopped(solution.failure, run)
+    return run
 
 
-def _state(grid: Grid, U: Tensor) -> Moments:
-    return Moments(grid, *primitive(U))
-
-
-def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
+@deprecation.renamed(mu="state")
+def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
     """``d/dt int psi(theta) w^i dmu`` along (3.7): equation i of (3.27), tested with psi. For any potential.
 
     ``-int [w^i grad psi . grad_theta phi + i w^{i-1} psi d_w phi] dmu`` with phi = dF/dmu; psi takes (n, d) to (n,).
@@ -186,11 +167,10 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     checks.kind(
         "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
     )
-    checks.kind("mu", mu, *KINDS, hint="build it by jko.Particles(points)")
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
+    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
     checks.function("psi", psi, hint="it maps points (n, d) to numbers (n,)")
     checks.count("i", i, 0)
-    atoms = lifted(mu)
+    atoms = state.atoms
     w, theta = atoms.points[:, 0], atoms.points[:, 1:]
     value, slope = derivatives.gradient(
         "psi", derivatives.Differentiable("the function psi", psi), theta
@@ -200,10 +180,3 @@ def moment_rate(energy: Energy, mu: State, i: int, psi: Callable[[Tensor], Tenso
     if i > 0:
         rate = rate + i * w ** (i - 1) * value * gradient[:, 0]
     return -float(atoms.integrate(rate))
-
-
-def _runge_kutta(equations: Equations, t: float, dt: float, U: Tensor, rates: Tensor) -> Tensor:
-    """Three stages of order three, a convex combination of Euler steps (Shu and Osher); ``rates`` are those at U."""
-    one = U + dt * rates
-    two = 0.75 * U + 0.25 * (one + dt * equations(t + dt, one)[0])
-    return U / 3 + 2 / 3 * (two + dt * equations(t + 0.5 * dt, two)[0])

@@ -8,14 +8,14 @@ Where nothing moves any more within rounding, the rest of the time is skipped.  
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import BDF, DOP853, OdeSolver
 from scipy.optimize import brentq
 
-from jko.limits.stopped import OutOfWork, out_of_work
+from jko.limits.course import Course
+from jko.limits.stopped import LimitStopped, nowhere, out_of_work
 
 Array = NDArray[np.float64]
 Rates = Callable[[float, Array], Array]
@@ -29,21 +29,10 @@ SHARPER, SHARPEST = (
     1e-13,
 )  # the tolerance of BDF against that of DOP853 for the same accuracy; the least of it
 WORTHWHILE = 100  # explicit steps left, below which a stiff problem is not worth another method
-
-
-class Solution(NamedTuple):
-    """Kept times (K,) and the unknown at them (K, n).
-
-    ``stopped`` is the time at which the event was zero, or None; ``rested`` that from which on nothing moved, or None;
-    ``failure`` a sentence, or None: then the times end where the integration did.  ``last`` is the unknown there, (n,).
-    """
-
-    times: Array
-    rows: Array
-    stopped: float | None
-    rested: float | None
-    failure: str | None
-    last: Array
+REMEDY = (
+    "The velocity changes fast all the way (kinks, as of ReLU, or stiffness of many unknowns): take t1 below, "
+    "loosen rtol"
+)
 
 
 def integrate(
@@ -59,7 +48,7 @@ def integrate(
     evaluations: int = EVALUATIONS,
     rounding: float = 2.0**-52,
     autonomous: bool = True,
-) -> Solution:
+) -> Course[Array]:
     """Solve ``y' = rates(t, y)`` from 0 to t1; ``event`` ends it where it falls to zero.
 
     Parameters
@@ -79,19 +68,13 @@ def integrate(
         If the rates are not finite at the start.
     """
     if not np.isfinite(rates(0.0, start)).all():
-        raise ValueError(
-            "the gradient of the energy is not finite at the start; check data, features and potentials"
-        )
+        raise ValueError(nowhere(0.0))
     atol = rtol * (float(np.abs(start).max()) or 1.0) if atol is None else atol
     run = _Run(rates, start, t1, rtol, atol, wanted, event, jacobian, evaluations)
     try:
         return run.solve(rounding if autonomous else None)
-    except OutOfWork:
-        remedy = (
-            "The velocity changes fast all the way (kinks, as of ReLU, or stiffness of many unknowns): "
-            "take t1 below, loosen rtol"
-        )
-        return run.solution(failure=out_of_work(evaluations, run.t, t1, remedy))
+    except LimitStopped as stop:
+        return run.solution(failure=str(stop))
 
 
 class _Run:
@@ -111,14 +94,14 @@ class _Run:
     ) -> None:
         self.rates, self.t1, self.event, self.jacobian = rates, t1, event, jacobian
         self.options = {"rtol": rtol, "atol": atol}
-        self.wanted, self.left = wanted, evaluations
+        self.wanted, self.evaluations, self.left = wanted, evaluations, evaluations
         self.t, self.y, self.times, self.rows = 0.0, start, [0.0], [start.copy()]
 
     def counted(self, t: float, y: Array) -> Array:
         """The rates, as long as there are evaluations left."""
         self.left -= 1
         if self.left < 0:
-            raise OutOfWork
+            raise LimitStopped(out_of_work(self.evaluations, self.t, self.t1, REMEDY))
         return self.rates(t, y)
 
     def derivative(self, t: float, y: Array) -> Array:
@@ -127,7 +110,7 @@ class _Run:
         matrix = self.jacobian(t, y)
         return np.where(np.isfinite(matrix), matrix, 0.0)
 
-    def solve(self, rounding: float | None) -> Solution:
+    def solve(self, rounding: float | None) -> Course[Array]:
         """Step until t1, rest, the event, or no further."""
         y, speed, stiffness = self.rows[0], np.inf, _Stiffness()
         value = np.inf if self.event is None else self.event(y)
@@ -178,7 +161,7 @@ class _Run:
         self.rows += [solver.y.copy()] if dense is None else list(dense(inside).T)
         self.times += inside.tolist()
 
-    def end(self, solver: OdeSolver) -> Solution:
+    def end(self, solver: OdeSolver) -> Course[Array]:
         """Where the event is zero within the last step."""
         dense, event = solver.dense_output(), self.event
         assert event is not None
@@ -188,7 +171,7 @@ class _Run:
         self.keep(solver, t)
         return self.solution(stopped=t)
 
-    def rest(self) -> Solution:
+    def rest(self) -> Course[Array]:
         """The rest of the times with the resting unknown."""
         at = self.t
         later = np.array([self.t1]) if self.wanted is None else self.wanted
@@ -202,10 +185,10 @@ class _Run:
         stopped: float | None = None,
         rested: float | None = None,
         failure: str | None = None,
-    ) -> Solution:
+    ) -> Course[Array]:
         """What was kept."""
         times, rows = np.array(self.times), np.array(self.rows)
-        return Solution(times, rows, stopped, rested, failure, self.y)
+        return Course(times, rows, stopped, rested, failure, self.y)
 
 
 class _Stiffness:

@@ -8,9 +8,8 @@ of 1/n, which makes this form the reference for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,20 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Internal
+from jko.energies import Energy, refuse, sorted_terms
 from jko.limits import chebyshev
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.particles import kept_times, tolerance, travelled
+from jko.limits.rule import Rule
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory
 
-if TYPE_CHECKING:
-    from jko.limits.systems import System
-
 Array = NDArray[np.float64]
 SLIP = 1e-12  # relative: labels at a wall may be so far beyond it
-Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +140,7 @@ class Labels:
 
 
 def integrate_labels(
-    system: System,
+    rule: Rule,
     energy: Energy,
     start: Labels,
     t1: float,
@@ -177,7 +173,11 @@ def integrate_labels(
     LimitStopped
         If characteristics meet, a label leaves its domain, the gradient is not finite, or the evaluations are used up.
     """
-    _smooth(energy)
+    refuse(
+        sorted_terms(energy).internal,
+        "the label form has no term for {energy}: diffusion needs a condition at the ends; start from a "
+        "jko.ChargedDensity, which takes finite volumes",
+    )
     t1 = checks.number("t1", t1, above=0)
     wanted = None if times is None else kept_times(times, t1)
     rtol = tolerance(rtol, start.u)
@@ -187,7 +187,9 @@ def integrate_labels(
         theta, H = y[:n], y[n:]
         mu = Particles.of(torch.from_numpy(np.stack([H, theta], axis=1)), start.weights)
         p, minus_w = energy.gradient(mu).numpy().T
-        return np.concatenate(_velocities(system, p, -minus_w, (D @ H) / (D @ theta)))
+        B = (D @ H) / (D @ theta)
+        u = rule.velocity(-minus_w, p, B)
+        return np.concatenate([u, -p if rule.carried else -p + u * B])
 
     def room(y: Array) -> float:
         """Positive as long as no characteristics meet and no label is beyond a wall."""
@@ -253,18 +255,3 @@ def _left(start: Labels, t: float) -> str:
         "Take t1 below, or drop the domain, or take jko.limits.wasserstein on particles, which slide along walls, or "
         "finite volumes from a jko.ChargedDensity"
     )
-
-
-def _smooth(energy: Energy) -> None:
-    for _, E in energy.terms:
-        if isinstance(E, Internal):
-            raise ValueError(
-                f"the label form has no term for {E!r}: diffusion needs a condition at the ends; "
-                "start from a jko.ChargedDensity, which takes finite volumes"
-            )
-
-
-def _velocities(system: System, p: Array, w: Array, B: Array) -> tuple[Array, Array]:
-    """X' and H' of a system."""
-    velocity = w - p * B if system.total else w
-    return velocity, -p if system.carried else -p + velocity * B

@@ -5,11 +5,6 @@ It shares the energy's gradient with the JKO steps and nothing else: no step, no
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import pairwise
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,12 +12,11 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.densities import evolve
-from jko.limits.integration import EVALUATIONS, Solution, integrate
-from jko.limits.stopped import LimitStopped
+from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.walls import slides, tangent
-from jko.measures import ChargedParticles, GridDensity, Particles, State, lifted, placed
-from jko.status import Status
+from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -39,7 +33,7 @@ def wasserstein(
     t1: float,
     rtol: float | None = None,
     atol: float | None = None,
-    times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
+    times: Times | None = None,
     max_evaluations: int | None = None,
 ) -> Trajectory:
     """The gradient flow of an energy in W2, atom by atom: ``xi_i' = -grad (dF/dmu)(xi_i)``; of densities, the equation.
@@ -121,7 +115,7 @@ def wasserstein(
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)
-    mu = lifted(start)
+    mu = start.atoms
     default = RTOL_CELLS if isinstance(start, GridDensity) else RTOL
     rtol = tolerance(default if rtol is None else rtol, mu.points)
     atol = None if atol is None else checks.number("atol", atol, above=0)
@@ -142,7 +136,7 @@ def wasserstein(
         rounding=torch.finfo(mu.points.dtype).eps,
     )
     return travelled(
-        energy, start, solution, lambda t, flat: placed(start, atoms.inside(flat).points)
+        energy, start, solution, lambda t, flat: start.placed(atoms.inside(flat).points)
     )
 
 
@@ -201,66 +195,3 @@ def _by_differences(energy: Energy, mu: Particles) -> Tensor:
     units = torch.eye(N * dim).to(at).view(N * dim, N, dim)
     columns = [(energy.gradient(mu.moved(mu.points + step * e)) - at) / step for e in units]
     return torch.stack(columns, dim=-1).view(N, dim, N, dim)
-
-
-def travelled(
-    energy: Energy,
-    start: State,
-    solution: Solution,
-    state: Callable[[float, Array], State],
-    columns: Callable[[Array], dict[str, Array]] = lambda rows: {},
-) -> Trajectory:
-    """The trajectory of a solution, whose rows ``state`` reads; raises :class:`LimitStopped` with it on a failure."""
-    times, rested = solution.times, math.inf if solution.rested is None else solution.rested
-    states: list[State] = [start]
-    failure = solution.failure
-    for k in range(1, len(times)):
-        try:
-            rests = times[k - 1] >= rested
-            states.append(states[-1] if rests else state(times[k], solution.rows[k]))
-        except ValueError as error:  # such as atoms of a pair that met on a wall
-            failure, times = f"by t = {times[k]:g} of {times[-1]:g} {error}", times[:k]
-            break
-    energies = [float(energy(states[0]))]
-    for before, after in pairwise(states):
-        energies.append(energies[-1] if after is before else float(energy(after)))
-    run = Trajectory(
-        times=times,
-        energies=np.array(energies),
-        states=tuple(states),
-        kept=np.arange(len(states)),
-        columns=columns(solution.rows[: len(times)]),
-        status=Status.FINISHED if solution.rested is None else Status.AT_REST,
-    )
-    if failure is None:
-        return run
-    raise LimitStopped(failure, replace(run, status=Status.ERROR))
-
-
-def kept_times(times: Sequence[float] | NDArray[np.float64] | Tensor, t1: float) -> Array:
-    """The times to keep, with 0 and t1."""
-    given = (
-        checks.shape("times", checks.floats("times", times), ("K",))
-        .cpu()
-        .numpy()
-        .astype(np.float64)
-    )
-    if not (np.diff(given) > 0).all() or given[0] < 0 or given[-1] > t1:
-        raise ValueError(f"times = {given}; they must increase and lie in [0, t1] with t1 = {t1:g}")
-    return np.unique(np.concatenate([[0.0], given, [t1]]))
-
-
-def tolerance(rtol: float, points: Tensor) -> float:
-    """A tolerance that the state's numbers can tell apart."""
-    least = 100 * torch.finfo(points.dtype).eps
-    rtol = checks.number("rtol", rtol, above=0)
-    if rtol < least:
-        raise ValueError(
-            f"rtol = {rtol:g}, but the state is {points.dtype}, which resolves {least:.1e} at best; "
-            + (
-                "raise rtol"
-                if points.dtype == torch.float64
-                else "raise rtol, or convert state and data to float64"
-            )
-        )
-    return rtol

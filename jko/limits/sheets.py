@@ -26,7 +26,7 @@ from jko.limits.labels import Labels
 from jko.limits.moments import Measured, cumulants
 from jko.limits.particles import wasserstein
 from jko.limits.stopped import LimitStopped
-from jko.measures import Particles, lifted
+from jko.measures import Particles
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -147,7 +147,7 @@ class Sheets:
         """
         times = chebyshev.nodes(checks.count("points", points, 2), 0.0, checks.number("t1", t1, 0))
         run = self.flow(energy, t1=t1, times=times, rtol=rtol)
-        states = [lifted(mu) for mu in run.states]
+        states = [mu.atoms for mu in run.states]
 
         @lru_cache(maxsize=4)
         def kept(at: bytes) -> Tensor:

@@ -7,8 +7,6 @@ With ``H = alpha H_0 - sum_m b_m h(., x_m)`` and a potential ``lam/2 H^2 + U(the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,9 +14,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, gradient
-from jko.energies import Energy, OnTheta, Risk, SquaredNorm
+from jko.energies import Energy, OnTheta, Risk, SquaredNorm, refuse, sorted_terms
+from jko.limits.course import Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
-from jko.limits.particles import kept_times, tolerance, travelled
 from jko.limits.walls import tangent
 from jko.measures import ChargedSpan, Particles
 from jko.networks import feature_map
@@ -27,7 +25,6 @@ from jko.trajectory import Trajectory
 BLOCK = 2**17  # feature values at a time
 
 Array = NDArray[np.float64]
-Times = Sequence[float] | NDArray[np.float64] | Tensor
 
 
 def integrate_span(
@@ -117,19 +114,14 @@ def quadratic(
     ValueError
         Other terms; risks without an activation, or with another activation or other inputs than the span's.
     """
-    lam, risks = 0.0, []
-    for c, E in energy.terms:
-        if isinstance(E, SquaredNorm):
-            lam += c
-        elif isinstance(E, Risk):
-            risks.append((c, _fitting(E, span)))
-        elif not isinstance(E, OnTheta):
-            raise ValueError(
-                f"the term {E!r} is not quadratic in H, so the equations do not close; allowed are sums of multiples "
-                "of jko.Risk, jko.SquaredNorm and jko.OnTheta(energy). For others use jko.limits.separated from a "
-                "jko.ChargedDensity, jko.limits.Labels, or particles"
-            )
-    return lam, risks
+    terms = sorted_terms(energy)
+    refuse(
+        terms.without(SquaredNorm, Risk, OnTheta),
+        "the term {energy} is not quadratic in H, so the equations do not close; allowed are sums of multiples "
+        "of jko.Risk, jko.SquaredNorm and jko.OnTheta(energy). For others use jko.limits.separated from a "
+        "jko.ChargedDensity, jko.limits.Labels, or particles",
+    )
+    return terms.lam, [(c, _fitting(E, span)) for c, E in terms.risks]
 
 
 def _fitting(risk: Risk, span: ChargedSpan | None) -> Risk:

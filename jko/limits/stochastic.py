@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Entropy, Internal, Risk, Scaled, Sum
+from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms
 from jko.limits.stopped import LimitStopped
-from jko.measures import ChargedParticles, Particles, State, lifted, placed
+from jko.measures import ChargedParticles, Particles, State
 from jko.networks import Data
 from jko.spaces import Box, Domain
 from jko.status import Status
@@ -97,7 +98,11 @@ def sgd(
             torch.zeros_like(mu.points),
         )
 
-    _refuse(energy, "stochastic gradient descent moves atoms, which have no density")
+    refuse(
+        sorted_terms(energy).internal,
+        "{energy} in the energy: stochastic gradient descent moves atoms, which have no density; leave it out",
+        TypeError,
+    )
     return _recursion(energy, start, velocity, 0.0, t1, rate, generator, save)
 
 
@@ -162,14 +167,18 @@ def langevin(
             f"the coefficients of Entropy add up to {noise:g}; they are the strength of the noise, so add c * "
             "jko.Entropy() with c > 0, or use jko.limits.wasserstein"
         )
-    terms = tuple(Scaled(c, E) for c, E in energy.terms if not isinstance(E, Entropy))
-    if not terms:
-        return _recursion(
-            None, start, lambda mu: torch.zeros_like(mu.points), noise, t1, rate, generator, save
-        )
-    rest = Sum(terms)
-    _refuse(rest, "noise is the limit of Entropy alone")
-    return _recursion(rest, start, lambda mu: -rest.gradient(mu), noise, t1, rate, generator, save)
+    others = sorted_terms(energy).without(Entropy)
+    refuse(
+        ((c, E) for c, E in others if isinstance(E, Internal)),
+        "{energy} in the energy: noise is the limit of Entropy alone; leave it out",
+        TypeError,
+    )
+    rest = joined(others)
+
+    def velocity(mu: Particles) -> Tensor:
+        return torch.zeros_like(mu.points) if rest is None else -rest.gradient(mu)
+
+    return _recursion(rest, start, velocity, noise, t1, rate, generator, save)
 
 
 def _check(energy: Energy, start: Particles | ChargedParticles) -> None:
@@ -197,15 +206,15 @@ def _recursion(
             f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
-    mu = lifted(start)
+    mu = start.atoms
     states: list[State] = [start]
     kept, energies = [0], [0.0 if energy is None else float(energy(mu))]
     for k in range(1, updates + 1):
         points = mu.points + rate * velocity(mu)
         if noise:
             shape = (mu.N, mu.dim - carried)
-            like = {"dtype": points.dtype, "device": generator.device}
-            normal = torch.randn(shape, generator=generator, **like)  # type: ignore[call-overload]
+            like: dict[str, Any] = {"dtype": points.dtype, "device": generator.device}
+            normal = torch.randn(shape, generator=generator, **like)
             points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
             points[:, carried:] = _reflected(points[:, carried:], start.domain)
         elif mu.domain is not None:
@@ -215,7 +224,7 @@ def _recursion(
                 raise ValueError("an atom left to infinity; lower the rate")
             mu = mu.moved(points)
             if k % save == 0 or k == updates:
-                states.append(placed(start, mu.points))
+                states.append(start.placed(mu.points))
                 kept.append(k)
         except ValueError as error:  # or two atoms of a pair met on a wall
             run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))
@@ -249,10 +258,3 @@ def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
     rows = rows.to(q.device)
     weights = (q.sum() / batch).expand(batch)
     return Risk(Data(risk.data.x[rows], risk.data.f[rows], weights), features=risk.features)
-
-
-def _refuse(energy: Energy, reason: str) -> None:
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    for c, E in energy.terms:
-        if c and isinstance(E, Internal):
-            raise TypeError(f"{E!r} in the energy: {reason}; leave it out")

@@ -24,13 +24,18 @@ class LimitStopped(RuntimeError, ValueError):
         return type(self), (str(self), self.trajectory)
 
 
-class OutOfWork(Exception):
-    """Raised inside an integrator when its evaluations are used up; never leaves this package."""
-
-
 def out_of_work(allowed: int, t: float, t1: float, remedy: str) -> str:
     """The sentence for a run whose evaluations are used up at the time t."""
     return (
         f"{allowed} evaluations of the velocity took the solution to t = {t:g} of {t1:g} only, so it was stopped; "
         f"what there is, is in the error's .trajectory. {remedy}, or raise max_evaluations"
+    )
+
+
+def nowhere(t: float) -> str:
+    """The sentence for a run whose right side is not finite at the time t."""
+    if t == 0:
+        return "the gradient of the energy is not finite at the start; check data, features and potentials"
+    return (
+        f"the velocity is not finite at t = {t:g}; take t1 below, and check features and potentials"
     )

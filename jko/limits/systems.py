@@ -11,19 +11,19 @@ All three move rho by ``d_t rho + div(rho u) = 0`` and let H fall at the rate p.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, isfinite
+from torch import isfinite
 
 from jko import checks
 from jko.energies import Energy
+from jko.limits.course import Times, kept_times
 from jko.limits.densities import EVALUATIONS_CELLS
 from jko.limits.integration import EVALUATIONS
 from jko.limits.labels import Labels, integrate_labels
-from jko.limits.particles import kept_times, wasserstein
+from jko.limits.particles import wasserstein
+from jko.limits.rule import Rule
 from jko.limits.spans import integrate_span
 from jko.limits.volumes import evolve, rate
 from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan
@@ -35,7 +35,7 @@ SAMPLES = (
 
 
 @dataclass(frozen=True)
-class System:
+class System(Rule):
     """One of the three systems for (rho, H): call it to solve it, for any energy and from any state it can start at.
 
     :data:`jko.limits.separated`, :data:`jko.limits.transported` and :data:`jko.limits.chaos` are the three.
@@ -70,10 +70,6 @@ class System:
     False
     """
 
-    equation: str
-    total: bool
-    carried: bool
-
     def __repr__(self) -> str:
         return f"System {self.equation}"
 
@@ -84,7 +80,7 @@ class System:
         start: ChargedDensity | Labels | ChargedSpan | ChargedParticles,
         *,
         t1: float,
-        times: Sequence[float] | NDArray[np.float64] | Tensor | None = None,
+        times: Times | None = None,
         literal: bool = False,
         rtol: float = 1e-8,
         max_evaluations: int | None = None,

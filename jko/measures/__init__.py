@@ -1,77 +1,46 @@
 """States: probability measures that know how to integrate."""
 
-from torch import Tensor
+from __future__ import annotations
 
-from jko import checks
-from jko.measures.atoms import Atoms
+from typing import Any
+
+from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
-from jko.measures.density import GridDensity
+from jko.measures.density import GridDensity, OnCells
 from jko.measures.mesh import LineMesh
-from jko.measures.particles import ChargedParticles, Particles
+from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
+from jko.measures.state import ChargedParticles, Pair, Particles, State
 
-State = (
-    Particles
-    | ChargedParticles
-    | GridDensity
-    | LineMesh
-    | ChargedDensity
-    | ChargedMesh
-    | ChargedSpan
-)
-
-#: every kind of state, for ``checks.kind``
-KINDS: tuple[type, ...] = (
-    Particles,
-    ChargedParticles,
-    GridDensity,
-    LineMesh,
-    ChargedDensity,
-    ChargedMesh,
-    ChargedSpan,
-)
-
-#: the kinds of state that are pairs (rho, H), with D for a metric
-PAIRS: tuple[type, ...] = (ChargedParticles, ChargedDensity, ChargedMesh)
+#: what has become a method, or another class: old name, what it was, what to write
+FORMER: dict[str, tuple[Any, str]] = {
+    "lifted": (lambda state: checks.kind("the state", state, State).atoms, "state.atoms"),
+    "placed": (lambda state, points: state.placed(points), "state.placed(points)"),
+    "KINDS": ((State,), f"{__name__}.State"),
+    "PAIRS": ((Pair,), f"{__name__}.Pair"),
+    "Atoms": (State, f"{__name__}.State"),
+}
 
 
-def lifted(state: State) -> Particles:
-    """The state as atoms: itself, the graph lift (id, H)_# rho of a pair (rho, H), or a density's quadrature."""
-    if isinstance(state, Particles):
-        return state
-    if isinstance(state, ChargedParticles):
-        return state.lift()
-    checks.kind("the state", state, *KINDS, hint="build it by jko.Particles(points)")
-    return state.atoms
-
-
-def placed(state: State, points: Tensor) -> State:
-    """A state of the same kind, weights and domain with the atoms of its lift at ``points`` (N, dim)."""
-    if isinstance(state, ChargedParticles):
-        return state.moved(points[:, 1:], points[:, 0])
-    if isinstance(state, ChargedMesh):
-        return state.moved(points[:, 1], points[:, 0])
-    if isinstance(state, Particles):
-        return state.moved(points)
-    raise TypeError(
-        f"a {type(state).__name__} has no atoms to place; its own solver moves it, and its schemes do: of second order "
-        "jko.Strang() for a ChargedSpan"
-    )
+def __getattr__(name: str) -> Any:
+    if name not in FORMER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value, instead = FORMER[name]
+    deprecation.warn(f"{__name__}.{name}", instead)
+    return value
 
 
 __all__ = [
-    "KINDS",
-    "PAIRS",
-    "Atoms",
     "ChargedDensity",
     "ChargedMesh",
     "ChargedParticles",
     "ChargedSpan",
     "GridDensity",
     "LineMesh",
+    "OnCells",
+    "Pair",
     "Particles",
+    "Quadrature",
     "State",
-    "lifted",
-    "placed",
 ]

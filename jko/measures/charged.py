@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.atoms import Atoms
-from jko.measures.density import GridDensity
+from jko.measures.density import GridDensity, OnCells
 from jko.measures.deposit import deposited
-from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Box, Grid, cached
+from jko.measures.state import ChargedParticles, Pair, Particles
+from jko.spaces import Box, Grid, cached, cylinder
 
 
 @dataclass(frozen=True, eq=False)
-class ChargedDensity(Atoms):
+class ChargedDensity(Pair, OnCells):
     """A density rho on the cells of a grid of Theta, with a function H.
 
     Parameters
@@ -66,18 +65,14 @@ class ChargedDensity(Atoms):
                 "rho > 0: give it a value there, or set the density of those cells to zero and normalise"
             )
         checks.floats("H", charge[rho.values > 0])
-        self._fill(grid, rho.values, charge)
-
-    def _fill(self, grid: Grid, values: Tensor, H: Tensor) -> None:
-        for name, value in (("grid", grid), ("values", values), ("H", H)):
-            object.__setattr__(self, name, value)
+        self._fill(grid=grid, values=rho.values, H=charge)
 
     @classmethod
     def of(cls, grid: Grid, values: Tensor, H: Tensor) -> ChargedDensity:
         """The same without checks: for solvers, which answer for what they return."""
-        result = object.__new__(cls)
-        result._fill(grid, values, H)
-        return result
+        new = object.__new__(cls)
+        new._fill(grid=grid, values=values, H=H)
+        return new
 
     @classmethod
     def from_function(
@@ -140,7 +135,7 @@ class ChargedDensity(Atoms):
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
         hint = "a pair of atoms, or a measure of (w, theta)"
         checks.kind("the state", state, ChargedParticles, Particles, hint=hint)
-        xi = (state.lift() if isinstance(state, ChargedParticles) else state).points
+        xi = state.atoms.points
         if xi.shape[1] != grid.dim + 1:
             raise ValueError(
                 f"the state has theta in d = {xi.shape[1] - 1} but the grid has d = {grid.dim}"
@@ -157,22 +152,12 @@ class ChargedDensity(Atoms):
         return GridDensity.of(self.grid, self.values)
 
     @property
-    def d(self) -> int:
-        """Dimension of Theta."""
-        return self.grid.dim
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the lift's space R x Theta."""
-        return self.d + 1
-
-    @property
     def domain(self) -> Box:  # type: ignore[override]
         """Theta, the box: no mass leaves it."""
         return self.grid.box
 
     @property
-    def volumes(self) -> Tensor:
+    def volumes(self) -> Tensor:  # type: ignore[override]
         """Volumes of the cells, (N,)."""
         return self.rho.volumes
 
@@ -201,16 +186,6 @@ class ChargedDensity(Atoms):
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
         return self.rho.spread(values)
-
-    def to_particles(self) -> ChargedParticles:
-        """The pair of atoms at the centres of the cells that hold mass."""
-        full = self.weights > 0
-        weights = self.weights[full] / self.rho.mass
-        return ChargedParticles(self.support[full], self.H.reshape(-1)[full], weights, self.domain)
-
-    def lift(self) -> Particles:
-        """The graph lift ``(id, H)_# rho``: an atom (H, centre) for each cell that holds mass. Source: section 2.3."""
-        return self.to_particles().lift()
 
     def signed_measure(self) -> Tensor:
         """The signed density m = H rho, shape ``grid.shape``; zero in empty cells. Source: survey section 2.3."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.atoms import Atoms
 from jko.measures.charged import ChargedDensity
+from jko.measures.density import OnCells
 from jko.measures.mesh import LineMesh
-from jko.measures.particles import ChargedParticles, Particles, cylinder
+from jko.measures.state import Pair
 from jko.spaces import Box, Domain, Grid, cached
 
 FUNCTION = "it maps points (n, 1) to numbers (n,)"
@@ -22,7 +22,7 @@ GAUSS = np.polynomial.legendre.leggauss(8)
 
 
 @dataclass(frozen=True, eq=False)
-class ChargedMesh(Atoms):
+class ChargedMesh(Pair, OnCells):
     """Nodes ``theta[i]`` with masses ``weights[i]`` and charges ``H[i]``, and the mass between neighbours.
 
     The nodes are a quadrature of rho: risks, potentials and the metric D see atoms.  Between the nodes i and i + 1 rho
@@ -85,19 +85,7 @@ class ChargedMesh(Atoms):
             checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
             domain.check("theta", theta[:, None])
         checks.floats("the density masses / gap", masses / gaps)
-        self._fill(theta, H, masses, weights, domain)
-
-    def _fill(
-        self, theta: Tensor, H: Tensor, masses: Tensor, weights: Tensor, domain: Domain | None
-    ) -> None:
-        for name, value in (
-            ("theta", theta),
-            ("H", H),
-            ("masses", masses),
-            ("weights", weights),
-            ("domain", domain),
-        ):
-            object.__setattr__(self, name, value)
+        self._fill(theta=theta, H=H, masses=masses, weights=weights, domain=domain)
 
     @classmethod
     def from_function(
@@ -145,16 +133,6 @@ class ChargedMesh(Atoms):
         """The nodes, (N, 1)."""
         return self.theta[:, None]
 
-    @property
-    def d(self) -> int:
-        """One, the dimension of Theta."""
-        return 1
-
-    @property
-    def dim(self) -> int:
-        """Two, the dimension of the lift's space R x Theta."""
-        return 2
-
     @cached
     def volumes(self) -> Tensor:
         """Lengths between neighbours, (N - 1,)."""
@@ -165,12 +143,6 @@ class ChargedMesh(Atoms):
         """The density between neighbours, (N - 1,)."""
         return self.masses / self.volumes
 
-    @cached
-    def atoms(self) -> Particles:
-        """The lift: atoms (H[i], theta[i]) with the masses of the nodes."""
-        domain = None if self.domain is None else cylinder(self.domain)
-        return Particles.of(torch.stack([self.H, self.theta], dim=1), self.weights, domain)
-
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell (N - 1,) as numbers per node (N,): the mean over the cells beside it, by their masses."""
         zero = values.new_zeros(1)
@@ -179,9 +151,11 @@ class ChargedMesh(Atoms):
 
     def moved(self, theta: Tensor, H: Tensor) -> ChargedMesh:
         """The same masses at new nodes with new charges; trusted, not checked: for use inside loops."""
-        result = object.__new__(ChargedMesh)
-        result._fill(theta, H, self.masses, self.weights, self.domain)
-        return result
+        return self._with(theta=theta, H=H)
+
+    def placed(self, points: Tensor) -> ChargedMesh:
+        """The pair whose lift has its atoms at ``points`` (N, 2)."""
+        return self.moved(points[:, 1], points[:, 0])
 
     @classmethod
     def from_density(cls, pair: ChargedDensity) -> ChargedMesh:
@@ -228,11 +202,3 @@ class ChargedMesh(Atoms):
         charge = (below[cell] + part).diff() / grid.cell
         H = torch.where(line.values > 0, charge / line.values, torch.nan)
         return ChargedDensity(grid, line.values, H)
-
-    def to_particles(self) -> ChargedParticles:
-        """The nodes as a pair of atoms."""
-        return ChargedParticles(self.support, self.H, self.weights, self.domain)
-
-    def lift(self) -> Particles:
-        """The graph lift ``(id, H)_# rho`` of the nodes. Source: survey section 2.3."""
-        return self.to_particles().lift()

@@ -6,6 +6,7 @@ Omega = R x Theta the first axis of the grid is w.  As a quadrature the measure 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,24 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.atoms import Atoms
-from jko.measures.particles import GENERATOR, Particles
+from jko.measures import sampling
+from jko.measures.state import Particles, State
 from jko.spaces import Box, Grid, cached
 
 
+class OnCells(State):
+    """A state that has a density, constant on cells: internal energies are of these."""
+
+    volumes: Tensor  #: of the cells
+    values: Tensor  #: the density in the cells
+
+    @abstractmethod
+    def spread(self, values: Tensor) -> Tensor:
+        """Numbers per cell as numbers per atom of :attr:`atoms`."""
+
+
 @dataclass(frozen=True, eq=False)
-class GridDensity(Atoms):
+class GridDensity(OnCells):
     """A probability density, constant on the cells of a grid.
 
     Parameters
@@ -49,18 +61,14 @@ class GridDensity(Atoms):
     def __init__(self, grid: Grid, values: Any) -> None:
         checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
         values = checks.density("values", checks.owned("values", values), grid.shape, grid.cell)
-        self._fill(grid, values)
-
-    def _fill(self, grid: Grid, values: Tensor) -> None:
-        object.__setattr__(self, "grid", grid)
-        object.__setattr__(self, "values", values)
+        self._fill(grid=grid, values=values)
 
     @classmethod
     def of(cls, grid: Grid, values: Tensor) -> GridDensity:
         """The same without checks: for solvers, which answer for what they return."""
-        result = object.__new__(cls)
-        result._fill(grid, values)
-        return result
+        new = object.__new__(cls)
+        new._fill(grid=grid, values=values)
+        return new
 
     @classmethod
     def from_function(cls, grid: Grid, function: Callable[[Tensor], Tensor]) -> GridDensity:
@@ -109,6 +117,11 @@ class GridDensity(Atoms):
         """The box: no mass leaves it."""
         return self.grid.box
 
+    @property
+    def is_finite(self) -> bool:
+        """Yes: the cells are somewhere."""
+        return True
+
     @cached
     def atoms(self) -> Particles:
         """The masses of all cells at their centres; empty cells stay, with weight zero."""
@@ -125,21 +138,16 @@ class GridDensity(Atoms):
     def _axes_of(self, values: Tensor) -> int:
         return self.dim if tuple(values.shape[: self.dim]) == self.grid.shape else 1
 
+    def weighed(self, masses: Tensor) -> GridDensity:
+        """The same cells with other masses."""
+        values = (masses / self.grid.cell).reshape(self.grid.shape)
+        return self._with(values=values.to(self.values))
+
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
         return values.reshape(-1)
 
-    def to_particles(self) -> Particles:
-        """An atom at the centre of each cell that holds mass."""
-        full = self.weights > 0
-        return Particles(self.support[full], self.weights[full] / self.mass, self.domain)
-
     def sample(self, N: int, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform inside the cells they fall into."""
-        checks.kind("generator", generator, torch.Generator, hint=GENERATOR)
-        shape = checks.size(N=N, dim=self.dim)
-        cells = torch.multinomial(self.weights, N, replacement=True, generator=generator)
-        unit = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
-        spacing = self.values.new_tensor(self.grid.spacing)
-        points = self.support[cells] + spacing * (unit.to(self.values) - 0.5)
+        points = sampling.in_cells(N, self.grid, self.weights, generator)
         return Particles(points, domain=self.domain)

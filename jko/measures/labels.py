@@ -1,4 +1,4 @@
-"""Rows that are equal: the atoms of a measure that sit at one place."""
+"""Rows that are equal: the atoms of a measure that sit at one place, and what they carry."""
 
 from __future__ import annotations
 
@@ -26,3 +26,35 @@ def first_rows(label: Tensor) -> Tensor:
     return torch.full((int(label.max()) + 1,), len(label), device=label.device).scatter_reduce_(
         0, label, rows, "amin"
     )
+
+
+def merged(theta: Tensor, w: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Equal rows of theta as one: the rows (n, d), the mean of w in each, and their masses (n,)."""
+    label = labels(theta)
+    first, count = first_rows(label), int(label.max()) + 1
+    mass = torch.zeros(count, dtype=w.dtype, device=w.device).index_add_(0, label, weights)
+    H = torch.zeros_like(mass).index_add_(0, label, weights * w) / mass
+    single = torch.bincount(label, minlength=count) == 1
+    return theta[first], torch.where(single, w[first], H), mass  # one alone is not rounded
+
+
+def check_graph(theta: Tensor, H: Tensor) -> None:
+    """Refuse two atoms at one theta with different H."""
+    label = labels(theta)
+    count = int(label.max()) + 1
+    if count == len(theta):
+        return
+    low = torch.full((count,), torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
+        0, label, H, "amin"
+    )
+    high = torch.full((count,), -torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
+        0, label, H, "amax"
+    )
+    if bool((low < high).any()):
+        bad = int((high - low).argmax())
+        rows = torch.nonzero(label == bad).flatten()[:5].tolist()
+        raise ValueError(
+            f"the atoms in rows {rows} sit at one theta with different H (from {float(low[bad]):g} to "
+            f"{float(high[bad]):g}), so H is not a function of theta; "
+            "keep them as jko.Particles(points), whose .project() merges them with the mean of H"
+        )

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.atoms import Atoms
-from jko.measures.density import GridDensity
-from jko.measures.particles import Particles
+from jko.measures.density import GridDensity, OnCells
+from jko.measures.state import Particles
 from jko.spaces import Box, Domain, Grid, cached
 
 GAUSS = 0.5 / 3**0.5  # the two Gauss points of a cell, from its middle, in its width
 
 
 @dataclass(frozen=True, eq=False)
-class LineMesh(Atoms):
+class LineMesh(OnCells):
     """The density ``masses[i] / (edges[i + 1] - edges[i])`` between the edges i and i + 1, on the line.
 
     Optimal transport on the line keeps the order of mass, so a step moves the edges and leaves the masses alone.
@@ -64,11 +63,7 @@ class LineMesh(Atoms):
             checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
             domain.check("edges", edges[:, None])
         checks.floats("the density masses / width", masses / width)
-        self._fill(edges, masses, domain)
-
-    def _fill(self, edges: Tensor, masses: Tensor, domain: Domain | None) -> None:
-        for name, value in (("edges", edges), ("masses", masses), ("domain", domain)):
-            object.__setattr__(self, name, value)
+        self._fill(edges=edges, masses=masses, domain=domain)
 
     @classmethod
     def from_density(cls, density: GridDensity) -> LineMesh:
@@ -129,15 +124,18 @@ class LineMesh(Atoms):
         """The Gauss points with their masses."""
         return Particles.of(self.support, self.weights, self.domain)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all edges are: a Gauss point beside an infinite edge may be NaN or not."""
+        return bool(torch.isfinite(self.edges).all())
+
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell (N,) as numbers per Gauss point (2 N,)."""
         return values.repeat_interleave(2)
 
     def moved(self, edges: Tensor) -> LineMesh:
         """The same masses between new edges; trusted, not checked: for use inside loops."""
-        result = object.__new__(LineMesh)
-        result._fill(edges, self.masses, self.domain)
-        return result
+        return self._with(edges=edges)
 
     def to_density(self, grid: Grid) -> GridDensity:
         """The mass of each cell of ``grid`` (d = 1), which must hold the mesh; conservative."""

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.atoms import Atoms
 from jko.measures.density import GridDensity
 from jko.measures.mesh import LineMesh
-from jko.measures.particles import ChargedParticles, Particles, cylinder
-from jko.spaces import Domain, cached
+from jko.measures.state import ChargedParticles, Particles, State
+from jko.spaces import Domain, cached, cylinder
 
 Measure = Particles | LineMesh | GridDensity
 
@@ -26,7 +25,7 @@ BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a bloc
 
 
 @dataclass(frozen=True, eq=False)
-class ChargedSpan(Atoms):
+class ChargedSpan(State):
     """A measure rho on Theta with ``H(theta) = alpha H0(theta) - sum_m b[m] h(theta, x[m])``.
 
     Parameters
@@ -86,15 +85,7 @@ class ChargedSpan(Atoms):
         alpha = checks.number("alpha", alpha)
         checks.function("H0", H0, hint="it maps points (n, d) to numbers (n,)")
         checks.function("h", h, hint="of a risk pass its activation")
-        for name, value in (
-            ("rho", rho),
-            ("H0", H0),
-            ("h", h),
-            ("x", x),
-            ("alpha", alpha),
-            ("b", b),
-        ):
-            object.__setattr__(self, name, value)
+        self._fill(rho=rho, H0=H0, h=h, x=x, alpha=alpha, b=b)
         bad = ~torch.isfinite(self.atoms.points[:, 0]) & (self.weights > 0)
         if bool(bad.any()):
             raise ValueError(
@@ -158,15 +149,12 @@ class ChargedSpan(Atoms):
         theta = self.support
         with torch.no_grad():
             points = torch.cat([self.H(theta)[:, None], theta], dim=1)
-        domain = None if self.domain is None else cylinder(self.domain)
-        return Particles.of(points, self.weights, domain)
+        return Particles.of(points, self.weights, cylinder(self.domain))
 
     def to_particles(self) -> ChargedParticles:
         """The pair of atoms that hold mass."""
-        full = self.weights > 0
-        w = self.atoms.points[full]
-        return ChargedParticles(w[:, 1:], w[:, 0], self.weights[full] / self.rho.mass, self.domain)
+        return ChargedParticles.of_lift(self.atoms, self.domain)
 
     def lift(self) -> Particles:
         """The graph lift ``(id, H)_# rho``. Source: survey section 2.3."""
-        return self.to_particles().lift()
+        return self.to_particles().atoms

@@ -2,12 +2,13 @@
 
 from jko.metrics.action import Action, action
 from jko.metrics.barycentre import Barycentre, barycentre
-from jko.metrics.base import Distance, Metric
+from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.certificates import (
     ACTION,
     ENTROPIC,
     MONOTONE,
     NO_PROOF,
+    OWN_COST,
     Certificate,
     Proof,
     by_assignment,
@@ -24,7 +25,9 @@ from jko.metrics.natural import distance, natural_metric
 from jko.metrics.order import flow_distance
 from jko.metrics.paths import LeastAction, least_action
 from jko.metrics.projection import projection_loss
+from jko.metrics.scaled import ScaledWasserstein
 from jko.metrics.simplex import referee
+from jko.metrics.sliced import SlicedWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.transport import Transport, transport
 from jko.metrics.transport_gradient import SquaredGradient, squared_gradient
@@ -34,7 +37,10 @@ __all__ = [
     "Metric",
     "Wasserstein",
     "GraphWasserstein",
+    "ScaledWasserstein",
+    "SlicedWasserstein",
     "SplitWasserstein",
+    "Length",
     "Distance",
     "Divergence",
     "SinkhornDivergence",
@@ -61,6 +67,7 @@ __all__ = [
     "MONOTONE",
     "ACTION",
     "ENTROPIC",
+    "OWN_COST",
     "certify",
     "certify_plan",
     "small_displacement",

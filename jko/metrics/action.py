@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jko import checks
-from jko.measures import PAIRS, ChargedDensity, Particles, State, lifted
+from jko.measures import ChargedDensity, Pair, Particles, State
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
 
@@ -87,7 +87,9 @@ def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Ac
     >>> import jko
     >>> grid = jko.Grid((0.0, 1.0), 10)
     >>> flat = [1.0] * 10
-    >>> found = jko.action([jko.ChargedDensity(grid, flat, [s] * 10) for s in (0.0, 1.0, 2.0)])
+    >>> found = jko.metrics.action(
+    ...     [jko.ChargedDensity(grid, flat, [s] * 10) for s in (0.0, 1.0, 2.0)]
+    ... )
     >>> found.corrected, found.printed
     (4.0, 0.0)
     """
@@ -118,12 +120,12 @@ def _steps(states: Sequence[State], times: Any) -> Array:
 def _along_atoms(states: Sequence[State], steps: Array) -> Action:
     """``sum over slabs of sum_i m_i |dxi_i|^2 / ds``."""
     for k, state in enumerate(states):
-        checks.kind(f"path[{k}]", state, Particles, *PAIRS, hint="a path is of pairs (rho, H)")
+        checks.kind(f"path[{k}]", state, Particles, Pair, hint="a path is of pairs (rho, H)")
         if isinstance(state, ChargedDensity):
             raise TypeError(
                 f"path[{k}] is a ChargedDensity among atoms; a path is of densities on one grid, or of atoms"
             )
-    atoms = [lifted(state) for state in states]
+    atoms = [state.atoms for state in states]
     for k, other in enumerate(atoms):
         if other.points.shape != atoms[0].points.shape:
             raise ValueError(

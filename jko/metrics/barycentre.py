@@ -21,13 +21,14 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.couplings import Array, Index, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.geodesics import one_domain
 from jko.metrics.gluing import glued
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
 from jko.metrics.transport import transport
+from jko.status import Status
 
 Cloud = tuple[Array, Array]  # points (N, dim), masses (N,)
 
@@ -41,13 +42,13 @@ class Barycentre:
     state
         The measure.  Of pairs (rho, H) the barycentre in the completion of D, points (H, theta); it may leave the
         graphs: ``state.project()`` is the pair with the mean of H at each theta, which loses
-        ``jko.projection_loss(state)``.
+        ``jko.metrics.projection_loss(state)``.
     objectives
         V at the start and after each iteration; it never rises.
     residual
         ``(int |y - ybar|^2)^(1/2)``, a length: zero at a stationary point.
     converged
-        Whether the residual is at most the tolerance.
+        Whether the residual is at most the tolerance; ``status`` says the same as of a step.
     states, weights
         The mu_k as atoms, and the lam_k.
     """
@@ -63,6 +64,11 @@ class Barycentre:
     def objective(self) -> float:
         """V at ``state``."""
         return self.objectives[-1]
+
+    @property
+    def status(self) -> Status:
+        """CONVERGED, or MAX_ITERATIONS: then it is on its way, and V as small as ``objective`` says."""
+        return Status.CONVERGED if self.converged else Status.MAX_ITERATIONS
 
     @property
     def iterations(self) -> int:
@@ -118,7 +124,7 @@ def barycentre(
         On the residual, relative to the root mean square spread of the states.  An iteration lowers V by the square of
         the residual or more.
     max_iterations
-        Beyond, the result says that it has not converged.
+        Beyond, the result has the status MAX_ITERATIONS.
 
     Returns
     -------
@@ -144,7 +150,7 @@ def barycentre(
     --------
     >>> import jko
     >>> square = [jko.Particles([[x, y]]) for x in (0.0, 1.0) for y in (0.0, 1.0)]
-    >>> found = jko.barycentre(square)
+    >>> found = jko.metrics.barycentre(square)
     >>> found.state.points.tolist(), found.objective
     ([[0.5, 0.5]], 0.5)
     """
@@ -221,12 +227,12 @@ def _clouds(states: Sequence[State], start: State | None) -> tuple[list[Particle
         raise ValueError("states is empty; a barycentre needs at least one state")
     every = [*states] if start is None else [*states, start]
     names = [f"states[{k}]" for k in range(len(states))] + ["start"]
-    sort: tuple[type, ...] = PAIRS if isinstance(states[0], PAIRS) else (Particles,)
+    sort = Pair if isinstance(states[0], Pair) else Particles
     for name, state in zip(names, every, strict=False):
         checks.kind(
             name,
             state,
-            *sort,
+            sort,
             hint="all must be pairs (rho, H), or all Particles: pass .lift(), or .to_particles()",
         )
     clouds = [

@@ -1,4 +1,4 @@
-"""The contract of a metric on states, and the distance that it hands back."""
+"""The contract of a metric on states, and what its distances are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,22 @@ from jko.metrics.couplings import Array, Plan
 EXACT = 1e-10  # of the square: a gap below it counts as none
 
 
+class Length(ABC):
+    """What every distance is: a number whose square is ``squared``."""
+
+    squared: float
+
+    @property
+    @abstractmethod
+    def value(self) -> float:
+        """The distance itself."""
+
+    def __float__(self) -> float:
+        return self.value
+
+
 @dataclass(frozen=True, eq=False)
-class Distance:
+class Distance(Length):
     """A distance with its plan and its proof.
 
     Parameters
@@ -55,22 +69,39 @@ class Distance:
         """The distance, also where its square is no number."""
         return math.sqrt(self.squared) if self.length is None else self.length
 
-    def __float__(self) -> float:
-        return self.value
-
     def __repr__(self) -> str:
         doubt = "" if self.exact else "not proved exact, "
         return f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
 
 
 class Metric(ABC):
-    """A metric on states; a JKO step penalises its square."""
+    """A metric on states; a JKO step penalises its square.
+
+    A step of atoms asks it one thing: is its cost that of the index coupling, ``base.integrate(|T - id|^2)`` with a
+    factor for each coordinate (:meth:`factors`)?  Then the step minimises over the map T and proves afterwards that no
+    other coupling is cheaper.  If not, the step minimises with :meth:`cost` as it is, by its gradient in the state.
+    """
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Whoever writes another cost or distance says anew what the index coupling is to it."""
+        super().__init_subclass__(**options)
+        if {"cost", "distance"} & vars(cls).keys() and "factors" not in vars(cls):
+            cls.factors = Metric.factors  # type: ignore[method-assign]
+
+    def factors(self, dim: int) -> tuple[float, ...] | None:
+        """Factors s with ``cost = base.integrate(sum_k s_k (T - id)_k^2)``, one a coordinate; (1.0,): all are one.
+
+        None, the default: the cost is of another form.
+        """
+        return None
 
     @abstractmethod
     def cost(self, state: State, base: State) -> Tensor:
-        """The squared cost of the index coupling, ``base.integrate(|T - id|^2)``: 0-d, differentiable.
+        """The squared distance as a step sees it: 0-d, not negative, differentiable in the points of ``state``.
 
-        Atom i of ``state`` is where atom i of ``base`` went.  It is at least the squared distance.
+        It is zero, with no slope, where ``state`` is ``base``.  Atom i of ``state`` is where atom i of ``base`` went,
+        with the same mass; where there are :meth:`factors` it is the cost of that coupling, at least the squared
+        distance.
 
         Raises
         ------
@@ -81,8 +112,8 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def distance(self, a: State, b: State) -> Distance:
-        """The distance between two states.
+    def distance(self, a: State, b: State) -> Length:
+        """The distance between two states; a :class:`Distance` has a plan, along which :func:`jko.geodesic` goes.
 
         Raises
         ------

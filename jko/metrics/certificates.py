@@ -34,6 +34,7 @@ class Proof(Enum):
     MONOTONE = "a monotone map of the line"
     ACTION = "none: the cost is the one-step dynamic action, W2^2 to third order; the gap certifies the step"
     ENTROPIC = "none: the cost is that of an entropic plan, above W2^2"
+    OWN_COST = "none: the penalty is the metric's own cost, not that of a coupling"
     NONE = "nothing was proved"
 
 
@@ -76,6 +77,7 @@ NO_PROOF = Certificate(Proof.NONE, np.inf, np.nan, None, False)
 MONOTONE = Certificate(Proof.MONOTONE, 0.0, np.nan, None, True)
 ACTION = Certificate(Proof.ACTION, np.inf, np.nan, None, False)
 ENTROPIC = Certificate(Proof.ENTROPIC, np.inf, np.nan, None, False)
+OWN_COST = Certificate(Proof.OWN_COST, np.inf, np.nan, None, False)
 
 
 def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Certificate:

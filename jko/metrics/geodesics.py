@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from jko import checks
-from jko.measures import GridDensity, LineMesh, Particles, State, lifted
-from jko.metrics.base import Metric
+from jko.deprecation import by_name
+from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
@@ -14,13 +15,14 @@ from jko.metrics.natural import distance
 from jko.spaces import Box
 
 
-def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> State:
+@by_name(3, "metric")
+def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> State:
     """Displacement interpolation ``((1 - t) x + t y)_# plan`` along an optimal plan.
 
     Between pairs (rho, H), of any kinds, it is the geodesic of D: that of the lifts.  It may leave the graphs: with
     theta = -1, 1 and H = (2, -2) -> (-2, 2) the midpoint carries two values of H at theta = 0.  So the result is always
     :class:`jko.Particles`; its ``.project()`` is the pair with the mean of H at each theta, and
-    :func:`jko.projection_loss` says what that loses.
+    :func:`jko.metrics.projection_loss` says what that loses.
 
     Between densities it is a density on their grid: the mass of each atom on its way is shared linearly between the
     centres around it, which keeps mass and mean and adds at most a quarter of the squared spacing to the variance along
@@ -54,11 +56,18 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
             f"a lives on {a.grid} but b on {b.grid}; between densities the grid must be the same"
         )
     if isinstance(a, LineMesh) and isinstance(b, LineMesh):
+        _monotone(metric)
         return line_geodesic(a, b, t)
-    plan = distance(a, b, metric).plan
+    found = distance(a, b) if metric is None else distance(a, b, metric=metric)
+    if not isinstance(found, Distance):
+        raise TypeError(
+            f"{type(metric).__name__}.distance returned {type(found).__name__}, which has no plan to go along; "
+            "leave metric out for the geodesic of the natural metric"
+        )
+    plan = found.plan
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))
-    start, end = lifted(a), lifted(b)
+    start, end = a.atoms, b.atoms
     order = plan.rows.argsort(kind="stable")
     rows, cols, mass = (
         torch.from_numpy(part[order]).to(start.points.device)
@@ -67,6 +76,15 @@ def geodesic(a: State, b: State, t: float, metric: Metric | None = None) -> Stat
     points = torch.lerp(start.points[rows], end.points[cols], float(t))
     weights = start.weights if plan.is_permutation else mass.to(start.points.dtype)
     return Particles(points, weights, start.domain if one_domain(a, b) else None)
+
+
+def _monotone(metric: Metric | None) -> None:
+    """On the line the geodesic between meshes is that of the monotone map, in W2 at any scale."""
+    if metric is not None and metric.factors(1) is None:
+        raise TypeError(
+            f"between meshes of the line only the geodesic of W2 is known, not that of {metric!r}; "
+            "compare atoms: mesh.to_particles()"
+        )
 
 
 def one_domain(a: State, b: State) -> bool:

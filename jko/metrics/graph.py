@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State, lifted
+from jko.measures import Pair, Particles, State
 from jko.metrics.base import EXACT, Distance, Metric
 from jko.metrics.c_transform import on_atoms
 from jko.metrics.couplings import Array, Index, Plan, as_array
@@ -41,9 +41,13 @@ class GraphWasserstein(Metric):
     5.0
     """
 
+    def factors(self, dim: int) -> tuple[float, ...]:
+        """All one: the index coupling of the lifts stands for D."""
+        return (1.0,)
+
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i (|theta_i - theta'_i|^2 + |H_i - H'_i|^2)``; lifts keep their gradients."""
-        return Wasserstein().cost(lifted(state), lifted(base))
+        return Wasserstein().cost(state.atoms, base.atoms)
 
     def distance(self, a: State, b: State) -> Distance:
         """D(a, b), exact.
@@ -56,7 +60,7 @@ class GraphWasserstein(Metric):
             checks.kind(
                 name,
                 state,
-                *PAIRS,
+                Pair,
                 hint="D compares pairs (rho, H): use .project(), or Wasserstein() between .lift()s",
             )
         return lifted_distance(*alike(a, b))
@@ -64,9 +68,9 @@ class GraphWasserstein(Metric):
 
 def alike(a: State, b: State, names: tuple[str, str] = ("a", "b")) -> tuple[Particles, Particles]:
     """The lifts of two states, of one dimension, dtype and device."""
-    x, y = lifted(a), lifted(b)
+    x, y = a.atoms, b.atoms
     if x.dim != y.dim:
-        what, less = ("d =", 1) if isinstance(a, PAIRS) else ("dimension", 0)
+        what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
         p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))
         raise ValueError(f"{p} but {q}; a distance needs one space for both")
     checks.alike(names[0], x.points, names[1], y.points)

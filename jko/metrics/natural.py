@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+from typing import overload
+
 from jko import checks
-from jko.measures import KINDS, PAIRS, ChargedSpan, State
-from jko.metrics.base import Distance, Metric
+from jko.deprecation import by_name
+from jko.measures import ChargedSpan, Pair, State
+from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
 
 
-def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
+@overload
+def distance(a: State, b: State, *, metric: None = None) -> Distance: ...
+@overload
+def distance(a: State, b: State, *, metric: Metric) -> Length: ...
+@by_name(2, "metric")
+def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
     Exact means to rounding of the distance itself, not of the largest cost: also for neurons that have all but met
@@ -44,22 +53,36 @@ def distance(a: State, b: State, metric: Metric | None = None) -> Distance:
     5.0
     """
     if metric is None:
-        metric = _natural(a, b)
+        metric = metric_between(a, b)
     checks.kind("metric", metric, Metric, hint="like jko.Wasserstein()")
     return metric.distance(a, b)
 
 
+@singledispatch
 def natural_metric(state: State) -> Metric:
-    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span."""
-    if isinstance(state, ChargedSpan):
-        return SplitWasserstein()
-    return GraphWasserstein() if isinstance(state, PAIRS) else Wasserstein()
+    """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span.
+
+    The nearest of its classes that has one: for a kind of one's own ``@natural_metric.register``.
+    """
+    return Wasserstein()
 
 
-def _natural(a: State, b: State) -> Metric:
+@natural_metric.register
+def _(state: Pair) -> Metric:
+    return GraphWasserstein()
+
+
+@natural_metric.register
+def _(state: ChargedSpan) -> Metric:
+    return SplitWasserstein()
+
+
+def metric_between(a: State, b: State) -> Metric:
+    """The natural metric of two states of one kind, or of two pairs."""
     for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, *KINDS)
-    if type(a) is not type(b) and not (isinstance(a, PAIRS) and isinstance(b, PAIRS)):
+        checks.kind(name, state, State)
+    alike = isinstance(a, type(b)) or isinstance(b, type(a))
+    if not alike and not (isinstance(a, Pair) and isinstance(b, Pair)):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"

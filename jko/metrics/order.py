@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko import checks
-from jko.measures import PAIRS, State, lifted
+from jko.measures import Pair, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Plan, as_array, pair_costs
 from jko.metrics.supplies import plan_of_flow, settled, staircase, supplies
@@ -53,18 +53,18 @@ def flow_distance(a: State, b: State) -> Distance:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> jko.flow_distance(a, b).squared, round(jko.distance(a, b).squared, 12)
+    >>> jko.metrics.flow_distance(a, b).squared, round(jko.distance(a, b).squared, 12)
     (16.0, 4.0)
     """
     for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, *PAIRS, hint="flows of Theta move pairs (rho, H)")
-        if lifted(state).dim != 2:
+        checks.kind(name, state, Pair, hint="flows of Theta move pairs (rho, H)")
+        if state.atoms.dim != 2:
             raise ValueError(
-                f"{name} has d = {lifted(state).dim - 1}; flows keep an order only on the line, d = 1. In higher "
+                f"{name} has d = {state.atoms.dim - 1}; flows keep an order only on the line, d = 1. In higher "
                 "dimension particles pass around each other and the distance is D: jko.distance"
             )
-    checks.alike("a", lifted(a).points, "b", lifted(b).points)
-    (x, m), (y, n) = ((as_array(s.points), as_array(s.weights)) for s in (lifted(a), lifted(b)))
+    checks.alike("a", a.atoms.points, "b", b.atoms.points)
+    (x, m), (y, n) = ((as_array(s.points), as_array(s.weights)) for s in (a.atoms, b.atoms))
     rows, cols = (np.flatnonzero(masses > 0) for masses in (m, n))
     rows = rows[np.argsort(x[rows, 1], kind="stable")]
     cols = cols[np.argsort(y[cols, 1], kind="stable")]

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.measures import PAIRS, ChargedDensity, ChargedMesh, ChargedParticles, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.couplings import Array, Index, as_array, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
@@ -98,7 +98,10 @@ def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> jko.least_action(a, b).action, jko.least_action(a, b).path[4].points.tolist()
+    >>> (
+    ...     jko.metrics.least_action(a, b).action,
+    ...     jko.metrics.least_action(a, b).path[4].points.tolist(),
+    ... )
     (4.0, [[2.0, 0.0], [-2.0, 0.0]])
     """
     checks.count("slabs", slabs)
@@ -220,7 +223,7 @@ def _state(bundle: Bundle, s: float, mu: Particles, nu: Particles, total: float)
 
 def _ends(a: State, b: State) -> tuple[Particles, Particles]:
     for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, Particles, *PAIRS, hint="paths are made of atoms")
+        checks.kind(name, state, Particles, Pair, hint="paths are made of atoms")
     if isinstance(a, Particles) != isinstance(b, Particles):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair"
@@ -236,10 +239,7 @@ def _ends(a: State, b: State) -> tuple[Particles, Particles]:
 
 def _atoms(state: State) -> Particles:
     """The lift of a pair: its atoms that carry mass."""
-    if isinstance(state, ChargedParticles | ChargedDensity | ChargedMesh):
-        return state.lift()
-    assert isinstance(state, Particles)
-    return state
+    return state.lift() if isinstance(state, Pair) else state.atoms
 
 
 def _squares(x: Array, y: Array) -> Array:

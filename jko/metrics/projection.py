@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from jko import checks
+from jko.deprecation import renamed
 from jko.measures import Particles
 from jko.measures.labels import first_rows, labels
 
 
-def projection_loss(mu: Particles, width: float | None = None) -> float:
+@renamed(mu="state")
+def projection_loss(state: Particles, width: float | None = None) -> float:
     """``int Var(w | theta) dmu``: how far a measure on R x Theta is from the graph of a function H.
 
     Zero if and only if mu is the lift of a pair (rho, H).  It is the squared distance of mu to the lift of
@@ -18,7 +20,7 @@ def projection_loss(mu: Particles, width: float | None = None) -> float:
 
     Parameters
     ----------
-    mu
+    state
         Points (w, theta).
     width
         Default: the variance among atoms at equal theta, exactly what ``.project()`` merges.  Atoms of a smooth
@@ -34,10 +36,10 @@ def projection_loss(mu: Particles, width: float | None = None) -> float:
     >>> import jko
     >>> a = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     >>> b = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    >>> [jko.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
+    >>> [jko.metrics.projection_loss(jko.geodesic(a, b, t)) for t in (0.0, 0.25, 0.5)]
     [0.0, 0.0, 4.0]
     """
-    checks.kind("mu", mu, Particles, hint="a pair (rho, H) is a graph and loses nothing")
+    mu = checks.kind("state", state, Particles, hint="a pair (rho, H) is a graph and loses nothing")
     if mu.dim < 2:
         raise ValueError("the points have one coordinate; Var(w | theta) needs xi = (w, theta)")
     w, theta = mu.points[:, 0], mu.points[:, 1:]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import PAIRS, Particles, State
+from jko.measures import Pair, Particles, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
@@ -92,7 +92,7 @@ def squared_gradient(a: State, b: State) -> SquaredGradient:
     --------
     >>> import jko
     >>> a, b = jko.ChargedParticles([[0.0]], [0.0]), jko.ChargedParticles([[3.0]], [4.0])
-    >>> slope = jko.squared_gradient(a, b)
+    >>> slope = jko.metrics.squared_gradient(a, b)
     >>> slope.theta.tolist(), slope.H.tolist()
     ([[-6.0]], [-8.0])
     """
@@ -118,7 +118,7 @@ def _clouds(a: State, b: State) -> tuple[Particles, Particles]:
             name,
             state,
             Particles,
-            *PAIRS,
+            Pair,
             hint="of a density differentiate W2 between its .to_particles(), of a span D between its .to_particles()",
         )
     if isinstance(a, Particles) != isinstance(b, Particles):

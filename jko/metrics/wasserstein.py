@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures import ChargedSpan, GridDensity, LineMesh, OnCells, Pair, Particles, State
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
@@ -31,6 +31,10 @@ class Wasserstein(Metric):
     >>> jko.Wasserstein().distance(mu, nu).value
     2.0
     """
+
+    def factors(self, dim: int) -> tuple[float, ...]:
+        """All one: the index coupling stands for W2."""
+        return (1.0,)
 
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i |x_i - y_i|^2`` with x the atoms of ``state``, y and m those of ``base``."""
@@ -58,11 +62,10 @@ class Wasserstein(Metric):
 
 
 def _particles(name: str, state: State) -> Particles:
-    checks.kind(
-        name, state, Particles, hint="W2 compares measures: pass the .lift() of a pair (rho, H)"
-    )
-    assert isinstance(state, Particles)
-    return state
+    if isinstance(state, (Pair, ChargedSpan, OnCells)) or not isinstance(state, State):
+        hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
+        return checks.kind(name, state, Particles, hint=hint)
+    return state.atoms
 
 
 def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:

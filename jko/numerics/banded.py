@@ -39,8 +39,10 @@ class Banded:
     @classmethod
     def of(cls, *bands: Array, factor: Array | None = None) -> Banded:
         """From the diagonal (n,) and the bands below it, (n - 1,), (n - 2,), ..."""
-        n = len(bands[0])
-        return cls(np.stack([np.pad(band, (0, n - len(band))) for band in bands]), factor)
+        padded = np.zeros((len(bands), len(bands[0])))
+        for row, band in zip(padded, bands, strict=True):
+            row[: len(band)] = band
+        return cls(padded, factor)
 
     @property
     def diagonal(self) -> Array:

@@ -1,47 +1,16 @@
-"""Pictures: Axes in, Axes out. Only this folder imports matplotlib."""
+"""Pictures: Axes in, Axes out. Only this folder imports matplotlib, and only where a picture is asked for."""
 
-from jko.plots.atoms import particles, paths
-from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, canvas, shades, write
-from jko.plots.couplings import coupling, geodesic_strip
-from jko.plots.densities import density, obstacles, profiles, slices, snapshots
-from jko.plots.flows import budget, convergence, energy, energy_ledger, proofs
-from jko.plots.pairs import charges, pair, pair_snapshots
-from jko.plots.predictions import class_outputs, curve, predicted_against_true, roc
-from jko.plots.rates import energies, fold, residuals
+from jko.lazy import lazy
 
-__all__ = [
-    "canvas",
-    "write",
-    "shades",
-    "energy",
-    "energy_ledger",
-    "proofs",
-    "convergence",
-    "budget",
-    "energies",
-    "residuals",
-    "fold",
-    "particles",
-    "paths",
-    "density",
-    "profiles",
-    "slices",
-    "snapshots",
-    "obstacles",
-    "pair",
-    "charges",
-    "pair_snapshots",
-    "coupling",
-    "geodesic_strip",
-    "class_outputs",
-    "roc",
-    "predicted_against_true",
-    "curve",
-    "BLACK",
-    "GREY",
-    "BLUE",
-    "SKY",
-    "GREEN",
-    "ORANGE",
-    "RED",
-]
+_HOMES = {
+    "jko.plots.style": "canvas write shades BLACK GREY BLUE SKY GREEN ORANGE RED",
+    "jko.plots.flows": "energy energy_ledger proofs convergence budget",
+    "jko.plots.rates": "energies residuals fold",
+    "jko.plots.atoms": "particles paths",
+    "jko.plots.densities": "density profiles slices snapshots obstacles",
+    "jko.plots.pairs": "pair charges pair_snapshots",
+    "jko.plots.couplings": "coupling geodesic_strip",
+    "jko.plots.predictions": "class_outputs roc predicted_against_true curve",
+}
+
+__all__, __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -8,8 +8,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.lines import Line2D
 
 from jko import checks
-from jko.measures import Particles, State, lifted
-from jko.plots.canvas import BLACK, BLUE, GREY, legend_below
+from jko.measures import Particles, State
+from jko.plots.style import BLACK, BLUE, GREY, legend_below
 from jko.trajectory import Trajectory
 
 
@@ -29,7 +29,7 @@ def particles(
     colour : int, optional
         The coordinate shown by colour, blue below zero and red above; default w.  None: one colour.
     """
-    mu = lifted(state)
+    mu = state.atoms
     x, y = (mu.points[:, _coordinate(k, mu)].cpu().numpy() for k in plane)
     size = 14 * np.clip(mu.weights.cpu().numpy() * mu.N, 0.15, 40)
     if colour is None:
@@ -49,7 +49,7 @@ def paths(
     trajectory: Trajectory, ax: Axes, plane: tuple[int, int] = (1, 0), most: int = 400
 ) -> Axes:
     """The ways of the atoms through the kept states, at most ``most`` of them, with dots at the end."""
-    states = [lifted(state) for state in trajectory.states]
+    states = [state.atoms for state in trajectory.states]
     plane = (_coordinate(plane[0], states[0]), _coordinate(plane[1], states[0]))
     every = max(1, states[0].N // checks.count("most", most))
     way = np.stack([mu.points[::every].cpu().numpy() for mu in states])  # (K, N, dim)

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from jko.plots.canvas import BLACK, BLUE, GREEN, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, legend_below
 from jko.survey import Picture
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)

@@ -10,10 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from jko import checks
-from jko.measures import State, lifted
+from jko.measures import State
 from jko.metrics import Plan, distance
-from jko.plots.canvas import BLUE, GREY, RED, legend_below
 from jko.plots.lifts import THETA, W, check, curve_of, graph, name_first, name_lift, same_limits
+from jko.plots.style import BLUE, GREY, RED, legend_below
 
 
 def coupling(a: State, b: State, ax: Axes, most: int = 40) -> Axes:
@@ -84,7 +84,7 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
 
 def _ends(a: State, b: State, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Where the parts of a plan start and end, (w, theta) both."""
-    x, y = (lifted(state).points.cpu().numpy() for state in (a, b))
+    x, y = (state.atoms.points.cpu().numpy() for state in (a, b))
     return x[plan.rows], y[plan.cols]
 
 

@@ -14,7 +14,7 @@ from jko import checks
 from jko.energies import Energy, parts
 from jko.measures import GridDensity, LineMesh, State
 from jko.plots import cells
-from jko.plots.canvas import BLACK, BLUE, GREY, legend_below, shades
+from jko.plots.style import BLACK, BLUE, GREY, legend_below, shades
 from jko.trajectory import Trajectory
 
 NAMES = ("$x_1$", "$x_2$", "$x_3$")
@@ -172,15 +172,11 @@ def obstacles(energy: Energy, state: State, ax: Axes, plane: tuple[int, int] = (
 
 def _density(state: State) -> GridDensity | LineMesh:
     hint = "atoms are drawn by plots.particles(state, ax)"
-    checks.kind("the state", state, GridDensity, LineMesh, hint=hint)
-    assert isinstance(state, (GridDensity, LineMesh))
-    return state
+    return checks.kind("the state", state, GridDensity, LineMesh, hint=hint)
 
 
 def _grid_density(state: State) -> GridDensity:
-    checks.kind("the state", state, GridDensity, hint="a density on the cells of a grid")
-    assert isinstance(state, GridDensity)
-    return state
+    return checks.kind("the state", state, GridDensity, hint="a density on the cells of a grid")
 
 
 def _moments(

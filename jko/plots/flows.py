@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import Convergence, ErrorBudget
-from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
 from jko.trajectory import Trajectory
 
 
@@ -123,11 +123,11 @@ def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) ->
             "ms": 8 - 1.5 * (k % 5),
             "ls": ["-", (0, (4, 4))][min(k, 1)],
         }  # curves may lie on each other
-        ax.loglog(table.taus, table.errors, label=name, **style)
+        ax.loglog(table.parameters, table.errors, label=name, **style)
     first = next(iter(tables.values()))
-    line = 0.6 * first.errors[0] * (first.taus / first.taus[0]) ** order
-    ax.loglog(first.taus, line, color=BLACK, lw=1, ls="--", label=f"slope {order:g}")
-    ax.set_xticks(first.taus, [f"{tau:g}" for tau in first.taus])
+    line = 0.6 * first.errors[0] * (first.parameters / first.parameters[0]) ** order
+    ax.loglog(first.parameters, line, color=BLACK, lw=1, ls="--", label=f"slope {order:g}")
+    ax.set_xticks(first.parameters, [f"{h:g}" for h in first.parameters])
     ax.minorticks_off()
     ax.grid(axis="y", color=GREY, alpha=0.3, lw=0.6)
     ax.set_xlabel("time step $\\tau$" if first.name == "tau" else first.name)

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from jko import checks
-from jko.measures import PAIRS, ChargedDensity, ChargedMesh, ChargedParticles, State, lifted
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, Pair, State
 
 THETA, W = "$\\theta$", "$w$"
 WIDE = 4.5  # points: the graph where rho is largest
@@ -34,7 +34,7 @@ def curve_of(state: State) -> Graph:
         ends = np.concatenate([[inside[0]], inside.cpu().numpy(), [inside[-1]]])
         return Graph(state.theta.cpu().numpy(), state.H.cpu().numpy(), 0.5 * (ends[1:] + ends[:-1]))
     else:
-        mu = lifted(state)
+        mu = state.atoms
         order = mu.points[:, 1].argsort()
         H, theta, rho = mu.points[order, 0], mu.points[order, 1], mu.weights[order]
     return Graph(*(part.reshape(-1).cpu().numpy() for part in (theta, H, rho)))
@@ -66,7 +66,7 @@ def graph(state: State, ax: Axes, colour: str) -> None:
 
 def check(state: State, dims: tuple[int, ...]) -> None:
     """Refuse what is no pair, and pairs in other dimensions."""
-    checks.kind("the state", state, *PAIRS, hint="measures of (w, theta): plots.particles")
+    checks.kind("the state", state, Pair, hint="measures of (w, theta): plots.particles")
     if d_of(state) not in dims:
         allowed = " or ".join(map(str, dims))
         raise ValueError(f"this picture is of pairs in d = {allowed}; the state has {d_of(state)}")
@@ -74,7 +74,7 @@ def check(state: State, dims: tuple[int, ...]) -> None:
 
 def d_of(state: State) -> int:
     """The dimension of Theta."""
-    return lifted(state).dim - 1
+    return state.atoms.dim - 1
 
 
 def same_limits(axes: Sequence[Axes]) -> None:

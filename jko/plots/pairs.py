@@ -16,8 +16,8 @@ from matplotlib.patheffects import withStroke
 from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.plots import cells
 from jko.plots.atoms import particles
-from jko.plots.canvas import BLUE, GREY, RED
 from jko.plots.lifts import THETA, check, curve_of, d_of, graph, name_first, name_lift, same_limits
+from jko.plots.style import BLUE, GREY, RED
 from jko.trajectory import Trajectory
 
 AXES = ("$\\theta_1$", "$\\theta_2$")

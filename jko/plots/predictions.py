@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from jko.plots.canvas import BLACK, BLUE, GREY, ORANGE, RED, legend_below
+from jko.plots.style import BLACK, BLUE, GREY, ORANGE, RED, legend_below
 
 
 def class_outputs(

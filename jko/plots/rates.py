@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import FoldFree, Identity
-from jko.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
 from jko.trajectory import Trajectory
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)

@@ -1,21 +1,20 @@
 """The JKO step: problem, solvers, result."""
 
 from jko.status import Status
-from jko.steps.charged_mesh import MeshNewton
 from jko.steps.conic import Conic
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
+from jko.steps.line import MeshNewton, Quantile
 from jko.steps.memory import Memory
-from jko.steps.natural import Solver
+from jko.steps.natural import natural_solver
 from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
 from jko.steps.problem import StepProblem
-from jko.steps.quantile import Quantile
 from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult
+from jko.steps.result import Solver, StepFailed, StepResult
 from jko.steps.sinkhorn import Sinkhorn
 from jko.steps.split import Alternating
-from jko.steps.step import natural_solver, step
+from jko.steps.step import step
 
 __all__ = [
     "LBFGS",

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, GridDensity, LineMesh, State, lifted, placed
+from jko.measures import ChargedMesh, GridDensity, LineMesh, State
 from jko.metrics import as_array
+from jko.steps.problem import Form
 from jko.steps.result import StepResult
 
 SAME = 1e-9  # of the cost: what rounding may change
@@ -34,7 +35,7 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     Raises
     ------
     ValueError
-        A density on a grid whose solver has left no potential.
+        A density on a grid whose solver has left no potential; a step in a metric whose geodesics are not known.
 
     Examples
     --------
@@ -47,16 +48,21 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     0.5
     """
     state = result.state
+    if result.problem.form is Form.OWN_COST:
+        raise ValueError(
+            f"no geodesic of {result.problem.metric!r} is known to go on along; take scheme=jko.Implicit(), or a "
+            "metric of couplings: the natural one, jko.ScaledWasserstein"
+        )
     if isinstance(state, GridDensity):
         return _pushed(result, state, ratio)
     if isinstance(state, LineMesh):
         return _stretched(result, state, ratio)
-    points = lifted(state).points + ratio * displacement(result)
-    domain = lifted(state).domain
+    points = state.atoms.points + ratio * displacement(result)
+    domain = state.atoms.domain
     if isinstance(state, ChargedMesh):
         return _in_order(state, points if domain is None else domain.project(points))
     try:
-        return placed(state, points if domain is None else domain.project(points))
+        return state.placed(points if domain is None else domain.project(points))
     except ValueError:  # no graph any more
         return None
 
@@ -72,12 +78,12 @@ def displacement(result: StepResult) -> Tensor:
 
     Where the coupling is not the one of the indices, it is ``-tau grad dE/dmu``: the Euler-Lagrange equation.
     """
-    new, old = lifted(result.state), result.problem.base
+    new, old = result.state.atoms, result.problem.base
     if new.N == old.N:
         d = new.points - old.points
-        if abs(float(old.inner(d, d)) - result.cost) <= SAME * result.cost:
+        if abs(result.problem.square(d) - result.cost) <= SAME * result.cost:
             return d
-    return -result.problem.tau * result.problem.energy.gradient(result.state)
+    return -result.problem.tau * result.problem.raised(result.problem.energy.gradient(result.state))
 
 
 def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> LineMesh | None:

@@ -1,6 +1,6 @@
 """The descent that all minimisers of a Lagrangian step share: residual, direction, line search, until it may stop.
 
-A minimiser is a :class:`Model` of the curvature: it turns residuals into directions, and may learn from moves.
+A minimiser is a :class:`CurvatureModel` of the curvature: it turns residuals into directions, and may learn from moves.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from jko.status import Status
-from jko.steps.lagrangian import Coupling, Found, natural_residual
+from jko.steps.lagrangian import Minimised, natural_residual
 from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
 from jko.steps.memory import Memory
+from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
 from jko.steps.runaway import Runaway
 
@@ -24,7 +25,7 @@ WINDOW, FLAT = (
 )  # the value is flat: WINDOW iterations brought < FLAT of the step's decrease
 
 
-class Model(Protocol):
+class CurvatureModel(Protocol):
     """What a minimiser knows of the curvature."""
 
     def direction(self, point: Point, r: Tensor) -> Tensor:
@@ -47,24 +48,24 @@ class Model(Protocol):
 
 def descend(
     problem: StepProblem,
-    coupling: Coupling,
+    penalty: Penalty,
     point: Point,
-    model: Model,
+    model: CurvatureModel,
     *,
     tol: float | None,
     fraction: float,
     max_iterations: int,
     stop_when_flat: bool = False,
-) -> Found:
-    """Minimise with the coupling fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
-    objective = Counted(coupling.objective(problem))
+) -> Minimised:
+    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
+    objective = Counted(penalty.objective(problem))
     start, values = float(problem.before.value), [point.value]
-    runaway = Runaway(problem, coupling, objective, fraction)
+    runaway = Runaway(problem, penalty, objective, fraction)
     status, residual = Status.MAX_ITERATIONS, float("nan")
     while finite(point):
         r = natural_residual(problem, point)
         residual, d = problem.norm(r), None
-        ending = arrived(tol, fraction, problem, coupling, point, residual)
+        ending = arrived(tol, fraction, problem, penalty, point, residual)
         if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
             d = model.direction(point, r)
             ending = ending if runaway.close(point, d) else None
@@ -92,7 +93,7 @@ def descend(
         status, residual = Status.NOT_FINITE, float("nan")
         if point.value == -float("inf"):
             status = Status.UNBOUNDED
-    return Found(point, residual, len(values) - 1, objective.count, status, model.memory)
+    return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
 
 
 def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) -> Point | None:
@@ -130,7 +131,7 @@ def arrived(
     tol: float | None,
     fraction: float,
     problem: StepProblem,
-    coupling: Coupling,
+    penalty: Penalty,
     point: Point,
     residual: float,
 ) -> Status | None:
@@ -139,9 +140,7 @@ def arrived(
     A residual below the rounding of ``T / tau`` moves no atom; it is that of a minimum only where a move by ``|T|``
     would not change the energy either.
     """
-    wanted = (
-        fraction * problem.norm(point.x - coupling.partners) / problem.tau if tol is None else tol
-    )
+    wanted = fraction * penalty.length(problem, point) / problem.tau if tol is None else tol
     if residual <= wanted:
         return Status.CONVERGED
     eps, size = torch.finfo(point.x.dtype).eps, problem.norm(point.x)

@@ -5,61 +5,33 @@
 with partners y = id at first.  With equal weights the identity coupling is optimal at a global minimiser: relabelling
 leaves E alone and cannot raise the cost.  So a step minimises with the coupling fixed and certifies it afterwards; if
 it is not optimal, it relabels (equal weights) or takes the exact plan (unequal weights; y is then the plan's
-barycentre, and the constant its variance) and goes on.  The objective only falls.
+barycentre, and the constant its variance) and goes on.  The objective only falls.  A metric whose cost is not that of
+the index coupling is minimised with its own (:mod:`jko.steps.penalty`), and there is nothing to certify.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedParticles, Particles, State
-from jko.metrics import NO_PROOF, Certificate, Plan, as_array, certify, certify_plan
+from jko.duality import Gap
+from jko.measures import ChargedParticles, OnCells, Particles, State
+from jko.metrics import NO_PROOF, OWN_COST, Certificate, Plan, as_array
 from jko.status import Status
-from jko.steps.linesearch import Objective, Point
+from jko.steps.linesearch import Point
 from jko.steps.memory import Memory
-from jko.steps.problem import StepProblem
+from jko.steps.penalty import Coupling, Penalty, penalty_of
+from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step
 
 
-@dataclass(frozen=True, eq=False)
-class Coupling:
-    """The coupling held fixed by a minimisation: partner y_i of atom i, and the cost that no map can remove."""
-
-    partners: Tensor
-    variance: float = 0.0
-    plan: Plan | None = None  # None: the index coupling
-
-    def cost(self, problem: StepProblem, points: Tensor) -> float:
-        """int |T - y|^2 dmu + variance."""
-        d = points - self.partners
-        return float(problem.base.inner(d, d)) + self.variance
-
-    def objective(self, problem: StepProblem) -> Objective:
-        """T -> E(T_# mu_k) + cost / (2 tau), with its gradient in L2(mu_k)."""
-        base, tau = problem.base, problem.tau
-
-        def evaluate(points: Tensor) -> Point:
-            energy = problem.energy.evaluate(base.moved(points))
-            gradient = energy.gradient + (points - self.partners) / tau
-            return Point(
-                points,
-                float(energy.value) + self.cost(problem, points) / (2 * tau),
-                gradient,
-                energy,
-            )
-
-        return evaluate
-
-
-class Found(NamedTuple):
+class Minimised(NamedTuple):
     """What a minimiser gives back."""
 
     point: Point
@@ -70,8 +42,16 @@ class Found(NamedTuple):
     memory: Memory
 
 
-#: (problem, coupling, starting point, memory) -> Found
-Minimiser = Callable[[StepProblem, Coupling, Point, Memory], Found]
+#: (problem, penalty, starting point, memory) -> Minimised
+Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
+
+
+def _refuse_cells(state: State) -> None:
+    """Refuse what is not moved atom by atom."""
+    if isinstance(state, OnCells) or type(state).placed is State.placed:
+        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        what = "the state of a solver that moves atoms"
+        checks.kind(what, state, Particles, ChargedParticles, hint=hint)
 
 
 def natural_residual(problem: StepProblem, point: Point) -> Tensor:
@@ -82,15 +62,6 @@ def natural_residual(problem: StepProblem, point: Point) -> Tensor:
     return (point.x - domain.project(point.x - tau * point.gradient)) / tau
 
 
-def starting_point(problem: StepProblem, coupling: Coupling, points: Tensor) -> Point:
-    """The objective at ``points``; nothing is evaluated again at the base point."""
-    if points is problem.base.points:
-        cost = coupling.cost(problem, points) / (2 * problem.tau)
-        gradient = problem.before.gradient + (points - coupling.partners) / problem.tau
-        return Point(points, float(problem.before.value) + cost, gradient, problem.before)
-    return coupling.objective(problem)(points)
-
-
 def solve_lagrangian(
     problem: StepProblem,
     minimise: Minimiser,
@@ -98,41 +69,24 @@ def solve_lagrangian(
     start: Tensor | None = None,
 ) -> StepResult:
     """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
-    checks.kind(
-        "the state of a solver that moves atoms",
-        problem.previous,
-        Particles,
-        ChargedParticles,
-        hint="densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line",
-    )
+    _refuse_cells(problem.previous)
     base = problem.base
-    coupling, memory = Coupling(base.points), problem.memory
-    point = starting_point(problem, coupling, base.points if start is None else start)
+    penalty, memory = penalty_of(problem), problem.memory
+    point = penalty.start(problem, base.points if start is None else start)
     iterations, evaluations = 0, 0 if "gradient" in memory else 1
     for _ in range(ROUNDS):
-        found = minimise(problem, coupling, point, memory)
+        found = minimise(problem, penalty, point, memory)
         iterations, evaluations = iterations + found.iterations, evaluations + found.evaluations
         if found.status in (Status.NOT_FINITE, Status.UNBOUNDED):
-            return _result(problem, coupling, found, NO_PROOF, iterations, evaluations)
-        certificate = prove(problem, coupling, found.point, exact_plans)
+            return _result(problem, penalty, found, NO_PROOF, iterations, evaluations)
+        certificate = penalty.prove(problem, found.point, exact_plans)
         if certificate.optimal or certificate.plan is None:
             break
-        order, coupling = follow(problem, certificate.plan)
-        point, memory = (
-            starting_point(problem, coupling, found.point.x[order]),
-            permuted(found.memory, order),
-        )
+        order, penalty = follow(problem, certificate.plan)
+        point = penalty.start(problem, found.point.x[order])
+        memory = permuted(found.memory, order)
         evaluations += 1
-    return _result(problem, coupling, found, certificate, iterations, evaluations)
-
-
-def prove(problem: StepProblem, coupling: Coupling, point: Point, exact_plans: bool) -> Certificate:
-    """Whether the coupling is optimal between the new atoms and the old ones, and a better plan if it is not."""
-    base, potential = problem.base, problem.tau * point.energy.variation
-    x, y, m, p = (as_array(t) for t in (point.x, base.points, base.weights, potential))
-    if coupling.plan is None and not exact_plans:
-        return certify(x, y, m, p)
-    return certify_plan(x, y, m, coupling.plan or Plan.identity(m))
+    return _result(problem, penalty, found, certificate, iterations, evaluations)
 
 
 def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
@@ -142,11 +96,10 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
     if plan.is_permutation and base.has_equal_weights:
         partner = torch.from_numpy(plan.cols[plan.rows.argsort()]).to(device)
         return partner.argsort(), Coupling(base.points)
-    y = as_array(base.points)
-    partners = plan.barycentres(y)
-    variance = plan.cost(partners, y)
+    means = torch.from_numpy(plan.barycentres(as_array(base.points))).to(device)
+    ends = (as_array(problem.stretched(p)) for p in (means, base.points))
     stay = torch.arange(base.N, device=device)
-    return stay, Coupling(torch.from_numpy(partners).to(base.points), variance, plan)
+    return stay, Coupling(means.to(base.points), plan.cost(*ends), plan)
 
 
 def permuted(memory: Memory, order: Tensor) -> Memory:
@@ -158,14 +111,14 @@ def permuted(memory: Memory, order: Tensor) -> Memory:
 
 def _result(
     problem: StepProblem,
-    coupling: Coupling,
-    found: Found,
+    penalty: Penalty,
+    found: Minimised,
     certificate: Certificate,
     iterations: int,
     evaluations: int,
 ) -> StepResult:
     point, status = found.point, found.status
-    if status.ok and not certificate.optimal:
+    if status.ok and not certificate.optimal and certificate is not OWN_COST:
         status = Status.COUPLING_NOT_OPTIMAL
     state: State = problem.previous
     try:
@@ -176,7 +129,7 @@ def _result(
         problem,
         state,
         energy=float(point.energy.value),
-        cost=coupling.cost(problem, point.x),
+        cost=penalty.cost(problem, point.x),
         before=float(problem.before.value),
         residual=found.residual,
         iterations=iterations,
@@ -184,4 +137,10 @@ def _result(
         status=status,
         coupling=certificate,
         memory=found.memory | point.energy._asdict(),
+        gap=None if problem.form is Form.NATURAL else _no_gap(problem),
     )
+
+
+def _no_gap(problem: StepProblem) -> Gap:
+    reason = f"no lower bound is known for a step in {problem.metric!r}"
+    return Gap.unknown(reason)

@@ -7,15 +7,17 @@ metric's share, 1/tau times the identity, is known and added.  So tau may change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from jko import checks
 from jko.steps.descent import descend
-from jko.steps.lagrangian import Coupling, Found, natural_residual, solve_lagrangian
+from jko.steps.lagrangian import Minimised, natural_residual, solve_lagrangian
 from jko.steps.linesearch import Point
 from jko.steps.memory import Memory
-from jko.steps.problem import StepProblem
+from jko.steps.penalty import Penalty
+from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
 
@@ -44,6 +46,9 @@ class LBFGS:
     where the value stops falling, with status STALLED.  With a domain the residual is the natural one,
     ``(T - P(T - tau g)) / tau``, and moves are projected.
 
+    It takes any metric on atoms.  Where the index coupling stands for it (W2, D, :class:`jko.ScaledWasserstein`) the
+    coupling is certified; else the step minimises with ``metric.cost`` as it is, and ``result.coupling`` says so.
+
     Examples
     --------
     >>> import jko
@@ -58,6 +63,7 @@ class LBFGS:
     fraction: float = 0.1
     history: int = 20
     max_iterations: int = 1000
+    forms: ClassVar = frozenset(Form)
 
     def __post_init__(self) -> None:
         if self.tol is not None:
@@ -71,14 +77,14 @@ class LBFGS:
         return solve_lagrangian(problem, self.minimise)
 
     def minimise(
-        self, problem: StepProblem, coupling: Coupling, point: Point, memory: Memory
-    ) -> Found:
-        """One minimisation with the coupling fixed."""
+        self, problem: StepProblem, penalty: Penalty, point: Point, memory: Memory
+    ) -> Minimised:
+        """One minimisation with the penalty fixed."""
         return descend(
             problem,
-            coupling,
+            penalty,
             point,
-            Pairs(problem, self.history, memory),
+            CurvaturePairs(problem, self.history, memory),
             tol=self.tol,
             fraction=self.fraction,
             max_iterations=self.max_iterations,
@@ -86,7 +92,7 @@ class LBFGS:
         )
 
 
-class Pairs:
+class CurvaturePairs:
     """Curvature pairs (s, y) with ``y = H s``: y is the energy's gradient difference plus ``s / tau``."""
 
     def __init__(self, problem: StepProblem, history: int, memory: Memory) -> None:
@@ -98,12 +104,12 @@ class Pairs:
                 self.add(s, slope)
 
     def learn(self, old: Point, new: Point, r: Tensor) -> None:
-        """Take in a move; with a domain, of the projected equation, less the metric's share."""
-        s = new.x - old.x
-        if self.problem.base.domain is None:
-            self.add(s, new.energy.gradient - old.energy.gradient)
+        """Take in a move, less the metric's share; with a domain, of the projected equation."""
+        s, problem = new.x - old.x, self.problem
+        if problem.base.domain is None and problem.form is not Form.OWN_COST:
+            self.add(s, problem.raised(new.energy.gradient - old.energy.gradient))
         else:
-            self.add(s, natural_residual(self.problem, new) - r - s / self.problem.tau)
+            self.add(s, natural_residual(problem, new) - r - s / problem.tau)
 
     def forget(self) -> bool:
         """Drop all pairs."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jko.energies import Energy, Evaluation
-from jko.measures import State, lifted
+from jko.measures import State
 
 Memory = dict[str, Tensor]
 
@@ -111,7 +111,7 @@ def taken_up(memory: object, energy: Energy, state: State) -> tuple[Memory, Eval
     if known == ["value"]:  # of a solver that needs no more
         value = energy(state).detach()
         return (memory if _same(value, memory["value"]) else bound({}, memory, None)), None
-    fresh = energy.evaluate(lifted(state))
+    fresh = energy.evaluate(state.atoms)
     agree = len(known) == 3 and all(
         _same(new, memory[name]) for name, new in fresh._asdict().items()
     )

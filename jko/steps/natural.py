@@ -1,27 +1,41 @@
-"""What a solver is, and the natural one of a measure in W2."""
+"""The natural solver of each kind of state; that of a span stands in ``split``, which asks here for that of its rho."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import singledispatch
 
-from jko.measures import GridDensity, LineMesh, State
+from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
-from jko.steps.problem import StepProblem
-from jko.steps.quantile import Quantile
-from jko.steps.result import StepResult
+from jko.steps.line import MeshNewton, Quantile
+from jko.steps.remapped import Remapped
+from jko.steps.result import Solver
 
 
-class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``."""
+@singledispatch
+def natural_solver(state: State) -> Solver:
+    """The solver for a kind of state, whose metric is :func:`jko.metrics.natural_metric`: LBFGS, which moves atoms.
 
-    def solve(self, problem: StepProblem) -> StepResult:
-        """Solve the proximal problem."""
-        ...
+    The nearest of its classes that has one: for a kind of one's own ``@natural_solver.register``.
+    """
+    return LBFGS()
 
 
-def solver_of_measure(state: State) -> Solver:
-    """:class:`Dynamic` on a grid, :class:`Quantile` on a mesh of the line, :class:`LBFGS` for atoms."""
-    if isinstance(state, GridDensity):
-        return Dynamic()
-    return Quantile() if isinstance(state, LineMesh) else LBFGS()
+@natural_solver.register
+def _(state: GridDensity) -> Solver:
+    return Dynamic()
+
+
+@natural_solver.register
+def _(state: LineMesh) -> Solver:
+    return Quantile()
+
+
+@natural_solver.register
+def _(state: ChargedMesh) -> Solver:
+    return MeshNewton()
+
+
+@natural_solver.register
+def _(state: ChargedDensity) -> Solver:
+    return Remapped()

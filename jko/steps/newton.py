@@ -13,6 +13,8 @@ without a domain (P' = 1) is tau times the Hessian.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,13 +23,15 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import leaf, recording
 from jko.energies import Curvature
+from jko.measures import Particles
 from jko.numerics.blocks import descending
 from jko.spaces import Domain
 from jko.steps.descent import descend
-from jko.steps.lagrangian import Coupling, Found, solve_lagrangian
+from jko.steps.lagrangian import Minimised, solve_lagrangian
 from jko.steps.linesearch import Point
 from jko.steps.memory import Memory
-from jko.steps.problem import StepProblem
+from jko.steps.penalty import Penalty
+from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
 STRAIGHT = 1e-12  # times 1 / tau: the curvature that a straight line is given
@@ -50,6 +54,8 @@ class BlockNewton:
     Where a block ``B_i + 1/tau`` is not positive definite (tau large: the step is not convex in the positions) its
     negative eigenvalues change sign, so that the direction descends.
 
+    Of the metrics it takes those of a coupling: the natural one and :class:`jko.ScaledWasserstein`.
+
     Raises
     ------
     TypeError
@@ -65,6 +71,7 @@ class BlockNewton:
 
     tol: float | None = None
     max_iterations: int = 100
+    forms: ClassVar = frozenset({Form.NATURAL, Form.SCALED})
 
     def __post_init__(self) -> None:
         if self.tol is not None:
@@ -76,12 +83,12 @@ class BlockNewton:
         return solve_lagrangian(problem, self.minimise)
 
     def minimise(
-        self, problem: StepProblem, coupling: Coupling, point: Point, memory: Memory
-    ) -> Found:
-        """One minimisation with the coupling fixed."""
+        self, problem: StepProblem, penalty: Penalty, point: Point, memory: Memory
+    ) -> Minimised:
+        """One minimisation with the penalty fixed."""
         return descend(
             problem,
-            coupling,
+            penalty,
             point,
             SecondOrder(problem),
             tol=self.tol,
@@ -114,62 +121,102 @@ class SecondOrder:
 
 
 def newton_direction(problem: StepProblem, point: Point, r: Tensor) -> Tensor:
-    """Solve ``(I + tau P' (B + J J^T + C)) d = -tau r``."""
+    """Solve ``(I + tau P' (B + J J^T + C)) d = -tau r``, in coordinates in which the metric is W2."""
     mu, tau = problem.base.moved(point.x), problem.tau
     curvature = problem.energy.second_order(mu)
     slope = projection_slope(mu.domain, point.x - tau * point.gradient)
-    eye = torch.eye(mu.dim, dtype=r.dtype, device=r.device)
-    blocks = (
-        tau * descending(curvature.blocks + eye / tau, STRAIGHT / tau) - eye
-    )  # tau B, with negative curvature turned
-    D = torch.linalg.lu_factor(eye + (blocks if slope is None else slope @ blocks))
+    if problem.scales is None:
+        return NewtonSystem(mu, tau, curvature, slope).solve(-tau * r)
+    root = problem.scales.sqrt()  # of a box the slope is diagonal; elsewhere the scales are equal
+    return NewtonSystem(mu, tau, stretched(curvature, root), slope).solve(-tau * r * root) / root
 
-    def scale(v: Tensor) -> Tensor:
-        """tau P' v, for fields (N, dim, k)."""
-        return tau * v if slope is None else tau * (slope @ v)
 
-    def solve_blocks(v: Tensor) -> Tensor:
-        return torch.linalg.lu_solve(*D, v)
+def stretched(curvature: Curvature, root: Tensor) -> Curvature:
+    """The curvature in the coordinates ``root xi``."""
+    blocks, factor, cross = curvature
+    return Curvature(
+        blocks / (root[:, None] * root),
+        None if factor is None else factor / root[:, None],
+        None if cross is None else lambda v: cross(v / root) / root,
+    )
 
-    right = -tau * r[:, :, None]
-    factor = curvature.factor
-    if curvature.cross is None and (factor is None or factor.shape[2] <= WOODBURY):
-        d = solve_blocks(right)
-        if factor is not None:  # Woodbury: (1 + int J^T D^-1 tau P' J) c = int J^T D^-1 right
-            spread = solve_blocks(scale(factor))
-            system = mu.integrate_blocks(lambda block: _gram(block.weights, factor, spread), mu.N)
+
+@dataclass(frozen=True, eq=False)
+class NewtonSystem:
+    """``(I + tau P' (B + J J^T + C)) d = right`` on vector fields (N, dim), the negative curvature of B turned.
+
+    ``slope`` is P' (N, dim, dim), the derivative of the projection; None: the identity.
+    """
+
+    mu: Particles
+    tau: float
+    curvature: Curvature
+    slope: Tensor | None
+
+    @cached_property
+    def near(self) -> Tensor:
+        """tau P' B, (N, dim, dim)."""
+        B, tau = self.curvature.blocks, self.tau
+        eye = torch.eye(self.mu.dim, dtype=B.dtype, device=B.device)
+        turned = tau * descending(B + eye / tau, STRAIGHT / tau) - eye
+        return turned if self.slope is None else self.slope @ turned
+
+    @cached_property
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The blocks ``I + tau P' B``, factorised."""
+        eye = torch.eye(self.mu.dim, dtype=self.near.dtype, device=self.near.device)
+        return torch.linalg.lu_factor(eye + self.near)  # type: ignore[no-any-return]
+
+    def precondition(self, v: Tensor) -> Tensor:
+        """``(I + tau P' B)^{-1} v``, for fields (N, dim, k)."""
+        return torch.linalg.lu_solve(*self.factors, v)
+
+    def scaled(self, v: Tensor) -> Tensor:
+        """``tau P' v``."""
+        return self.tau * v if self.slope is None else self.tau * (self.slope @ v)
+
+    def apply(self, v: Tensor) -> Tensor:
+        """The whole operator on a field (N, dim, 1)."""
+        J, cross, far = self.curvature.factor, self.curvature.cross, torch.zeros_like(v)
+        if J is not None:
+            far = (J @ self.mu.integrate((J * v).sum(1)))[:, :, None]
+        if cross is not None:
+            far = far + cross(v[:, :, 0])[:, :, None]
+        return v + self.near @ v + self.scaled(far)
+
+    def solve(self, right: Tensor) -> Tensor:
+        """By the blocks and Woodbury's formula where the rest is of low rank, else by GMRES."""
+        J, d = self.curvature.factor, self.precondition(right[:, :, None])
+        if self.curvature.cross is not None or (J is not None and J.shape[2] > WOODBURY):
+            return self._iterated(d)
+        if J is not None:  # (1 + int J^T D^-1 tau P' J) c = int J^T D^-1 right
+            spread = self.precondition(self.scaled(J))
+            system = self.mu.integrate_blocks(
+                lambda block: _gram(block.weights, J, spread), self.mu.N
+            )
             system.diagonal().add_(1)
-            c = torch.linalg.solve(system, mu.integrate((factor * d).sum(1)))
+            c = torch.linalg.solve(system, self.mu.integrate((J * d).sum(1)))
             d = d - (spread @ c)[:, :, None]
         return d[:, :, 0]
-    return _krylov(problem, curvature, blocks, slope, solve_blocks, scale, right)
+
+    def _iterated(self, target: Tensor) -> Tensor:
+        """GMRES (scipy), preconditioned by the blocks, to the right side ``target`` (N, dim, 1)."""
+        from scipy.sparse.linalg import LinearOperator, gmres
+
+        def product(flat: np.ndarray) -> np.ndarray:
+            v = torch.from_numpy(np.ascontiguousarray(flat)).to(target).view(target.shape)
+            return self.precondition(self.apply(v)).flatten().cpu().numpy()
+
+        operator = LinearOperator((target.numel(),) * 2, matvec=product, dtype=np.float64)
+        solution, _ = gmres(
+            operator, target.flatten().cpu().numpy(), rtol=1e-10, restart=100, maxiter=5
+        )
+        return torch.from_numpy(solution).to(target).view(target.shape)[:, :, 0]
 
 
 def _gram(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """int J^T J' dmu, shape (M, M)."""
     return (left * weights[:, None, None]).flatten(0, 1).T @ right.flatten(0, 1)
-
-
-def _krylov(problem, curvature: Curvature, blocks, slope, solve_blocks, scale, right) -> Tensor:  # type: ignore[no-untyped-def]
-    """The same system by GMRES (scipy), preconditioned by the blocks."""
-    from scipy.sparse.linalg import LinearOperator, gmres
-
-    mu, shape = problem.base, right.shape
-
-    def apply(flat: np.ndarray) -> np.ndarray:
-        v = torch.from_numpy(np.ascontiguousarray(flat)).to(right).view(shape)
-        far = torch.zeros_like(v)
-        if curvature.factor is not None:
-            far = (curvature.factor @ mu.integrate((curvature.factor * v).sum(1)))[:, :, None]
-        if curvature.cross is not None:
-            far = far + curvature.cross(v[:, :, 0])[:, :, None]
-        near = blocks @ v if slope is None else slope @ (blocks @ v)
-        return solve_blocks(v + near + scale(far)).flatten().cpu().numpy()
-
-    operator = LinearOperator((right.numel(),) * 2, matvec=apply, dtype=np.float64)
-    target = solve_blocks(right).flatten().cpu().numpy()
-    solution, _ = gmres(operator, target, rtol=1e-10, restart=100, maxiter=5)
-    return torch.from_numpy(solution).to(right).view(shape)[:, :, 0]
 
 
 def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import split_atoms
-from jko.measures import ChargedParticles, Particles, State, lifted
+from jko.measures import ChargedParticles, Particles, State
 from jko.steps.lagrangian import solve_lagrangian
 from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
@@ -62,9 +62,7 @@ class Plans:
         best = solve_lagrangian(problem, self.positions.minimise, exact_plans=True)
         for _ in range(self.splits if best.status.ok else 0):
             here = best.problem
-            found = split_atoms(
-                here.energy, here.base, here.tau, lifted(best.state), best.objective
-            )
+            found = split_atoms(here.energy, here.base, here.tau, best.state.atoms, best.objective)
             if found is None:
                 break
             points, block, masses = found
@@ -87,4 +85,4 @@ def _cut(state: State, block: Tensor, masses: Tensor) -> State:
     weights = masses * (state.weights / whole)[block]
     if isinstance(state, ChargedParticles):
         return ChargedParticles(state.theta[block], state.H[block], weights, state.domain)
-    return Particles(lifted(state).points[block], weights, state.domain)
+    return Particles(state.atoms.points[block], weights, state.domain)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -15,17 +16,28 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
-from jko.measures import KINDS, Particles, State, lifted, placed
-from jko.metrics import Metric, natural_metric
+from jko.measures import ChargedParticles, Particles, State
+from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
+from jko.spaces import Box, Cylinder, Domain
 from jko.steps.memory import Memory, Owned, taken_up
 
 SMALLEST, LARGEST = 1e-290, 1e300  # squares between them have all their digits
 VANISHING = 1e-140  # slopes below it have squares that may be zero
 
 
+class Form(Enum):
+    """What a metric is to a step; a solver names in ``forms`` those that it honours, by default NATURAL alone."""
+
+    NATURAL = "the metric that the state moves in"
+    SCALED = "the cost of the index coupling, with a factor for each coordinate"
+    OWN_COST = "a cost of its own, known by its values and its slope"
+
+
 @dataclass(frozen=True, eq=False)
 class StepProblem:
     """Energy, metric, base point mu_k and time step tau of one step.
+
+    Atoms take any metric (see :class:`Form`); densities, meshes and spans move in the natural one alone.
 
     ``memory`` is what the previous step's solver left for this one (its evaluation at mu_k, curvature pairs); it
     changes the work, never the problem.  A solver that does not know it ignores it.  It is believed inside a flow,
@@ -45,24 +57,38 @@ class StepProblem:
             Energy,
             hint="build it from jko.Risk, jko.Potential, ... by + and *",
         )
-        checks.kind("the state", self.previous, *KINDS)
+        checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
-        wanted = natural_metric(self.previous)
-        checks.kind(
-            "metric",
-            self.metric,
-            type(wanted),
-            hint=f"a {type(self.previous).__name__} moves in {wanted!r} here",
-        )
+        _refuse_unfit(self.metric, self.previous)
+        if self.scales is not None:
+            _refuse_bent(self.base.domain, self.scales)
         memory, evaluation = taken_up(self.memory, self.energy, self.previous)
         object.__setattr__(self, "memory", memory)
         if evaluation is not None:
             self.__dict__["before"] = evaluation
 
     @cached_property
+    def form(self) -> Form:
+        """What the metric is to this step."""
+        if type(self.metric) is type(natural_metric(self.previous)):
+            return Form.NATURAL
+        factors = self.metric.factors(self.base.dim)
+        if factors is None:
+            return Form.OWN_COST
+        return Form.NATURAL if factors == (1.0,) else Form.SCALED
+
+    @cached_property
+    def scales(self) -> Tensor | None:
+        """The metric's factors for the coordinates of the base point, (dim,); None where they are all one."""
+        if self.form is not Form.SCALED:
+            return None
+        factors = self.base.points.new_tensor(self.metric.factors(self.base.dim))
+        return factors.expand(self.base.dim)
+
+    @cached_property
     def base(self) -> Particles:
         """The base point as a measure on Omega: mu_k, or the lift of (rho_k, H_k)."""
-        return lifted(self.previous)
+        return self.previous.atoms
 
     @cached_property
     def before(self) -> Evaluation:
@@ -85,27 +111,69 @@ class StepProblem:
 
     def state(self, points: Tensor) -> State:
         """A state of the kind of the base point, with the atoms at ``points``."""
-        return placed(self.previous, points)
+        return self.previous.placed(points)
 
     @cached_property
     def magnified(self) -> float:
         """The power of two by which ``inner`` multiplies both fields: 1, but where squares of slopes would vanish."""
-        size = self.norm(self.before.gradient)
+        size = self.norm(self.raised(self.before.gradient))
         if size == 0 or not size < VANISHING:
             return 1.0
         return math.ldexp(1.0, min(-math.frexp(size)[1], 1000))  # 2^1074 is no number
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
-        """The inner product of vector fields in L2(mu_k; R^dim), up to a factor where it would vanish."""
+        """The metric's inner product of vector fields, up to a factor where it would vanish.
+
+        That of L2(mu_k; R^dim); where the metric is scaled, ``int sum_k s_k u_k v_k dmu_k``.
+        """
         by = self.magnified
-        return self.base.inner(u, v) if by == 1 else self.base.inner(by * u, by * v)
+        return self._inner(u, v) if by == 1 else self._inner(by * u, by * v)
+
+    def _inner(self, u: Tensor, v: Tensor) -> Tensor:
+        return self.base.inner(u if self.scales is None else self.scales * u, v)
 
     def norm(self, u: Tensor) -> float:
-        """The norm of L2(mu_k; R^dim)."""
-        square = float(self.base.inner(u, u))
+        """The norm of this inner product."""
+        square = self.square(u)
         if SMALLEST < square < LARGEST or not u.numel():
             return square**0.5
         unit = float(u.abs().max())  # squares that leave the range of numbers
-        return (
-            unit * float(self.base.inner(u / unit, u / unit)) ** 0.5 if 0 < unit < LARGEST else unit
+        return unit * self.square(u / unit) ** 0.5 if 0 < unit < LARGEST else unit
+
+    def square(self, u: Tensor) -> float:
+        """The square of the norm, as it is: the cost of moving each atom by u."""
+        return float(self._inner(u, u))
+
+    def raised(self, gradient: Tensor) -> Tensor:
+        """The gradient in the metric's inner product, of what has this one in L2: each coordinate over its factor."""
+        return gradient if self.scales is None else gradient / self.scales
+
+    def stretched(self, points: Tensor) -> Tensor:
+        """Coordinates in which the metric is W2: times the roots of the factors."""
+        return points if self.scales is None else points * self.scales.sqrt()
+
+
+def _refuse_unfit(metric: Metric, state: State) -> None:
+    """The natural metric fits every state; others fit atoms, but not those of other states."""
+    wanted = natural_metric(state)
+    if type(metric) is type(wanted):
+        return
+    kind, name = type(state).__name__, type(wanted).__name__
+    atoms = isinstance(state, (Particles, ChargedParticles))
+    also = "; only Particles and ChargedParticles take other metrics"
+    hint = f"a {kind} moves in {wanted!r} here" + ("" if atoms else also)
+    if not isinstance(metric, Metric):
+        checks.kind("metric", metric, type(wanted), *([Metric] if atoms else []), hint=hint)
+    if not atoms or type(metric) in (Wasserstein, GraphWasserstein, SplitWasserstein):
+        raise TypeError(f"metric must be {name}, not {type(metric).__name__}; {hint}")
+
+
+def _refuse_bent(domain: Domain | None, scales: Tensor) -> None:
+    """The nearest point of a domain in a scaled metric is its projection only where that keeps to equal factors."""
+    if isinstance(domain, Cylinder):
+        _refuse_bent(domain.base, scales[1:])
+    elif not (domain is None or isinstance(domain, Box) or bool((scales == scales[0]).all())):
+        raise ValueError(
+            f"the nearest point of {domain!r} in a scaled metric is not its projection; take a jko.Box, or equal "
+            "scales for its coordinates"
         )

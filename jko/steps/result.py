@@ -8,13 +8,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
-
-import torch
+from typing import Any, Protocol, runtime_checkable
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.measures import GridDensity, LineMesh, State, lifted
+from jko.energies import Energy
+from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding
@@ -54,6 +53,9 @@ class StepResult:
         Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
     figures
         What else the solver reports, by name; a flow keeps each as a column of the trajectory.
+    gap
+        The certificate, where the solver has one of its own: a :class:`jko.duality.Gap`, or a function that computes it
+        when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
     """
@@ -126,15 +128,17 @@ class StepResult:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
 
         On particles see :func:`jko.duality.step_gap` for the options.  On a grid it is the gap of the discrete
-        problem, over all densities on that grid, and there are no options.
+        problem, over all densities on that grid, and there are no options: they are refused.
         """
         if self.gap is not None:
+            if options:
+                raise TypeError(f"the certificate of this step has no option {', '.join(options)}")
             found = self.gap() if callable(self.gap) else self.gap
-            sizes = (self.objective, found.dual, 1e-300)
+            sizes = (self.objective, found.lower_bound, 1e-300)
             below = 0 > found.value >= -rounding(*sizes, dtype=self.state.weights.dtype)
             return replace(found, value=0.0) if below else found
         problem = self.problem
-        mu = lifted(self.state)
+        mu = self.state.atoms
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)
 
     def __str__(self) -> str:
@@ -175,7 +179,12 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     }[result.falls]
     status = result.status
     fell = result.slack > -math.inf  # from +inf: a step may leave an obstacle
-    if not (all(map(math.isfinite, numbers)) and fell and result.residual >= 0 and _finite(result)):
+    if not (
+        all(map(math.isfinite, numbers))
+        and fell
+        and result.residual >= 0
+        and result.state.is_finite
+    ):
         status = Status.NOT_FINITE
     elif abs(mass - 1) > checks.WEIGHT_TOLERANCE[mu.dtype]:
         status = Status.MASS_LOST
@@ -186,13 +195,32 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     return result if status is result.status else replace(result, status=status)
 
 
-def _finite(result: StepResult) -> bool:
-    """Whether the atoms are somewhere; the cells of a grid always are."""
-    state = result.state
-    if isinstance(state, GridDensity):
-        return True
-    points = state.edges if isinstance(state, LineMesh) else lifted(state).points
-    return bool(torch.isfinite(points).all())
+class Solver(Protocol):
+    """What a solver is: ``solve(problem) -> StepResult``.
+
+    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
+    :class:`jko.steps.problem.Form`.
+    """
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Solve the proximal problem."""
+        ...
+
+
+@runtime_checkable
+class Values(Protocol):
+    """What a solver has besides, if it counts more than E of a state: :class:`jko.Sinkhorn` gives atoms volumes."""
+
+    def value(self, energy: Energy, state: State) -> float:
+        """E(state), as the solver's steps see it."""
+        ...
+
+
+def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
+    """E(state) as the steps of a solver see it."""
+    if isinstance(solver, Values):
+        return solver.value
+    return lambda energy, state: float(energy(state))
 
 
 class StepFailed(RuntimeError):

@@ -13,8 +13,8 @@ import math
 from torch import Tensor
 
 from jko.steps.endless import endless
-from jko.steps.lagrangian import Coupling
 from jko.steps.linesearch import Objective, Point
+from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
 
 FAR = 1e8  # times tau |grad E|: as long as no convex step is
@@ -27,12 +27,13 @@ class Runaway:
     """What the moves of one minimisation say about the shape of the objective."""
 
     def __init__(
-        self, problem: StepProblem, coupling: Coupling, objective: Objective, fraction: float
+        self, problem: StepProblem, penalty: Penalty, objective: Objective, fraction: float
     ) -> None:
-        self.problem, self.coupling, self.objective = problem, coupling, objective
+        self.problem, self.penalty, self.objective = problem, penalty, objective
         self.fraction = fraction
         self.convex, self.last = True, 0.0  # the curvature along the last move, times tau
-        self.longest = problem.tau * problem.norm(problem.before.gradient)  # of a convex energy
+        self.steepest = problem.norm(problem.raised(problem.before.gradient))
+        self.longest = problem.tau * self.steepest  # of a convex energy
         self.reach = FAR * self.longest
 
     def learn(self, old: Point, new: Point, d: Tensor) -> None:
@@ -56,7 +57,7 @@ class Runaway:
 
     def length(self, point: Point) -> float:
         """``|T - y|``."""
-        return self.problem.norm(point.x - self.coupling.partners)
+        return self.problem.norm(point.x - self.penalty.partners)
 
     def endless(self, point: Point) -> bool:
         """Whether the objective falls along the move as far as numbers can tell.
@@ -74,11 +75,10 @@ class Runaway:
 
     def torn(self, point: Point, residual: float) -> bool:
         """Whether the slope grows without end where no lower value was found: a pole, no kink."""
-        base = self.problem.norm(self.problem.before.gradient)
-        return residual > FAR * max(base, self.length(point) / self.problem.tau)
+        return residual > FAR * max(self.steepest, self.length(point) / self.problem.tau)
 
     def _falls(self, point: Point) -> bool:
-        y, domain = self.coupling.partners, self.problem.base.domain
+        y, domain = self.penalty.partners, self.problem.base.domain
 
         def ahead(factor: float) -> tuple[float, float]:
             x = y + factor * (point.x - y)

@@ -6,26 +6,13 @@ import torch
 
 from jko import checks
 from jko.energies import Energy, check_variations
-from jko.measures import KINDS, ChargedDensity, ChargedMesh, ChargedSpan, State
+from jko.measures import State
 from jko.metrics import Metric, natural_metric
-from jko.steps.charged_mesh import MeshNewton
+from jko.steps.consistency import check_cost, refuse_unhonoured
 from jko.steps.memory import Memory
-from jko.steps.natural import Solver, solver_of_measure
+from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult, claimed, judged
-from jko.steps.split import Alternating
-
-
-def natural_solver(state: State) -> Solver:
-    """The solver for a kind of state; its metric is :func:`jko.metrics.natural_metric`."""
-    if isinstance(state, ChargedSpan):
-        return Alternating()
-    if isinstance(state, ChargedMesh):
-        return MeshNewton()
-    if isinstance(state, ChargedDensity):
-        return Remapped()
-    return solver_of_measure(state)
+from jko.steps.result import Solver, StepFailed, StepResult, claimed, judged
 
 
 def step(
@@ -88,7 +75,7 @@ def step(
     checks.kind(
         "the state",
         state,
-        *KINDS,
+        State,
         hint="build it by jko.Particles(points) or jko.GridDensity(grid, values)",
     )
     tau = checks.number("tau", tau, above=0)
@@ -103,9 +90,11 @@ def step(
         tau,
         {} if memory is None else memory,
     )
+    refuse_unhonoured(solver, problem)
     with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
         if throw:
             check_variations(energy, state)
+            check_cost(problem)
         result = judged(solver.solve(problem), claimed(solver))
     if throw and not result.status.ok:
         raise StepFailed(result.status, result)

@@ -13,12 +13,12 @@ from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, to_read, to_write
 from jko.storage.scan import Source, is_journal, opened
 from jko.storage.states import (
-    FIELDS,
     Arrays,
     Facts,
     NeedsMore,
     checked,
     facts_of,
+    held,
     names,
     numbered,
     packed,
@@ -26,7 +26,6 @@ from jko.storage.states import (
 )
 
 __all__ = [
-    "FIELDS",
     "HELD",
     "Arrays",
     "Facts",
@@ -39,6 +38,7 @@ __all__ = [
     "checked",
     "extended",
     "facts_of",
+    "held",
     "is_journal",
     "kept",
     "names",

@@ -1,9 +1,10 @@
 """The survey as a document that runs: its definitions, equations, remarks and open questions, measured.
 
-``python -m jko validate`` runs all of it.  A claim is a function in one of the modules below, in the survey's order.
+``python -m jko validate`` runs all of it.  A claim is a function in one of :mod:`jko.survey.sections`,
+which sort as the survey does; :mod:`jko.survey.claims` measures them.
 """
 
-from jko.survey.measuring import (
+from jko.survey.claims import (
     Claim,
     Curve,
     Entry,

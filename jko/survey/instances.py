@@ -7,17 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-import jko.limits
 from jko.energies import Energy, Risk, SquaredNorm
-from jko.measures import ChargedDensity, ChargedParticles, Particles
+from jko.measures import Particles
 from jko.networks import Data, Ridge
-from jko.spaces import Grid
 
 Array = NDArray[np.float64]
+
+
 LAM = 0.05
-SYSTEMS = (jko.limits.chaos, jko.limits.separated, jko.limits.transported)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,55 +71,3 @@ def slopes(points: Array, weights: Array, data: tuple[Array, Array, Array], lam:
     t = np.tanh(points[:, 1:2] * x + points[:, 2:])
     s = points[:, :1] * (1 - t * t)
     return np.stack([t @ g, (s * x) @ g, s @ g], axis=1) + lam * points
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A pair on Theta = [-3, 3]: tanh(x + theta), 24 data, rho_0 = N(.3, .6^2) cut off, H_0 = 1 + .6 sin 1.3 theta."""
-
-    G: Energy
-    risk: Risk
-
-    @staticmethod
-    def density(theta: Tensor) -> Tensor:
-        """rho_0, up to a factor."""
-        return torch.exp(-0.5 * ((theta[:, 0] - 0.3) / 0.6) ** 2)
-
-    @staticmethod
-    def charge(theta: Tensor) -> Tensor:
-        """H_0."""
-        return 1 + 0.6 * torch.sin(1.3 * theta[:, 0])
-
-    @staticmethod
-    def activation(theta: Tensor, x: Tensor) -> Tensor:
-        """tanh(x + theta)."""
-        return torch.tanh(x.T + theta)
-
-    def grid(self, cells: int) -> ChargedDensity:
-        """The pair on a grid."""
-        return ChargedDensity.from_function(Grid((-3.0, 3.0), cells), self.density, self.charge)
-
-    def labels(self, n: int = 96) -> jko.limits.Labels:
-        """The pair in label form."""
-        return jko.limits.Labels.chebyshev(self.density, self.charge, (-3.0, 3.0), n)
-
-    def N(self, pair: ChargedParticles) -> tuple[Array, Array]:
-        """N = Lbar + Sbar and its derivative at the atoms, written out."""
-        x, f, q = (
-            t.numpy() for t in (self.risk.data.x[:, 0], self.risk.data.f, self.risk.data.weights)
-        )
-        theta, H, m = (t.numpy() for t in (pair.theta[:, 0], pair.H, pair.weights))
-        t = np.tanh(theta[:, None] + x)
-        g = q * ((m * H) @ t - f)
-        return t @ g, (1 - t * t) @ g
-
-
-LINE_LAM = 0.1
-
-
-def line() -> Line:
-    """The pair, with Vbar = LINE_LAM (H^2 + theta^2) / 2."""
-    x = torch.linspace(-2, 2, 24, dtype=torch.float64)[:, None]
-    data = Data(x, 1.5 * torch.sin(1.5 * x[:, 0]))
-    risk = Risk(data, activation=Line.activation)
-    return Line(risk + LINE_LAM * SquaredNorm(), risk)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from jko.survey.measuring import Claim, Entry, Kind, entries, validate
+from jko.survey.claims import Claim, Entry, Kind, entries, validate
 from jko.survey.slips import SLIPS
 
 ERRATA = (Kind.ERRATUM, Kind.COUNTEREXAMPLE)
@@ -20,7 +20,7 @@ def equations(claims: Iterable[Entry]) -> str:
             _cell(e.statement),
             e.kind.value,
             _cell(_first(e)),
-            f"`survey/{e.module}.py` `{e.name}`",
+            f"`survey/sections/{e.module}.py` `{e.name}`",
         )
         for e in claims
     )

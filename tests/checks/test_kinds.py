@@ -160,7 +160,7 @@ DOORS = {
         r"the density function cannot be called with 1 argument",
     ),
     "metric by name": (
-        lambda: jko.distance(jko.Particles([[0.0]]), jko.Particles([[1.0]]), "W2"),
+        lambda: jko.distance(jko.Particles([[0.0]]), jko.Particles([[1.0]]), metric="W2"),
         TypeError,
         r"metric must be Metric, not str \('W2'\)",
     ),
@@ -170,12 +170,12 @@ DOORS = {
         r"the class LBFGS",
     ),
     "an energy as a class": (
-        lambda: jko.stationarity(jko.SquaredNorm, jko.Particles([[1.0]])),
+        lambda: jko.diagnostics.speed(jko.SquaredNorm, jko.Particles([[1.0]])),
         TypeError,
         r"the class SquaredNorm itself: call it",
     ),
     "no state": (
-        lambda: jko.stationarity(jko.SquaredNorm(), [[1.0]]),
+        lambda: jko.diagnostics.speed(jko.SquaredNorm(), [[1.0]]),
         TypeError,
         r"state must be Particles.*not list",
     ),

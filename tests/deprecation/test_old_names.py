@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from jko.deprecation import Former, moved, renamed
+from jko.deprecation import Former, by_name, moved, renamed
 
 
 @renamed(max_steps="max_iterations")
@@ -35,6 +35,24 @@ def test_an_argument_is_taken_under_both_names():
     ) as w:
         assert minimise("E", max_steps=3) == ("E", 3)
     assert w[0].filename == __file__
+
+
+@by_name(1, "metric", "tol")
+def distance(a, *, metric=None, tol=0.0):
+    return a, metric, tol
+
+
+def test_an_argument_that_is_given_by_name_is_taken_by_its_place():
+    assert distance(1, metric="W2", tol=1.0) == (1, "W2", 1.0)
+    with pytest.warns(
+        DeprecationWarning, match=r"argument 2 of distance is now metric=\.\.\."
+    ) as w:
+        assert distance(1, "W2", tol=1.0) == (1, "W2", 1.0)
+    assert w[0].filename == __file__
+    with pytest.raises(TypeError):
+        distance(1, 2, 3, 4)
+    with pytest.raises(TypeError):
+        distance(1, 2, metric=3)
 
 
 def test_both_names_at_once_are_refused():

@@ -18,7 +18,6 @@ from modes import default_dtype
 import jko
 from jko.derivatives import Differentiable, differences
 from jko.energies import check_variations
-from jko.measures import lifted
 from jko.networks import Custom, feature_map
 
 rng = np.random.default_rng(11)
@@ -114,7 +113,7 @@ ASKED = {
     ),
     "flow": lambda E, mu: jko.flow(E, mu, tau=0.2, steps=2, solver=TIGHT).final.points,
     "limit": lambda E, mu: jko.limits.wasserstein(E, mu, t1=0.2).final.points,
-    "stationarity": lambda E, mu: torch.tensor(jko.stationarity(E, mu), dtype=torch.float64),
+    "speed": lambda E, mu: torch.tensor([*jko.diagnostics.speed(E, mu)], dtype=torch.float64),
 }
 every_question = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 
@@ -178,7 +177,7 @@ def test_certificates_and_bounds_take_given_gradients():
     door = DOORS["features"]
     energies = [door.energy(door.numpy, gradient=door.gradient), door.energy(door.torch)]
     mine, theirs = (jko.step(E, MU, tau=0.1, solver=TIGHT).certificate() for E in energies)
-    assert mine.dual == pytest.approx(theirs.dual, abs=1e-9)
+    assert mine.lower_bound == pytest.approx(theirs.lower_bound, abs=1e-9)
     assert mine.rigorous == theirs.rigorous
 
 
@@ -222,7 +221,7 @@ def test_central_differences_have_the_accuracy_they_state():
 
 @every_door
 @pytest.mark.parametrize(
-    "name", ["gradient", "hessian", "step", "newton", "flow", "limit", "stationarity"]
+    "name", ["gradient", "hessian", "step", "newton", "flow", "limit", "speed"]
 )
 def test_what_torch_cannot_see_is_refused(door, name):
     energy = door.energy(through_numpy(door.numpy))
@@ -309,13 +308,13 @@ def test_the_charge_of_a_span_is_asked_term_by_term():
 
     unseen = through_numpy(lambda theta: np.sin(theta[:, 0]))
     for ask in (
-        jko.graph_slope,
+        jko.diagnostics.graph_slope,
         partial(jko.step, DOORS["activation"].energy(torch.tanh), tau=0.1),
     ):
         with pytest.raises((ValueError, TypeError)):
             ask(span(unseen))
     with pytest.raises(ValueError, match="the function H0 has no derivative"):
-        jko.graph_slope(span(unseen))
+        jko.diagnostics.graph_slope(span(unseen))
     given_ = Differentiable(
         "H0",
         lambda theta: np.sin(theta[:, 0]),
@@ -327,7 +326,7 @@ def test_the_charge_of_a_span_is_asked_term_by_term():
         jko.ChargedSpan(jko.Particles(MU.points[:, 1:]), H0, jko.Ridge(torch.tanh), X, b=b)
         for H0 in (given_, lambda theta: torch.sin(theta[:, 0]))
     ]
-    close(*(jko.graph_slope(s) for s in spans), 1e-12)
+    close(*(jko.diagnostics.graph_slope(s) for s in spans), 1e-12)
 
 
 def test_the_error_of_a_callable_comes_through_unchanged():
@@ -495,11 +494,11 @@ class Quartic(jko.Energy):
         self.factor, self.record, self.ignore = factor, record, ignore
 
     def __call__(self, state):
-        mu = lifted(state)
+        mu = state.atoms
         return mu.integrate((mu.points**4).sum(-1))
 
     def variation(self, state, at=None):
-        at = lifted(state).points if at is None or self.ignore else at
+        at = state.atoms.points if at is None or self.ignore else at
         value = self.factor * (at**4).sum(-1)
         return value if self.record else value.detach()
 
@@ -508,7 +507,7 @@ class Told(Quartic):
     """The same with its gradient written out."""
 
     def gradient(self, state, at=None):
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         return torch.from_numpy(4 * at.detach().numpy() ** 3)
 
 
@@ -524,17 +523,17 @@ class Mean(jko.Energy):
         self.record = record
 
     def __call__(self, state):
-        value = lifted(state).mean().square().sum() ** 2 / 4
+        value = state.atoms.mean().square().sum() ** 2 / 4
         return value if self.record else value.detach()
 
     def variation(self, state, at=None):
-        mu = lifted(state)
+        mu = state.atoms
         at, m = mu.points if at is None else at, mu.mean()
         value = m.square().sum() * (at @ m)
         return value if self.record else value.detach()
 
     def gradient(self, state, at=None):
-        mu = lifted(state)
+        mu = state.atoms
         at, m = mu.points if at is None else at, mu.mean()
         return (m.square().sum() * m).detach().expand(at.shape)
 

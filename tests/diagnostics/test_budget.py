@@ -28,7 +28,7 @@ ORDERS = {"tau": 1, "M": 2, "cells": 2}
 
 
 def test_each_part_is_what_it_is_known_to_be():
-    budget = jko.error_budget(run, AT, ORDERS)
+    budget = jko.diagnostics.error_budget(run, AT, ORDERS)
     x = (np.arange(20) + 0.5) / 20
     known = {
         "tau": abs(1.05**-20 - math.exp(-1)),
@@ -47,7 +47,7 @@ def test_random_particles_have_order_one_half_by_the_prediction():
         generator = torch.Generator().manual_seed(0)
         return jko.Particles.normal(N, 1, generator=generator)
 
-    budget = jko.error_budget(
+    budget = jko.diagnostics.error_budget(
         cloud, {"N": 400}, {"N": 0.5}, lambda a, b: abs(float(a.mean() - b.mean()))
     )
     assert 0 < budget.errors["N"] < 10 / 400**0.5
@@ -55,17 +55,17 @@ def test_random_particles_have_order_one_half_by_the_prediction():
 
 def test_a_parameter_without_an_order_is_refused():
     with pytest.raises(ValueError, match=r"\['M'\] must be in both"):
-        jko.error_budget(run, {"tau": 0.1, "M": 3}, {"tau": 1})
+        jko.diagnostics.error_budget(run, {"tau": 0.1, "M": 3}, {"tau": 1})
 
 
 def test_it_has_a_picture_and_so_has_a_study_in_another_parameter():
     from jko import plots
 
     figure, (left, right) = plots.canvas(1, 2)
-    plots.budget(jko.ErrorBudget({"tau": 1e-2, "M": 1e-4}, AT, ORDERS), left)
+    plots.budget(jko.diagnostics.ErrorBudget({"tau": 1e-2, "M": 1e-4}, AT, ORDERS), left)
     assert len(left.patches) == 2
     study = jko.convergence(
-        lambda h: h**2, 0.0, taus=[0.2, 0.1, 0.05], norm=lambda a, b: abs(a - b), name="1/M"
+        lambda h: h**2, 0.0, parameters=[0.2, 0.1, 0.05], norm=lambda a, b: abs(a - b), name="1/M"
     )
     assert np.abs(study.orders - 2).max() < 1e-12
     assert "1/M" in str(study)

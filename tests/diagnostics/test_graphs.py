@@ -34,7 +34,7 @@ def test_the_slope_of_a_span_is_exact():
     bend = 1 - torch.tanh(s[:, None] * x + t[:, None]) ** 2
     exact = 0.5 * torch.stack([torch.cos(s) * t, torch.sin(s)], 1)
     exact -= torch.stack([(bend * x) @ b, bend @ b], 1)
-    assert (jko.graph_slope(pair) - exact).abs().max() < 1e-14
+    assert (jko.diagnostics.graph_slope(pair) - exact).abs().max() < 1e-14
 
 
 def test_the_slope_of_a_span_over_constants_is_zero():
@@ -42,19 +42,19 @@ def test_the_slope_of_a_span_over_constants_is_zero():
     pair = jko.ChargedSpan(
         rho, lambda t: torch.ones(2).double(), lambda t, x: torch.zeros(2, 1).double(), [[0.0]]
     )
-    assert jko.graph_slope(pair).tolist() == [[0.0], [0.0]]
+    assert jko.diagnostics.graph_slope(pair).tolist() == [[0.0], [0.0]]
 
 
 def test_differences_are_exact_for_quadratics_also_at_the_ends():
     theta = torch.tensor([-1.0, -0.7, 0.1, 0.3, 2.0]).double()
     mesh = jko.ChargedMesh(theta, theta**2 - theta, [0.25] * 4)
-    assert (jko.graph_slope(mesh)[:, 0] - (2 * theta - 1)).abs().max() < 1e-13
+    assert (jko.diagnostics.graph_slope(mesh)[:, 0] - (2 * theta - 1)).abs().max() < 1e-13
     grid = jko.Grid(((-1, 1), (0, 3)), (5, 6))
     pair = jko.ChargedDensity.from_function(
         grid, lambda x: torch.ones(len(x)).double(), lambda x: x[:, 0] * x[:, 1] + x[:, 1] ** 2
     )
     x, y = grid.centres.T
-    assert (jko.graph_slope(pair) - torch.stack([y, x + 2 * y], 1)).abs().max() < 1e-13
+    assert (jko.diagnostics.graph_slope(pair) - torch.stack([y, x + 2 * y], 1)).abs().max() < 1e-13
 
 
 def test_differences_are_of_second_order():
@@ -64,7 +64,7 @@ def test_differences_are_of_second_order():
             jko.Grid((-1, 2), N), column(torch.cosh), column(torch.sin)
         )
         return [
-            float((jko.graph_slope(state) - torch.cos(state.support)).abs().max())
+            float((jko.diagnostics.graph_slope(state) - torch.cos(state.support)).abs().max())
             for state in (mesh, pair)
         ]
 
@@ -77,27 +77,27 @@ def test_cells_without_mass_are_not_looked_at():
     rho = torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0]).double() / 6
     x = grid.centres[:, 0]
     H = torch.where(rho > 0, x**2, torch.nan)
-    B = jko.graph_slope(jko.ChargedDensity(grid, rho, H))[:, 0]
+    B = jko.diagnostics.graph_slope(jko.ChargedDensity(grid, rho, H))[:, 0]
     assert B[[0, 1, 2]].tolist() == (2 * x[:3]).tolist()
     assert B[[4, 5]].tolist() == [10.0, 10.0]  # two cells: the slope of the chord
     assert B[[3, 6, 7]].isnan().all()
     with pytest.raises(ValueError, match=r"not known at theta = \[7.5\].*no neighbour that holds"):
-        jko.fold_free(jko.SquaredNorm(), jko.ChargedDensity(grid, rho, H), t1=1.0)
+        jko.diagnostics.fold_free(jko.SquaredNorm(), jko.ChargedDensity(grid, rho, H), t1=1.0)
 
 
 def test_atoms_alone_have_no_slope():
     pair = jko.ChargedParticles([[0.0], [1.0]], [0.0, 1.0])
     with pytest.raises(TypeError, match=r"sort them into a jko\.ChargedMesh"):
-        jko.graph_slope(pair)
+        jko.diagnostics.graph_slope(pair)
     with pytest.raises(TypeError, match="pass slope = grad H there"):
-        jko.fold_free(jko.SquaredNorm(), pair, t1=1.0)
+        jko.diagnostics.fold_free(jko.SquaredNorm(), pair, t1=1.0)
     with pytest.raises(ValueError, match=r"slope has shape \(3, 1\)"):
-        jko.fold_free(jko.SquaredNorm(), pair, t1=1.0, slope=[[0.0], [1.0], [2.0]])
+        jko.diagnostics.fold_free(jko.SquaredNorm(), pair, t1=1.0, slope=[[0.0], [1.0], [2.0]])
 
 
 def test_the_slope_with_diffusion_is_not_followed():
     with pytest.raises(ValueError, match=r"internal term 1 \* Entropy.*derivatives of rho"):
-        jko.fold_free(jko.Entropy(), line(1.0), t1=1.0)
+        jko.diagnostics.fold_free(jko.Entropy(), line(1.0), t1=1.0)
 
 
 # The equation of the slope
@@ -136,7 +136,7 @@ def test_the_slope_is_that_of_neighbouring_characteristics(d, potential):
     slope = np.arange(1.0, d + 1) * np.cos(theta @ np.arange(1.0, d + 1))[:, None]
     slope[:, 0] += theta[:, 0]
     pair = jko.ChargedParticles(theta, start[:, 0])
-    found = jko.fold_free(G, pair, t1=t1, slope=slope, rtol=1e-11)
+    found = jko.diagnostics.fold_free(G, pair, t1=t1, slope=slope, rtol=1e-11)
     assert found.fold == found.wall == math.inf
     # characteristics from theta +- eps e_k, in the field of the atoms
     near = theta[None, :, :] + eps * np.concatenate([np.eye(d), -np.eye(d)])[:, None, :]
@@ -176,7 +176,9 @@ def test_the_slope_solves_its_equation_and_lam_cancels():
     end = solve_ivp(rates, (0, 0.5), y0, "DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
     risk = jko.Risk(jko.Data(x[:, None], f), activation=lambda theta, x: torch.tanh(theta + x.T))
     pair = jko.ChargedParticles(theta[:, None], H)
-    found = jko.fold_free(risk + lam * jko.SquaredNorm(), pair, t1=0.5, slope=B, rtol=1e-10)
+    found = jko.diagnostics.fold_free(
+        risk + lam * jko.SquaredNorm(), pair, t1=0.5, slope=B, rtol=1e-10
+    )
     assert np.abs(found.B[:, 0].numpy() - end[2 * N :]).max() < 1e-8
     n1 = ((1 - np.tanh(theta[:, None] + x) ** 2) @ (H @ np.tanh(theta[:, None] + x) / N - f)) / 9
     h = np.tanh(theta[:, None] + x)
@@ -200,7 +202,7 @@ def line(slope, N=21, domain=None):
 
 
 def test_a_fold_is_where_its_closed_form_has_it():
-    found = jko.fold_free(saddle(), line(2.0), t1=3.0, rtol=1e-11)
+    found = jko.diagnostics.fold_free(saddle(), line(2.0), t1=3.0, rtol=1e-11)
     assert found.fold == pytest.approx(math.atanh(0.5), abs=1e-9)
     assert found.times[-1] == found.fold
     assert found.angles[-1] == pytest.approx(math.pi / 2, abs=1e-7)
@@ -215,7 +217,7 @@ def test_a_fold_is_where_its_closed_form_has_it():
 
 
 def test_a_gentle_graph_never_folds():
-    found = jko.fold_free(saddle(), line(0.5), t1=3.0)
+    found = jko.diagnostics.fold_free(saddle(), line(0.5), t1=3.0)
     assert found.fold == math.inf
     assert found.times[-1] == 3.0
     assert found.slopes[-1] == pytest.approx(math.tanh(3.0 - math.atanh(0.5)), abs=1e-6)
@@ -229,7 +231,7 @@ def test_in_two_dimensions_the_steepest_direction_folds_first():
     theta = np.random.default_rng(2).uniform(-1, 1, (9, 2))
     slope = np.tile([0.2, 0.6], (9, 1)) * math.sqrt(10)  # |B| = 2 along g
     pair = jko.ChargedParticles(theta, (theta * slope).sum(1))
-    found = jko.fold_free(G, pair, t1=1.0, slope=slope, rtol=1e-10)
+    found = jko.diagnostics.fold_free(G, pair, t1=1.0, slope=slope, rtol=1e-10)
     assert found.fold == pytest.approx(math.atanh(0.5) / math.sqrt(10), abs=1e-9)
     assert found.guaranteed == pytest.approx(
         (math.pi / 2 - math.atan(2.0)) / math.sqrt(10), abs=1e-9
@@ -239,14 +241,14 @@ def test_in_two_dimensions_the_steepest_direction_folds_first():
 def test_neighbours_that_meet_are_a_fold_between_labels():
     # the slope that is given at the labels is wrong, so only their order can show the fold
     mesh = line(2.0, N=5)
-    found = jko.fold_free(saddle(), mesh, t1=3.0, slope=np.zeros((5, 1)), rtol=1e-10)
+    found = jko.diagnostics.fold_free(saddle(), mesh, t1=3.0, slope=np.zeros((5, 1)), rtol=1e-10)
     assert found.fold == pytest.approx(math.atanh(0.5), abs=1e-8)
 
 
 def test_the_run_ends_where_a_label_reaches_a_wall():
     G = jko.Potential(lambda xi: -xi[:, 1])
     mesh = jko.ChargedMesh([0.0, 0.5], [0.0, 0.0], [1.0], domain=jko.Box(-1.0, 1.0))
-    found = jko.fold_free(G, mesh, t1=3.0)
+    found = jko.diagnostics.fold_free(G, mesh, t1=3.0)
     assert 0.5 < found.wall <= 3.0
     assert found.times[-1] == found.wall
     assert "reaches the wall" in str(found)
@@ -255,14 +257,14 @@ def test_the_run_ends_where_a_label_reaches_a_wall():
 def test_a_velocity_that_blows_up_is_a_sentence():
     G = jko.Potential(lambda xi: -(xi[:, 1] ** 4) / 4)  # theta' = theta^3
     with pytest.raises(RuntimeError, match=r"the integration stopped at t = .* lower t1"):
-        jko.fold_free(G, line(0.0, N=3), t1=3.0, rtol=1e-4)
+        jko.diagnostics.fold_free(G, line(0.0, N=3), t1=3.0, rtol=1e-4)
 
 
 def test_a_stiff_energy_ends_after_the_work_allowed():
     with pytest.raises(
         jko.limits.LimitStopped, match=r"500 evaluations .* max_evaluations"
     ) as caught:
-        jko.fold_free(
+        jko.diagnostics.fold_free(
             jko.Potential(lambda xi: 1e6 * xi[:, 0] ** 2),
             line(1.0, N=3),
             t1=100.0,
@@ -273,7 +275,7 @@ def test_a_stiff_energy_ends_after_the_work_allowed():
     assert found.fold == math.inf
     assert len(found.angles) == len(found.times)
     with pytest.raises(ValueError, match=r"max_evaluations"):
-        jko.fold_free(jko.SquaredNorm(), line(1.0, N=3), t1=1.0, max_evaluations=0)
+        jko.diagnostics.fold_free(jko.SquaredNorm(), line(1.0, N=3), t1=1.0, max_evaluations=0)
 
 
 # The guarantee
@@ -322,9 +324,11 @@ def test_the_guaranteed_time_is_never_too_late_on_a_hundred_random_starts():
     folded, worst = 0, math.inf
     for seed in range(100):
         G, mesh, slope, lam = random_start(seed)
-        found = jko.fold_free(G, mesh, t1=2.0, slope=slope, rtol=1e-6)
+        found = jko.diagnostics.fold_free(G, mesh, t1=2.0, slope=slope, rtol=1e-6)
         sizes = {"slope": float(slope.abs().max()), "charge": float(mesh.H.abs().max())}
-        prior = jko.fold_free_time(float(G(mesh)), **sizes, bounds=(1.0, 1.0, 0.7699), lam=lam)
+        prior = jko.diagnostics.fold_free_time(
+            float(G(mesh)), **sizes, bounds=(1.0, 1.0, 0.7699), lam=lam
+        )
         assert min(prior, 2.0) <= found.guaranteed <= found.fold
         assert (np.diff(found.turned) >= 0).all()
         # no angle turns faster than the bound says, however it turned before
@@ -338,7 +342,7 @@ def test_the_guaranteed_time_is_never_too_late_on_a_hundred_random_starts():
 def test_particles_keep_their_order_up_to_the_guaranteed_time_and_lose_it_after_the_fold():
     for seed in FOLDING:
         G, mesh, slope, _ = random_start(seed)
-        found = jko.fold_free(G, mesh, t1=2.0, slope=slope)
+        found = jko.diagnostics.fold_free(G, mesh, t1=2.0, slope=slope)
         assert found.fold < 2.0
         fine = random_start(seed, N=400)[1]
         ends = jko.limits.wasserstein(
@@ -356,13 +360,13 @@ def test_the_lifetime_from_the_start_alone_solves_its_equation():
         k = y[1] * s * 0.8
         return [math.sqrt((s * 0.9) ** 2 + k**2 / 4), s - 0.3 * y[1]]
 
-    T = jko.fold_free_time(0.45, **numbers)
+    T = jko.diagnostics.fold_free_time(0.45, **numbers)
     end = solve_ivp(rates, (0, T), [0.0, 1.3], rtol=1e-11, atol=1e-12).y[:, -1]
     assert end[0] == pytest.approx(math.pi / 2 - math.atan(0.7), abs=1e-9)
-    assert jko.fold_free_time(0.45, **numbers, d=2) < T
-    assert jko.fold_free_time(0.9, **numbers) < T
-    assert jko.fold_free_time(0.45, **{**numbers, "lam": 0.0}) < T
-    assert jko.fold_free_time(0.0, **numbers) == math.inf
+    assert jko.diagnostics.fold_free_time(0.45, **numbers, d=2) < T
+    assert jko.diagnostics.fold_free_time(0.9, **numbers) < T
+    assert jko.diagnostics.fold_free_time(0.45, **{**numbers, "lam": 0.0}) < T
+    assert jko.diagnostics.fold_free_time(0.0, **numbers) == math.inf
 
 
 def test_the_lifetime_from_the_start_holds_in_two_dimensions():
@@ -372,10 +376,12 @@ def test_the_lifetime_from_the_start_holds_in_two_dimensions():
     theta = rng.standard_normal((30, 2))
     pair = jko.ChargedParticles(theta, np.sin(theta[:, 0]))
     slope = np.stack([np.cos(theta[:, 0]), 0 * theta[:, 0]], 1)
-    found = jko.fold_free(G, pair, t1=3.0, slope=slope)
+    found = jko.diagnostics.fold_free(G, pair, t1=3.0, slope=slope)
     one = 1 + (x**2).sum(1)  # |(x, 1)|^2
     bounds = (1.0, math.sqrt(one.mean()), 0.7699 * math.sqrt((one**2).mean()))
-    prior = jko.fold_free_time(float(G(pair)), slope=1.0, charge=1.0, bounds=bounds, d=2)
+    prior = jko.diagnostics.fold_free_time(
+        float(G(pair)), slope=1.0, charge=1.0, bounds=bounds, d=2
+    )
     assert 0.01 < prior < found.guaranteed <= found.times[-1]
 
 
@@ -383,4 +389,4 @@ def test_the_lifetime_from_the_start_holds_in_two_dimensions():
 def test_negative_sizes_are_refused(name):
     sizes = {"slope": 1.0, "charge": 1.0, "lam": 0.0} | {name: -1.0}
     with pytest.raises(ValueError, match=rf"{name} = -1; it must not be negative"):
-        jko.fold_free_time(0.5, bounds=(1.0, 1.0, 1.0), **sizes)
+        jko.diagnostics.fold_free_time(0.5, bounds=(1.0, 1.0, 1.0), **sizes)

@@ -50,7 +50,7 @@ def test_the_proved_bound_is_below_the_minimum_on_a_grid_and_close_to_it(
     ).state
     found = jko.optimality(F, mu)
     assert found.rigorous, found
-    assert found.gap == pytest.approx(float(F(mu)) - found.lower_bound, abs=1e-15)
+    assert found.value == pytest.approx(float(F(mu)) - found.lower_bound, abs=1e-15)
     axis = torch.linspace(-6, 6, 401 if dim == 2 else 31, dtype=F64)
     theta = axis[:, None] if dim == 2 else torch.cartesian_prod(axis, axis)
     grid = minimum_on_a_grid(risk, lam, theta)
@@ -80,7 +80,7 @@ def test_at_the_minimiser_the_gap_is_zero():
     F = jko.Risk(data, activation=TANH) + 5.0 * jko.SquaredNorm()
     found = jko.optimality(F, jko.Particles([[0.0, 0.0, 0.0]]))
     assert found.rigorous
-    assert abs(found.gap) < 1e-14
+    assert abs(found.value) < 1e-14
     assert found.lower_bound == pytest.approx(
         0.5 * float((data.weights * data.f**2).sum()), abs=1e-14
     )
@@ -89,7 +89,7 @@ def test_at_the_minimiser_the_gap_is_zero():
 def test_a_quadratic_has_its_minimum_at_zero_or_at_the_nearest_point_of_the_box():
     F = 3.0 * jko.SquaredNorm()
     found = jko.optimality(F, jko.Particles([[1.0, 2.0], [0.0, 1.0]]))
-    assert (found.lower_bound, found.gap, found.rigorous) == (0.0, 4.5, True)
+    assert (found.lower_bound, found.value, found.rigorous) == (0.0, 4.5, True)
     box = jko.Box([1.0, 1.0], [2.0, math.inf])
     found = jko.optimality(F, jko.Particles([[1.0, 2.0]], domain=box))
     assert found.lower_bound == pytest.approx(3.0, abs=1e-14)
@@ -101,7 +101,7 @@ def test_without_potential_only_zero_prices_bound_and_the_reason_says_so(sigma, 
     F = jko.Risk(curve(), activation=jko.Ridge(sigma))
     mu = jko.Particles.normal(10, 3, generator=generator)
     found = jko.optimality(F, mu)
-    assert (found.lower_bound, found.gap) == (0.0, float(F(mu)))
+    assert (found.lower_bound, found.value) == (0.0, float(F(mu)))
     assert found.rigorous
     assert "g = 0" in found.reason
 
@@ -154,7 +154,7 @@ def test_weights_of_the_quadrature_count(generator):
 def test_what_is_not_convex_has_an_infinite_gap_with_the_reason(generator):
     mu = jko.Particles.normal(5, 2, generator=generator)
     found = jko.optimality(jko.Interaction(lambda z: z.square().sum(-1)), mu)
-    assert (found.gap, found.lower_bound) == (math.inf, -math.inf)
+    assert (found.value, found.lower_bound) == (math.inf, -math.inf)
     assert "not declared convex" in found.reason
 
 
@@ -163,7 +163,7 @@ def test_a_potential_without_known_bounds_is_an_estimate(generator):
     mu = jko.Particles.normal(5, 2, generator=generator)
     found = jko.optimality(F, mu)
     assert found.lower_bound == pytest.approx(0, abs=1e-12)
-    assert found.gap == pytest.approx(float(F(mu)), abs=1e-12)
+    assert found.value == pytest.approx(float(F(mu)), abs=1e-12)
     assert not found.rigorous
 
 

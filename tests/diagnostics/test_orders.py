@@ -35,7 +35,7 @@ def steps(energy, start):
 def test_steps_converge_to_the_flow_at_first_order(kind):
     F, starts = network()
     table = jko.convergence(
-        steps(F, starts[kind]), jko.limits.wasserstein(F, starts[kind], t1=T1), taus=TAUS
+        steps(F, starts[kind]), jko.limits.wasserstein(F, starts[kind], t1=T1), parameters=TAUS
     )
     assert np.abs(table.orders - 1).max() < 0.05, f"\n{table}"
     assert table.errors[-1] < 1e-2
@@ -44,7 +44,7 @@ def test_steps_converge_to_the_flow_at_first_order(kind):
 @pytest.mark.parametrize("problem", [*quadratic(), *linear_any()], ids=str)
 def test_steps_converge_to_the_closed_form_at_first_order(problem):
     exact = jko.Particles(problem.limit(T1), problem.start.weights)
-    table = jko.convergence(steps(problem.energy, problem.start), exact, taus=TAUS)
+    table = jko.convergence(steps(problem.energy, problem.start), exact, parameters=TAUS)
     assert np.abs(table.orders - 1).max() < 0.05, f"\n{table}"
 
 
@@ -77,39 +77,43 @@ def test_half_of_the_energy_lost_is_paid_for_the_way_as_tau_falls():
 
 
 def test_orders_of_a_known_law_are_its_exponent():
-    table = jko.Convergence(np.array([0.4, 0.2, 0.05]), 3 * np.array([0.4, 0.2, 0.05]) ** 2)
+    table = jko.diagnostics.Convergence(
+        np.array([0.4, 0.2, 0.05]), 3 * np.array([0.4, 0.2, 0.05]) ** 2
+    )
     assert table.orders == pytest.approx([2.0, 2.0], abs=1e-14)
     assert str(table).splitlines()[0].split() == ["tau", "error", "order"]
     assert str(table).splitlines()[2].split() == ["0.2", "1.2000e-01", "2.000"]
 
 
 def test_an_error_of_zero_has_no_order():
-    table = jko.Convergence(np.array([0.2, 0.1]), np.array([0.0, 0.0]))
+    table = jko.diagnostics.Convergence(np.array([0.2, 0.1]), np.array([0.0, 0.0]))
     assert np.isnan(table.orders).all()
 
 
 def test_the_default_norm_weighs_atoms_by_their_mass():
     a, b = jko.Particles([[0.0], [0.0]], [0.25, 0.75]), jko.Particles([[2.0], [0.0]], [0.25, 0.75])
-    assert jko.convergence(lambda tau: a, b, taus=[1.0]).errors.tolist() == [1.0]
-    assert jko.convergence(lambda tau: a, b, taus=[1.0], norm=lambda s, e: 7.0).errors.tolist() == [
-        7.0
-    ]
+    assert jko.convergence(lambda tau: a, b, parameters=[1.0]).errors.tolist() == [1.0]
+    assert jko.convergence(
+        lambda tau: a, b, parameters=[1.0], norm=lambda s, e: 7.0
+    ).errors.tolist() == [7.0]
 
 
 @pytest.mark.parametrize("taus", [[], [0.1, 0.1], [0.1, -0.1]])
 def test_bad_time_steps_are_refused(taus):
-    with pytest.raises(ValueError, match="taus"):
-        jko.convergence(lambda tau: jko.Particles([[0.0]]), jko.Particles([[0.0]]), taus=taus)
+    with pytest.raises(ValueError, match="parameters"):
+        jko.convergence(lambda tau: jko.Particles([[0.0]]), jko.Particles([[0.0]]), parameters=taus)
 
 
 def test_states_that_cannot_be_compared_by_label_are_refused():
     one, two = jko.Particles([[0.0]]), jko.Particles([[0.0], [1.0]])
     with pytest.raises(ValueError, match=r"jko\.distance"):
-        jko.convergence(lambda tau: one, two, taus=[0.1])
+        jko.convergence(lambda tau: one, two, parameters=[0.1])
     with pytest.raises(ValueError, match=r"jko\.distance"):
-        jko.convergence(lambda tau: jko.Particles([[0.0], [1.0]], [0.3, 0.7]), two, taus=[0.1])
+        jko.convergence(
+            lambda tau: jko.Particles([[0.0], [1.0]], [0.3, 0.7]), two, parameters=[0.1]
+        )
     with pytest.raises(TypeError, match="norm="):
-        jko.convergence(lambda tau: torch.zeros(1), one, taus=[0.1])
+        jko.convergence(lambda tau: torch.zeros(1), one, parameters=[0.1])
 
 
 def test_the_norm_between_densities_is_the_integral_of_their_difference():

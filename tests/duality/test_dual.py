@@ -59,7 +59,7 @@ def test_the_saddle_at_zero_should_split_and_the_gap_is_nine_thirtyseconds():
     base = jko.Particles([[0.0]])
     gap = step_gap(problem(splitting([1.0, 1.0]), base, 2.0), base, 0.5)
     assert gap.value == pytest.approx(9 / 32, abs=1e-8)
-    assert gap.dual == pytest.approx(7 / 32, abs=1e-8)
+    assert gap.lower_bound == pytest.approx(7 / 32, abs=1e-8)
     assert gap.reachable == pytest.approx(7 / 32, abs=1e-8)
 
 
@@ -108,7 +108,7 @@ def test_a_tanh_network_is_globally_solved_at_a_small_step_and_not_at_a_large_on
     assert large.value > 1e-5
     assert large.rigorous
     assert (
-        large.reachable - large.dual < 1e-11
+        large.reachable - large.lower_bound < 1e-11
     )  # the bound is attained by a measure: the gap is the true one
 
 
@@ -126,7 +126,7 @@ def test_the_improved_gap_closes_with_the_plan_that_it_found(activation, dim, ge
     first, best = result.certificate(improve=False), result.certificate()
     assert best.value <= first.value + 1e-14
     assert best.value > 1e-5
-    assert best.reachable - best.dual < 1e-11
+    assert best.reachable - best.lower_bound < 1e-11
     assert best.rigorous
 
 
@@ -155,7 +155,7 @@ def test_unequal_weights_and_boxes_are_certified(generator):
     large = solved(energy, base, 100.0).certificate()
     assert large.rigorous
     assert large.value > 1e-4
-    assert large.reachable - large.dual < 1e-9
+    assert large.reachable - large.lower_bound < 1e-9
 
 
 def test_relu_at_large_tau_is_minus_infinite_at_the_residual_and_finite_after_improving():
@@ -274,9 +274,9 @@ def test_the_dual_value_agrees_with_cvxpy_on_a_grid_of_candidates(generator):
     reference = cp.Problem(cp.Maximize(value), below)
     reference.solve(cp.CLARABEL)
     assert (
-        gap.dual <= reference.value + 1e-7
+        gap.lower_bound <= reference.value + 1e-7
     )  # the grid has fewer candidates, so its minimum is higher
-    assert gap.dual == pytest.approx(reference.value, abs=3e-4)  # by its spacing squared
+    assert gap.lower_bound == pytest.approx(reference.value, abs=3e-4)  # by its spacing squared
 
 
 @pytest.mark.parametrize(("activation", "dim"), ACTIVATIONS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 import jko
 from jko.energies import Internal, Mixture
@@ -129,6 +129,38 @@ def test_derivatives_are_the_differences(terms, s):
     torch.testing.assert_close(rho * U.stiffness(rho), rise, rtol=1e-6, atol=1e-9)
     P = U.pressure(rho)
     assert bool((P - (rho * U.slope(rho) - U.U(rho))).abs().le(1e-13 * rho * size_of(U, rho)).all())
+
+
+MIX = Mixture(((0.05, jko.Entropy()), (0.1, jko.PorousMedium(2)), (0.02, jko.PorousMedium(4))))
+POROUS = Mixture(((0.3, jko.PorousMedium(1.5)), (0.1, jko.PorousMedium(3))))
+
+
+@pytest.mark.parametrize("mixture", [MIX, POROUS], ids=["with entropy", "without"])
+def test_the_density_of_a_sum_has_the_pressure_it_was_asked_for(mixture):
+    p = torch.linspace(-3.0, 30.0, 40, dtype=torch.float64)
+    rho = mixture.density(p)
+    zero = torch.zeros(1, dtype=torch.float64)
+    full = p > mixture.slope(zero)
+    assert not rho[~full].any()
+    assert torch.allclose(mixture.slope(rho[full]), p[full], rtol=1e-13, atol=1e-13)
+    for i in (20, 35):
+        root = brentq(
+            lambda r, i=i: float(mixture.slope(torch.tensor([r], dtype=torch.float64)) - p[i]),
+            1e-9,
+            1e3,
+        )
+        assert float(rho[i]) == pytest.approx(root, rel=1e-8)
+        best = minimize_scalar(
+            lambda r, i=i: float(mixture.U(torch.tensor([r], dtype=torch.float64)) - p[i] * r),
+            bounds=(0, 1e2),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        assert float(mixture.conjugate(p).value[i]) == pytest.approx(-best.fun, rel=1e-9)
+    h = 1e-6
+    slope = (mixture.density(p + h) - mixture.density(p - h)) / (2 * h)
+    inner = (p - mixture.slope(zero)).abs() > 0.1
+    assert torch.allclose(mixture.density_slope(p)[inner], slope[inner], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("q", [0.5, 1.5, 2.0])

@@ -74,7 +74,7 @@ def test_copies_that_differ_are_refused():
             use(nu)
 
 
-def test_the_second_layer_freezes_as_its_docstring_says():
+def test_in_w2_the_second_layer_freezes_as_its_docstring_says():
     speeds = []
     for width in (4, 16, 64):
         points = torch.full((3, n + 2 * width), 0.5, dtype=torch.float64)
@@ -85,3 +85,26 @@ def test_the_second_layer_freezes_as_its_docstring_says():
     theta, w = np.array(speeds).T
     assert theta == pytest.approx(theta[0])
     assert w[:-1] / w[1:] == pytest.approx(4)
+
+
+def speeds(width, scaled):
+    """Root mean squares of how far the coordinates of theta, b, w go in the time of eight steps, over that time."""
+    generator = torch.Generator().manual_seed(3)
+    E = jko.TwoLayerRisk(example()[0].data, N2=width)
+    w = 1 + 0.5 * torch.randn(width, generator=generator, dtype=torch.float64)
+    theta = torch.randn(20, n, generator=generator, dtype=torch.float64)
+    noise = torch.randn(20, width, generator=generator, dtype=torch.float64)
+    nu = jko.Particles(torch.cat([theta, theta[:, 1:] + 0.5 * noise, w.expand(20, width)], dim=1))
+    metric = jko.ScaledWasserstein.two_layers(n, width) if scaled else None
+    run = jko.flow(E, nu, tau=0.25, steps=8, metric=metric, solver=jko.LBFGS(fraction=0.01))
+    assert (run.slacks >= 0).all()
+    moves = ((run.final.points - nu.points) / 2).split([n, width, width], dim=1)
+    return [float(move.square().mean().sqrt()) for move in moves]
+
+
+def test_in_the_product_metric_no_layer_freezes_as_the_second_grows():
+    widths = (4, 16, 64, 256)
+    product = np.array([speeds(width, True) for width in widths])
+    assert (product.max(0) < 1.6 * product.min(0)).all()  # each block, from N2 = 4 to 256
+    plain = np.array([speeds(width, False) for width in (4, 256)])
+    assert (plain[0, 1:] > 50 * plain[1, 1:]).all()

@@ -16,13 +16,27 @@ import torch
 import jko
 
 TRUSTED = {"of"}  # constructors without checks, for solvers
+ASKED = (
+    "Barycentre",
+    "LeastAction",
+    "SquaredGradient",
+    "action",
+    "barycentre",
+    "flow_distance",
+    "least_action",
+)
+ASKED += (
+    "projection_loss",
+    "squared_gradient",
+)  # of jko.metrics: the rest is for the library itself
 RESULTS = {"Distance", "StepFailed", "Trajectory"}  # made by the library; they compute when made
 
 
 def public() -> dict[str, Callable[..., Any]]:
-    """All that ``jko``, ``jko.exact`` and ``jko.limits`` offer to be called, with the classmethods, by name."""
-    found = dict(_offered("", jko))
+    """All that ``jko`` and the modules of its table offer to be called, with the classmethods, by name."""
+    found = dict(_offered("", jko)) | dict(_offered("diagnostics.", jko.diagnostics))
     found |= dict(_offered("exact.", jko.exact)) | dict(_offered("limits.", jko.limits))
+    found |= {f"metrics.{name}": getattr(jko.metrics, name) for name in ASKED}
     for name, offered in list(found.items()):
         if inspect.isclass(offered):
             methods = {n for n, m in vars(offered).items() if isinstance(m, classmethod)}

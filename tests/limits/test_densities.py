@@ -103,7 +103,7 @@ def test_a_long_flow_ends_in_the_minimiser(internal):
     E = internal + jko.Potential(lambda x: 0.5 * (x[:, 0] - 0.5) ** 2 + x[:, 1] ** 2)
     start = jko.GridDensity.from_function(grid, lambda x: (-((x + 1) ** 2).sum(-1)).exp())
     run = jko.flow(E, start, tau=5.0, steps=12, solver=jko.Dynamic(tol=1e-9))
-    rest = jko.stationary(E, grid)
+    rest = jko.minimiser(E, grid)
     assert float((run.final.values - rest.state.values).abs().sum()) * grid.cell < 1e-6
     assert run.energies[-1] - rest.energy < 1e-9
 

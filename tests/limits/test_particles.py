@@ -91,36 +91,38 @@ def test_the_energy_falls_at_the_rate_of_its_dissipation(weights):
     run = jko.limits.wasserstein(F, jko.Particles(xi, weights), t1=1.0, rtol=1e-12, times=times)
     slope = (run.energies[3] - run.energies[1]) / (2 * dt)
     # the third derivative of F times dt^2 / 6, and its rounding and the integrator's 1e-12 over dt
-    assert -slope == pytest.approx(jko.dissipation(F, run.states[2]), rel=1e-7)
+    assert -slope == pytest.approx(jko.diagnostics.dissipation(F, run.states[2]), rel=1e-7)
     assert (np.diff(run.energies) < 0).all()
 
 
 def test_dissipation_and_stationarity_are_one_for_a_pair_and_its_lift():
     x, f, lam, xi = tanh_network()
     F, pair = tanh_energy(x, f, lam), jko.ChargedParticles(xi[:, 1:], xi[:, 0])
-    assert jko.dissipation(F, pair) == jko.dissipation(F, pair.lift())
-    residual = jko.stationarity(F, pair)
-    assert residual.mean**2 == pytest.approx(jko.dissipation(F, pair), rel=1e-14)
+    assert jko.diagnostics.dissipation(F, pair) == jko.diagnostics.dissipation(F, pair.lift())
+    residual = jko.diagnostics.speed(F, pair)
+    assert residual.mean**2 == pytest.approx(jko.diagnostics.dissipation(F, pair), rel=1e-14)
     assert residual.mean <= residual.max
 
 
 def test_a_long_flow_becomes_stationary():
     F = jko.Potential(lambda z: 0.5 * ((z - 1) ** 2).sum(-1))
     run = jko.limits.wasserstein(F, jko.Particles([[3.0, 0.0], [-1.0, 2.0]]), t1=30.0)
-    assert jko.stationarity(F, run.states[0]).max > 1
-    assert jko.stationarity(F, run.final).max < 1e-6
+    assert jko.diagnostics.speed(F, run.states[0]).max > 1
+    assert jko.diagnostics.speed(F, run.final).max < 1e-6
 
 
 def test_an_atom_pressed_against_a_wall_is_stationary():
     F, box = jko.Potential(lambda z: -z[:, 0]), jko.Box([0.0, 0.0], [1.0, 1.0])
-    assert jko.stationarity(F, jko.Particles([[1.0, 0.3]], domain=box)).max == 0
-    assert jko.dissipation(F, jko.Particles([[1.0, 0.3], [0.5, 0.3]], domain=box)) == pytest.approx(
-        0.5, abs=1e-15
-    )
+    assert jko.diagnostics.speed(F, jko.Particles([[1.0, 0.3]], domain=box)).max == 0
+    assert jko.diagnostics.dissipation(
+        F, jko.Particles([[1.0, 0.3], [0.5, 0.3]], domain=box)
+    ) == pytest.approx(0.5, abs=1e-15)
     ball = jko.Ball([0.0, 0.0], 1.0)
-    assert jko.stationarity(F, jko.Particles([[1.0, 0.0]], domain=ball)).max < 1e-7
+    assert jko.diagnostics.speed(F, jko.Particles([[1.0, 0.0]], domain=ball)).max < 1e-7
     s = float(np.sqrt(0.5))  # on the slope of a ball the tangential part remains: (v . t)^2 = 1/2
-    assert jko.dissipation(F, jko.Particles([[s, s]], domain=ball)) == pytest.approx(0.5, abs=1e-6)
+    assert jko.diagnostics.dissipation(F, jko.Particles([[s, s]], domain=ball)) == pytest.approx(
+        0.5, abs=1e-6
+    )
 
 
 # States, times, refusals

@@ -115,7 +115,7 @@ def test_it_rests_where_the_minimiser_is(internal):
     F, grid = net() + jko.SquaredNorm() + internal, jko.Grid((-2.0, 2.0), (16, 16))
     start = jko.GridDensity.from_function(grid, lambda x: 1 + 0.3 * torch.sin(x).sum(-1))
     run = jko.limits.wasserstein(F, start, t1=50.0, times=np.linspace(0, 50, 26))
-    rest = jko.stationary(F, grid)
+    rest = jko.minimiser(F, grid)
     assert difference(run.final, rest.state) < 1e-8
     assert (np.diff(run.energies) <= 1e-14).all()
     assert min(float(s.values.min()) for s in run.states) >= 0

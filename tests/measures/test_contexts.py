@@ -67,7 +67,7 @@ def seed():
 
 def tensors(state):
     """Every tensor that a state shows, its derived ones too."""
-    atoms = jko.measures.lifted(state)
+    atoms = state.atoms
     found = [atoms.points, atoms.weights, state.support, state.weights]
     found += [getattr(state, name) for name in ("volumes", "values") if hasattr(state, name)]
     if hasattr(state, "grid"):

@@ -9,7 +9,6 @@ from scipy import integrate
 
 import jko
 from jko.energies import parts
-from jko.measures import lifted
 
 
 def gaussian(grid, s=1.0):
@@ -139,7 +138,7 @@ def test_a_mesh_is_exact_where_two_gauss_points_are():
             for v, a, b in zip(mesh.values, mesh.edges[:-1], mesh.edges[1:], strict=True)
         )
         assert float(mesh.integrate(mesh.support[:, 0] ** power)) == pytest.approx(exact, rel=1e-13)
-    assert float(lifted(mesh).mass) == pytest.approx(1, abs=1e-15)
+    assert float(mesh.atoms.mass) == pytest.approx(1, abs=1e-15)
     rho = torch.tensor([1.0, 0.6, 0.625], dtype=torch.float64)
     assert float(jko.Entropy()(mesh)) == pytest.approx(
         float((mesh.masses * rho.log()).sum()), rel=1e-12

@@ -217,7 +217,9 @@ def test_the_flow_distance_keeps_the_little_mass_too() -> None:
     small = 2.0**-45
     x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[0.0], [1.0], [2.0]])
     a, b = np.array([0.3, 0.7 - small, small]), np.array([0.3, 0.7 - 3 * small, 3 * small])
-    D = jko.flow_distance(ChargedParticles(x, np.zeros(3), a), ChargedParticles(y, np.zeros(3), b))
+    D = jko.metrics.flow_distance(
+        ChargedParticles(x, np.zeros(3), a), ChargedParticles(y, np.zeros(3), b)
+    )
     moved = Fraction(b[2]) - Fraction(a[2])
     assert abs(Fraction(D.squared) / moved - 1) < Fraction(1, 10**10)
 
@@ -268,7 +270,9 @@ def test_the_other_metrics_keep_their_scale(size: float) -> None:
     assert other.value == pytest.approx(size * one.value, rel=1e-13)
     theta, H = g.normal(size=(2, 5, 1)), g.normal(size=(2, 5))
     one, other = (
-        jko.flow_distance(*(ChargedParticles(s * t, s * h) for t, h in zip(theta, H, strict=True)))
+        jko.metrics.flow_distance(
+            *(ChargedParticles(s * t, s * h) for t, h in zip(theta, H, strict=True))
+        )
         for s in (1.0, size)
     )
     assert other.value == pytest.approx(size * one.value, rel=1e-13)

@@ -37,7 +37,7 @@ def noise(grid, seed, empty=0.0) -> jko.GridDensity:
     return jko.GridDensity(grid, values / values.sum() / grid.cell)
 
 
-def by_ascent(a, b, monkeypatch) -> jko.Distance:
+def by_ascent(a, b, monkeypatch) -> jko.metrics.Distance:
     """The method for large grids, on small ones."""
     monkeypatch.setattr(grids, "EXACT", 0)
     return jko.distance(a, b)

@@ -18,7 +18,6 @@ from scipy.stats import norm
 
 import jko
 from jko import exact
-from jko.measures import lifted
 
 SEEDS = st.integers(0, 10**6)
 EXAMPLES = settings(max_examples=25, deadline=None)
@@ -55,7 +54,7 @@ MIXED = list(itertools.product(KINDS, repeat=2))
 
 
 def arrays(state) -> tuple[np.ndarray, np.ndarray]:
-    lift = lifted(state)
+    lift = state.atoms
     weights = lift.weights.double().numpy()
     return lift.points.double().numpy(), weights / weights.sum()
 
@@ -65,7 +64,7 @@ def referee(a, b) -> float:
     return float(ot.emd2(m, n, ((x[:, None] - y) ** 2).sum(-1), numItermax=10**7))
 
 
-def check(a, b, D: jko.Distance, small: float = 1e-13) -> None:
+def check(a, b, D: jko.metrics.Distance, small: float = 1e-13) -> None:
     """The plan couples the two, its cost is the value, and the potentials prove it."""
     (x, m), (y, n) = arrays(a), arrays(b)
     assert D.plan.shape == (len(x), len(y))
@@ -166,7 +165,7 @@ def test_states_in_single_precision_are_compared():
     a, b = atoms(1), atoms(2)
     p, q = (jko.ChargedParticles(s.theta.float(), s.H.float(), s.weights.float()) for s in (a, b))
     assert jko.distance(p, q).squared == pytest.approx(jko.distance(a, b).squared, rel=1e-5)
-    assert jko.squared_gradient(p, q).theta.dtype == torch.float32
+    assert jko.metrics.squared_gradient(p, q).theta.dtype == torch.float32
 
 
 # ------------------------------------------------------------------------------------------ metric axioms
@@ -180,7 +179,7 @@ def test_it_is_a_metric_across_all_kinds(seeds, kinds):
     assert jko.distance(b, a).value == pytest.approx(ab, rel=1e-12, abs=1e-7)
     assert ac <= ab + bc + 1e-12
     assert jko.distance(a, a).squared == 0.0
-    if not torch.equal(lifted(a).points, lifted(b).points):
+    if not torch.equal(a.atoms.points, b.atoms.points):
         assert ab > 1e-3
 
 
@@ -257,8 +256,8 @@ def test_square_waves_tend_to_a_measure_that_is_no_graph(periods, q):
     p = 1 / periods
     expected = exact.squared_distance_square_waves(p) + 1 / (6 * N**2)
     assert jko.distance(wave.lift(), both).squared == pytest.approx(expected, abs=1e-12)
-    assert jko.projection_loss(both) == pytest.approx(1.0, abs=1e-15)
-    assert jko.projection_loss(wave.lift()) == 0.0
+    assert jko.metrics.projection_loss(both) == pytest.approx(1.0, abs=1e-15)
+    assert jko.metrics.projection_loss(wave.lift()) == 0.0
 
 
 AFFINE = {  # (mean, covariance, slope, height) twice, half width of the box, cells a side
@@ -375,7 +374,7 @@ def moved(a: jko.ChargedParticles, theta, H, weights) -> jko.ChargedParticles:
 @pytest.mark.parametrize("part", ["theta", "H", "weights"])
 def test_the_gradient_of_atoms_agrees_with_finite_differences(kind, part):
     a, b = atoms(11), KINDS[kind](12)
-    slope, g = jko.squared_gradient(a, b), np.random.default_rng(0)
+    slope, g = jko.metrics.squared_gradient(a, b), np.random.default_rng(0)
     assert slope.unique_plan
     assert slope.unique_potentials
     assert slope.distance.squared == jko.distance(a, b).squared
@@ -394,7 +393,7 @@ def test_the_gradient_of_atoms_agrees_with_finite_differences(kind, part):
 
 def test_the_gradient_of_particles_agrees_with_finite_differences():
     a, b = (atoms(seed, 2).lift() for seed in (1, 2))
-    slope = jko.squared_gradient(a, b)
+    slope = jko.metrics.squared_gradient(a, b)
     v = torch.from_numpy(np.random.default_rng(3).normal(size=(7, 3)))
     h = 1e-5
     up, down = (jko.distance(jko.Particles(a.points + s * v, a.weights), b) for s in (h, -h))
@@ -405,7 +404,7 @@ def test_the_gradient_of_particles_agrees_with_finite_differences():
 
 def test_the_gradient_on_a_grid_agrees_with_finite_differences():
     a, b = cells(1), mesh(2)
-    slope, g, h = jko.squared_gradient(a, b), np.random.default_rng(0), 1e-5
+    slope, g, h = jko.metrics.squared_gradient(a, b), np.random.default_rng(0), 1e-5
     full = a.values > 0
     assert bool((~full).any())
     assert float(slope.H[~full].abs().max()) == 0.0
@@ -422,7 +421,7 @@ def test_the_gradient_on_a_grid_agrees_with_finite_differences():
 def test_mass_that_appears_in_an_empty_cell_costs_its_potential():
     a, b = cells(1), mesh(2)
     a = jko.ChargedDensity(LINE, a.values, torch.where(a.values > 0, a.H, 0.8))
-    slope, h = jko.squared_gradient(a, b), 1e-7
+    slope, h = jko.metrics.squared_gradient(a, b), 1e-7
     for empty in torch.nonzero(a.values == 0).flatten():
         v = -a.values.clone() * LINE.cell
         v[empty] = 1.0
@@ -439,7 +438,7 @@ def test_the_gradients_bound_the_distance_also_at_kinks(seed, lattice, size):
     x, y = g.normal(size=(6, 2)), g.normal(size=(5, 2))
     x, y = (x.round(), y.round()) if lattice else (x, y)
     a, b = jko.Particles(x), jko.Particles(y)
-    slope = jko.squared_gradient(a, b)
+    slope = jko.metrics.squared_gradient(a, b)
     here = slope.distance.squared
     v = torch.from_numpy(size * g.normal(size=(6, 2)))
     there = jko.distance(jko.Particles(a.points + v), b).squared
@@ -485,7 +484,7 @@ def test_uniqueness_is_what_linear_programs_find(seed):
         x = x + g.normal(size=x.shape)
     m, n = (g.integers(1, 4, size=len(p)).astype(float) for p in (x, y))
     m, n = m / m.sum(), n / n.sum()
-    slope = jko.squared_gradient(jko.Particles(x, m), jko.Particles(y, n))
+    slope = jko.metrics.squared_gradient(jko.Particles(x, m), jko.Particles(y, n))
     plans, potentials = optimal_faces(x, m, y, n, slope.distance.squared, g)
     assert slope.unique_plan == (plans < 1e-6)
     assert slope.unique_potentials == (potentials < 1e-6)
@@ -494,11 +493,11 @@ def test_uniqueness_is_what_linear_programs_find(seed):
 def test_a_swap_with_two_optimal_plans_says_so():
     one = jko.ChargedParticles([[1.0], [-1.0]], [1.0, -1.0])
     two = jko.ChargedParticles([[1.0], [-1.0]], [-1.0, 1.0])
-    slope = jko.squared_gradient(one, two)
+    slope = jko.metrics.squared_gradient(one, two)
     assert not slope.unique_plan
     assert slope.unique_potentials
-    assert jko.squared_gradient(one, one).unique_plan
-    assert not jko.squared_gradient(one, one).unique_potentials
+    assert jko.metrics.squared_gradient(one, one).unique_plan
+    assert not jko.metrics.squared_gradient(one, one).unique_potentials
 
 
 # ----------------------------------------------------------------------------------------------- geodesics
@@ -529,12 +528,12 @@ def test_the_midpoint_of_a_swap_is_no_graph_and_says_so():
     two = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
     middle = jko.geodesic(one, two, 0.5)
     assert sorted(middle.points.tolist()) == [[-2.0, 0.0], [2.0, 0.0]]
-    assert jko.projection_loss(middle) == 4.0
+    assert jko.metrics.projection_loss(middle) == 4.0
     pair = middle.project()
     assert pair.theta.tolist() == [[0.0]]
     assert pair.H.tolist() == [0.0]
     for t in (0.0, 0.2, 0.49, 0.51, 1.0):
-        assert jko.projection_loss(jko.geodesic(one, two, t)) == 0.0
+        assert jko.metrics.projection_loss(jko.geodesic(one, two, t)) == 0.0
 
 
 def test_the_geodesic_of_a_reflected_slope_turns_over():
@@ -545,10 +544,12 @@ def test_the_geodesic_of_a_reflected_slope_turns_over():
         w, theta = between.points.T
         assert w.numpy() == pytest.approx(slope * theta.numpy(), abs=1e-12)
         assert float((theta**2).mean() / (z**2).mean()) == pytest.approx((1 - 2 * t) ** 2)
-        assert jko.projection_loss(between) == 0.0
+        assert jko.metrics.projection_loss(between) == 0.0
     middle = jko.geodesic(a, b, 0.5)
     assert float(middle.points[:, 1].abs().max()) < 1e-14
-    assert jko.projection_loss(middle, 1e-9) == pytest.approx(4 * float((z**2).mean()), rel=1e-12)
+    assert jko.metrics.projection_loss(middle, 1e-9) == pytest.approx(
+        4 * float((z**2).mean()), rel=1e-12
+    )
 
 
 def test_the_smooth_swap_leaves_the_graphs_before_its_midpoint():
@@ -559,8 +560,10 @@ def test_the_smooth_swap_leaves_the_graphs_before_its_midpoint():
         jko.ChargedParticles(theta[:, None], s * 2 * torch.tanh(theta / scale)) for s in (1, -1)
     )
     assert jko.distance(a, b).squared == pytest.approx(4.0, abs=1e-3)
-    assert jko.flow_distance(a, b).squared == pytest.approx(16.0, abs=1e-3)
-    losses = [jko.projection_loss(jko.geodesic(a, b, t), 0.02) for t in (0, 0.25, 0.4, 0.45, 0.5)]
+    assert jko.metrics.flow_distance(a, b).squared == pytest.approx(16.0, abs=1e-3)
+    losses = [
+        jko.metrics.projection_loss(jko.geodesic(a, b, t), 0.02) for t in (0, 0.25, 0.4, 0.45, 0.5)
+    ]
     assert losses == pytest.approx([0, 0, 0.28, 1.80, 4.00], abs=0.02)
 
 
@@ -568,18 +571,22 @@ def test_the_loss_is_the_gain_of_the_energy_and_bounds_the_distance():
     g = np.random.default_rng(1)
     points = np.column_stack([g.normal(size=30), g.integers(0, 4, size=(30, 2))])
     mu = jko.Particles(points, g.dirichlet(np.ones(30)))
-    loss, pair = jko.projection_loss(mu), mu.project()
+    loss, pair = jko.metrics.projection_loss(mu), mu.project()
     half = jko.SquaredNorm()  # |xi|^2 / 2
     assert float(half(mu) - half(pair)) == pytest.approx(loss / 2, rel=1e-13)
     assert jko.distance(mu, pair.lift()).squared <= loss * (1 + 1e-12)
-    assert jko.projection_loss(pair.lift()) == 0.0
-    assert jko.projection_loss(mu, 100.0) == pytest.approx(float(mu.covariance()[0, 0]), rel=1e-13)
+    assert jko.metrics.projection_loss(pair.lift()) == 0.0
+    assert jko.metrics.projection_loss(mu, 100.0) == pytest.approx(
+        float(mu.covariance()[0, 0]), rel=1e-13
+    )
 
 
 def test_bins_see_the_slope_of_a_graph():
     theta, width = torch.linspace(-1.05, 1.05, 4200, dtype=torch.float64), 0.1
     pair = jko.ChargedParticles(theta[:, None], 3 * theta)
-    assert jko.projection_loss(pair.lift(), width) == pytest.approx(9 * width**2 / 12, rel=0.001)
+    assert jko.metrics.projection_loss(pair.lift(), width) == pytest.approx(
+        9 * width**2 / 12, rel=0.001
+    )
 
 
 # --------------------------------------------------------------------------------------------- barycentres
@@ -592,7 +599,7 @@ def value(states, weights, nu) -> float:
 @pytest.mark.parametrize("lam", [0.5, 0.2])
 def test_of_two_states_it_is_on_their_geodesic(lam):
     for a, b in ((atoms(1, 2), atoms(2, 2, 4)), (cells(1), mesh(2)), (cells(3), atoms(4))):
-        found = jko.barycentre([a, b], [1 - lam, lam])
+        found = jko.metrics.barycentre([a, b], [1 - lam, lam])
         squared = jko.distance(a, b).squared
         assert found.converged
         assert found.objective == pytest.approx(lam * (1 - lam) * squared, rel=1e-12)
@@ -609,7 +616,7 @@ def test_of_translates_it_is_the_mean_translate():
     states = [jko.ChargedParticles(rho.theta + c[1:], rho.H + c[0], rho.weights) for c in shifts]
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     mean = weights @ shifts
-    found = jko.barycentre(states, weights)
+    found = jko.metrics.barycentre(states, weights)
     expected = jko.ChargedParticles(rho.theta + mean[1:], rho.H + mean[0], rho.weights)
     assert found.iterations == 1
     assert (found.state.points - expected.lift().points).abs().max() < 1e-14
@@ -622,7 +629,9 @@ def test_of_equal_masses_it_is_the_free_support_barycentre_of_others():
     g = np.random.default_rng(0)
     clouds = [g.normal(size=(20, 2)) + k for k in range(3)]
     start, weights, equal = g.normal(size=(20, 2)), np.array([0.2, 0.3, 0.5]), np.full(20, 0.05)
-    found = jko.barycentre([jko.Particles(x) for x in clouds], weights, start=jko.Particles(start))
+    found = jko.metrics.barycentre(
+        [jko.Particles(x) for x in clouds], weights, start=jko.Particles(start)
+    )
     theirs = ot.lp.free_support_barycenter(
         clouds, [equal] * 3, start, equal, weights, numItermax=100, stopThr=1e-20
     )
@@ -641,7 +650,7 @@ def test_its_objective_falls_to_a_stationary_point_above_the_minimum(seed):
     ]
     lam = g.dirichlet(np.ones(3)) * 0.7 + 0.1
     start = jko.Particles(g.normal(size=(2, 2)))
-    found = jko.barycentre(states, lam, start=start, tol=1e-10)
+    found = jko.metrics.barycentre(states, lam, start=start, tol=1e-10)
     assert found.converged
     assert found.residual < 1e-8
     assert (np.diff(found.objectives) <= 1e-14).all()
@@ -666,7 +675,7 @@ def test_on_a_line_it_is_the_mean_of_quantiles(seed):
         jko.Particles(g.normal(size=(n, 1)), g.dirichlet(np.ones(n)) * 0.8 + 0.2 / n)
         for n in (6, 4, 5)
     ]
-    found = jko.barycentre(states)
+    found = jko.metrics.barycentre(states)
     assert found.objective == pytest.approx(found.lower_bound, rel=1e-11)
     levels = np.sort(
         np.concatenate([np.cumsum(arrays(s)[1][arrays(s)[0][:, 0].argsort()]) for s in states])
@@ -685,27 +694,27 @@ def test_on_a_line_it_is_the_mean_of_quantiles(seed):
 def test_of_pairs_it_may_leave_the_graphs():
     one = jko.ChargedParticles([[-1.0], [1.0]], [2.0, -2.0])
     two = jko.ChargedParticles([[-1.0], [1.0]], [-2.0, 2.0])
-    found = jko.barycentre([one, two])
+    found = jko.metrics.barycentre([one, two])
     assert found.objective == 1.0
-    assert jko.projection_loss(found.state) == 4.0
+    assert jko.metrics.projection_loss(found.state) == 4.0
     assert found.state.project().H.tolist() == [0.0]
 
 
 def test_of_densities_and_meshes_it_is_a_measure_of_mass_one_in_their_box():
     a, b = cells(1), cells(2)
-    found = jko.barycentre([a, b, cells(3)])
+    found = jko.metrics.barycentre([a, b, cells(3)])
     assert float(found.state.mass) == pytest.approx(1.0, abs=1e-13)
     assert found.state.project().domain is not None
-    assert jko.barycentre([a, mesh(1)]).state.domain is None
+    assert jko.metrics.barycentre([a, mesh(1)]).state.domain is None
 
 
 def test_of_one_state_it_is_that_state_and_of_points_their_mean():
     a = atoms(1, 2)
-    found = jko.barycentre([a])
+    found = jko.metrics.barycentre([a])
     assert found.objective == 0.0
     assert found.lower_bound == 0
     assert torch.equal(found.state.points, a.lift().points)
-    same = jko.barycentre([jko.Particles([[0.1, 0.7]])] * 3)
+    same = jko.metrics.barycentre([jko.Particles([[0.1, 0.7]])] * 3)
     assert same.converged
 
 
@@ -713,11 +722,11 @@ def test_too_few_iterations_are_reported():
     g = np.random.default_rng(0)
     states = [jko.Particles(g.normal(size=(20, 2)) + k) for k in range(3)]
     start = jko.Particles(g.normal(size=(20, 2)))
-    found = jko.barycentre(states, start=start, max_iterations=1)
+    found = jko.metrics.barycentre(states, start=start, max_iterations=1)
     assert not found.converged
     assert found.iterations == 1
     assert "raise max_iterations" in str(found)
-    assert "stationary is not minimal" in str(jko.barycentre(states))
+    assert "stationary is not minimal" in str(jko.metrics.barycentre(states))
 
 
 # ----------------------------------------------------------------------------------------------- bad input
@@ -744,25 +753,45 @@ DENSITY = cells(1).rho
         (lambda: jko.geodesic(PAIR, SPAN, 0.5), TypeError, r"b is ChargedSpan"),
         (lambda: jko.geodesic(cells(1), PLANAR, 0.5), ValueError, r"d = 1 but b has d = 2"),
         (lambda: jko.geodesic(cells(1), PAIR, 1.5), ValueError, r"t = 1\.5"),
-        (lambda: jko.squared_gradient(PAIR, MU), TypeError, r"pass the \.lift\(\) of the pair"),
-        (lambda: jko.squared_gradient(SPAN, SPAN), TypeError, r"of a span D between its"),
-        (lambda: jko.squared_gradient(DENSITY, DENSITY), TypeError, r"\.to_particles\(\)"),
-        (lambda: jko.squared_gradient(MU, PLANAR.lift()), ValueError, r"dimension 2 but b"),
-        (lambda: jko.squared_gradient(PAIR, SINGLE), ValueError, r"float32"),
-        (lambda: jko.projection_loss(PAIR), TypeError, r"is a graph and loses nothing"),
-        (lambda: jko.projection_loss(jko.Particles([[0.0]])), ValueError, r"one coordinate"),
-        (lambda: jko.projection_loss(MU, 0.0), ValueError, r"width = 0"),
-        (lambda: jko.barycentre(PAIR), TypeError, r"states must be list or tuple"),
-        (lambda: jko.barycentre([]), ValueError, r"states is empty"),
-        (lambda: jko.barycentre([PAIR, MU]), TypeError, r"states\[1\] must be .*\.lift\(\)"),
-        (lambda: jko.barycentre([MU, DENSITY]), TypeError, r"states\[1\] must be Particles"),
-        (lambda: jko.barycentre([PAIR], start=MU), TypeError, r"start must be Charged"),
-        (lambda: jko.barycentre([PAIR, PLANAR]), ValueError, r"states\[1\] has d = 2"),
-        (lambda: jko.barycentre([PAIR, SINGLE]), ValueError, r"states\[1\] has dtype"),
-        (lambda: jko.barycentre([PAIR, PAIR], [0.5, 0.6]), ValueError, r"weights sums to 1\.1"),
-        (lambda: jko.barycentre([PAIR, PAIR], [1.0, 0.0]), ValueError, r"weights\[1\] = 0"),
-        (lambda: jko.barycentre([PAIR], tol=0.0), ValueError, r"tol = 0"),
-        (lambda: jko.barycentre([PAIR], max_iterations=0), ValueError, r"at least 1"),
+        (
+            lambda: jko.metrics.squared_gradient(PAIR, MU),
+            TypeError,
+            r"pass the \.lift\(\) of the pair",
+        ),
+        (lambda: jko.metrics.squared_gradient(SPAN, SPAN), TypeError, r"of a span D between its"),
+        (lambda: jko.metrics.squared_gradient(DENSITY, DENSITY), TypeError, r"\.to_particles\(\)"),
+        (lambda: jko.metrics.squared_gradient(MU, PLANAR.lift()), ValueError, r"dimension 2 but b"),
+        (lambda: jko.metrics.squared_gradient(PAIR, SINGLE), ValueError, r"float32"),
+        (lambda: jko.metrics.projection_loss(PAIR), TypeError, r"is a graph and loses nothing"),
+        (
+            lambda: jko.metrics.projection_loss(jko.Particles([[0.0]])),
+            ValueError,
+            r"one coordinate",
+        ),
+        (lambda: jko.metrics.projection_loss(MU, 0.0), ValueError, r"width = 0"),
+        (lambda: jko.metrics.barycentre(PAIR), TypeError, r"states must be list or tuple"),
+        (lambda: jko.metrics.barycentre([]), ValueError, r"states is empty"),
+        (
+            lambda: jko.metrics.barycentre([PAIR, MU]),
+            TypeError,
+            r"states\[1\] must be .*\.lift\(\)",
+        ),
+        (
+            lambda: jko.metrics.barycentre([MU, DENSITY]),
+            TypeError,
+            r"states\[1\] must be Particles",
+        ),
+        (lambda: jko.metrics.barycentre([PAIR], start=MU), TypeError, r"start must be Charged"),
+        (lambda: jko.metrics.barycentre([PAIR, PLANAR]), ValueError, r"states\[1\] has d = 2"),
+        (lambda: jko.metrics.barycentre([PAIR, SINGLE]), ValueError, r"states\[1\] has dtype"),
+        (
+            lambda: jko.metrics.barycentre([PAIR, PAIR], [0.5, 0.6]),
+            ValueError,
+            r"weights sums to 1\.1",
+        ),
+        (lambda: jko.metrics.barycentre([PAIR, PAIR], [1.0, 0.0]), ValueError, r"weights\[1\] = 0"),
+        (lambda: jko.metrics.barycentre([PAIR], tol=0.0), ValueError, r"tol = 0"),
+        (lambda: jko.metrics.barycentre([PAIR], max_iterations=0), ValueError, r"at least 1"),
     ],
 )
 def test_a_bad_argument_is_a_sentence(make, error, sentence):

@@ -111,7 +111,7 @@ def test_predictions_of_both_tasks_are_drawn_row_by_row(ax):
 
 
 def test_errors_are_drawn_over_tau(ax):
-    table = jko.Convergence(np.array([0.2, 0.1]), np.array([4e-2, 2e-2]))
+    table = jko.diagnostics.Convergence(np.array([0.2, 0.1]), np.array([4e-2, 2e-2]))
     plots.convergence({"steps": table}, ax)
     assert ax.lines[0].get_ydata().tolist() == [4e-2, 2e-2]
 

@@ -152,7 +152,7 @@ def test_a_step_has_the_value_and_the_masses_that_the_conic_referee_finds(c):
     problem = cp.Problem(cp.Minimize(value), [cp.sum(plan, axis=0) == m])
     problem.solve(solver=cp.CLARABEL)
     gap = result.certificate()
-    assert gap.dual == pytest.approx(problem.value, abs=1e-7)
+    assert gap.lower_bound == pytest.approx(problem.value, abs=1e-7)
     assert abs(gap.value) < 1e-10
     assert np.abs(plan.value.sum(1) - result.state.weights.numpy()).sum() < 2e-5
     assert result.cost == pytest.approx(float((plan.value * cost).sum()), abs=1e-6)

@@ -138,7 +138,7 @@ def test_a_wrong_labelling_is_found_and_mended():
     """Two atoms that swap their places at high cost: relabelled, they stay where they are, at no cost."""
     energy = jko.Potential(lambda xi: 0.0 * xi[:, 0])
     mu = jko.Particles([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    from jko.steps.lagrangian import Coupling, Found, solve_lagrangian
+    from jko.steps.lagrangian import Minimised, solve_lagrangian
     from jko.steps.problem import StepProblem
 
     calls = []
@@ -146,7 +146,7 @@ def test_a_wrong_labelling_is_found_and_mended():
     def swap_once(problem, coupling, point, memory):
         x = point.x if calls else point.x[[1, 0, 2]]
         calls.append(coupling)
-        return Found(Coupling.objective(coupling, problem)(x), 0.0, 1, 1, jko.Status.CONVERGED, {})
+        return Minimised(coupling.objective(problem)(x), 0.0, 1, 1, jko.Status.CONVERGED, {})
 
     result = solve_lagrangian(StepProblem(energy, jko.Wasserstein(), mu, 1.0), swap_once)
     assert len(calls) == 2

@@ -94,7 +94,7 @@ def test_a_failing_claim_makes_the_exit_code_one(monkeypatch, capsys):
         "(0)", "nothing is equal to something", Kind.IDENTITY, lambda quick: Measurement(0, 1, 0.1)
     )
     monkeypatch.setattr(survey, "entries", lambda only=None: (entry,))
-    monkeypatch.setattr("jko.survey.measuring.entries", lambda only=None: (entry,))
+    monkeypatch.setattr("jko.survey.claims.entries", lambda only=None: (entry,))
     assert main(["validate"]) == 1
     assert "FAIL" in capsys.readouterr().out
 
@@ -132,7 +132,7 @@ def test_the_figures_are_written_as_json(tmp_path):
     assert set(found["versions"]) == {"jko", "python", "numpy", "scipy", "torch"}
     assert [c["equation"] for c in found["claims"]] == [e.equation for e in survey.entries("2.1")]
     first = found["claims"][0]
-    assert first["function"] == "jko.survey.setting.network"
+    assert first["function"] == "jko.survey.sections.s21_networks.network"
     assert first["passed"] is True
     assert abs(first["measured"] - first["expected"]) <= first["tolerance"]
     assert list(tmp_path.iterdir()) == [path]
@@ -156,7 +156,7 @@ def test_what_was_not_measured_is_null_and_not_nan(tmp_path):
 
 
 def test_the_report_says_when_with_what_and_at_which_sizes(tmp_path):
-    claim = measured("setting.network")
+    claim = measured("s21_networks.network")
     quick, full = (
         write_report([claim], tmp_path / "a.html", q).read_text("utf-8") for q in (True, False)
     )

@@ -6,46 +6,56 @@ They move rho by the flux ``-rho grad sum_i c_i U_i'(rho) = -grad P``, with the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Internal, Sum
+from jko.energies import Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
 from jko.limits.volumes import faces
 
 EMPTY = 1e-12  # of the largest density: below it U'' may be past what numbers can hold
 FLAT = 1e-6  # relative difference of two cells below which a secant is rounding
 
 
-@dataclass(frozen=True)
-class Diffusion:
-    """The internal terms of an energy, with their coefficients."""
+def split(energy: Energy) -> tuple[Mixture, Energy | None]:
+    """The internal terms as one, and the rest of an energy or None.
 
-    terms: tuple[tuple[float, Internal], ...]
+    Raises
+    ------
+    ValueError
+        An internal energy with a negative coefficient.
+    """
+    terms = sorted_terms(energy)
+    refuse(
+        negative(terms.internal),
+        "{energy} has the coefficient {c:g}; a negative one is diffusion backwards in time, which has no "
+        "solution: use a coefficient >= 0",
+    )
+    return terms.mixture, joined(terms.without(Internal))
 
-    def pressure(self, rho: Tensor) -> Tensor:
-        """P(rho), zero in empty cells."""
-        total = torch.zeros_like(rho)
-        for c, E in self.terms:
-            total += c * (torch.where(rho > 0, rho * E.slope(rho), 0) - E.U(rho))
-        return total
 
-    def diffusivity(self, rho: Tensor, P: Tensor) -> Tensor:
-        """The largest ``P'(rho) = sum c rho U''(rho)`` in cells and secant of P between neighbours, a 0-d tensor."""
-        if not self.terms:
-            return rho.new_zeros(())
-        inside = rho[rho > EMPTY * rho.amax()]
-        found = [torch.zeros_like(inside)]
-        for c, E in self.terms:
-            found[0] += c * _over(inside, E.density_slope(E.slope(inside)))
-        smallest = torch.finfo(rho.dtype).tiny / FLAT
-        for k in range(rho.ndim):
-            step, sizes = rho.diff(dim=k), faces.mean(rho, k)
-            apart = (step.abs() > FLAT * sizes) & (sizes > smallest)
-            found.append((P.diff(dim=k)[apart] / step[apart]).abs())
-        numbers = torch.cat(found)
-        return numbers.amax() if numbers.numel() else rho.amax()  # rho is NaN then
+def diffusivity(U: Mixture, rho: Tensor) -> Tensor:
+    """``P'(rho) = rho U''(rho)``, zero where that is no number."""
+    rate = rho * U.stiffness(rho)
+    return torch.where(rate.isfinite(), rate, 0.0)
+
+
+def largest(U: Mixture, rho: Tensor) -> Tensor:
+    """The largest :func:`diffusivity` of a cell that is not empty, a 0-d tensor: what explicit steps must resolve."""
+    inside = diffusivity(U, rho[rho > EMPTY * rho.amax()])
+    return inside.amax() if inside.numel() else rho.amax()  # rho is NaN then
+
+
+def steepest(U: Mixture, rho: Tensor, P: Tensor) -> Tensor:
+    """The largest diffusivity of cells and secant of P between neighbours, a 0-d tensor."""
+    if not U.summands:
+        return rho.new_zeros(())
+    smallest, found = torch.finfo(rho.dtype).tiny / FLAT, largest(U, rho)
+    for k in range(rho.ndim):
+        step, sizes = rho.diff(dim=k), faces.mean(rho, k)
+        apart = (step.abs() > FLAT * sizes) & (sizes > smallest)
+        secants = torch.where(apart, P.diff(dim=k) / step, 0.0).abs()
+        found = torch.maximum(found, secants.amax()) if secants.numel() else found
+    return found
 
 
 def fluxes(P: Tensor, spacing: tuple[float, ...]) -> list[Tensor]:
@@ -55,32 +65,5 @@ def fluxes(P: Tensor, spacing: tuple[float, ...]) -> list[Tensor]:
 
 def velocity(flux: Tensor, rho: Tensor, axis: int) -> Tensor:
     """The flux over the mean density at the faces, never more than twice the diffusivity over the spacing."""
-    return _over(flux, faces.mean(rho, axis))
-
-
-def _over(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and zero where b is."""
-    return torch.where(b > 0, a / b, 0)
-
-
-def split(energy: Energy) -> tuple[Diffusion, Energy | None]:
-    """The internal terms, and the rest of an energy or None.
-
-    Raises
-    ------
-    ValueError
-        An internal energy with a negative coefficient.
-    """
-    internal: list[tuple[float, Internal]] = []
-    rest: list[Energy] = []
-    for c, E in energy.terms:
-        if not isinstance(E, Internal):
-            rest.append(c * E)
-        elif c < 0:
-            raise ValueError(
-                f"{E!r} has the coefficient {c:g}; a negative one is diffusion backwards in time, which has no "
-                "solution: use a coefficient >= 0"
-            )
-        elif c > 0:
-            internal.append((c, E))
-    return Diffusion(tuple(internal)), Sum(tuple(rest)) if rest else None
+    mean = faces.mean(rho, axis)
+    return torch.where(mean > 0, flux / mean, 0.0)

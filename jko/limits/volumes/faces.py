@@ -51,9 +51,14 @@ def slopes(a: Tensor, axis: int) -> Tensor:
     return rising.add_(falling)
 
 
+def sides(a: Tensor, slope: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Values on both sides of the faces, from the cells with their slopes."""
+    return before(a + 0.5 * slope, axis), after(a - 0.5 * slope, axis)
+
+
 def upwind(a: Tensor, slope: Tensor, v: Tensor, axis: int) -> Tensor:
     """Values on the faces, from the cell that the velocity v comes from."""
-    return torch.where(v > 0, before(a + 0.5 * slope, axis), after(a - 0.5 * slope, axis))
+    return torch.where(v > 0, *sides(a, slope, axis))
 
 
 def outflow(flux: Tensor, like: Tensor, axis: int) -> Tensor:

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from jko.energies import Energy, Risk, Sum
+from jko.limits.rule import Rule
 from jko.limits.volumes import faces
 from jko.measures import ChargedDensity
 from jko.spaces import Grid
-
-if TYPE_CHECKING:
-    from jko.limits.systems import System
 
 BLOCK = 2**20  # feature values at a time while tabulating
 KEEP = 2**26  # numbers in all tables: 512 MiB; a risk beyond is evaluated again in each stage
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class FeatureTable:
     """``c`` times a risk: h in the cells (N, M); for a partial gradient, d_k h on the faces across axis k (F_k, M)."""
 
     c: float
@@ -54,28 +51,28 @@ class Forces:
     cells: Tensor
     faces: tuple[Tensor, ...]
     rest: Energy | None
-    tables: tuple[Table, ...] = ()
+    tables: tuple[FeatureTable, ...] = ()
 
     @classmethod
     def of(
-        cls, system: System, energy: Energy | None, start: ChargedDensity, keep: int = KEEP
+        cls, rule: Rule, energy: Energy | None, start: ChargedDensity, keep: int = KEEP
     ) -> Forces:
         """Risks with an activation go into tables, as long as these have at most ``keep`` numbers."""
         grid, like = start.grid, start.values
         cells = grid.centres.to(like)
         middles = tuple(faces.places(grid, k).to(like) for k in range(grid.dim))
+        tabulated = () if rule.total else middles
         rest: list[Energy] = []
-        tables: list[Table] = []
+        tables: list[FeatureTable] = []
         for c, E in () if energy is None else energy.terms:
-            rows = len(cells) + (0 if system.total else sum(len(m) for m in middles))
+            rows = len(cells) + sum(len(m) for m in tabulated)
             if isinstance(E, Risk) and E.activation is not None and rows * E.data.M <= keep:
                 keep -= rows * E.data.M
-                tables.append(_table(c, E, cells, () if system.total else middles))
+                tables.append(_table(c, E, cells, tabulated))
             else:
                 rest.append(c * E)
-        return cls(
-            system.total, grid, cells, middles, Sum(tuple(rest)) if rest else None, tuple(tables)
-        )
+        other = Sum(tuple(rest)) if rest else None
+        return cls(rule.total, grid, cells, middles, other, tuple(tables))
 
     def __call__(self, pair: ChargedDensity) -> tuple[list[Tensor], Tensor]:
         """The velocities on the faces across each axis, and p in the cells."""
@@ -113,7 +110,7 @@ class Forces:
         return sum((c.reshape(like.shape) for c in columns), torch.zeros_like(like))
 
 
-def _table(c: float, risk: Risk, cells: Tensor, middles: tuple[Tensor, ...]) -> Table:
+def _table(c: float, risk: Risk, cells: Tensor, middles: tuple[Tensor, ...]) -> FeatureTable:
     h, x = risk.activation, risk.data.x
     assert h is not None
 
@@ -122,7 +119,7 @@ def _table(c: float, risk: Risk, cells: Tensor, middles: tuple[Tensor, ...]) -> 
 
     with torch.no_grad():
         values = torch.cat([h(part, x) for part in _blocks(cells, len(x))])
-        return Table(c, risk, values, tuple(slopes(z, k) for k, z in enumerate(middles)))
+        return FeatureTable(c, risk, values, tuple(slopes(z, k) for k, z in enumerate(middles)))
 
 
 def _blocks(points: Tensor, M: int) -> tuple[Tensor, ...]:

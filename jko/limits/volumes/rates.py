@@ -13,37 +13,33 @@ velocity of rho and a the one that carries H.  From ``d_t rho = -div(rho u)`` an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from jko.energies import Energy
+from jko.limits.rule import Rule
 from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import fluxes, split, velocity
 from jko.measures import ChargedDensity
 
-if TYPE_CHECKING:
-    from jko.limits.systems import System
 
-
-def rate(system: System, energy: Energy, pair: ChargedDensity, literal: bool) -> float:
+def rate(rule: Rule, energy: Energy, pair: ChargedDensity, literal: bool) -> float:
     """dG/dt in the cells: gradients of phi exact, those of rho and H by differences of second order."""
-    diffusion, rest = split(energy)
+    internal, rest = split(energy)
     with torch.no_grad():
         q = _field(
             pair,
             [
                 velocity(flux, pair.values, k)
-                for k, flux in enumerate(fluxes(diffusion.pressure(pair.values), pair.grid.spacing))
+                for k, flux in enumerate(fluxes(internal.pressure(pair.values), pair.grid.spacing))
             ],
         )
         B = _field(pair, [pair.H.diff(dim=k) / h for k, h in enumerate(pair.grid.spacing)])
         gradient = torch.zeros_like(pair.atoms.points) if rest is None else rest.gradient(pair)
         p = gradient[:, :1]
         u_D = q - gradient[:, 1:]
-        u = u_D - p * B if system.total else u_D
-        a = torch.zeros_like(u) if not system.carried else u - q if literal else u
+        u = rule.velocity(u_D, p, B)
+        a = torch.zeros_like(u) if not rule.carried else u - q if literal else u
         return float(pair.integrate((-u_D * u + p * B * (u - a)).sum(1) - p[:, 0] ** 2))
 
 

@@ -202,10 +202,7 @@ class EntropicDual:
     def curvature(self, here: Coupled) -> Callable[[Tensor], Tensor]:
         """The map v -> D'' v = n (v - Q C P v)."""
         e, n, mu = here.marginal.elasticity, self.columns(here), self.rows(here)
-        B, ridge = (
-            self.first.coupling(here.marginal),
-            RIDGE * self.masses if self.first.rigid else 0,
-        )
+        B = self.first.coupling(here.marginal)
 
         def product(v: Tensor) -> Tensor:
             self.applications += 2

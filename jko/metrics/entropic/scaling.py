@@ -112,8 +112,8 @@ def with_itself(costs: Costs, a: Tensor, epsilon: float, tol: float) -> Potentia
 def between(costs: Costs, a: Tensor, b: Tensor, epsilon: float, tol: float) -> Potentials:
     """OT(a, b): scaling iterations on the way to epsilon and there; Newton's method if these have not met ``tol``."""
     dual = EntropicDual(costs.kernel(epsilon), Given(a), b)
-    here, count = _started(costs, a, b, epsilon)
-    here, more = dual.scaled(dual.at(here), tol, FIRST)
+    beta, count = _started(costs, a, b, epsilon)
+    here, more = dual.scaled(dual.at(beta), tol, FIRST)
     count += more
     if here.residual > tol:
         here, more = _newton(dual, costs, here, tol)

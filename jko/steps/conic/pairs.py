@@ -21,14 +21,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.energies import Energy, Linear, Risk, SquaredNorm
+from jko import checks
+from jko.energies import Energy, Linear, Risk, SquaredNorm, joined, negative, refuse, sorted_terms
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import as_array
 from jko.status import Status
 from jko.steps.conic.bounds import risk_part
-from jko.steps.conic.model import Answer, Model, exact_coupling, quadratic_over
-from jko.steps.conic.static import CUT, DRIFT, STAYED, feasible, spacing, square_distances
-from jko.steps.conic.terms import Terms
+from jko.steps.conic.form import Form, Reading, exact_coupling, quadratic_over
+from jko.steps.conic.plan import CUT, DRIFT, STAYED, feasible, spacing, square_distances
+from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
 Array = NDArray[np.float64]
@@ -37,7 +38,7 @@ FLAT = 1e-6  # of the second moment of H: a smaller conditional variance is none
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs(Model):
+class PairForm(Form):
     """The program: ``shares[i, j]`` of atom j goes to theta_i, and has there ``shares[i, j] H_j + lifts[i, j]`` charge.
 
     ``moments`` (n,) are the masses of H rho, affine in the variables.
@@ -47,7 +48,7 @@ class Pairs(Model):
     lifts: Any
     columns: Any
     moments: Any
-    terms: Terms
+    terms: ConeTerms
     ridge: float
     base_costs: Array
     source: ChargedParticles
@@ -55,10 +56,9 @@ class Pairs(Model):
     names: ClassVar[tuple[str, ...]] = ("value", "bound", "gap", "stayed", "variance")
 
     @classmethod
-    def of(cls, step: StepProblem, candidates: Array) -> Pairs:
+    def of(cls, step: StepProblem, candidates: Array) -> PairForm:
         """The program with new atoms of rho among ``candidates`` (n, d)."""
-        source = step.previous
-        assert isinstance(source, ChargedParticles)
+        source = checks.kind("the state", step.previous, ChargedParticles)
         ridge, terms = _sorted(step.energy, candidates)
         m, H, tau = as_array(source.weights), as_array(source.H), step.tau
         base_costs = square_distances(candidates, as_array(source.theta)) / (2 * tau)
@@ -83,7 +83,7 @@ class Pairs(Model):
             shares, lifts, columns, moments, terms, ridge, base_costs, source,
         )  # fmt: skip
 
-    def answer(self, value: float) -> Answer:
+    def answer(self, value: float) -> Reading:
         """The projected pair, and how far from a graph the relaxation was."""
         m, H = as_array(self.source.weights), as_array(self.source.H)
         raw = np.asarray(self.shares.value)
@@ -99,7 +99,7 @@ class Pairs(Model):
         is_graph = variance <= FLAT * float((plan * charges**2).sum())
         locked = stayed >= STAYED and self._drifts(state)
         bad = Status.LOCKED if locked else None if is_graph else Status.NOT_A_GRAPH
-        return Answer(
+        return Reading(
             state=state,
             cost=cost,
             coupling=coupling,
@@ -135,7 +135,7 @@ class Pairs(Model):
         return float(state.inner(moved, moved)) ** 0.5 > DRIFT * spacing(self.positions)
 
 
-def _sorted(energy: Energy, theta: Array) -> tuple[float, Terms]:
+def _sorted(energy: Energy, theta: Array) -> tuple[float, ConeTerms]:
     """lam of the squared norm, and the risks as features h(theta_i, .) of the moments.
 
     Raises
@@ -145,23 +145,23 @@ def _sorted(energy: Energy, theta: Array) -> tuple[float, Terms]:
     ValueError
         A negative coefficient.
     """
-    ridge, risks = 0.0, []
-    for c, E in energy.terms:
-        if c < 0:
-            raise ValueError(
-                f"{type(E).__name__} has the coefficient {c:g}; in (rho, H) a conic program needs all of them positive"
-            )
-        if isinstance(E, SquaredNorm):
-            ridge += c
-        elif isinstance(E, Risk) and E.activation is not None:
-            risks.append(c * E)
-        else:
-            what = "a Potential" if isinstance(E, Linear) else type(E).__name__
-            raise TypeError(
-                f"on a pair (rho, H) Conic knows Risk(data, activation=h) and SquaredNorm, not {what}: its dependence "
-                "on H cannot be written as a cone. Use the .lift() with support=..., or jko.LBFGS()"
-            )
+    terms = sorted_terms(energy)
+    refuse(
+        negative(terms.all),
+        "{name} has the coefficient {c:g}; in (rho, H) a conic program needs all of them positive",
+    )
+    general = [(c, R) for c, R in terms.risks if R.activation is None]
+    potentials = [(c, V) for c, V in terms.linear if not isinstance(V, SquaredNorm)]
+    for others, name in (
+        (potentials, "a Potential"),
+        ([*general, *terms.without(Risk, Linear)], "{name}"),
+    ):
+        refuse(
+            others,
+            f"on a pair (rho, H) Conic knows Risk(data, activation=h) and SquaredNorm, not {name}: its dependence on H "
+            "cannot be written as a cone. Use the .lift() with support=..., or jko.LBFGS()",
+            TypeError,
+        )
     points = torch.from_numpy(np.concatenate([np.ones((len(theta), 1)), theta], axis=1))
     everywhere = Particles(points)  # w = 1: Phi = w h(theta, x) is then h(theta, x)
-    risk = sum(risks[1:], risks[0]) if risks else 0.0 * SquaredNorm()
-    return ridge, Terms.of(risk, everywhere)
+    return terms.lam, ConeTerms.of(joined(terms.risks) or 0.0 * SquaredNorm(), everywhere)

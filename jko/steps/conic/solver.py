@@ -17,7 +17,7 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 if TYPE_CHECKING:
-    from jko.steps.conic.model import Model
+    from jko.steps.conic.form import Form
 
 ENTRIES = 100_000  # of a plan: about ten seconds
 CORNERS = 20_000  # of the cells of a grid: about half a minute
@@ -36,7 +36,7 @@ class Conic:
     support : (n, dim), optional
         Candidates for the new atoms, on a pair for their theta; default: where the atoms are.
     constraints : callable, optional
-        Further constraints: takes the :class:`Model` and returns cvxpy constraints, such as
+        Further constraints: takes the :class:`Form` and returns cvxpy constraints, such as
         ``lambda model: [model.density <= 1]`` (crowd motion).
     static : bool
         On a grid: the static form.
@@ -73,7 +73,7 @@ class Conic:
     """
 
     support: Any = None
-    constraints: Callable[[Model], Iterable[Any]] | None = None
+    constraints: Callable[[Form], Iterable[Any]] | None = None
     static: bool = False
     eps: float | None = None
 
@@ -96,8 +96,8 @@ class Conic:
         model = self.problem(problem)
         return model.solve(() if self.constraints is None else self.constraints(model))
 
-    def problem(self, problem: StepProblem) -> Model:
-        """The program, for constraints of the user's own; see :class:`Model` and its ``solve``."""
+    def problem(self, problem: StepProblem) -> Form:
+        """The program, for constraints of the user's own; see :class:`Form` and its ``solve``."""
         state = problem.previous
         if isinstance(state, GridDensity):
             return self._on_grid(problem, state)
@@ -110,7 +110,7 @@ class Conic:
             "state.to_density(grid), or jko.Quantile()"
         )
 
-    def model(self, energy: Energy, state: State, *, tau: float) -> Model:
+    def model(self, energy: Energy, state: State, *, tau: float) -> Form:
         """The program of the step of an energy from a state.
 
         Examples
@@ -124,7 +124,7 @@ class Conic:
         """
         return self.problem(StepProblem(energy, natural_metric(state), state, tau))
 
-    def _on_grid(self, problem: StepProblem, state: GridDensity) -> Model:
+    def _on_grid(self, problem: StepProblem, state: GridDensity) -> Form:
         if self.support is not None:
             raise TypeError(
                 "support is for particles; on a grid mass sits in the cells: refine the grid, or take "
@@ -132,29 +132,29 @@ class Conic:
             )
         full = int((state.weights > 0).sum())
         if self.static:
-            from jko.steps.conic.static import Static
+            from jko.steps.conic.plan import PlanForm
 
             _check_size(state.grid.N * full, ENTRIES, "entries of the plan", "static")
-            return Static.of(problem, state)
-        from jko.steps.conic.dynamic import Dynamic
+            return PlanForm.of(problem, state)
+        from jko.steps.conic.action import CornerForm
 
         _check_size(state.grid.N * 2**state.dim, CORNERS, "corners of cells", "grid")
-        return Dynamic.of(problem, self.eps)
+        return CornerForm.of(problem, self.eps)
 
-    def _on_atoms(self, problem: StepProblem, state: Particles) -> Model:
-        from jko.steps.conic.static import Static
+    def _on_atoms(self, problem: StepProblem, state: Particles) -> Form:
+        from jko.steps.conic.plan import PlanForm
 
         float(problem.energy(state))  # refuses energies that atoms do not have
         candidates = state if self.support is None else self._candidates(state, state.dim)
         _check_size(candidates.N * state.N, ENTRIES, "entries of the plan", "particles")
-        return Static.of(problem, candidates)
+        return PlanForm.of(problem, candidates)
 
-    def _on_pair(self, problem: StepProblem, state: ChargedParticles) -> Model:
-        from jko.steps.conic.pairs import Pairs
+    def _on_pair(self, problem: StepProblem, state: ChargedParticles) -> Form:
+        from jko.steps.conic.pairs import PairForm
 
         theta = state.theta if self.support is None else self._candidates(state, state.d).points
         _check_size(len(theta) * state.N, ENTRIES, "entries of the plan", "particles")
-        return Pairs.of(problem, as_array(theta))
+        return PairForm.of(problem, as_array(theta))
 
     def _candidates(self, state: Particles | ChargedParticles, dim: int) -> Particles:
         support = checks.shape("support", self.support, ("n", dim)).to(state.support)

@@ -11,18 +11,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.energies import Energy, Entropy, Interaction, Internal, Parts, PorousMedium, parts
-from jko.measures import GridDensity, Particles, lifted
+from jko.energies import (
+    Energy,
+    Entropy,
+    Interaction,
+    Mixture,
+    PorousMedium,
+    Weighted,
+    negative,
+    parts,
+    refuse,
+    sorted_terms,
+)
+from jko.measures import GridDensity, Particles
 from jko.metrics import as_array
 
 Array = NDArray[np.float64]
-Internals = tuple[tuple[float, Internal], ...]
-
+TINY = 1e-14  # of the largest density
 INDEFINITE = 1e-9  # of the largest eigenvalue of a kernel: a more negative one is no rounding
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class ConeTerms:
     """The energy on the n atoms where the potential is finite.
 
     Attributes
@@ -31,8 +41,8 @@ class Terms:
         Which of the atoms of the state these are.
     potential : (n,)
         V.
-    internal : tuple of (c, Internal)
-        Internal energies.
+    internal : Mixture
+        The internal energies, entropies and powers.
     features, targets : (r, n), (r,)
         A and b.
     constant : float
@@ -41,7 +51,7 @@ class Terms:
 
     free: NDArray[np.bool_]
     potential: Array
-    internal: Internals
+    internal: Mixture
     features: Array
     targets: Array
     constant: float
@@ -52,8 +62,8 @@ class Terms:
         return len(self.potential)
 
     @classmethod
-    def of(cls, energy: Energy, state: GridDensity | Particles) -> Terms:
-        """Sort the terms of the energy on the atoms of ``lifted(state)``.
+    def of(cls, energy: Energy, state: GridDensity | Particles) -> ConeTerms:
+        """Sort the terms of the energy on the atoms of ``state.atoms``.
 
         Raises
         ------
@@ -63,26 +73,27 @@ class Terms:
         ValueError
             A negative coefficient of a term that is not linear; a kernel that is not positive definite.
         """
-        sorted_ = parts(energy, state)
-        for _, E in sorted_.internal:
-            if not isinstance(E, (Entropy, PorousMedium)):
-                raise TypeError(
-                    f"Conic knows Entropy, PorousMedium and sums of them, not {type(E).__name__}; write it as such a "
-                    "sum, or use another solver"
-                )
-        potential = as_array(sorted_.potential)
-        free = np.isfinite(potential)
-        terms = cls(
-            free, potential[free], sorted_.internal, *_risk(sorted_, free), sorted_.constant
+        read = parts(energy, state)
+        refuse(
+            [(c, E) for c, E in read.internal if not isinstance(E, (Entropy, PorousMedium))],
+            "Conic knows Entropy, PorousMedium and sums of them, not {name}; write it as such a sum, or use another "
+            "solver",
+            TypeError,
         )
-        points = lifted(state).points[torch.from_numpy(free)]
-        for c, term in sorted_.rest.terms if sorted_.rest is not None else ():
-            terms = terms._with(c, term, points)
+        V = as_array(read.potential)
+        free = np.isfinite(V)
+        A, b = np.zeros((0, int(free.sum()))), np.zeros(0)
+        if read.features is not None and read.targets is not None:
+            A, b = as_array(read.features)[:, free], as_array(read.targets)
+        terms = cls(free, V[free], read.mixture, A, b, read.constant)
+        points = state.atoms.points[torch.from_numpy(free)]
+        for c, E in _interactions(read.rest):
+            terms = terms._with(c, E, points)
         return terms
 
-    def _with(self, c: float, E: Energy, points: torch.Tensor) -> Terms:
+    def _with(self, c: float, E: Interaction, points: torch.Tensor) -> ConeTerms:
         """The terms and a quadratic form: ``W = L L^T`` on masses of total zero, around equal masses m0."""
-        W, m0 = c * _kernel(c, E, points), np.full(self.n, 1 / self.n)
+        W, m0 = c * _kernel(E, points), np.full(self.n, 1 / self.n)
         centred = W - W.mean(0) - W.mean(1)[:, None] + W.mean()
         value, vector = np.linalg.eigh(centred)
         if value[0] < -INDEFINITE * np.abs(value).max():
@@ -102,7 +113,7 @@ class Terms:
             constant=self.constant - 0.5 * float(m0 @ slope),
         )
 
-    def only(self, some: NDArray[np.bool_]) -> Terms:
+    def only(self, some: NDArray[np.bool_]) -> ConeTerms:
         """The same where ``some`` (N,) of the free atoms may hold mass."""
         kept = some[self.free]
         return replace(
@@ -120,30 +131,43 @@ class Terms:
         """V + A^T (A m - b), shape (n,): the first variation without the internal energies."""
         return np.asarray(self.potential + self.residual(m) @ self.features)
 
+    def pressure(self, rho: Array) -> Array:
+        """``U'(rho)``, with densities lifted off zero, where that of the entropy is -inf."""
+        lifted = torch.from_numpy(np.maximum(rho, TINY * rho.max()))
+        return np.asarray(self.internal.slope(lifted))
 
-def _risk(sorted_: Parts, free: NDArray[np.bool_]) -> tuple[Array, Array]:
-    if sorted_.features is None or sorted_.targets is None:
-        return np.zeros((0, int(free.sum()))), np.zeros(0)
-    return as_array(sorted_.features)[:, free], as_array(sorted_.targets)
+    def conjugate(self, p: Array) -> Array:
+        """``U*(p)``, never less: without internal energies 0 for p <= 0 and +inf above."""
+        return np.asarray(self.internal.conjugate(torch.from_numpy(p)).value)
 
 
-def _kernel(c: float, E: Energy, points: torch.Tensor) -> Array:
+def _interactions(rest: Energy | None) -> Weighted[Interaction]:
+    """The terms that are quadratic forms; all others are refused."""
+    if rest is None:
+        return ()
+    terms = sorted_terms(rest)
+    refuse(
+        negative(terms.all),
+        "{name} has the coefficient {c:g}, so the energy is not convex in the measure, which a conic program needs: "
+        "use another solver",
+    )
+    refuse(
+        terms.without(Interaction),
+        "{name} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, PorousMedium and "
+        "convex interactions; use another solver",
+        TypeError,
+    )
+    refuse(
+        [(c, E) for c, E in terms.interactions if not E.convex],
+        "this Interaction is not declared convex in the measure, which a conic program needs; if W is positive "
+        "definite, say so by Interaction(W, convex=True): it is checked on the points",
+        TypeError,
+    )
+    return terms.interactions
+
+
+def _kernel(E: Interaction, points: torch.Tensor) -> Array:
     """The even part of W between all points, (n, n)."""
-    if c < 0:
-        raise ValueError(
-            f"{type(E).__name__} has the coefficient {c:g}, so the energy is not convex in the measure, which a conic "
-            "program needs: use another solver"
-        )
-    if not isinstance(E, Interaction):
-        raise TypeError(
-            f"{type(E).__name__} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, "
-            "PorousMedium and convex interactions; use another solver"
-        )
-    if not E.convex:
-        raise TypeError(
-            "this Interaction is not declared convex in the measure, which a conic program needs; if W is positive "
-            "definite, say so by Interaction(W, convex=True): it is checked on the points"
-        )
     n, dim = points.shape
     with torch.no_grad():
         return as_array(E.kernel((points[:, None] - points[None]).reshape(-1, dim)).reshape(n, n))

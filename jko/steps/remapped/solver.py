@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from jko import checks
 from jko.energies import Energy, Internal
-from jko.measures import ChargedDensity, Particles, lifted
+from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding, without_evaluation
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, StepResult, judged
-
-if TYPE_CHECKING:
-    from jko.steps.natural import Solver
+from jko.steps.result import Falls, Solver, StepResult, judged
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,14 @@ class Remapped:
     def solve(self, problem: StepProblem) -> StepResult:
         """Move the atoms, remap, and account for both."""
         hint = "atoms need no remap: jko.LBFGS() moves them"
-        checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
-        assert isinstance(problem.previous, ChargedDensity)
+        pair = checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
         _refuse_internal(problem.energy)
-        pair, atoms = problem.previous, problem.previous.lift()
+        atoms = pair.lift()
         atoms_problem = replace(problem, previous=atoms, metric=natural_metric(atoms))
         moved = judged(self.solver.solve(atoms_problem))
         if not moved.status.ok:
             return replace(moved, state=pair, problem=problem, memory={})
-        state = remapped(pair, atoms, lifted(moved.state))
+        state = remapped(pair, atoms, moved.state.atoms)
         return _accounted(problem, moved, state)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies import Parts
-from jko.measures import GridDensity, Particles
+from jko.measures import GridDensity, Particles, State
 from jko.metrics.entropic import costs_between
 from jko.metrics.entropic.dual import Coupled, EntropicDual
 from jko.metrics.entropic.kernel import Costs, Kernel, deep_sums
@@ -65,8 +65,7 @@ class Support:
             "the entropic step keeps the support and changes the masses: take jko.GridDensity, jko.Particles "
             "(for a pair: .lift()), or another solver"
         )
-        checks.kind("the state of jko.Sinkhorn", state, GridDensity, Particles, hint=hint)
-        assert isinstance(state, GridDensity | Particles)
+        state = checks.kind("the state of jko.Sinkhorn", state, GridDensity, Particles, hint=hint)
         masses, costs = state.weights.double(), costs_between(state, state, KEEP)
         if isinstance(state, GridDensity):
             if volumes is not None:
@@ -125,7 +124,7 @@ class Support:
         start = self.problem.memory.get("self_scaling")
         return start if start is not None and start.shape == self.masses.shape else None
 
-    def state(self, masses: Tensor) -> GridDensity | Particles:
+    def state(self, masses: Tensor) -> State:
         """The next state: particles of no mass are left out."""
         mu = self.parts.measure(masses)
         if isinstance(mu, Particles) and mu.has_empty_atoms:

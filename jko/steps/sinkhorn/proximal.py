@@ -12,7 +12,7 @@ cells are coupled by lam alone, so the outer problem has r <= 20 unknowns or so.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -76,13 +76,9 @@ class ProximalMap:
             if float(F.norm()) <= TOL * (1 + float(found.lam.norm())):
                 break
             step = -torch.cholesky_solve(F[:, None], self.factor(found))[:, 0]
-            better = armijo(
-                lambda length, found=found, step=step: self._at(s, found.lam + length * step),
-                found.value,
-                self.kappa * float(F @ step),
-                noise=NOISE * abs(found.value),
-                trials=HALVINGS,
-            ).point
+            along = partial(self._along, s, found.lam, step)
+            slope, noise = self.kappa * float(F @ step), NOISE * abs(found.value)
+            better = armijo(along, found.value, slope, noise=noise, trials=HALVINGS).point
             if better is None:
                 break
             found = better
@@ -104,6 +100,9 @@ class ProximalMap:
         """The features whitened by the factor, times sqrt(kappa)."""
         A = self.kappa**0.5 * self.features
         return torch.linalg.solve_triangular(self.factor(found), A, upper=False)
+
+    def _along(self, s: Tensor, lam: Tensor, step: Tensor, length: float) -> Found:
+        return self._at(s, lam + length * step)
 
     def _at(self, s: Tensor, lam: Tensor) -> Found:
         """Solve every cell for a given lam."""

@@ -10,9 +10,9 @@ from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
-from jko.steps.natural import Solver, solver_of_measure
+from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepResult, judged
+from jko.steps.result import Solver, StepResult, judged
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import Terms, sort_terms
 
@@ -72,14 +72,8 @@ class Alternating:
 
     def solve(self, problem: StepProblem) -> StepResult:
         """The step of rho, then the step of H."""
-        span = problem.previous
-        checks.kind(
-            "the state of Alternating",
-            span,
-            ChargedSpan,
-            hint="it steps (rho, H) with H in the span of features: jko.ChargedSpan(rho, H0, h, x)",
-        )
-        assert isinstance(span, ChargedSpan)
+        hint = "it steps (rho, H) with H in the span of features: jko.ChargedSpan(rho, H0, h, x)"
+        span = checks.kind("the state of Alternating", problem.previous, ChargedSpan, hint=hint)
         terms = sort_terms(problem.energy, span)
         inner = self.transport(span, terms, problem.tau, problem.memory)
         if inner.status is Status.NOT_FINITE:
@@ -92,16 +86,14 @@ class Alternating:
     def transport(self, span: ChargedSpan, terms: Terms, tau: float, memory: Memory) -> StepResult:
         """The step of rho in W2, with H held."""
         rho = span.rho
-        solver = solver_of_measure(rho) if self.solver is None else self.solver
+        solver = natural_solver(rho) if self.solver is None else self.solver
         memory = without_evaluation(memory)  # H is another now
         return judged(solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, memory)))
 
 
 def measure(inner: StepResult) -> Measure:
     """The new rho."""
-    rho = inner.state
-    assert isinstance(rho, (Particles, LineMesh, GridDensity))
-    return rho
+    return checks.kind("rho", inner.state, Particles, LineMesh, GridDensity)
 
 
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:
@@ -141,3 +133,8 @@ def _failed(problem: StepProblem, inner: StepResult) -> StepResult:
         figures={**inner.figures, "moved": inner.cost, "charged": 0.0},
         gap=None,
     )
+
+
+@natural_solver.register
+def _(state: ChargedSpan) -> Solver:
+    return Alternating()

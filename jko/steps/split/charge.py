@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedSpan, Particles, lifted
+from jko.measures import ChargedSpan, Particles
 from jko.measures.span import Measure
 from jko.steps.split.held import BLOCK
 from jko.steps.split.terms import Terms
@@ -76,7 +76,7 @@ def gram(rho: Measure, span: ChargedSpan) -> Tensor:
 
     rows = max(1, BLOCK // (len(span.x) + 1))
     with torch.no_grad():
-        return lifted(rho).integrate_blocks(block, rows)
+        return rho.atoms.integrate_blocks(block, rows)
 
 
 def charge_step(rho: Measure, span: ChargedSpan, terms: Terms, tau: float) -> Charged:

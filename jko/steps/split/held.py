@@ -15,7 +15,7 @@ from torch import Tensor
 from jko.derivatives import Differentiable
 from jko.energies import Evaluation
 from jko.energies.potential import Linear
-from jko.measures import ChargedSpan, Particles, State, lifted
+from jko.measures import ChargedSpan, Particles, State
 from jko.networks import FeatureMap, feature_map
 from jko.networks.features import Pullback
 
@@ -112,13 +112,13 @@ class HeldNorm(Linear):
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``(H^2 + |theta|^2) / 2`` at the points, shape (n,)."""
-        at = lifted(state).points if at is None else at
+        at = state.atoms.points if at is None else at
         H = torch.cat([self.charge(z) for z in at.split(self.charge.rows)])
         return 0.5 * (H * H + (at * at).sum(-1))
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """``H grad H + theta``, shape (n, d)."""
-        return self._linearised(lifted(state).points if at is None else at)[1]
+        return self._linearised(state.atoms.points if at is None else at)[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """One pass."""

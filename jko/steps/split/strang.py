@@ -13,9 +13,8 @@ from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory, rounding, without_evaluation
-from jko.steps.natural import Solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, StepResult
+from jko.steps.result import Falls, Solver, StepResult
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import sort_terms
@@ -71,11 +70,10 @@ class Strang:
         memory: Memory | None = None,
     ) -> StepResult:
         """Three midpoints, or one plain step where they are no good."""
-        checks.kind("the state of Strang", state, ChargedSpan, hint="elsewhere use jko.SDIRK2()")
-        assert isinstance(state, ChargedSpan)
-        plan = _default(state) if solver is None else solver
-        checks.kind("the solver of Strang", plan, Alternating, hint="jko.Alternating(solver)")
-        assert isinstance(plan, Alternating)
+        hint = "elsewhere use jko.SDIRK2()"
+        state = checks.kind("the state of Strang", state, ChargedSpan, hint=hint)
+        plan, hint = _default(state) if solver is None else solver, "jko.Alternating(solver)"
+        plan = checks.kind("the solver of Strang", plan, Alternating, hint=hint)
         problem = StepProblem(energy, metric or SplitWasserstein(), state, tau, memory or {})
         before = float(energy(state))
         if not math.isfinite(before):

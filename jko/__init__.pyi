@@ -1,0 +1,94 @@
+"""What type checkers read of ``jko``; tests/test_front_door.py holds it to the table beside it."""
+
+from jko import (
+    diagnostics as diagnostics,
+    exact as exact,
+    limits as limits,
+    metrics as metrics,
+    plots as plots,
+)
+from jko.diagnostics import (
+    convergence as convergence,
+    minimiser as minimiser,
+    optimality as optimality,
+)
+from jko.energies import (
+    Energy as Energy,
+    Entropy as Entropy,
+    Interaction as Interaction,
+    Internal as Internal,
+    KernelEntropy as KernelEntropy,
+    KernelPorousMedium as KernelPorousMedium,
+    OnTheta as OnTheta,
+    PorousMedium as PorousMedium,
+    Potential as Potential,
+    PowerNorm as PowerNorm,
+    Risk as Risk,
+    SquaredNorm as SquaredNorm,
+    TwoLayerRisk as TwoLayerRisk,
+)
+from jko.flows import flow as flow
+from jko.measures import (
+    ChargedDensity as ChargedDensity,
+    ChargedMesh as ChargedMesh,
+    ChargedParticles as ChargedParticles,
+    ChargedSpan as ChargedSpan,
+    GridDensity as GridDensity,
+    LineMesh as LineMesh,
+    Particles as Particles,
+    State as State,
+)
+from jko.metrics import (
+    GraphWasserstein as GraphWasserstein,
+    Metric as Metric,
+    ScaledWasserstein as ScaledWasserstein,
+    SinkhornDivergence as SinkhornDivergence,
+    SlicedWasserstein as SlicedWasserstein,
+    SplitWasserstein as SplitWasserstein,
+    Wasserstein as Wasserstein,
+    distance as distance,
+    geodesic as geodesic,
+)
+from jko.networks import (
+    Data as Data,
+    FeatureMap as FeatureMap,
+    GaussianBump as GaussianBump,
+    Neuron as Neuron,
+    Ridge as Ridge,
+)
+from jko.observers import (
+    Conserved as Conserved,
+    Progress as Progress,
+    Record as Record,
+    SteadyState as SteadyState,
+    Stop as Stop,
+)
+from jko.schemes import Implicit as Implicit, SDIRK2 as SDIRK2, Strang as Strang
+from jko.spaces import (
+    Ball as Ball,
+    Box as Box,
+    Convex as Convex,
+    Cylinder as Cylinder,
+    Domain as Domain,
+    Grid as Grid,
+)
+from jko.status import Status as Status
+from jko.steps import (
+    Alternating as Alternating,
+    BlockNewton as BlockNewton,
+    Conic as Conic,
+    Dynamic as Dynamic,
+    LBFGS as LBFGS,
+    MeshNewton as MeshNewton,
+    Plans as Plans,
+    Quantile as Quantile,
+    Remapped as Remapped,
+    Sinkhorn as Sinkhorn,
+    StepFailed as StepFailed,
+    StepProblem as StepProblem,
+    StepResult as StepResult,
+    step as step,
+)
+from jko.trajectory import Trajectory as Trajectory
+
+__version__: str

@@ -1,0 +1,112 @@
+"""How fast the energy of a pair (rho, H) falls along each of the three systems, by the formulas of the survey.
+
+With phi = dG/dmu at the pair, ``p = d_w phi`` and ``w = -grad_theta phi`` at (H, theta), B = grad H, ``v = w - p B``:
+
+- (3.9) for measures, and Proposition 3.3 for (3.23):  ``dG/dt = -int (|w|^2 + p^2) drho``
+- after (3.19):  ``dG/dt = -int (|v|^2 + p^2) drho``
+- along (3.21):  ``dG/dt = -int (|w|^2 + p^2 - p w . B) drho``, which can be positive where ``|B| > 2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jko import checks
+from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
+from jko.energies import Energy
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How fast a pair (rho, H) moves under the three systems: integrals against rho.
+
+    Attributes
+    ----------
+    w2, v2
+        ``int |w|^2`` and ``int |v|^2``: of rho's velocity in (3.23), and in (3.19) and (3.21).
+    p2
+        ``int p^2``: of the change of H.
+    cross
+        ``int p w . B``.
+    """
+
+    w2: float
+    v2: float
+    p2: float
+    cross: float
+
+    def __iter__(self) -> Iterator[float]:
+        """``w2, v2, p2, cross``."""
+        return iter((self.w2, self.v2, self.p2, self.cross))
+
+    @property
+    def chaos(self) -> float:
+        """dG/dt along (3.23): Proposition 3.3."""
+        return -(self.w2 + self.p2)
+
+    @property
+    def separated(self) -> float:
+        """dG/dt along (3.19)."""
+        return -(self.v2 + self.p2)
+
+    @property
+    def transported(self) -> float:
+        """dG/dt along (3.21)."""
+        return -(self.w2 + self.p2 - self.cross)
+
+
+def motion(
+    energy: Energy,
+    state: ChargedSpan | ChargedMesh | ChargedDensity | ChargedParticles,
+    slope: Any = None,
+) -> Motion:
+    """The parts of all three dissipation formulas at one pair.
+
+    Parameters
+    ----------
+    energy : Energy
+        G, without internal energies.
+    state : ChargedSpan, ChargedMesh, ChargedDensity or ChargedParticles
+        The pair.
+    slope : (N, d), optional
+        B = grad H at the atoms; needed for :class:`ChargedParticles`, default :func:`graph_slope`.
+
+    Notes
+    -----
+    Source: survey, after (3.19), and Proposition 3.3; the formula for (3.21) is not in the survey.  A domain is not
+    looked at: there must be no mass at its walls.
+
+    Examples
+    --------
+    h = exp(-theta) with residual one, where (3.21) raises the energy since H is steep.
+
+    >>> import jko
+    >>> data = jko.Data([[0.0]], [0.0])
+    >>> G = jko.Risk(data, activation=lambda theta, x: (-theta).exp() * (1 + 0 * x.T))
+    >>> one = jko.ChargedParticles([[0.0]], [1.0])
+    >>> moving = jko.diagnostics.motion(G, one, slope=[3.0])
+    >>> moving.chaos, moving.separated, moving.transported
+    (-2.0, -5.0, 1.0)
+    """
+    checks.kind(
+        "the state",
+        state,
+        ChargedSpan,
+        ChargedMesh,
+        ChargedDensity,
+        ChargedParticles,
+        hint="a pair (rho, H); for a measure take jko.diagnostics.dissipation",
+    )
+    smooth(
+        energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
+    )
+    B, mu = slope_of_atoms(state, slope), state.atoms
+    gradient = energy.gradient(mu)
+    p, w = gradient[:, 0], -gradient[:, 1:]
+    v = w - p[:, None] * B
+    parts = ((w * w).sum(-1), (v * v).sum(-1), p * p, p * (w * B).sum(-1))
+    full = mu.weights > 0
+    return Motion(*(float(mu.weights[full] @ part[full]) for part in parts))

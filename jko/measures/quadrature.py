@@ -1,0 +1,82 @@
+"""Masses at places, and the integral against them.
+
+Every sum over atoms goes through :meth:`Quadrature.integrate` and :meth:`Quadrature.inner`: they *are* the integral.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from jko.spaces import cached
+
+
+class Quadrature(ABC):
+    """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
+
+    weights: Tensor
+
+    @property
+    @abstractmethod
+    def support(self) -> Tensor:
+        """Where the atoms sit, shape (N, d)."""
+
+    @property
+    def N(self) -> int:
+        """Number of atoms."""
+        return self.weights.shape[0]
+
+    @cached
+    def has_equal_weights(self) -> bool:
+        """Whether all weights are the same number."""
+        return bool((self.weights == self.weights[0]).all())
+
+    @cached
+    def _first_weight(self) -> Tensor:
+        return self.weights[0]
+
+    @cached
+    def has_empty_atoms(self) -> bool:
+        """Whether some weight is zero; only densities on a grid have such."""
+        return bool((self.weights == 0).any())
+
+    @property
+    def mass(self) -> Tensor:
+        """Total mass, one up to rounding."""
+        return self.weights.sum()
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """The integral of a function given by its values on the atoms.
+
+        Parameters
+        ----------
+        values : (N, ...)
+            Values at the atoms.
+
+        Returns
+        -------
+        Tensor (...)
+            ``sum_i weights[i] values[i]``; where a weight is zero the value may be infinite.
+        """
+        if self.has_empty_atoms:
+            empty = (self.weights == 0).reshape(-1, *[1] * (values.ndim - 1))
+            values = values.masked_fill(empty, 0)
+        return torch.tensordot(self.weights, values, dims=1)
+
+    def inner(self, u: Tensor, v: Tensor) -> Tensor:
+        """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
+        if self.has_equal_weights:
+            flat = u.reshape(-1)
+            return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
+        return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def mean(self) -> Tensor:
+        """The mean of the atoms, shape (d,)."""
+        return self.integrate(self.support)
+
+    def covariance(self) -> Tensor:
+        """The covariance matrix of the atoms, shape (d, d)."""
+        centred = self.support - self.mean()
+        return self.integrate(centred[:, :, None] * centred[:, None, :])

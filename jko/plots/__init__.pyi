@@ -1,0 +1,38 @@
+"""What type checkers read of ``jko.plots``; tests/test_front_door.py holds it to the table beside it."""
+
+from jko.plots.atoms import particles as particles, paths as paths
+from jko.plots.couplings import coupling as coupling, geodesic_strip as geodesic_strip
+from jko.plots.densities import (
+    density as density,
+    obstacles as obstacles,
+    profiles as profiles,
+    slices as slices,
+    snapshots as snapshots,
+)
+from jko.plots.flows import (
+    budget as budget,
+    convergence as convergence,
+    energy as energy,
+    energy_ledger as energy_ledger,
+    proofs as proofs,
+)
+from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots
+from jko.plots.predictions import (
+    class_outputs as class_outputs,
+    curve as curve,
+    predicted_against_true as predicted_against_true,
+    roc as roc,
+)
+from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
+from jko.plots.style import (
+    BLACK as BLACK,
+    BLUE as BLUE,
+    GREEN as GREEN,
+    GREY as GREY,
+    ORANGE as ORANGE,
+    RED as RED,
+    SKY as SKY,
+    canvas as canvas,
+    shades as shades,
+    write as write,
+)

@@ -1,0 +1,51 @@
+"""Figures outside pyplot's global state, and colours that every kind of eye tells apart (Okabe and Ito)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # this module is light: colours need no matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK, GREY, BLUE, SKY, GREEN, ORANGE, RED = (
+    "#222222", "#9a9a9a", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00",
+)  # fmt: skip
+
+
+def canvas(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure outside pyplot's global state, and its axes row by row; size in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size or (5.2 * columns, 3.9 * rows), dpi=150, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def shades(count: int) -> list[tuple[float, float, float, float]]:
+    """Blues from pale to strong, for what comes one after another."""
+    return [(0.0, 0.45, 0.7, 0.15 + 0.55 * k / max(1, count - 1)) for k in range(count)]
+
+
+def write(figure: Figure, path: str | Path) -> Path:
+    """Write a PNG file, whole or not at all."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(aside, format="png")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def legend_below(ax: Axes, columns: int = 1, **contents: Any) -> None:
+    """A legend under the axes, where it covers nothing."""
+    look = {"ncols": columns, "frameon": False, "fontsize": 9, "columnspacing": 1.2}
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), **look, **contents)

@@ -1,0 +1,198 @@
+"""Section 2.1: networks, the measure of their neurons, the functional F, and its convexity."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from jko.energies import Risk, SquaredNorm
+from jko.measures import Particles
+from jko.networks import Data, Ridge
+from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.instances import LAM, features, loss, net, slopes
+
+
+@claim("(2.1)", Kind.IDENTITY, "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
+def network(quick: bool) -> Measurement:
+    """The prediction of an empirical measure against the sum, written out: largest difference over the data."""
+    example = net(50)
+    direct = features(example.points, example.data[0]).mean(0)
+    error = np.abs(example.risk.predict(example.mu).numpy() - direct).max()
+    return Measurement(float(error), 0.0, 1e-12)
+
+
+@claim(
+    "(2.2), footnote 1",
+    Kind.IDENTITY,
+    "h(theta, x) = sigma(theta' . x + theta^(d)), with its slopes in theta",
+)
+def ridge(quick: bool) -> Measurement:
+    """The written-out slopes of sigmoid, tanh and a softplus against central differences."""
+    theta = torch.randn(9, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = torch.randn(7, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    worst = 0.0
+    for sigma in (torch.sigmoid, torch.tanh, torch.nn.functional.softplus):
+        h = Ridge(sigma)
+        jacobian = h.jacobian(theta, x)
+        for k, e in enumerate(1e-5 * torch.eye(3, dtype=torch.float64)):
+            difference = (h(theta + e, x) - h(theta - e, x)) / 2e-5
+            worst = max(worst, float((difference - jacobian[:, :, k]).abs().max()))
+    return Measurement(worst, 0.0, 1e-8)
+
+
+@claim(
+    "(2.3)-(2.4)",
+    Kind.IDENTITY,
+    "gradient descent moves neuron i by -N d l / d xi_i = -grad (dF/dmu)(xi_i)",
+)
+def descent(quick: bool) -> Measurement:
+    """The velocity of (3.7) against central differences of the loss in every weight, times N."""
+    example = net(8)
+    points, weights = example.points, np.full(8, 1 / 8)
+    velocity = -example.risk.gradient(example.mu).numpy()
+    worst = 0.0
+    for i, k in np.ndindex(points.shape):
+        ahead, behind = points.copy(), points.copy()
+        ahead[i, k] += 1e-5
+        behind[i, k] -= 1e-5
+        slope = (
+            loss(ahead, weights, example.data, 0) - loss(behind, weights, example.data, 0)
+        ) / 2e-5
+        worst = max(worst, abs(float(-8 * slope - velocity[i, k])))
+    return Measurement(worst, 0.0, 1e-8)
+
+
+@claim(
+    "footnote 2",
+    Kind.IDENTITY,
+    "a stochastic gradient is, in the mean over the samples, the gradient",
+)
+def stochastic_gradient(quick: bool) -> Measurement:
+    """The mean over all single data of the gradient of the risk of that datum, against that of the risk, by hand."""
+    example = net(10)
+    data = example.risk.data
+    total = torch.zeros_like(example.mu.points)
+    for m in range(data.M):
+        one = Risk(
+            Data(data.x[m : m + 1], data.f[m : m + 1], [data.M * float(data.weights[m])]),
+            Ridge(torch.tanh),
+        )
+        # the sample's error uses the network's own value there, which depends on no other datum
+        total += one.gradient(example.mu) / data.M
+    whole = slopes(example.points, np.full(10, 0.1), example.data, 0.0)
+    return Measurement(float(np.abs(total.numpy() - whole).max()), 0.0, 1e-12)
+
+
+@claim(
+    "(2.5)",
+    Kind.IDENTITY,
+    "f_mu = int Phi dmu extends f_N to all measures: merging equal neurons changes nothing",
+)
+def prediction(quick: bool) -> Measurement:
+    """Neurons that are there twice, and one with double mass, both against the sum written out."""
+    example = net(10)
+    points = example.mu.points
+    twice = Particles(torch.cat([points, points[:4]]), [1 / 14] * 14)
+    once = Particles(points, [2 / 14] * 4 + [1 / 14] * 6)
+    phi = features(points.numpy(), example.data[0])
+    direct = torch.from_numpy((phi.sum(0) + phi[:4].sum(0)) / 14)
+    error = max(float((example.risk.predict(mu) - direct).abs().max()) for mu in (twice, once))
+    return Measurement(error, 0.0, 1e-14)
+
+
+@claim("(2.6)-(2.8)", Kind.IDENTITY, "F(mu) = 1/2 int (f - f_mu)^2 dx + int V dmu, here with (2.8)")
+def functional(quick: bool) -> Measurement:
+    """F of the library against the formula, with unequal weights."""
+    example = net(15)
+    weights = np.arange(1.0, 16.0) / 120
+    mu = Particles(example.points, weights)
+    return Measurement(
+        float(example.F(mu)), loss(example.points, weights, example.data, LAM), 1e-12
+    )
+
+
+@claim(
+    "after (2.8)",
+    Kind.COUNTEREXAMPLE,
+    'with V the minimum "will not be zero anymore": it is zero for f = 0',
+)
+def minimum_zero(quick: bool) -> Measurement:
+    """F at the Dirac mass in 0 for f = 0: no energy at all, though V = LAM |xi|^2 / 2."""
+    example = net(1)
+    data = Data(example.risk.data.x, 0 * example.risk.data.f, example.risk.data.weights)
+    F = Risk(data, Ridge(torch.tanh)) + LAM * SquaredNorm()
+    zero = Particles(torch.zeros(1, 3, dtype=torch.float64))
+    return Measurement(float(F(zero)), 0.0, 1e-14)
+
+
+def _mixture(a: Particles, b: Particles, alpha: float) -> Particles:
+    """(1 - alpha) a + alpha b."""
+    weights = torch.cat([(1 - alpha) * a.weights, alpha * b.weights])
+    return Particles.of(torch.cat([a.points, b.points]), weights)
+
+
+@claim(
+    "Remark 2.1",
+    Kind.IDENTITY,
+    "F is convex along mixtures (1 - alpha) mu_0 + alpha mu_1: its second derivative is int (f_0 - f_1)^2",
+)
+def convexity(quick: bool) -> Measurement:
+    """F at 21 mixtures of two networks: the second difference, of a parabola exact, against f_0 - f_1 written out."""
+    example, a, b = net(20), net(20, seed=1).mu, net(30, seed=2).mu
+    grid = np.linspace(0, 1, 21)
+    values = [float(example.F(_mixture(a, b, s))) for s in grid]
+    chord = (1 - grid) * values[0] + grid * values[-1]
+    x, _, q = example.data
+    apart = features(a.points.numpy(), x).mean(0) - features(b.points.numpy(), x).mean(0)
+    picture = Picture(
+        (Curve(grid, values, "$F$", "dots"), Curve(grid, chord, "chord", "dashed")),
+        "$\\alpha$",
+        "$F((1 - \\alpha)\\mu_0 + \\alpha\\mu_1)$",
+    )
+    second = np.diff(values, 2) / grid[1] ** 2
+    worst = second[np.abs(second - q @ apart**2).argmax()]
+    return Measurement(float(worst), float(q @ apart**2), 1e-10, picture=picture)
+
+
+@claim("footnote 4", Kind.IDENTITY, "the formula for dF(mu_alpha)/dalpha between mu_0 and mu_1")
+def mixture_derivative(quick: bool) -> Measurement:
+    """The formula at alpha = .3 against a central difference of F."""
+    example, b = net(20), net(30, seed=2).mu
+    a, s, data = example.mu, 0.3, example.risk.data
+    f, q = data.f, data.weights
+    f0, f1 = example.risk.predict(a), example.risk.predict(b)
+    V = LAM * (SquaredNorm()(a) - SquaredNorm()(b))
+    formula = (
+        s * (q * (f - f1) ** 2).sum()
+        - (1 - s) * (q * (f - f0) ** 2).sum()
+        + (1 - 2 * s) * (q * (f - f0) * (f - f1)).sum()
+        - V
+    )
+    ahead, behind = (example.F(_mixture(a, b, s + e)) for e in (1e-4, -1e-4))
+    return Measurement(float(ahead - behind) / 2e-4, float(formula), 1e-9)
+
+
+@claim(
+    "(2.9)-(2.11)",
+    Kind.ERRATUM,
+    "the potential enters F_N as its mean (1/N) sum V(xi_i), not as the sum: else (2.4) is not (3.7)",
+)
+def mean_of_the_potential(quick: bool) -> Measurement:
+    """Largest difference between -N dF_N/dxi_i and -grad dF/dmu(xi_i), F_N with the mean; as printed, with the sum."""
+    example, N = net(8), 8
+    points, weights = example.points, np.full(8, 1 / 8)
+    right = example.F.gradient(example.mu).numpy()
+
+    def mismatch(lam: float) -> float:
+        worst = 0.0
+        for i, k in np.ndindex(points.shape):
+            ahead, behind = points.copy(), points.copy()
+            ahead[i, k] += 1e-5
+            behind[i, k] -= 1e-5
+            slope = loss(ahead, weights, example.data, lam) - loss(
+                behind, weights, example.data, lam
+            )
+            worst = max(worst, abs(float(N * slope / 2e-5 - right[i, k])))
+        return worst
+
+    return Measurement(mismatch(LAM), 0.0, 1e-8, printed=mismatch(N * LAM))
