@@ -8,7 +8,7 @@ of 1/n, which makes this form the reference for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -220,10 +220,10 @@ def integrate_labels(
     )
 
 
-def _tails(start: Labels, rows: Array) -> Array:
+def _tails(start: Labels, rows: Sequence[Array]) -> Array:
     """The size of the last Chebyshev coefficients of X and H, the larger of both, in each row but the first."""
     u = start.u.numpy()
-    parts = rows[1:].reshape(-1, 2, len(u))
+    parts = np.array(rows[1:]).reshape(-1, 2, len(u))
     return np.array([max(chebyshev.tail(u, part) for part in row) for row in parts])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -55,10 +56,17 @@ def deposited(
 
 def corners(grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
     """The 2^d centres around each point, as numbers of cells, and its shares on them: (n, 2^d) both."""
+    first = [lower + 0.5 * h for (lower, _), h in zip(grid.bounds, grid.spacing, strict=True)]
+    return around(points, first, grid.spacing, grid.shape)
+
+
+def around(
+    points: Tensor, first: Sequence[float], spacing: Sequence[float], shape: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """The same for centres ``first[k] + i spacing[k]``, i below ``shape[k]``, along axis k; the last axis fastest."""
     low, high, share = [], [], []
-    ends = zip(grid.bounds, grid.spacing, grid.shape, strict=True)
-    for x, ((lower, _), h, n) in zip(points.T, ends, strict=True):
-        position = ((x - lower) / h - 0.5).clamp(0, n - 1)
+    for x, start, h, n in zip(points.T, first, spacing, shape, strict=True):
+        position = ((x - start) / h).clamp(0, n - 1)
         nearest = position.round()
         position = torch.where((position - nearest).abs() < NEAR, nearest, position)
         below = position.floor()
@@ -66,9 +74,9 @@ def corners(grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
         high.append(position.ceil().long())
         share.append(position - below)
     index, weight = [], []
-    for corner in itertools.product((0, 1), repeat=grid.dim):
+    for corner in itertools.product((0, 1), repeat=len(shape)):
         cell, part = torch.zeros_like(low[0]), torch.ones_like(share[0])
-        for k, n in enumerate(grid.shape):
+        for k, n in enumerate(shape):
             cell = cell * n + (high[k] if corner[k] else low[k])
             part = part * (share[k] if corner[k] else 1 - share[k])
         index.append(cell)

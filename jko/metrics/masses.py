@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from scipy.fft import dctn, idctn
 
+from jko.measures.deposit import around
 from jko.metrics.couplings import Array, Index, sums
 
 
@@ -23,7 +24,7 @@ class Masses:
     @cached_property
     def spacing(self) -> tuple[float, ...]:
         """Distances of centres; one where an axis has a single cell."""
-        return tuple(float(t[1] - t[0]) if len(t) > 1 else 1.0 for t in self.axes)
+        return spacings(self.axes)
 
     @cached_property
     def points(self) -> Array:
@@ -57,29 +58,16 @@ class Masses:
 
 
 def corners(points: Array, axes: Sequence[Array]) -> tuple[Index, Array]:
-    """The 2^d centres around each point and its shares on them, (N, 2^d): linear along each axis, mean preserving.
+    """The 2^d centres around each point and its shares on them, (N, 2^d): linear along each axis, mean preserving."""
+    shape = [len(t) for t in axes]
+    first = [float(t[0]) for t in axes]
+    index, share = around(torch.from_numpy(points), first, spacings(axes), shape)
+    return index.numpy(), share.numpy()
 
-    Points must lie between the first and the last centre.
-    """
-    low, share = [], []
-    for x, t in zip(points.T, axes, strict=True):
-        if len(t) == 1:
-            low.append(np.zeros(len(x), dtype=np.int64))
-            share.append(np.zeros(len(x)))
-            continue
-        position = (x - t[0]) / (t[1] - t[0])
-        nearest = np.rint(position)
-        position = np.where(abs(position - nearest) < 1e-9, nearest, position)  # rounding
-        cell = np.clip(np.floor(position).astype(np.int64), 0, len(t) - 2)
-        low.append(cell)
-        share.append(position - cell)
-    shape = tuple(len(t) for t in axes)
-    index, weight = [], []
-    for corner in itertools.product((0, 1), repeat=len(shape)):
-        at = [np.minimum(i + c, n - 1) for i, c, n in zip(low, corner, shape, strict=True)]
-        index.append(np.ravel_multi_index(at, shape))
-        weight.append(np.prod([s if c else 1 - s for s, c in zip(share, corner, strict=True)], 0))
-    return np.stack(index, 1).astype(np.int64), np.stack(weight, 1)
+
+def spacings(axes: Sequence[Array]) -> tuple[float, ...]:
+    """Distances of centres along each axis; one where it has a single cell."""
+    return tuple(float(t[1] - t[0]) if len(t) > 1 else 1.0 for t in axes)
 
 
 def deposited(points: Array, masses: Array, axes: Sequence[Array]) -> Array:

@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 @dataclass
-class Record:
+class Contents:
     """What a journal holds."""
 
     facts: Facts
@@ -107,7 +107,7 @@ def is_journal(path: Path) -> bool:
         raise refusal(path, error.strerror) from None
 
 
-def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Record, Source]:
+def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Contents, Source]:
     """What a journal holds, and the journal itself for its states.
 
     Raises
@@ -136,7 +136,7 @@ class _Walk:
         self.status: str | None = None
         self.at, self.chain = len(MAGIC), 0
 
-    def record(self) -> Record:
+    def record(self) -> Contents:
         """Everything up to the last step whose memory is whole, too."""
         for _ in range(PATIENCE):
             size = self.read.size
@@ -154,7 +154,7 @@ class _Walk:
         free = sorted([s for s in self.slots if s.at < end][-2:], key=lambda s: s == slot)
         tail = Tail(end, chain, self.steps[count - 1].number, tuple(free))
         memory = decoded(Reader(self.read.handle), slot.at + SLOT.size, used, "memory/")
-        record = Record(self.facts, tail, size, status, memory)
+        record = Contents(self.facts, tail, size, status, memory)
         for step in self.steps[:count]:
             self._enter(step, record)
         return record
@@ -205,7 +205,7 @@ class _Walk:
                 best = (count, slot, used)
         return best
 
-    def _enter(self, step: Step, record: Record) -> None:
+    def _enter(self, step: Step, record: Contents) -> None:
         """Enter the rows of a STEP record."""
         body, length = step.body + STEP.size, step.length - STEP.size
         arrays = decoded(self.read, body, length, "times", "energies", "column/")

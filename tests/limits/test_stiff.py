@@ -238,6 +238,14 @@ def test_work_is_bounded_and_what_was_computed_is_kept(name):
         assert other.trajectory is run or other.trajectory == 3
 
 
+@pytest.mark.parametrize("name", ["densities", "volumes", "hierarchy"])
+def test_work_for_less_than_a_step_keeps_the_start(name):
+    with pytest.raises(LimitStopped, match=r"took the solution to t = 0 of") as caught:
+        BOUNDED[name](1)
+    assert caught.value.trajectory.times.tolist() == [0.0]
+    assert len(caught.value.trajectory.states) == 1
+
+
 def test_a_run_that_stops_is_the_start_of_one_that_does_not():
     times = np.linspace(0, 10, 101)
     start = jko.Particles([[1.0, 0.5]])

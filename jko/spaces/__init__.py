@@ -1,0 +1,19 @@
+"""Where the mass may be: closed convex sets (:mod:`.domains`), R x Theta (:mod:`.cylinders`), grids (:mod:`.grids`)."""
+
+from jko.spaces.cached import cached
+from jko.spaces.cylinders import Cylinder, base_of, cylinder
+from jko.spaces.domains import Ball, Box, Convex, Domain, check_inside
+from jko.spaces.grids import Grid
+
+__all__ = [
+    "Ball",
+    "Box",
+    "Convex",
+    "Cylinder",
+    "Domain",
+    "Grid",
+    "base_of",
+    "cached",
+    "check_inside",
+    "cylinder",
+]

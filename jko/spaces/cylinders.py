@@ -1,0 +1,54 @@
+"""R x Theta, where the lifts of pairs live, and back to Theta."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jko import checks
+from jko.spaces.domains import Box, Domain
+
+
+@dataclass(frozen=True, eq=False)
+class Cylinder(Domain):
+    """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``."""
+
+    base: Domain
+
+    def __post_init__(self) -> None:
+        checks.kind("base", self.base, Domain, hint="use jko.Box, jko.Ball or jko.Convex")
+
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """That of Theta."""
+        return self.base.extent
+
+    @property
+    def dim(self) -> int | None:  # type: ignore[override]
+        """One more than Theta."""
+        return None if self.base.dim is None else self.base.dim + 1
+
+    def project(self, points: Tensor) -> Tensor:
+        """Leave w alone, project theta."""
+        return torch.cat([points[..., :1], self.base.project(points[..., 1:])], dim=-1)
+
+
+def cylinder(base: Domain | None) -> Domain | None:
+    """R x base: a box stays a box."""
+    if isinstance(base, Box):
+        line = torch.full((1,), torch.inf, dtype=torch.float64, device=base.lower.device)
+        return Box(torch.cat([-line, base.lower]), torch.cat([line, base.upper]))
+    return None if base is None else Cylinder(base)
+
+
+def base_of(domain: Domain | None) -> Domain | None:
+    """Theta of R x Theta: the inverse of :func:`cylinder`."""
+    if isinstance(domain, Cylinder):
+        return domain.base
+    if isinstance(domain, Box) and domain.dim > 1:
+        return Box(domain.lower[1:], domain.upper[1:])
+    if domain is None:
+        return None
+    raise ValueError(
+        f"{domain!r} is not of the form R x Theta, so it has no projection to Theta; use jko.Cylinder"
+    )

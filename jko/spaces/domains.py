@@ -1,0 +1,170 @@
+"""Where the mass may be: closed convex sets, given by their projections.
+
+The no-flux condition (3.11) says that mass does not leave Theta.  On atoms it is a constraint on every atom of
+the minimisation inside a step, and all that a solver needs of the set is the nearest-point projection.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jko import checks
+
+
+def lengths(vectors: Tensor) -> Tensor:
+    """Euclidean lengths of rows (N, dim), shape (N,), without overflow: each row is scaled by a power of two."""
+    size = vectors.detach().abs().amax(-1)
+    size = torch.where(size > 0, size, 1.0)
+    unit = size / torch.frexp(size).mantissa
+    return unit * (vectors / unit[:, None]).norm(dim=-1)
+
+
+class Domain(ABC):
+    """A closed convex set K in R^dim.
+
+    Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
+    """
+
+    dim: int | None = None
+    extent: float = 1.0  # the size of K: what rounding is judged against
+
+    @abstractmethod
+    def project(self, points: Tensor) -> Tensor:
+        """Nearest points of K, shape (N, dim)."""
+
+    def distance(self, points: Tensor) -> Tensor:
+        """Euclidean distance to K, shape (N,)."""
+        return lengths(points - self.project(points))
+
+    def check(self, name: str, points: Tensor) -> None:
+        """Refuse points outside K, beyond rounding."""
+        if self.dim is not None and points.shape[-1] != self.dim:
+            raise ValueError(
+                f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
+            )
+        outside = self.distance(points)
+        rounding = 64 * torch.finfo(points.dtype).eps * (self.extent + points.abs().amax(-1))
+        if not bool((outside <= rounding).all()):
+            i = int(outside.argmax())
+            raise ValueError(
+                f"{int((~(outside <= rounding)).sum())} of the {name} lie outside the domain {self!r}, the furthest by "
+                f"{float(outside[i]):g} (row {i}); project them first: domain.project(points)"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Box(Domain):
+    """The box ``prod [lower_i, upper_i]``; bounds may be -inf and +inf.
+
+    Parameters
+    ----------
+    lower, upper
+        Numbers or sequences of length dim.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.Box([0.0, -1.0], [1.0, float("inf")]).dim
+    2
+    """
+
+    lower: Tensor
+    upper: Tensor
+
+    def __init__(self, lower: Any, upper: Any) -> None:
+        lower, upper = (
+            torch.atleast_1d(checks.owned(name, bound, infinite=True)).to(torch.float64)
+            for name, bound in (("lower", lower), ("upper", upper))
+        )
+        checks.alike("upper", upper, "lower", lower)
+        if lower.shape != upper.shape or lower.ndim != 1 or lower.numel() == 0:
+            raise ValueError(
+                f"lower has shape {tuple(lower.shape)} and upper {tuple(upper.shape)}; both need shape (dim,), dim >= 1"
+            )
+        if not bool((lower < upper).all()):
+            i = int((lower < upper).to(torch.int8).argmin())
+            raise ValueError(
+                f"lower[{i}] = {lower[i]:g} and upper[{i}] = {upper[i]:g}; a box needs lower < upper"
+            )
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+
+    def __repr__(self) -> str:
+        return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Number of coordinates."""
+        return len(self.lower)
+
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """The largest finite bound, in size; 1 where there is none but zero."""
+        bounds = torch.cat([self.lower, self.upper]).abs()
+        finite = bounds[torch.isfinite(bounds) & (bounds > 0)]
+        return float(finite.max()) if len(finite) else 1.0
+
+    def project(self, points: Tensor) -> Tensor:
+        """Clamp every coordinate."""
+        return points.clamp(self.lower.to(points), self.upper.to(points))
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(Domain):
+    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0."""
+
+    centre: Tensor
+    radius: float
+
+    def __init__(self, centre: Any, radius: float) -> None:
+        centre = torch.atleast_1d(checks.owned("centre", centre))
+        object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
+        object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
+
+    def __repr__(self) -> str:
+        return f"Ball({self.centre.tolist()}, {self.radius:g})"
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Number of coordinates."""
+        return len(self.centre)
+
+    @property
+    def extent(self) -> float:  # type: ignore[override]
+        """How far the ball reaches from the origin, along an axis."""
+        return float(self.centre.abs().amax()) + self.radius
+
+    def project(self, points: Tensor) -> Tensor:
+        """Scale radially where the distance to the centre exceeds the radius."""
+        out = points - self.centre.to(points)
+        norm = lengths(out)[:, None]
+        return torch.where(
+            norm > self.radius, self.centre.to(points) + out * (self.radius / norm), points
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Convex(Domain):
+    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
+
+    projection: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        checks.function("projection", self.projection, hint="it maps (N, dim) to nearest points")
+
+    def project(self, points: Tensor) -> Tensor:
+        """Call the given projection."""
+        return checks.returned(
+            "the projection of the domain", self.projection(points), tuple(points.shape), points
+        )
+
+
+def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
+    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
+    if domain is not None:
+        hint = "use jko.Box, jko.Ball or jko.Convex(projection)"
+        checks.kind("domain", domain, Domain, hint=hint).check(name, points)
