@@ -191,7 +191,7 @@ def test_on_the_line_a_sliced_step_is_that_of_w2():
     assert got.cost == pytest.approx(wanted.cost, rel=1e-7)
 
 
-def test_a_sliced_step_of_a_common_move_is_that_of_w2_with_tau_over_d():
+def test_a_sliced_step_of_a_common_move_is_that_of_w2_with_d_times_tau():
     """All atoms move by v: the mean of (u . v)^2 over the axes is |v|^2 / d."""
     E = jko.Potential(lambda z: z[:, 0] + 2 * z[:, 1])
     axes = jko.SlicedWasserstein([[1.0, 0.0], [0.0, 3.0]])
