@@ -389,3 +389,18 @@ def test_going_on_along_a_scaled_step_goes_along_its_map():
 
 def test_names_of_types_are_public():
     assert all(isinstance(kind, type) for kind in (Certificate, Distance, Plan, StepProblem))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_coordinates_without_squares_end_in_a_status_or_a_sentence(name):
+    far = jko.Particles(cloud(4).points * 1e200)
+    try:
+        result = jko.step(jko.SquaredNorm(), far, tau=0.1, metric=METRICS[name](), throw=False)
+    except ValueError as refusal:
+        assert "squared distances of the points are no numbers" in str(refusal)
+    else:
+        assert not result.status.ok
+    near = jko.step(
+        jko.SquaredNorm(), jko.Particles([[1e-200, 0.0]]), tau=0.1, metric=METRICS[name]()
+    )
+    assert near.status.ok
