@@ -393,14 +393,14 @@ def test_names_of_types_are_public():
 
 @pytest.mark.parametrize("name", METRICS)
 def test_coordinates_without_squares_end_in_a_status_or_a_sentence(name):
-    far = jko.Particles(cloud(4).points * 1e200)
-    try:
-        result = jko.step(jko.SquaredNorm(), far, tau=0.1, metric=METRICS[name](), throw=False)
-    except ValueError as refusal:
-        assert "squared distances of the points are no numbers" in str(refusal)
+    def take(points):
+        return jko.step(
+            jko.SquaredNorm(), jko.Particles(points), tau=0.1, metric=METRICS[name](), throw=False
+        )
+
+    if name == "sinkhorn":
+        with pytest.raises(ValueError, match="squared distances of the points are no numbers"):
+            take(cloud(4).points * 1e200)
     else:
-        assert not result.status.ok
-    near = jko.step(
-        jko.SquaredNorm(), jko.Particles([[1e-200, 0.0]]), tau=0.1, metric=METRICS[name]()
-    )
-    assert near.status.ok
+        assert take(cloud(4).points * 1e200).status is jko.Status.NOT_FINITE
+    assert take([[1e-200, 0.0]]).status.ok
