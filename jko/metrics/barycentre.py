@@ -22,7 +22,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.metrics.couplings import Array, Index, sums
+from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.geodesics import one_domain
 from jko.metrics.gluing import glued
@@ -193,7 +193,7 @@ def _iterated(clouds: list[Cloud], lam: Array, start: Cloud, tol: float, most: i
         objectives.append(float(lam @ [f.cost for f in found]))
         parents, partners, mass = glued([f.plan for f in found], [x for x, _ in clouds])
         means = sum(w * x[j] for w, (x, _), j in zip(lam, clouds, partners.T, strict=True))
-        residual = float(np.sqrt(mass @ ((means - y[parents]) ** 2).sum(1)))
+        residual = float(np.sqrt(mass @ squares(means - y[parents])))
         if residual <= enough or len(objectives) > most:
             return _Iterated(y, m, objectives, residual, residual <= enough)
         y, m = _merged(partners, means, mass)
@@ -210,7 +210,7 @@ def _smallest(clouds: list[Cloud], lam: Array, tol: float) -> float:
     """The residual that counts as zero: a part of the spread of all clouds, or rounding."""
     x = np.concatenate([x for x, _ in clouds])
     m = np.concatenate([w * a for w, (_, a) in zip(lam, clouds, strict=True)])
-    spread = np.sqrt(m @ ((x - m @ x) ** 2).sum(1))
+    spread = np.sqrt(m @ squares(x - m @ x))
     return max(tol * float(spread), 8 * EPS * float(np.abs(x).max()))
 
 

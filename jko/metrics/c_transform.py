@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jko.metrics.couplings import Array
-from jko.metrics.pricing import ReducedCosts
+from jko.metrics.pricing import RoughCosts
 
 
 def on_atoms(x: Array, y: Array, beta: Array) -> Array:
     """``min_j |x_i - y_j|^2 - beta_j`` for x (N, dim), y (M, dim) and beta (M,); shape (N,), up to rounding."""
-    reduced = ReducedCosts(x, y, np.zeros(len(x)), beta)
+    reduced = RoughCosts(x, y, np.zeros(len(x)), beta)
     return np.concatenate([costs.min(1) for _, costs in reduced.blocks()])
 
 

@@ -119,7 +119,7 @@ def norm(mass: Array, vectors: Array, square: float) -> float:
     largest = float(np.abs(vectors).max(initial=0.0))
     if largest == 0:
         return 0.0
-    return largest * math.sqrt(mass @ ((vectors / largest) ** 2).sum(-1))
+    return largest * math.sqrt(mass @ squares(vectors / largest))
 
 
 def sums(label: Index, values: Array, count: int) -> Array:
@@ -129,5 +129,9 @@ def sums(label: Index, values: Array, count: int) -> Array:
 
 def pair_costs(x: Array, y: Array, rows: Index, cols: Index) -> Array:
     """``|x[rows[k]] - y[cols[k]]|^2``, shape (K,)."""
-    difference = x[rows] - y[cols]
-    return np.asarray(np.einsum("kd,kd->k", difference, difference))
+    return squares(x[rows] - y[cols])
+
+
+def squares(vectors: Array) -> Array:
+    """``|v_k|^2`` of the rows of (K, dim), shape (K,)."""
+    return np.asarray(np.einsum("kd,kd->k", vectors, vectors))

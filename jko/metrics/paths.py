@@ -25,7 +25,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.metrics.couplings import Array, Index, as_array, sums
+from jko.metrics.couplings import Array, Index, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
 
@@ -160,7 +160,7 @@ class Bundle(NamedTuple):
     @property
     def action(self) -> float:
         """The action, in units of mass; the same for any number of slabs, since the lines are straight."""
-        return float(self.mass @ ((self.y[self.last] - self.x[self.first]) ** 2).sum(-1))
+        return float(self.mass @ squares(self.y[self.last] - self.x[self.first]))
 
     def gains(self, s: float, t: float) -> Array:
         """What the action changes per mass if atom p goes at time s over to where atom q is at time t, (P, P)."""

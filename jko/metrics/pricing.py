@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from jko.metrics.couplings import BLOCK, Array, Index, pair_costs
+from jko.metrics.couplings import BLOCK, Array, Index, pair_costs, squares
 from jko.metrics.expansions import EPS
 
 
@@ -33,13 +33,13 @@ class Pricing(NamedTuple):
     cols: Index
 
 
-class ReducedCosts:
+class RoughCosts:
     """The reduced costs ``|x_i - y_j|^2 - alpha_i - beta_j`` by blocks of rows, wrong by at most ``error``."""
 
     def __init__(self, x: Array, y: Array, alpha: Array, beta: Array) -> None:
         centre = y.mean(0)
         x, y = x - centre, y - centre
-        left, right = np.einsum("id,id->i", x, x) - alpha, np.einsum("jd,jd->j", y, y) - beta
+        left, right = squares(x) - alpha, squares(y) - beta
         self.left = np.column_stack([x, left, np.ones(len(x))])
         self.right = np.column_stack([-2 * y, np.ones(len(y)), right])
         scale = max(
@@ -69,7 +69,7 @@ def price(x: Array, y: Array, alpha: Array, beta: Array, groups: int = 8) -> Pri
         How many violated pairs to report for each row and each column, at most.
     """
     M = len(y)
-    reduced = ReducedCosts(x, y, alpha, beta)
+    reduced = RoughCosts(x, y, alpha, beta)
     sure = -reduced.error
     deficit, unsure, found = np.zeros(M), np.zeros(M), []
     lowest, where = np.full((groups, M), sure), np.full((groups, M), -1)

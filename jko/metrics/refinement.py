@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.metrics.couplings import Array, Index, Plan
+from jko.metrics.couplings import Array, Index, Plan, squares
 from jko.metrics.expansions import ReducedCosts
 from jko.metrics.simplex import ALL_PAIRS, Basis, cheapest_flow
 from jko.metrics.supplies import Supplies, plan_of_flow, staircase, supplies
@@ -78,7 +78,7 @@ def translation(x: Array, y: Array, plan: Plan) -> Array:
 
 def centred_cost(x: Array, y: Array, t: Array, plan: Plan) -> float:
     """What a plan costs beyond the translation: ``sum mass |x - y - t|^2``."""
-    return float(plan.mass @ ((x[plan.rows] - y[plan.cols] - t) ** 2).sum(-1))
+    return float(plan.mass @ squares(x[plan.rows] - y[plan.cols] - t))
 
 
 def _judge(costs: ReducedCosts, plan: Plan) -> _Judged:

@@ -23,7 +23,7 @@ class SlicedWasserstein(Metric):
     """``SW^2 = mean over directions u of W2^2(u . mu, u . nu)``, exact for the directions that it holds.
 
     Each W2 on a line is a sort, so a distance costs K N log N for K directions.  In dimension one it is W2.  For small
-    moves in dimension d it is about ``W2 / sqrt(d)``, so its flow is d times as slow as that of W2.
+    moves in dimension d it is about ``W2 / sqrt(d)``, so its flow is about d times as fast as that of W2.
 
     Parameters
     ----------
@@ -56,14 +56,9 @@ class SlicedWasserstein(Metric):
         seed = 0
         if isinstance(directions, int) and not isinstance(directions, bool):
             directions = checks.count("directions", directions)
-            checks.kind(
-                "generator",
-                generator,
-                torch.Generator,
-                hint="pass torch.Generator().manual_seed(0)",
-            )
-            draw = {"generator": generator, "device": generator.device}  # type: ignore[union-attr]
-            seed = int(torch.randint(2**62, (), **draw))  # type: ignore[call-overload]
+            hint = "pass torch.Generator().manual_seed(0)"
+            draw = checks.kind("generator", generator, torch.Generator, hint=hint)
+            seed = int(torch.randint(2**62, (), generator=draw, device=draw.device))
         else:
             u = checks.shape("directions", checks.floats("directions", directions), ("K", "dim"))
             size = u.norm(dim=1, keepdim=True)

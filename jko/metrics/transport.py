@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from jko.metrics.base import EXACT, Distance
-from jko.metrics.couplings import Array, Plan, pair_costs
+from jko.metrics.couplings import Array, Plan, pair_costs, squares
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
@@ -177,4 +177,4 @@ def _proves(gap: float, x: Array, y: Array, plan: Plan) -> bool:
     t = translation(x, y, plan)
     centred = centred_cost(x, y, t, plan)
     size = np.abs(x[plan.rows]) + np.abs(y[plan.cols]) + np.abs(t)
-    return gap <= EXACT * centred or centred <= float(plan.mass @ ((EPS * size) ** 2).sum(-1))
+    return gap <= EXACT * centred or centred <= float(plan.mass @ squares(EPS * size))

@@ -20,7 +20,7 @@ from jko.measures import Pair, Particles, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
 from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
-from jko.metrics.pricing import ReducedCosts
+from jko.metrics.pricing import RoughCosts
 
 TIE = 1e-12  # of the potentials: reduced costs below it count as zero
 
@@ -157,7 +157,7 @@ def _uniqueness(x: Array, m: Array, y: Array, n: Array, found: Distance) -> tupl
 def _tight(x: Array, y: Array, alpha: Array, beta: Array) -> tuple[Index, Index]:
     """All pairs with ``|x_i - y_j|^2 = alpha_i + beta_j`` up to TIE."""
     small = TIE * float(np.abs(alpha).max() + np.abs(beta).max())
-    reduced = ReducedCosts(x, y, alpha, beta)
+    reduced = RoughCosts(x, y, alpha, beta)
     found = []
     for start, R in reduced.blocks():
         i, j = np.nonzero(small + reduced.error >= R)

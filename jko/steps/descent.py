@@ -19,10 +19,8 @@ from jko.steps.problem import StepProblem
 from jko.steps.runaway import Runaway
 
 NOISE = 16  # of a value, in units of its last place
-WINDOW, FLAT = (
-    20,
-    1e-3,
-)  # the value is flat: WINDOW iterations brought < FLAT of the step's decrease
+WINDOW = 20  # iterations over which a value is called flat
+FLAT = 1e-3  # of the step's decrease: what they bring at most then
 
 
 class CurvatureModel(Protocol):

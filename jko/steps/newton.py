@@ -165,7 +165,7 @@ class NewtonSystem:
     def factors(self) -> tuple[Tensor, Tensor]:
         """The blocks ``I + tau P' B``, factorised."""
         eye = torch.eye(self.mu.dim, dtype=self.near.dtype, device=self.near.device)
-        return torch.linalg.lu_factor(eye + self.near)  # type: ignore[no-any-return]
+        return torch.linalg.lu_factor(eye + self.near)
 
     def precondition(self, v: Tensor) -> Tensor:
         """``(I + tau P' B)^{-1} v``, for fields (N, dim, k)."""
