@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.duality.envelope import Minima
-from jko.duality.reduced import Reduced, first_rows
+from jko.duality.minima import Minima
+from jko.duality.reduced import ReducedEnvelope, first_rows
 from jko.spaces import Box
 
 BOXES = 300_000  # in all
@@ -24,7 +24,7 @@ BALLS = 4  # minimisers of a block around which psi is proved convex
 
 
 def branch_and_bound(
-    reduced: Reduced, minima: Minima
+    reduced: ReducedEnvelope, minima: Minima
 ) -> tuple[Tensor, bool, tuple[Tensor, Tensor] | None]:
     """Lower bounds (N,) on min psi for the blocks of ``reduced``.
 
@@ -66,7 +66,9 @@ def branch_and_bound(
     return lowest, not len(i), (points[missed], reduced.block[missed]) if len(missed) else None
 
 
-def _bounds(reduced: Reduced, i: Tensor, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+def _bounds(
+    reduced: ReducedEnvelope, i: Tensor, centre: Tensor, half: Tensor
+) -> tuple[Tensor, Tensor]:
     """A lower bound on psi in each box, and its value at the centre (inf outside the domain)."""
     value, gradient, least, w, c, slope = reduced.psi(centre, i)
     C1, C2, C3 = reduced.slopes.near(centre, half)
@@ -101,7 +103,7 @@ def _least(gradient: Tensor, curvature: Tensor, half: Tensor) -> Tensor:
     return (gradient * d + 0.5 * curvature * d * d).sum(1)
 
 
-def _first_boxes(reduced: Reduced, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _first_boxes(reduced: ReducedEnvelope, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One box for each problem, outside of which the quadratic part alone exceeds the best value."""
     n = torch.arange(len(reduced.a), device=best.device)
     lower, upper = (
@@ -141,7 +143,7 @@ class Balls:
     floor: Tensor
 
     @classmethod
-    def around(cls, reduced: Reduced, minima: Minima) -> Balls:
+    def around(cls, reduced: ReducedEnvelope, minima: Minima) -> Balls:
         """Where ``psi >= psi* + gradient . d + (least eigenvalue - Lipschitz radius / 3) |d|^2 / 2`` has a minimum."""
         n, d = reduced.beta.shape
         first = first_rows(minima.block, len(minima.lowest))[reduced.block]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from jko.duality.descent import fixed
-from jko.duality.envelope import Envelope, Minima
+from jko.duality.envelope import Envelope
 from jko.duality.master import best_plan
+from jko.duality.minima import Minima
 from jko.measures import Particles
 
 MERGE = 1e-4  # of a position, relative

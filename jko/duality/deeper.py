@@ -12,7 +12,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from jko.duality.envelope import Envelope, Minima, rank
+from jko.duality.envelope import Envelope
+from jko.duality.minima import Minima, rank
 
 SCALES = (0.5, 1.0, 1.0, 4.0)  # of the extent of the atoms
 POINTS = 1024  # at each scale, in one turn

@@ -20,20 +20,19 @@ from torch import Tensor
 from jko.duality.bundle import Columns
 from jko.duality.deeper import breadth, deeper
 from jko.duality.enclosure import Enclosure, enclose
-from jko.duality.envelope import Envelope, Minima
+from jko.duality.envelope import Envelope
 from jko.duality.gap import Gap
+from jko.duality.minima import Minima
 
 AFFORDABLE = (
-    3e7  # atoms x data x dim^2 of one sweep of Newton steps, up to which D is maximised over g
+    3e7  # atoms x data x dim^2 of a sweep of Newton steps, up to which D is maximised over g
 )
 REPAIRS = 5  # of what the enclosure finds to be missing
 DEEPER, QUIET = 12, 3  # looks of the corrective search, at most; those that find nothing
 CORRECTIVE = 3  # rounds of the maximisation after each look: the columns of all looks stay, so few are enough
 SCALINGS = 3  # rounds of the search for the best multiple of g
-PROGRESS, FAILURES = (
-    0.01,
-    8,
-)  # a round that closes less of the gap fails; so many in a row end the maximisation
+PROGRESS = 0.01  # a round that closes less of the gap fails
+FAILURES = 8  # so many in a row end the maximisation
 TOL = 1e-13  # of the difference of bounds, relative to the numbers it is a difference of
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from jko.duality.branching import branch_and_bound
-from jko.duality.envelope import Envelope, Minima
-from jko.duality.reduced import Reduced
+from jko.duality.envelope import Envelope
+from jko.duality.minima import Minima
+from jko.duality.reduced import ReducedEnvelope
 from jko.duality.slopes import Slopes
 
 DIMENSIONS = 3  # of theta, up to which it is searched
@@ -50,7 +51,7 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
             "this activation" if slopes is None else "this domain" if k >= 0 else "this potential"
         )
         return Enclosure(minima.lowest, False, f"{estimate}since no bounds are known for {what}")
-    reduced = Reduced.of(envelope, slopes)
+    reduced = ReducedEnvelope.of(envelope, slopes)
     lowest, convex = reduced.strongly_convex(minima)
     if bool(convex.all()):
         return Enclosure(

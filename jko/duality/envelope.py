@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jko.duality.descent import descend
+from jko.duality.minima import Minima, order, rank
 from jko.duality.minorant import Minorant
 from jko.spaces import Box, Cylinder, Domain
 
@@ -29,32 +29,6 @@ ROUNDING = 1e-13  # of a gradient, relative to the parts that cancel in it
 FAR = 1e3  # times the size of the problem: what runs out so far is taken to run to infinity
 NEIGHBOUR = 0.2  # distance, relative to the spread of the pool, at which starts are one
 SAME = 1e-6  # distance, relative to the size, at which two minimisers are one
-
-
-class Minima(NamedTuple):
-    """Local minimisers of phi_g + rate |. - y_i|^2 / 2, the best of each block first found or known.
-
-    Shapes: points (k, dim), block (k,), values (k,); lowest (N,) of the blocks, -inf where no minimum exists (then
-    ``points`` holds points on the way out).
-    """
-
-    points: Tensor
-    block: Tensor
-    values: Tensor
-    lowest: Tensor
-
-    def joined(self, points: Tensor, block: Tensor) -> Minima:
-        """With more points to start from."""
-        blocks = torch.cat([self.block, block])
-        values = torch.cat(
-            [self.values, torch.full_like(self.values[:1], -torch.inf).expand(len(block))]
-        )
-        return Minima(torch.cat([self.points, points]), blocks, values, self.lowest)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether every block has a minimum."""
-        return bool(torch.isfinite(self.lowest).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,18 +267,6 @@ class Envelope:
             )
             keep[lag:] &= ~same
         return Minima(z[keep], block[keep], values[keep], lowest)
-
-
-def order(block: Tensor, values: Tensor) -> Tensor:
-    """Rows by block, within a block by value."""
-    rows = values.sort(stable=True).indices
-    return rows[block[rows].sort(stable=True).indices]
-
-
-def rank(block: Tensor) -> Tensor:
-    """The place of each row within its block, rows being sorted by block."""
-    rows = torch.arange(len(block), device=block.device)
-    return rows - torch.searchsorted(block.contiguous(), block.contiguous())
 
 
 @dataclass(frozen=True)

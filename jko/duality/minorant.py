@@ -16,23 +16,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Linear, Risk, SquaredNorm
+from jko.energies import Energy, Linear, Risk, SquaredNorm, negative, sorted_terms
 from jko.measures import Particles
 from jko.networks import FeatureMap, Pullback
 
 
 def obstacle(energy: Energy) -> str | None:
     """Why the energy has no minorant of this form; None where it has one."""
-    for c, term in energy.terms:
-        if isinstance(term, Linear) or c == 0:
-            continue
-        if not term.convex:
+    terms = sorted_terms(energy).without(Linear)
+    for _, E in terms:
+        if not E.convex:
             return (
-                f"{type(term).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
+                f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
-        if c < 0:
-            return f"{type(term).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
+    for c, E in negative(terms):
+        return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
 
 
@@ -67,15 +66,13 @@ class Minorant:
     @classmethod
     def of(cls, energy: Energy, mu: Particles) -> Minorant:
         """The minorant that touches ``energy`` at ``mu``; ``obstacle(energy)`` must be None."""
-        terms = [(c, E) for c, E in energy.terms if c != 0]
-        risks = [(c, E) for c, E in terms if isinstance(E, Risk)]
-        others = tuple((c, E) for c, E in terms if not isinstance(E, Risk))
+        terms = sorted_terms(energy)
+        risks, others = terms.risks, terms.without(Risk)
         none = mu.points.new_zeros(0)
         with torch.no_grad():
             constant = sum(
                 c * float(E(mu) - mu.integrate(E.variation(mu)))
-                for c, E in others
-                if not isinstance(E, Linear)
+                for c, E in terms.without(Risk, Linear)
             )
             return cls(
                 tuple(E for _, E in risks),

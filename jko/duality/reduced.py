@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.duality.envelope import Envelope, Minima
+from jko.duality.envelope import Envelope
+from jko.duality.minima import Minima
 from jko.duality.slopes import Slopes
 from jko.spaces import Box, Cylinder, Domain
 
 
 @dataclass(frozen=True, eq=False)
-class Reduced:
+class ReducedEnvelope:
     """psi for a list of blocks: w in [low, high] (equal: w is fixed), theta in ``domain``.
 
     Shapes: block, a, constant, low, high (n,); beta = y_theta / tau (n, d).
@@ -38,7 +39,7 @@ class Reduced:
     high: Tensor
 
     @classmethod
-    def of(cls, envelope: Envelope, slopes: Slopes) -> Reduced:
+    def of(cls, envelope: Envelope, slopes: Slopes) -> ReducedEnvelope:
         """All blocks of an envelope; without curvature in w only its two bounds matter: each block is there twice."""
         y, rate, domain, k = (
             envelope.anchors,
@@ -59,11 +60,11 @@ class Reduced:
         rows = [(block, rate * y[:, 0], rate * y[:, 1:], constant, *pair) for pair in ends]
         return cls(slopes, theta, k, *(torch.cat(column) for column in zip(*rows, strict=True)))
 
-    def rows(self, blocks: Tensor) -> Reduced:
+    def rows(self, blocks: Tensor) -> ReducedEnvelope:
         """The problems of some blocks."""
         keep = torch.isin(self.block, blocks)
         fields = (self.block, self.a, self.beta, self.constant, self.low, self.high)
-        return Reduced(self.slopes, self.domain, self.k, *(t[keep] for t in fields))
+        return ReducedEnvelope(self.slopes, self.domain, self.k, *(t[keep] for t in fields))
 
     @property
     def give(self) -> Tensor:

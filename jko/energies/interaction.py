@@ -75,7 +75,7 @@ class Interaction(Energy):
         return 0.5 * mu.integrate(self._potential(mu.points, state))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
-        """Int W_even(x - y) mu(dy), shape (n,)."""
+        """``int W_even(x - y) mu(dy)``, shape (n,)."""
         return self._potential(state.atoms.points if at is None else at, state)
 
     def _potential(self, at: Tensor, state: State) -> Tensor:

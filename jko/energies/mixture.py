@@ -6,18 +6,21 @@ found in s = log rho, where entropies and powers are smooth and no density under
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko.energies.base import Energy
-from jko.energies.internal import Conjugate, Internal
+from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 
 SWEEPS = 200  # of the safeguarded Newton method; it takes about six
 NEAR = 1e-9  # relative: after so small a Newton step there is nothing to do
+NEAREST = 1e-15  # relative: the same, of Wright's function
 ROUNDING = 4e-16  # relative: log densities that differ by less are one
 
 
@@ -60,19 +63,19 @@ class Mixture(Internal):
 
     def U(self, rho: Tensor) -> Tensor:
         """``sum c_i U_i(rho)``."""
-        return sum((c * E.U(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.U(rho) for c, E in self.summands], rho)
 
     def slope(self, rho: Tensor) -> Tensor:
         """``sum c_i U_i'(rho)``."""
-        return sum((c * E.slope(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.slope(rho) for c, E in self.summands], rho)
 
     def pressure(self, rho: Tensor) -> Tensor:
         """``rho U'(rho) - U(rho)``, term by term."""
-        return sum((c * E.pressure(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.pressure(rho) for c, E in self.summands], rho)
 
     def stiffness(self, rho: Tensor) -> Tensor:
         """``U''(rho)``, term by term."""
-        return sum((c * E.stiffness(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.stiffness(rho) for c, E in self.summands], rho)
 
     def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """``U'(rho)`` and ``rho U''(rho)`` at rho = e^s, term by term."""
@@ -118,6 +121,16 @@ class Mixture(Internal):
         full = rho > 0
         return Conjugate(*(torch.where(full, x, 0) for x in (value, rho, 1 / self.stiffness(rho))))
 
+    @cached_property
+    def _heat_and_power(self) -> tuple[float, float, float] | None:
+        """``(h, c, m)`` where this is h Entropy + c PorousMedium(m), whose density is in closed form."""
+        if len(self.summands) != 2:
+            return None
+        (h, one), (c, two) = sorted(self.summands, key=lambda term: type(term[1]) is not Entropy)
+        if type(one) is Entropy and isinstance(two, PorousMedium) and type(two) is PorousMedium:
+            return (h, c, two.m) if 0 < c / h < math.inf else None
+        return None
+
     def log_density(self, p: Tensor) -> Tensor:
         """The root s of ``sum_i c_i U_i'(e^s) = p``; -inf where p is at most U'(0).
 
@@ -127,6 +140,12 @@ class Mixture(Internal):
         if len(self.summands) == 1:
             ((c, E),) = self.summands
             return E.log_density(p / c)
+        if (pair := self._heat_and_power) is not None:
+            h, c, m = (
+                pair  # with w = c / h rho^(m - 1):  log w + w = (m - 1) (p / h - 1) + log c / h
+            )
+            shift = math.log(c / h)
+            return (log_omega((m - 1) * (p / h - 1) + shift) - shift) / (m - 1)
         share = p / sum(c for c, _ in self.summands)
         ends = torch.stack([E.log_density(share) for _, E in self.summands])
         empty = p <= self.slope(torch.zeros_like(p))
@@ -134,6 +153,24 @@ class Mixture(Internal):
         low, high = (torch.where(known, 0, end) for end in (ends.amin(0), ends.amax(0)))
         root = torch.where(known, p, _root(self.of_log, p, low, high))
         return torch.where(empty, -torch.inf, root)
+
+
+def _sum(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Their sum; zeros without a part."""
+    return sum(parts[1:], parts[0]) if parts else torch.zeros_like(like)
+
+
+def log_omega(t: Tensor) -> Tensor:
+    """The root L of ``L + e^L = t`` (e^L is Wright's omega, Lambert's W of e^t): Newton from above."""
+    L = torch.where(t > 1, t.clamp(min=1).log(), t)
+    for _ in range(SWEEPS):
+        w = L.exp()
+        step = (L + w - t) / (1 + w)
+        step = torch.where(t == -torch.inf, 0, step)
+        L = L - step
+        if float(step.abs().max()) <= NEAREST * (1 + float(L.nan_to_num(0, 0, 0).abs().max())):
+            break
+    return L
 
 
 def _root(

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from jko.energies.pairs import Pairs, log_sums
+from jko.energies.pairs import PairKernel, log_sums
 from jko.measures import Particles
 
 Density = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # u, u', u'' at s = log rho
@@ -33,7 +33,7 @@ class Profile:
 
     def __init__(self, u: Density, bandwidth: float, mu: Particles) -> None:
         self.mu, self.bandwidth = mu, bandwidth
-        self.pairs = Pairs(mu, bandwidth)
+        self.pairs = PairKernel(mu, bandwidth)
         with torch.no_grad():
             self.r = self.pairs.sums(mu.weights)
             s = self.r.log() + peak(bandwidth, mu.dim)

@@ -19,7 +19,7 @@ KEEP = 2**26  # kernel values kept between passes: 512 MiB; beyond, they are com
 DROPPED = 40.0  # pairs beyond the reach change no sum by more than e^-40 of it
 
 
-class Pairs:
+class PairKernel:
     """The kernel between all atoms of a measure.
 
     Atoms are sorted along their widest axis, so that a block of rows meets only a window of columns.  What is left out

@@ -20,7 +20,7 @@ class Linear(Energy):
     convex = True
 
     def __call__(self, state: State) -> Tensor:
-        """Int V dmu."""
+        """``int V dmu``."""
         mu = state.atoms
         return mu.integrate(self.variation(mu))
 
@@ -91,7 +91,7 @@ class SquaredNorm(Linear):
         return 0.5 * (at * at).sum(-1)
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """Xi itself, shape (n, dim)."""
+        """``xi`` itself, shape (n, dim)."""
         return (state.atoms.points if at is None else at).detach()
 
     def evaluate(self, mu: Particles) -> Evaluation:

@@ -23,7 +23,7 @@ from jko.networks import Data, FeatureMap, Neuron, Pullback, feature_map
 BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a block stay in cache
 KEEP = (
     2**27
-)  # feature values kept between the two passes of an evaluation: 1 GiB; beyond, they are recomputed
+)  # feature values kept between the passes of an evaluation: 1 GiB; beyond, they are recomputed
 
 
 @dataclass(frozen=True, eq=False)

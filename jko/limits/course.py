@@ -79,8 +79,8 @@ def travelled(
 
 def kept_times(times: Times, t1: float) -> Array:
     """The times to keep, with 0 and t1."""
-    given = checks.shape("times", checks.floats("times", times), ("K",))
-    given = given.cpu().numpy().astype(np.float64)
+    numbers = checks.shape("times", checks.floats("times", times), ("K",))
+    given = numbers.cpu().numpy().astype(np.float64)
     if not (np.diff(given) > 0).all() or given[0] < 0 or given[-1] > t1:
         raise ValueError(f"times = {given}; they must increase and lie in [0, t1] with t1 = {t1:g}")
     return np.unique(np.concatenate([[0.0], given, [t1]]))

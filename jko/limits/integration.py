@@ -187,8 +187,7 @@ class _Run:
         failure: str | None = None,
     ) -> Course[Array]:
         """What was kept."""
-        times, rows = np.array(self.times), np.array(self.rows)
-        return Course(times, rows, stopped, rested, failure, self.y)
+        return Course(np.array(self.times), self.rows, stopped, rested, failure, self.y)
 
 
 class _Stiffness:

@@ -8,7 +8,7 @@ of 1/n, which makes this form the reference for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,26 +191,19 @@ def integrate_labels(
         u = rule.velocity(-minus_w, p, B)
         return np.concatenate([u, -p if rule.carried else -p + u * B])
 
-    def room(y: Array) -> float:
-        """Positive as long as no characteristics meet and no label is beyond a wall."""
-        return min(float((D @ y[:n]).min()), _inside(start.domain, y[:n]))
-
     solution = integrate(
         rates,
         np.concatenate([start.u.numpy(), start.H.numpy()]),
         t1,
         rtol,
         wanted,
-        event=room,
+        event=lambda y: min(_rooms(start, y)),
         evaluations=evaluations,
     )
     if solution.stopped is not None:
-        beyond = _inside(start.domain, solution.last[:n])
-        solution = solution._replace(
-            failure=_left(start, solution.stopped)
-            if beyond < float((D @ solution.last[:n]).min())
-            else _folded(solution.stopped, t1)
-        )
+        apart, inside = _rooms(start, solution.last)
+        left, folded = _left(start, solution.stopped), _folded(solution.stopped, t1)
+        solution = solution._replace(failure=left if inside < apart else folded)
     return travelled(
         energy,
         start.pair,
@@ -220,10 +213,10 @@ def integrate_labels(
     )
 
 
-def _tails(start: Labels, rows: Array) -> Array:
+def _tails(start: Labels, rows: Sequence[Array]) -> Array:
     """The size of the last Chebyshev coefficients of X and H, the larger of both, in each row but the first."""
     u = start.u.numpy()
-    parts = rows[1:].reshape(-1, 2, len(u))
+    parts = np.array(rows[1:]).reshape(-1, 2, len(u))
     return np.array([max(chebyshev.tail(u, part) for part in row) for row in parts])
 
 
@@ -231,6 +224,12 @@ def _within(domain: Box | None, X: Array) -> Tensor:
     """The labels, those beyond a wall by their slip put on it."""
     theta = torch.from_numpy(X.copy())
     return theta if domain is None else domain.project(theta[:, None])[:, 0]
+
+
+def _rooms(start: Labels, y: Array) -> tuple[float, float]:
+    """Positive as long as no characteristics meet, and as no label is beyond a wall."""
+    X = y[: len(start.u)]
+    return float((start.D.numpy() @ X).min()), _inside(start.domain, X)
 
 
 def _inside(domain: Box | None, X: Array) -> float:

@@ -85,12 +85,13 @@ class March(Generic[S]):
     def __init__(self, cells: CellEquations[S], t1: float, evaluations: int) -> None:
         self.cells, self.t1, self.evaluations = cells, t1, evaluations
         self.bound, self.left, self.steps = t1, evaluations, 0
+        self.reached: tuple[float, Tensor]
+        self.rested: float | None = None
 
     def solve(self, U: Tensor, times: NDArray[np.float64]) -> Course[Tensor]:
         """The unknown at the times, which begin at 0; up to where it rests, or to where it cannot go on."""
-        self.reached, self.rested = (0.0, U), None
-        rows: list[Tensor] = [U]
-        failure = None
+        self.reached = 0.0, U
+        rows, failure = [U], None
         try:
             for t, end in pairwise(times.tolist()):
                 rows.append(self.advance(rows[-1], t, end))

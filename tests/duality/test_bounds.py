@@ -14,9 +14,10 @@ from scipy.optimize import minimize
 
 import jko
 from jko.duality.branching import Balls, _bounds, _first_boxes, branch_and_bound
-from jko.duality.envelope import Envelope, Minima
+from jko.duality.envelope import Envelope
+from jko.duality.minima import Minima
 from jko.duality.minorant import Minorant
-from jko.duality.reduced import Reduced
+from jko.duality.reduced import ReducedEnvelope
 from jko.duality.slopes import BUMP, RIDGE, Slopes
 
 F64 = torch.float64
@@ -86,7 +87,7 @@ class Instance:
         """The library's psi."""
         one, beta = torch.ones(1, dtype=F64), torch.tensor([self.beta], dtype=F64)
         numbers = self.a * one, beta, self.constant * one, self.w[0] * one, self.w[1] * one
-        return Reduced(self.slopes, None, self.k, torch.tensor([0]), *numbers)
+        return ReducedEnvelope(self.slopes, None, self.k, torch.tensor([0]), *numbers)
 
     def lower(self, centre, half):
         """The library's lower bounds in boxes (b, 2)."""
@@ -317,7 +318,7 @@ def envelope_of(tau, lam, domain=None, activation=None) -> tuple[Envelope, torch
 )
 def test_the_reduced_problem_is_the_envelope_with_the_best_w(tau, lam, domain, generator):
     envelope, g = envelope_of(tau, lam, domain)
-    reduced = Reduced.of(envelope, Slopes.of(envelope.minorant, g))
+    reduced = ReducedEnvelope.of(envelope, Slopes.of(envelope.minorant, g))
     theta = torch.randn(4, 2, generator=generator, dtype=F64)
     w = (
         torch.linspace(-40, 40, 80001, dtype=F64)

@@ -147,7 +147,7 @@ def test_pairs_out_of_reach_are_left_out_and_change_nothing():
     # bandwidth 1/50 of the cloud: most columns are outside the windows
     x = np.random.default_rng(5).uniform(-1, 1, (300, 2))
     mu, F = jko.Particles(x), jko.KernelEntropy(0.04)
-    windows = pairs.Pairs(mu, 0.04).windows
+    windows = pairs.PairKernel(mu, 0.04).windows
     assert sum((b - a) * (d - c) for a, b, c, d in windows) < 0.7 * 300**2
     k = np.exp(-((x[:, None] - x) ** 2).sum(-1) / (2 * 0.04**2)) / (2 * math.pi * 0.04**2)
     rho = k.mean(1)

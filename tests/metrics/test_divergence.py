@@ -12,7 +12,7 @@ import torch
 
 import jko
 from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles, SinkhornDivergence
-from jko.metrics.entropic import clouds, newton
+from jko.metrics.entropic import clouds, divergence, scaling
 
 
 def cloud(seed, N, dim, scale=1.0, shift=0.0, equal=False):
@@ -246,11 +246,10 @@ def test_blocks_and_a_start_on_part_of_the_points_change_nothing(monkeypatch):
     whole = S.cost(a.moved(x), b)
     (slope,) = torch.autograd.grad(whole, x)
     monkeypatch.setattr(clouds, "BLOCK", 500)
-    monkeypatch.setattr(clouds, "LARGE", 100)
-    monkeypatch.setattr(clouds, "PART", 40)
-    monkeypatch.setattr(newton, "SMALL", 0)  # conjugate gradients, with no matrix
-    monkeypatch.setattr(newton, "KEEP", 0)
-    monkeypatch.setattr(newton, "BLOCK", 500)
+    monkeypatch.setattr(clouds, "DENSE", 0)  # conjugate gradients, with no matrix
+    monkeypatch.setattr(scaling, "LARGE", 100)
+    monkeypatch.setattr(scaling, "PART", 40)
+    monkeypatch.setattr(divergence, "KEEP", 0)
     parts = S.cost(a.moved(x), b)
     (slope_of_parts,) = torch.autograd.grad(parts, x)
     torch.testing.assert_close(parts, whole, atol=1e-9, rtol=0)

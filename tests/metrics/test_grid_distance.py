@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import jko
 from jko.metrics import grids
 from jko.metrics.c_transform import on_grid
-from jko.metrics.entropic import divergence
+from jko.metrics.entropic import grid as entropic_grid
 from jko.metrics.pushforward import rearranged
 
 rng = np.random.default_rng(11)
@@ -291,7 +291,7 @@ def test_the_sinkhorn_divergence_of_normal_laws_is_the_closed_form(epsilon):
 
 @pytest.mark.parametrize("depth", [600.0, 0.0])  # kernels as products, and in logarithms
 def test_entropic_transport_agrees_with_a_sinkhorn_of_others(depth, monkeypatch):
-    monkeypatch.setattr(divergence, "PLAIN", depth)
+    monkeypatch.setattr(entropic_grid, "PLAIN", depth)
     epsilon = 0.05
     a, b = noise(PLANE, 1, 0.5), noise(OTHER, 2, 0.5)
 

@@ -12,12 +12,14 @@ from scipy.special import wrightomega
 
 import jko
 from jko import Entropy, Interaction, Particles, PorousMedium, Potential, Status
+from jko.energies import Parts
 from jko.measures import GridDensity
+from jko.metrics.entropic import clouds
+from jko.metrics.entropic.clouds import CloudCosts
+from jko.metrics.entropic.grid import GridCosts
 from jko.spaces import Grid
-from jko.steps.sinkhorn import Sinkhorn, points
-from jko.steps.sinkhorn.grid import GridKernel
-from jko.steps.sinkhorn.points import PointKernel
-from jko.steps.sinkhorn.proximal import _log_density, _log_omega, _scalar_newton
+from jko.steps.sinkhorn import Sinkhorn, passes
+from jko.steps.sinkhorn.proximal import ProximalMap
 
 A, BETA, TAU, S0 = 1.5, 0.6, 0.1, 0.5  # V = A x^2 / 2 + BETA Entropy
 
@@ -196,10 +198,10 @@ def test_large_clouds_take_the_same_step_in_blocks_and_by_conjugate_gradients(
         return jko.step(E, mu, tau=0.2, solver=Sinkhorn(0.1, tol=1e-10)).state.weights
 
     once = solve()
-    monkeypatch.setattr(points, "DENSE", 0)
+    monkeypatch.setattr(clouds, "DENSE", 0)
     by_gradients = solve()
-    monkeypatch.setattr(points, "KEEP", 0)
-    monkeypatch.setattr(points, "BLOCK", 240)
+    monkeypatch.setattr(passes, "KEEP", 0)
+    monkeypatch.setattr(clouds, "BLOCK", 240)
     assert torch.allclose(by_gradients, once, rtol=1e-7, atol=0)
     assert torch.allclose(solve(), once, rtol=1e-7, atol=0)
 
@@ -223,8 +225,8 @@ def test_sums_averages_and_costs_of_the_kernel_are_those_of_the_full_matrix(
     v = torch.randn(grid.N, generator=generator, dtype=torch.float64)
     u[3] = -math.inf
     log, weights, cost = brute(grid.centres, u, 0.05)
-    for kernel in (GridKernel(grid, 0.05, u), PointKernel(grid.centres, 0.05)):
-        sums = kernel.sums(u, depth)
+    for costs in (GridCosts(grid.axes, grid.axes), CloudCosts(grid.centres, grid.centres, 10**6)):
+        sums = costs.kernel(0.05).sums(u, depth)
         assert torch.allclose(sums.log, log, rtol=1e-12, atol=1e-12)
         assert torch.allclose(sums.average(v), weights @ v, rtol=0, atol=1e-12)
         assert torch.allclose(sums.cost(), (weights * cost).sum(-1), rtol=1e-11, atol=0)
@@ -234,7 +236,7 @@ def test_sums_that_underflow_are_right_where_they_are_deep_enough_and_say_so_els
     grid, epsilon = Grid((0.0, 1.0), 80), 1e-5
     u = -2000 * torch.rand(80, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     log, _, _ = brute(grid.centres, u, epsilon)
-    kernel = GridKernel(grid, epsilon, u)
+    kernel = GridCosts(grid.axes, grid.axes).kernel(epsilon)
     for depth in (0.0, 1000.0, 4000.0):
         sums = kernel.sums(u, depth)
         seen = sums.log > -math.inf
@@ -243,18 +245,36 @@ def test_sums_that_underflow_are_right_where_they_are_deep_enough_and_say_so_els
     assert seen.all()
 
 
+def log_density(s, kappa, *internal):
+    """Log rho of the proximal map on one cell of volume 1 for each s."""
+    none = torch.zeros_like(s)
+    parts = Parts(none, internal, volumes=torch.ones_like(s))
+    return ProximalMap(parts, torch.ones_like(s), kappa)(s).log
+
+
+class Another(PorousMedium):
+    """The same energy, which does not equal it."""
+
+
 def test_the_proximal_map_of_a_power_is_wrights_function_over_all_magnitudes():
     t = torch.linspace(-690, 690, 2001, dtype=torch.float64)
-    assert np.allclose(_log_omega(t).exp(), wrightomega(t.numpy()), rtol=1e-13, atol=0)
+    log = log_density(t, 1.0, (1.0, PorousMedium(2)))  # log rho + rho = t
+    assert np.allclose(log.exp(), wrightomega(t.numpy()), rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("m", [1.01, 1.5, 2.0, 3.0, 20.0])
 @pytest.mark.parametrize("kappa", [1e-8, 1.0, 1e8])
 def test_newton_for_sums_of_energies_finds_the_closed_form_over_all_magnitudes(m, kappa):
     s = torch.linspace(-690, 690, 401, dtype=torch.float64)
-    closed = _log_density(s, kappa, ((2.0, PorousMedium(m)),))
-    twice = _scalar_newton(s, ((kappa, PorousMedium(m)), (kappa, PorousMedium(m))))
-    assert torch.allclose(twice, closed, rtol=1e-13, atol=1e-12)
+    # with w = c rho^(m-1) and c = 2 kappa:  log w + w = (m - 1) s + log c
+    shift = math.log(2 * kappa)
+    # below all numbers omega(t) = e^t
+    omega = torch.from_numpy(wrightomega(((m - 1) * s + shift).numpy()))
+    closed = torch.where(omega > 1e-300, (omega.log() - shift) / (m - 1), s)
+    once = log_density(s, kappa, (2.0, PorousMedium(m)))
+    twice = log_density(s, kappa, (1.0, PorousMedium(m)), (1.0, Another(m)))
+    assert torch.allclose(once, closed, rtol=1e-12, atol=1e-11)
+    assert torch.allclose(twice, once, rtol=1e-13, atol=1e-12)
 
 
 # small epsilon, locking

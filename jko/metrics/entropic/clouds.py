@@ -1,134 +1,195 @@
-"""Entropic transport between clouds of weighted points: the kernel in blocks, so that memory stays bounded.
-
-The optimal value is stationary in the potentials, so its derivative in a point is that of the cost alone:
-``d OT / d x_i = 2 a_i (x_i - ybar_i)`` with ybar_i the mean of y under the plan, given x_i.
-"""
+"""The kernel between clouds: a matrix, kept where it is small, made again in blocks of rows where it is not."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
-from jko.measures import Particles
-from jko.metrics.entropic.scaling import Entropic
+from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums
 
 BLOCK = 2**18  # pairs at a time: what fits in the cache
-LARGE = 2**22  # pairs above which the way to the last epsilon is made on part of the points
-PART = 1000  # points of each side in that part
-PASSES = 50  # on that part, at the last epsilon
-COARSE = 0.01  # of the squared diameter: the epsilon where Newton's method starts, halved on the way down
-LOOSE = 1e-2  # residual at which the next, smaller epsilon begins
+KEEP = 2**22  # pairs up to which a matrix is kept: 32 MiB
+DENSE = 500  # points up to which a Newton equation is solved by elimination
 
 
 @dataclass(frozen=True, eq=False)
-class CloudKernel:
-    """The kernel between the points x (N, dim) and y (M, dim); costs from differences of coordinates."""
+class CloudCosts(Costs):
+    """Squared distances between the points x (N, dim) and y (M, dim), from differences of coordinates.
+
+    Up to ``keep`` pairs the matrix of them, and that of the kernel, are kept.
+    """
 
     x: Tensor
     y: Tensor
+    keep: int
+
+    def kernel(self, epsilon: float) -> CloudKernel:
+        """A matrix (N, M)."""
+        return CloudKernel(self, epsilon)
+
+    @cached_property
+    def transposed(self) -> CloudCosts:
+        """From the other side."""
+        return self if self.x is self.y else CloudCosts(self.y, self.x, self.keep)
+
+    @property
+    def small(self) -> bool:
+        """Whether the matrix is kept."""
+        return len(self.x) * len(self.y) <= self.keep
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """|x_i - y_j|^2, (N, M)."""
+        return torch.cat([_squares(x, self.y) for x in self.x.split(self._rows)])
+
+    @property
+    def _rows(self) -> int:
+        return max(1, BLOCK // len(self.y))
+
+    def blocks(self) -> Iterator[Tensor]:
+        """|x_i - y_j|^2 for some rows i at a time."""
+        if self.small:
+            yield from self.squares.split(self._rows)
+        else:
+            yield from (_squares(x, self.y) for x in self.x.split(self._rows))
+
+    def thinned(self, rows: Tensor | None, columns: Tensor | None) -> CloudCosts:
+        """Some points of either side."""
+        x = self.x if rows is None else self.x[rows]
+        return CloudCosts(x, self.y if columns is None else self.y[columns], self.keep)
 
     @cached_property
     def square(self) -> float:
-        """Squared diagonal of the box around all points."""
-        both = torch.cat([self.x, self.y])
+        """Of the bounding box."""
+        both = self.x if self.x is self.y else torch.cat([self.x, self.y])
         return float((both.amax(0) - both.amin(0)).square().sum())
 
-    def rows(self, u: Tensor, epsilon: float) -> Tensor:
-        """``log sum_j exp(u_j - |x_i - y_j|^2 / epsilon)``, (N,)."""
-        return _sums(self.x, self.y, u, epsilon)[0]
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Distances to, and indices of, the nearest 2 dim other points, (N, k) each; x = y."""
+        k = min(2 * self.x.shape[1] + 1, len(self.x))
+        found = [c.topk(k, largest=False) for c in self.blocks()]
+        return (
+            torch.cat([f.values for f in found])[:, 1:].sqrt(),
+            torch.cat([f.indices for f in found])[:, 1:],
+        )
 
-    def columns(self, u: Tensor, epsilon: float) -> Tensor:
-        """``log sum_i exp(u_i - |x_i - y_j|^2 / epsilon)``, (M,)."""
-        return _sums(self.y, self.x, u, epsilon)[0]
+    @property
+    def spacing(self) -> float:
+        """Median distance to the nearest point at another place; of those that have one among the nearest."""
+        distance = self.nearest[0]
+        apart = (
+            distance.masked_fill(distance == 0, math.inf).amin(1, keepdim=True)
+            if distance.numel()
+            else distance
+        )
+        apart = apart[apart < math.inf]
+        return float(apart.median()) if apart.numel() else math.inf
 
-    def start(self, a: Tensor, b: Tensor, epsilon: float) -> tuple[Tensor, Tensor] | None:
-        """For large clouds: the potentials of some of the points, extended to all by their own formula."""
-        if len(a) * len(b) <= LARGE:
+    def steepness(self, phi: Tensor) -> Tensor:
+        """The steepest fall towards one of the nearest points."""
+        distance, index = self.nearest
+        if not distance.numel():
+            return torch.zeros_like(phi)
+        fall = (phi[:, None] - phi[index]) / distance.clamp(min=TINY)
+        return fall.nan_to_num(0, 0, 0).amax(1).clamp(min=0)
+
+
+@dataclass(frozen=True, eq=False)
+class CloudKernel(Kernel):
+    """Between clouds the kernel is a matrix."""
+
+    costs: CloudCosts
+    epsilon: float
+    mirror: CloudKernel | None = None
+
+    @cached_property
+    def transposed(self) -> CloudKernel:
+        """From the other side, with the same matrix."""
+        costs = self.costs.transposed
+        return self if costs is self.costs else CloudKernel(costs, self.epsilon, self)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """The kernel, (N, M)."""
+        if self.mirror is not None:
+            return self.mirror.factor.T
+        K = (-self.costs.squares / self.epsilon).exp()
+        return K.masked_fill(TINY > K, 0)
+
+    @cached_property
+    def staying(self) -> Tensor:
+        """Of each point."""
+        if self.costs.x is not self.costs.y:
+            return self.costs.x.new_zeros(())
+        return torch.cat([1 / (-c / self.epsilon).exp().sum(-1) for c in self.costs.blocks()])
+
+    def sums(self, u: Tensor, depth: float) -> Sums:
+        """Plain where the matrix is kept and that is deep enough, otherwise in logarithms over all points."""
+        return self._plain(u) if self.costs.small and depth <= PLAIN else self._exact(u)
+
+    def _plain(self, u: Tensor) -> Sums:
+        top = float(u.max())
+        weight = (u - top).exp()
+        weight = weight.masked_fill(weight < TINY, 0)
+        total = self.factor @ weight
+        seen = total > math.exp(-PLAIN)
+        inverse = torch.where(seen, 1 / total, 0)
+        return Sums(
+            torch.where(seen, total.log() + top, -torch.inf),
+            top - PLAIN,
+            lambda v: _times(inverse, self.factor @ _times(weight, v)),
+            lambda: ((self.factor * self.costs.squares) @ weight) * inverse,
+            self._log_weights(u),
+        )
+
+    def _exact(self, u: Tensor) -> Sums:
+        def terms() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+            """Costs, terms over the largest of their row, that one's logarithm, the sums of these terms."""
+            room = None  # one for all blocks: new memory is slow
+            for c in self.costs.blocks():
+                room = torch.empty_like(c) if room is None else room
+                term = torch.sub(u, c, alpha=1 / self.epsilon, out=room[: len(c)])
+                top = term.amax(-1, keepdim=True)
+                yield c, term.sub_(top).exp_(), top[:, 0], term.sum(-1)
+
+        def weighted(pair: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            return torch.cat([_times(1 / total, pair(t, c)) for c, t, _, total in terms()])
+
+        @cache
+        def weights() -> Tensor:
+            return weighted(lambda w, c: w)
+
+        def average(v: Tensor) -> Tensor:
+            return weights() @ v if self.costs.small else weighted(lambda w, c: w @ v)
+
+        return Sums(
+            torch.cat([total.log() + top for _, _, top, total in terms()]),
+            -math.inf,
+            average,
+            lambda: weighted(lambda w, c: (w * c).sum(-1)),
+            self._log_weights(u),
+        )
+
+    def _log_weights(self, u: Tensor) -> Callable[[], Tensor] | None:
+        if max(len(self.costs.x), len(self.costs.y)) > DENSE:
             return None
-        i, j = _part(a), _part(b)
-        some = CloudKernel(self.x[i], self.y[j])
-        coarse = Entropic(some, a[i] / a[i].sum(), b[j] / b[j].sum(), epsilon, same=False)
-        coarse.descend()
-        coarse.iterate(epsilon, PASSES)
-        f, g = (p / epsilon + q.log() for p, q in ((coarse.f, coarse.a), (coarse.g, coarse.b)))
-        onto_x, onto_y = CloudKernel(self.x, some.y), CloudKernel(some.x, self.y)
-        return -epsilon * onto_x.rows(g, epsilon), -epsilon * onto_y.columns(f, epsilon)
-
-    def finish(self, problem: Entropic, tol: float) -> bool:
-        """Newton's method on g, with f eliminated by its formula."""
-        from jko.metrics.entropic.newton import maximised
-
-        full_a, full_b = problem.a > 0, problem.b > 0
-        a, b, epsilon = problem.a[full_a], problem.b[full_b], problem.epsilon
-        x, y = self.x[full_a], self.y[full_b]
-        g, count = problem.g[full_b], 0
-        levels = math.ceil(math.log2(max(COARSE * self.square / epsilon, 1)))
-        for level in range(levels, -1, -1):
-            enough = 0.5 * tol if level == 0 else LOOSE
-            g, more = maximised(x, y, a, b, g, epsilon * 2**level, enough)
-            count += more
-        onto_x = CloudKernel(self.x, y)
-        problem.f = -epsilon * onto_x.rows(b.log() + g / epsilon, epsilon)
-        problem.g = -epsilon * self.columns(problem.a.log() + problem.f / epsilon, epsilon)
-        problem.iterations += count
-        if problem.same:
-            problem.f = problem.g = 0.5 * (problem.f + problem.g)
-        return problem.iterate(epsilon, 1, tol)
+        return lambda: (u - self.costs.squares / self.epsilon).log_softmax(-1)
 
 
-def with_slopes(
-    value: Tensor, a: Particles, b: Particles, pairs: tuple[Entropic, Entropic, Entropic]
-) -> Tensor:
-    """The value, with its derivative in the points of both sides where they carry one.
-
-    ``dS / d x_i = 2 a_i (xbar_i - ybar_i)``, the means under the plans of (a, a) and (a, b).
-    """
-    across, own_a, own_b = pairs
-    for state, own, log_weights, other in (
-        (a, own_a, across.b.log() + across.g / across.epsilon, b),
-        (b, own_b, across.a.log() + across.f / across.epsilon, a),
-    ):
-        x = state.points
-        if x.requires_grad:
-            z, y, epsilon = x.detach().double(), other.points.detach().double(), across.epsilon
-            there = _sums(z, y, log_weights, epsilon, means=True)[1]
-            u = own.b.log() + own.g / epsilon
-            here = _sums(z, z, u, epsilon, means=True)[1]
-            slope = 2 * own.a[:, None] * (here - there)
-            value = value + (slope * (x - x.detach())).sum()
-    return value
+def _times(factor: Tensor, v: Tensor) -> Tensor:
+    """``factor_i v_i`` for v (n,) or (n, k)."""
+    return factor * v if v.ndim == 1 else factor[:, None] * v
 
 
-@torch.no_grad()
-def _sums(
-    x: Tensor, y: Tensor, u: Tensor, epsilon: float, means: bool = False
-) -> tuple[Tensor, Tensor]:
-    """``log sum_j exp(u_j - |x_i - y_j|^2 / epsilon)``, and if asked for the mean of y under these weights."""
-    scale = epsilon**-0.5
-    columns = (scale * y).T.contiguous()
-    rows = max(1, min(len(x), BLOCK // len(y)))
-    exponent, difference = x.new_empty(rows, len(y)), x.new_empty(rows, len(y))
-    log, mean = x.new_empty(len(x)), torch.empty_like(x) if means else x
-    for first in range(0, len(x), rows):
-        part = slice(first, min(first + rows, len(x)))
-        e, t = exponent[: part.stop - first], difference[: part.stop - first]
-        e.copy_(u.expand_as(e))
-        for k, column in enumerate(columns):
-            torch.sub(scale * x[part, k, None], column, out=t)
-            e.addcmul_(t, t, value=-1)
-        top = e.amax(-1, keepdim=True)
-        total = e.sub_(top).exp_().sum(-1)
-        log[part] = total.log() + top[:, 0]
-        if means:
-            mean[part] = (e @ y) / total[:, None]
-    return log, mean
-
-
-def _part(masses: Tensor) -> Tensor:
-    """Indices of at most PART points that carry mass, spread evenly over their order."""
-    full = torch.nonzero(masses > 0)[:, 0]
-    return full[:: -(-len(full) // PART)]
+def _squares(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances from differences of coordinates, (n, M)."""
+    total = x.new_zeros(len(x), len(y))
+    for k in range(x.shape[1]):
+        total += (x[:, k, None] - y[None, :, k]).square_()
+    return total

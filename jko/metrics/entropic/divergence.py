@@ -9,20 +9,20 @@ at the optimum (Feydy et al., AISTATS 2019).  It is smooth in both states, and t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from jko import checks
 from jko.measures import GridDensity, Pair, Particles, State
 from jko.metrics.base import Length, Metric
-from jko.metrics.entropic.clouds import CloudKernel, with_slopes
-from jko.metrics.entropic.scaling import Entropic
+from jko.metrics.entropic.clouds import CloudCosts
+from jko.metrics.entropic.grid import GridCosts
+from jko.metrics.entropic.kernel import Costs, deep_sums
+from jko.metrics.entropic.scaling import Potentials, between, with_itself
+from jko.status import Status
 
-PLAIN = 600.0  # depth of exponents up to which a product with the kernel is right
-BLOCK = 2**22  # exponents at a time
+KEEP = 2**22  # pairs up to which matrices are kept: 32 MiB each
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Divergence(Length):
     residual
         L1 distance of the worst plan's marginals to the densities.
     error
-        How wrong ``squared`` can be for it: a bound, usually far above the error.
+        How wrong ``squared`` can be for it: a bound, usually far above the error.  Potentials are no further apart
+        than the costs, up to constants.
+    status
+        CONVERGED, or MAX_ITERATIONS where ``residual`` is above the tolerance.
     """
 
     squared: float
@@ -48,6 +51,7 @@ class Divergence(Length):
     iterations: int
     residual: float
     error: float
+    status: Status = Status.CONVERGED
 
     @property
     def value(self) -> float:
@@ -86,8 +90,9 @@ class SinkhornDivergence(Metric):
     It is not exactly a metric, but drives a step of atoms as one: ``jko.step(..., metric=SinkhornDivergence(epsilon))``
     minimises over their positions, by the envelope theorem, and tends to the W2 step as epsilon -> 0.  Take a ``tol``
     of 1e-8 or less there.  Between grids, kernels are products over the axes and a scaling iteration
-    costs O(N^(1 + 1/d)).  Between atoms it costs N M exponentials, made in blocks, and Newton's method finishes what
-    scaling has not; memory stays below 100 MB.
+    costs O(N^(1 + 1/d)).  Between atoms it costs N M products, or exponentials where epsilon is small or there are
+    more than 4 million pairs, made in blocks.  Newton's method finishes what scaling has not.  Memory stays below
+    300 MB.
 
     Examples
     --------
@@ -110,8 +115,8 @@ class SinkhornDivergence(Metric):
         checks.number("epsilon", self.epsilon, above=0)
         checks.number("tol", self.tol, above=0)
 
-    def distance(self, a: State, b: State) -> Divergence:
-        """The divergence, with what it took.
+    def distance(self, a: State, b: State, *, throw: bool = True) -> Divergence:
+        """The divergence, with what it took; ``throw=False`` returns also one whose marginals are not met.
 
         Raises
         ------
@@ -123,8 +128,10 @@ class SinkhornDivergence(Metric):
             The marginals were not met within ``tol``.  The error's ``best`` is the divergence that was reached, with a
             bound of how wrong it is.
         """
-        value, pairs = self._parts(a, b)
-        return self._divergence(value, pairs)
+        found = self._parts(a, b)[1]
+        if throw and not found.status.ok:
+            raise self._unmet(found)
+        return found
 
     def cost(self, state: State, base: State) -> Tensor:
         """``S(state, base)``, 0-d; differentiable once in either, whatever their supports and weights.
@@ -133,38 +140,66 @@ class SinkhornDivergence(Metric):
         or ``moved``; in ``values`` and H of pairs made by ``ChargedDensity.of``; in theta and H of
         ``ChargedMesh.moved``.  Potentials are stationary, so no iteration is differentiated.
         """
-        return self._parts(state, base)[0].to(state.weights.dtype)
+        value, found = self._parts(state, base)
+        if not found.status.ok:
+            raise self._unmet(found)
+        return value.to(state.weights.dtype)
 
-    def _parts(self, a: State, b: State) -> tuple[Tensor, tuple[Entropic, Entropic, Entropic]]:
+    def _parts(self, a: State, b: State) -> tuple[Tensor, Divergence]:
         p, q = _sides(a, b)
-        across, own_a, own_b = (
-            Entropic(_kernel(s, t), _masses(s), _masses(t), self.epsilon, s is t).solve(self.tol)
-            for s, t in ((p, q), (p, p), (q, q))
+        m, n = p.weights.double(), q.weights.double()
+        x, y = ((w / w.sum()).detach() for w in (m, n))
+        costs = costs_between(p, p, KEEP), costs_between(q, q, KEEP), costs_between(p, q, KEEP)
+        if not all(math.isfinite(c.square) for c in costs):
+            raise ValueError(
+                "the squared distances of the points are no numbers, and entropic plans need them; choose other units, "
+                "or jko.distance, which has no squares where they overflow"
+            )
+        own_p = with_itself(costs[0], x, self.epsilon, self.tol)
+        own_q = own_p if p is q else with_itself(costs[1], y, self.epsilon, self.tol)
+        across = own_p if p is q else between(costs[2], x, y, self.epsilon, self.tol)
+        # potentials are stationary: the derivative in the masses is theirs alone, in the points that of the costs
+        value = (m * (across.f - own_p.f)).sum() + (n * (across.g - own_q.f)).sum()
+        for side, own, plain, ours, theirs in (
+            (p, own_p, costs[0], x, (costs[2], y, across.g)),
+            (q, own_q, costs[1], y, (costs[2].transposed, x, across.f)),
+        ):
+            if isinstance(side, Particles) and side.points.requires_grad:
+                here = self._means(plain, ours, own.f)
+                slope = 2 * ours[:, None] * (here - self._means(*theirs))
+                value = value + (slope * (side.points - side.points.detach())).sum()
+        return value, self._divergence(float(value.detach()), costs, (own_p, own_q, across))
+
+    def _divergence(
+        self, squared: float, costs: tuple[Costs, ...], found: tuple[Potentials, ...]
+    ) -> Divergence:
+        residuals = [p.residual for p in found]
+        sizes = [2 * (c.square + self.epsilon) for c in costs]
+        error = sum(map(math.prod, zip((0.5, 0.5, 1.0), sizes, residuals, strict=True)))
+        met = max(residuals) <= self.tol
+        return Divergence(
+            squared,
+            self.epsilon,
+            sum(p.iterations for p in found),
+            max(residuals),
+            error,
+            Status.CONVERGED if met else Status.MAX_ITERATIONS,
         )
-        # potentials are stationary: the derivative in the masses is theirs alone
-        value = (_masses(p) * (across.f - 0.5 * (own_a.f + own_a.g))).sum()
-        value = value + (_masses(q) * (across.g - 0.5 * (own_b.f + own_b.g))).sum()
-        pairs = (across, own_a, own_b)
-        if isinstance(p, Particles) and isinstance(q, Particles):
-            value = with_slopes(value, p, q, pairs)
-        for pair in pairs:
-            if not pair.met:
-                raise self._unmet(pair, self._divergence(value, pairs))
-        return value, pairs
 
-    def _divergence(self, value: Tensor, pairs: tuple[Entropic, Entropic, Entropic]) -> Divergence:
-        iterations, residual = sum(p.iterations for p in pairs), max(p.residual for p in pairs)
-        error = pairs[0].error + 0.5 * (pairs[1].error + pairs[2].error)
-        return Divergence(float(value.detach()), self.epsilon, iterations, residual, error)
-
-    def _unmet(self, pair: Entropic, best: Divergence) -> Unmet:
+    def _unmet(self, best: Divergence) -> Unmet:
         return Unmet(
-            f"{pair.iterations} iterations at epsilon = {self.epsilon:g} left marginals wrong by {best.residual:.1e} "
+            f"{best.iterations} iterations at epsilon = {self.epsilon:g} left marginals wrong by {best.residual:.1e} "
             f"(tol = {self.tol:g}); pass tol = {2 * best.residual:.0e} to accept that (the divergence is "
             f"{best.squared:.6g}, wrong by at most {best.error:.1e}), take a larger epsilon, or jko.distance, "
             "which needs none",
             best,
         )
+
+    def _means(self, costs: Costs, masses: Tensor, potential: Tensor) -> Tensor:
+        """Where each point's mass goes on average under the plan, (N, dim)."""
+        assert isinstance(costs, CloudCosts)
+        u = masses.log() + potential / self.epsilon
+        return deep_sums(costs.kernel(self.epsilon), u)[0].average(costs.y)
 
 
 Side = GridDensity | Particles
@@ -190,68 +225,16 @@ def _sides(a: State, b: State) -> tuple[Side, Side]:
     return (p, p) if a is b else (p, q)
 
 
-def _masses(side: Side) -> Tensor:
-    """Masses of the cells in the shape of the grid, or of the atoms, (N,)."""
-    if isinstance(side, GridDensity):
-        return side.values.double() * side.grid.cell
-    return side.weights.double()
-
-
-def _kernel(a: Side, b: Side) -> GridKernel | CloudKernel:
+def costs_between(a: Side, b: Side, keep: int) -> Costs:
+    """The squared distances between the points of two grids, or of two clouds, kept up to ``keep`` pairs."""
     if isinstance(a, GridDensity) and isinstance(b, GridDensity):
-        return GridKernel(*([t.to(s.values.device) for t in s.grid.axes] for s in (a, b)))
+        axes = _axes(a)
+        return GridCosts(axes, axes if a.grid == b.grid else _axes(b))
     assert isinstance(a, Particles)
     assert isinstance(b, Particles)
-    return CloudKernel(a.points.detach().double(), b.points.detach().double())
+    x = a.points.detach().double()
+    return CloudCosts(x, x if a is b else b.points.detach().double(), keep)
 
 
-@dataclass(frozen=True, eq=False)
-class GridKernel:
-    """The kernel between the centres of two grids, given by their axes."""
-
-    x: Sequence[Tensor]
-    y: Sequence[Tensor]
-
-    @property
-    def square(self) -> float:
-        """Squared diagonal of the box around all centres."""
-        spans = (
-            max(p.max(), q.max()) - min(p.min(), q.min())
-            for p, q in zip(self.x, self.y, strict=True)
-        )
-        return float(sum(s**2 for s in spans))
-
-    def rows(self, u: Tensor, epsilon: float) -> Tensor:
-        """``log sum_j exp(u_j - |x_i - y_j|^2 / epsilon)``, in the shape of the first grid."""
-        return softmax_sums(u, self.y, self.x, epsilon)
-
-    def columns(self, u: Tensor, epsilon: float) -> Tensor:
-        """``log sum_i exp(u_i - |x_i - y_j|^2 / epsilon)``, in the shape of the second grid."""
-        return softmax_sums(u, self.x, self.y, epsilon)
-
-    def start(self, a: Tensor, b: Tensor, epsilon: float) -> None:
-        """None: iterations are cheap."""
-
-    def finish(self, problem: Entropic, tol: float) -> bool:
-        """There is no faster way."""
-        return False
-
-
-def softmax_sums(u: Tensor, y: Sequence[Tensor], x: Sequence[Tensor], epsilon: float) -> Tensor:
-    """``log sum_j exp(u_j - |x_i - y_j|^2 / epsilon)`` for all centres x_i of a grid; one axis at a time."""
-    for axis, (q, p) in enumerate(zip(y, x, strict=True)):
-        exponent = -((p[:, None] - q) ** 2) / epsilon
-        u = _along(u.movedim(axis, -1), exponent).movedim(-1, axis)
-    return u
-
-
-def _along(u: Tensor, exponent: Tensor) -> Tensor:
-    """``log sum_j exp(u[..., j] + exponent[i, j])``, shape (..., i)."""
-    top = u.amax(-1, keepdim=True)
-    top = torch.where(top > -math.inf, top, 0.0)
-    if float(-exponent.min()) < PLAIN:
-        return torch.log((u - top).exp() @ exponent.exp().T) + top
-    flat = u.reshape(-1, u.shape[-1])
-    rows = max(1, BLOCK // exponent.numel())
-    parts = [torch.logsumexp(part[:, None, :] + exponent, dim=-1) for part in flat.split(rows)]
-    return torch.cat(parts).reshape(*u.shape[:-1], len(exponent))
+def _axes(state: GridDensity) -> tuple[Tensor, ...]:
+    return tuple(axis.to(state.values.device).double() for axis in state.grid.axes)

@@ -19,11 +19,16 @@ from jko.duality import Gap
 from jko.energies import Energy
 from jko.measures import Particles, State
 from jko.metrics import ENTROPIC, natural_metric
+from jko.metrics.entropic.kernel import TINY
+from jko.status import Status
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
-from jko.steps.sinkhorn.passes import Outcome, minimise
-from jko.steps.sinkhorn.reports import Report, blurred, figures, judged, report
-from jko.steps.sinkhorn.setting import Setting
+from jko.steps.sinkhorn.passes import ITSELF, EntropicPlan, Itself, Support, minimise
+
+DIAGONAL = 0.9  # weight of the diagonal in a kernel's row beyond which it moves no mass by itself
+FLAT = 4.0  # epsilon over the squared diameter beyond which the plan hardly knows of distances
+HALF = 0.5  # of the energy that the gradient would release: less has been released if it is locked
+STILL = 1e-4  # of the spacing: a shorter way asked for is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,59 +127,168 @@ class Sinkhorn:
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the entropic problem of one step."""
-        setting = Setting.of(problem, self.epsilon, self.volumes)
-        before = setting.energy(setting.masses)
-        guess = _guess(setting)
-        found = minimise(setting, guess, self.tol, self.max_iterations, self.debiased)
-        total = found.masses.sum()
-        energy = setting.energy(found.masses / total)
-        seen = report(setting, found, energy, before)
-        return self._result(setting, found, seen, before, energy)
+        support = Support.of(problem, self.epsilon, self.volumes)
+        before = support.parts.value(support.masses)
+        found = minimise(support, _guess(support), self.tol, self.max_iterations, self.debiased)
+        energy = support.parts.value(found.masses / found.masses.sum())
+        return self._result(support, found, Report.of(support, found, energy, before), before)
 
     def value(self, energy: Energy, state: State) -> float:
         """E(state) as the step sees it: on particles with their volumes, so that internal energies have a value."""
         problem = StepProblem(energy, natural_metric(state), state, 1.0)
-        setting = Setting.of(problem, self.epsilon, self.volumes)
-        return setting.energy(setting.masses)
+        support = Support.of(problem, self.epsilon, self.volumes)
+        return support.parts.value(support.masses)
 
     def _result(
-        self, setting: Setting, found: Outcome, seen: Report, before: float, energy: float
+        self, support: Support, found: EntropicPlan, seen: Report, before: float
     ) -> StepResult:
-        problem = setting.problem
+        problem = support.problem
         cost = seen.debiased if self.debiased else seen.plan_cost
         own = seen.itself.log
         if isinstance(problem.previous, Particles):
             own = own[found.masses > 0]
         return StepResult.of(
             problem,
-            setting.state(found.masses / found.masses.sum()),
-            energy=energy,
+            support.state(found.masses / found.masses.sum()),
+            energy=seen.energy,
             cost=cost,
             before=before,
-            residual=found.here.residual + found.change,
+            residual=found.residual,
             iterations=found.iterations,
-            evaluations=found.evaluations,
-            status=judged(setting, found, seen, energy, self.tol),
+            evaluations=found.applications,
+            status=seen.status(found, self.tol),
             coupling=ENTROPIC,
             memory={"self_scaling": own},
-            figures=figures(setting, found, seen, energy),
-            gap=_gap(seen, energy + cost / (2 * problem.tau)),
+            figures=seen.figures(found),
+            gap=_gap(seen, seen.energy + cost / (2 * problem.tau)),
             falls=Falls.NEITHER,
         )
 
 
-def _guess(setting: Setting) -> Tensor:
-    """DE/dmu at the blurred base point; what the last step found is no better."""
-    smooth = blurred(setting)
-    density = smooth / setting.volumes
-    empty = density < density.max() * math.exp(-setting.cutoff)
-    return setting.variation(smooth).masked_fill(empty, torch.inf)
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a step reports beside its state: epsilon's blur, the value without bias, whether mass could move at all.
+
+    Attributes
+    ----------
+    plan_cost
+        ``<c, gamma>``.
+    debiased
+        Sinkhorn divergence of mu_{k+1} and mu_k, an estimate of W2^2.
+    way
+        Root mean square of ``tau |grad dE/dmu|``, by differences on the support.
+    mobility
+        Energy released to first order, ``<dE/dmu, blurred mu_k - mu_{k+1}>``, over ``way^2 / tau``: near 1 where mass
+        moves freely, near 0 where the support holds it.
+    ceiling
+        E of the blurred mu_k, which no entropic step exceeds (of mu_k itself for a debiased one).
+    gap
+        Value of the plan less that of the dual; nan where terms were linearised.
+    """
+
+    support: Support
+    energy: float
+    plan_cost: float
+    debiased: float
+    way: float
+    mobility: float
+    ceiling: float
+    gap: float
+    dual: float
+    itself: Itself
+    applications: int
+
+    @classmethod
+    def of(cls, support: Support, found: EntropicPlan, energy: float, before: float) -> Report:
+        """Measure the outcome."""
+        mu, tau, kappa = found.masses, support.problem.tau, support.kappa
+        smooth, phi = support.blurred, -found.alpha / kappa
+        way = tau * math.sqrt(float(mu @ support.costs.steepness(phi).square()))
+        released = float((smooth - mu) @ torch.where(phi.isfinite(), phi, 0))
+        own = support.with_itself(mu, None if found.itself is None else found.itself.log, ITSELF)
+        base = support.with_itself(support.masses, support.remembered, ITSELF)
+        plain = found.itself is None
+        value = energy + _both(support, found, found.alpha) / kappa
+        dual = found.dual + support.parts.constant + 1 / kappa
+        across = _both(support, found, found.alpha + found.tilt - (mu / support.volumes).log())
+        return cls(
+            support=support,
+            energy=energy,
+            plan_cost=float(mu @ found.spread),
+            debiased=support.kernel.epsilon * across - 0.5 * (own.plan.value + base.plan.value),
+            way=way,
+            mobility=released * tau / max(way**2, TINY),
+            ceiling=support.parts.value(smooth) if plain else before,
+            gap=value - dual if plain and support.parts.rest is None else math.nan,
+            dual=dual,
+            itself=own,
+            applications=own.plan.applications + base.plan.applications,
+        )
+
+    def status(self, found: EntropicPlan, tol: float) -> Status:
+        """What happened, in this order."""
+        mass = float(found.masses.sum())
+        allowed = max(self.gap, 0) if math.isfinite(self.gap) else tol * (1 + abs(self.ceiling))
+        if not all(map(math.isfinite, (self.energy, self.plan_cost, found.dual, mass))):
+            return Status.NOT_FINITE
+        if abs(mass - 1) > tol:
+            return Status.MASS_LOST
+        if found.residual > tol:
+            return Status.MAX_ITERATIONS
+        if self.energy > self.ceiling + allowed + 1e-10 * (1 + abs(self.energy)):
+            return Status.ENERGY_ROSE
+        # mass that the energy asks to move cannot: a diagonal kernel, and a plan that stayed with it
+        asked = self.way > STILL * self.support.costs.spacing
+        locked = self.kernel_kind == "diagonal" and asked and self.mobility < HALF
+        return Status.LOCKED if locked else Status.CONVERGED
+
+    @property
+    def kernel_kind(self) -> str:
+        """``diagonal``, ``resolved`` or ``flat``."""
+        kernel = self.support.kernel
+        if float(kernel.staying.median()) > DIAGONAL:
+            return "diagonal"
+        return "flat" if kernel.epsilon > FLAT * self.support.costs.square else "resolved"
+
+    def figures(self, found: EntropicPlan) -> dict[str, float | str]:
+        """The columns of the trajectory."""
+        support, spacing = self.support, self.support.costs.spacing
+        blur = math.sqrt(0.5 * support.kernel.epsilon)
+        return {
+            "epsilon": support.kernel.epsilon,
+            "blur": blur,
+            "blur_in_cells": blur / spacing,
+            "kernel": self.kernel_kind,
+            "plan_cost": self.plan_cost,
+            "debiased": self.debiased,
+            "debiased_objective": self.energy + self.debiased / (2 * support.problem.tau),
+            "energy_of_blurred": self.ceiling,
+            "way_in_cells": self.way / spacing,
+            "mobility": self.mobility,
+            "mass_correction": abs(float(found.masses.sum()) - 1),
+            "emptied": float(((support.problem.base.weights > 0) & (found.masses == 0)).sum()),
+            "applications": float(found.applications + self.applications),
+        }
+
+
+def _both(support: Support, found: EntropicPlan, alpha: Tensor) -> float:
+    """``<mu, alpha> + <mu_k, beta>``."""
+    pairs = (found.masses, alpha), (support.masses, found.beta)
+    return sum(float((m * torch.where(m > 0, values, 0)).sum()) for m, values in pairs)
+
+
+def _guess(support: Support) -> Tensor:
+    """``dE/dmu`` at the blurred base point; what the last step found is no better."""
+    smooth = support.blurred
+    density = smooth / support.volumes
+    empty = density < density.max() * math.exp(-support.cutoff)
+    return support.parts.slope(smooth).masked_fill(empty, torch.inf)
 
 
 def _gap(seen: Report, objective: float) -> Gap:
     """The gap of the entropic problem, over all plans."""
     if math.isnan(seen.gap):
         why = "a term was linearised, or the debiased objective minimised: no dual value is known"
-        return Gap(math.inf, False, why, -math.inf, objective)
+        return Gap.unknown(why, objective)
     why = "plan and potentials of the entropic problem"
     return Gap(seen.gap, True, why, seen.dual, seen.dual + seen.gap)
