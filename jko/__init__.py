@@ -51,7 +51,7 @@ _FORMER |= {
     "Optimality": "jko.duality.Gap",
     "Stationary": "jko.diagnostics.Minimiser",
     "stationarity": "jko.diagnostics.speed",
-    "stationary": "jko.diagnostics.minimiser",
+    "stationary": "jko.minimiser",
 }
 
 __all__, __getattr__, __dir__ = lazy(__name__, _HOMES, _FORMER)

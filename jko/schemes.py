@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from jko.energies import Energy
@@ -130,12 +130,7 @@ class SDIRK2:
             if second.status.ok and not risen:
                 return result
         plain = stage(state, tau, memory)
-        return replace(
-            plain,
-            iterations=plain.iterations + sum(part.iterations for part in done),
-            evaluations=plain.evaluations + sum(part.evaluations for part in done),
-            figures={**plain.figures, "fallback": 1.0},
-        )
+        return plain.instead_of(*done)
 
 
 def _joined(
@@ -149,18 +144,19 @@ def _joined(
     """Both stages as one step of length tau."""
     cost = ((1 + RATIO) * first.cost**0.5 + second.cost**0.5) ** 2
     wanted = natural_metric(state) if metric is None else metric
-    return replace(
-        second,
+    return second.joined(
+        StepProblem(energy, wanted, state, tau),
+        second.state,
+        energy=second.energy,
         cost=cost,
-        objective=second.energy + cost / (2 * tau),
-        slack=first.before - second.energy - cost / (2 * tau),
+        before=first.before,
+        memory=second.memory,
         residual=max(first.residual, second.residual),
         iterations=first.iterations + second.iterations,
         evaluations=first.evaluations + second.evaluations,
         status=first.status if second.status is Status.CONVERGED else second.status,
         coupling=NO_PROOF,
-        problem=StepProblem(energy, wanted, state, tau),
-        figures={**second.figures, "fallback": 0.0},
+        figures={"fallback": 0.0},
         gap=None,
         falls=Falls.ENERGY,
     )

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import jko
+from jko.storage import replacing
 
 FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
 
@@ -91,12 +92,8 @@ class Folder:
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
-        aside = self.path / f".{name}.{os.getpid()}.part"
-        try:
-            aside.write_text(text, encoding="utf-8")
-            os.replace(aside, self.path / name)
-        finally:
-            aside.unlink(missing_ok=True)
+        with replacing(self.path / name) as file:
+            file.write(text.encode())
 
 
 def _taken(path: Path) -> list[str]:

@@ -24,6 +24,7 @@ import jko
 from jko import survey
 from jko.cli.refusal import refusing
 from jko.cli.typeset import typeset
+from jko.storage import replacing
 from jko.survey import Claim, Entry
 
 
@@ -45,10 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     failed = [claim for claim in done if not claim.passed]
     total = sum(claim.seconds for claim in done)
     print(f"{len(done) - len(failed)} of {len(done)} hold; {total:.1f} CPU seconds")
-    if file is not None:
-        print(write_json(entries, done, arguments.quick, file))
-    if folder is not None:
-        print(write_report(done, folder / "survey.html", arguments.quick))
+    with refusing():
+        if file is not None:
+            print(write_json(entries, done, arguments.quick, file))
+        if folder is not None:
+            print(write_report(done, folder / "survey.html", arguments.quick))
     return 1 if failed else 0
 
 
@@ -97,9 +99,12 @@ def write_json(entries: Sequence[Entry], claims: Sequence[Claim], quick: bool, p
         for entry, claim in zip(entries, claims, strict=True)
     ]
     text = json.dumps({**facts(quick), "claims": rows}, indent=1, allow_nan=False)
-    aside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    aside.write_text(text + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    return _written(path, text + "\n")
+
+
+def _written(path: Path, text: str) -> Path:
+    with replacing(path) as file:
+        file.write(text.encode())
     return path
 
 
@@ -108,7 +113,7 @@ def _number(value: float | None) -> float | None:
 
 
 def write_report(claims: Sequence[Claim], path: Path, quick: bool = False) -> Path:
-    """One HTML file that needs no other."""
+    """One HTML file that needs no other, whole or not at all."""
     told = facts(quick)
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     sizes = "<b>quick: at small sizes</b>" if quick else "at full sizes"
@@ -118,8 +123,7 @@ def write_report(claims: Sequence[Claim], path: Path, quick: bool = False) -> Pa
         rows="\n".join(_row(claim) for claim in claims),
         made=f"Measured {html.escape(told['date'])}, {sizes}, with {html.escape(versions)}.",
     )
-    path.write_text(page, encoding="utf-8")
-    return path
+    return _written(path, page)
 
 
 def _row(claim: Claim) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko import checks
+from jko.deprecation import renamed
 from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
@@ -13,7 +14,8 @@ ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
 
 
-def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Gap:
+@renamed(rounds="max_iterations")
+def optimality(energy: Energy, state: State, *, max_iterations: int | None = None) -> Gap:
     """A lower bound on min F from one state, F convex for the linear structure.
 
     ``F(mu) - min F <= int phi_mu dmu - min over Omega of phi_mu``,    phi_mu = dF/dmu(mu)
@@ -29,10 +31,10 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Ga
     state : Particles, ChargedParticles, GridDensity or LineMesh
         The measure mu.  For a density the minimum is that over all densities on its cells, where phi_mu has U'(rho) of
         the internal energies in it; with an internal energy the best g is found to rounding.
-    rounds
+    max_iterations
         Of the maximisation over g, each of them many local minimisations in Omega; 0 tries only multiples of the
-        residual.  None: 60 where M dim^2 is small (they take a second or two), else 0.  For a large network, 30 rounds
-        take some seconds and prove much more.  For densities they are Newton steps; None means 100, and 0
+        residual.  None: 60 where M dim^2 is small (they take a second or two), else 0.  For a large network, 30 of
+        them take some seconds and prove much more.  For densities they are Newton steps; None means 100, and 0
         tries only the residual.
 
     Returns
@@ -71,15 +73,15 @@ def optimality(energy: Energy, state: State, *, rounds: int | None = None) -> Ga
         LineMesh,
         hint="build it by jko.Particles(points)",
     )
-    if rounds is not None:
-        checks.count("rounds", rounds, least=0)
+    if max_iterations is not None:
+        checks.count("max_iterations", max_iterations, least=0)
     with torch.no_grad():
         value = float(energy(state))
     if why := obstacle(energy):
         return Gap.unknown(why, value)
     if isinstance(state, (GridDensity, LineMesh)):
-        return grid_gap(energy, state, STEPS if rounds is None else rounds)
-    return _atoms_gap(energy, state.atoms, value, rounds)
+        return grid_gap(energy, state, STEPS if max_iterations is None else max_iterations)
+    return _atoms_gap(energy, state.atoms, value, max_iterations)
 
 
 def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:

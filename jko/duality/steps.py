@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from jko.deprecation import renamed
 from jko.duality.bundle import Columns
 from jko.duality.dual import Dual
 from jko.duality.envelope import Envelope
@@ -13,6 +14,7 @@ from jko.energies import Energy
 from jko.measures import Particles
 
 
+@renamed(rounds="max_iterations")
 def step_gap(
     energy: Energy,
     base: Particles,
@@ -21,7 +23,7 @@ def step_gap(
     objective: float,
     *,
     improve: bool | None = None,
-    rounds: int = 60,
+    max_iterations: int = 60,
 ) -> Gap:
     """How far ``objective`` is from the minimum of the step's problem over all measures.
 
@@ -38,7 +40,7 @@ def step_gap(
     improve
         Whether to maximise over g after g = f_mu - f was tried.  None: where that gap is not zero and the problem is
         small enough; where it is too large, g is only scaled, if g itself proves nothing.
-    rounds
+    max_iterations
         Of the maximisation.
 
     Returns
@@ -65,7 +67,7 @@ def step_gap(
         return Gap.unknown(why)
     dual = _dual(energy, base, tau, mu, objective)
     worth = dual.affordable if improve is None else improve
-    return dual.gap(rounds if worth else 0, improve is not False)
+    return dual.gap(max_iterations if worth else 0, improve is not False)
 
 
 def split_atoms(

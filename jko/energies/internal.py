@@ -225,6 +225,12 @@ class PorousMedium(Internal):
         """rho^(m - 2)."""
         return rho ** (self.m - 2)
 
+    def conjugate(self, p: Tensor) -> Conjugate:
+        """``U* = rho s / m`` with ``s = ((m - 1) p)_+`` and ``rho = s^(1 / (m - 1))``, from one power."""
+        s = ((self.m - 1) * p).clamp(min=0)
+        rho = s ** (1 / (self.m - 1))
+        return Conjugate(rho * s / self.m, rho, torch.where(s > 0, rho / s, 0))
+
     def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """``e^((m - 1) s) / (m - 1)`` and (m - 1) times that."""
         power = ((self.m - 1) * s).exp()

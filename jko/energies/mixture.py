@@ -63,19 +63,19 @@ class Mixture(Internal):
 
     def U(self, rho: Tensor) -> Tensor:
         """``sum c_i U_i(rho)``."""
-        return sum((c * E.U(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.U(rho) for c, E in self.summands], rho)
 
     def slope(self, rho: Tensor) -> Tensor:
         """``sum c_i U_i'(rho)``."""
-        return sum((c * E.slope(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.slope(rho) for c, E in self.summands], rho)
 
     def pressure(self, rho: Tensor) -> Tensor:
         """``rho U'(rho) - U(rho)``, term by term."""
-        return sum((c * E.pressure(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.pressure(rho) for c, E in self.summands], rho)
 
     def stiffness(self, rho: Tensor) -> Tensor:
         """``U''(rho)``, term by term."""
-        return sum((c * E.stiffness(rho) for c, E in self.summands), torch.zeros_like(rho))
+        return _sum([c * E.stiffness(rho) for c, E in self.summands], rho)
 
     def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """``U'(rho)`` and ``rho U''(rho)`` at rho = e^s, term by term."""
@@ -153,6 +153,11 @@ class Mixture(Internal):
         low, high = (torch.where(known, 0, end) for end in (ends.amin(0), ends.amax(0)))
         root = torch.where(known, p, _root(self.of_log, p, low, high))
         return torch.where(empty, -torch.inf, root)
+
+
+def _sum(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Their sum; zeros without a part."""
+    return sum(parts[1:], parts[0]) if parts else torch.zeros_like(like)
 
 
 def log_omega(t: Tensor) -> Tensor:

@@ -101,7 +101,9 @@ def negative(terms: Iterable[tuple[float, Kind]]) -> Weighted[Kind]:
 def joined(terms: Iterable[tuple[float, Energy]]) -> Energy | None:
     """``sum c E`` as one energy, None if there is no term."""
     parts = tuple(Scaled(c, E) for c, E in terms)
-    return Sum(parts) if parts else None
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return Sum(parts)
 
 
 def refuse(

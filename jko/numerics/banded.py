@@ -80,9 +80,10 @@ class Banded:
 
     def __matmul__(self, v: Array) -> Array:
         product = self.bands[0] * v
-        for k in range(1, len(self.bands)):
-            product[:-k] += self.bands[k, :-k] * v[k:]
-            product[k:] += self.bands[k, :-k] * v[:-k]
+        for k, band in enumerate(self.bands[1:], 1):
+            off = band[:-k]
+            product[:-k] += off * v[k:]
+            product[k:] += off * v[:-k]
         return product if self.factor is None else product + self.factor @ (self.factor.T @ v)
 
     def solve(self, right: Array) -> Array | None:

@@ -40,8 +40,7 @@ def particles(
         dots = ax.scatter(x, y, s=size, c=c, cmap="RdBu_r", norm=norm, ec=BLACK, lw=0.3, zorder=3)
         if colour not in plane and ax.figure is not None:
             ax.figure.colorbar(dots, ax=ax, label=_axis_name(colour, mu), shrink=0.85)
-    ax.set_xlabel(_axis_name(plane[0], mu))
-    ax.set_ylabel(_axis_name(plane[1], mu))
+    ax.set(xlabel=_axis_name(plane[0], mu), ylabel=_axis_name(plane[1], mu))
     return ax
 
 

@@ -60,8 +60,7 @@ def image(
         aspect="equal" if 1 / SQUARE <= ratio <= SQUARE else "auto",
     )  # fmt: skip
     ax.spines[:].set_visible(True)
-    ax.set_xlabel(names[plane[0]])
-    ax.set_ylabel(names[plane[1]])
+    ax.set(xlabel=names[plane[0]], ylabel=names[plane[1]])
     return picture
 
 

@@ -76,8 +76,7 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
         w, theta = ((1 - s) * x + s * y).T
         ax.scatter(theta, w, s=size, color=BLUE, lw=0, zorder=2)
         ax.set_title(f"$s$ = {s:.3g}", fontsize=10)
-        ax.set_xlabel(THETA)
-        ax.set_ylabel(W)
+        ax.set(xlabel=THETA, ylabel=W)
     same_limits(axes)
     return name_first(axes)
 

@@ -134,12 +134,7 @@ def snapshots(
     plane, names, norm
         As in :func:`density`.
     """
-    chosen = _moments(trajectory, times, len(axes))
-    if len(chosen) != len(axes):
-        raise ValueError(
-            f"there are {len(axes)} Axes for {len(chosen)} times, and each needs one; a flow keeps more states with a "
-            "smaller save="
-        )
+    chosen = moments(trajectory, times, axes)
     if _density(chosen[0][1]).dim == 1:
         _profiles([state for _, state in chosen], axes, names)
     else:
@@ -177,6 +172,19 @@ def _density(state: State) -> GridDensity | LineMesh:
 
 def _grid_density(state: State) -> GridDensity:
     return checks.kind("the state", state, GridDensity, hint="a density on the cells of a grid")
+
+
+def moments(
+    trajectory: Trajectory, times: Sequence[float] | None, axes: Sequence[Axes]
+) -> list[tuple[float, State]]:
+    """As many kept times as Axes, with their states; where none are asked for, evenly."""
+    chosen = _moments(trajectory, times, len(axes))
+    if len(chosen) != len(axes):
+        raise ValueError(
+            f"there are {len(axes)} Axes for {len(chosen)} times, and each needs one; a flow keeps more states with a "
+            "smaller save="
+        )
+    return chosen
 
 
 def _moments(
@@ -229,8 +237,7 @@ def _steps(state: State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _name_line(ax: Axes, names: Sequence[str]) -> Axes:
-    ax.set_xlabel("$x$" if names is NAMES else names[0])
-    ax.set_ylabel("density")
+    ax.set(xlabel="$x$" if names is NAMES else names[0], ylabel="density")
     ax.set_ylim(bottom=0)
     return ax
 

@@ -42,8 +42,7 @@ def energy(
         ax.set_xscale("log")
     if energies.min() > 0 and energies[0] > 2 * energies[-1]:
         ax.set_yscale("log")
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("energy $F(\\mu_k)$")
+    ax.set(xlabel="flow time $t$", ylabel="energy $F(\\mu_k)$")
     ax.legend(loc="best", frameon=False, fontsize=9)
     return ax
 
@@ -81,8 +80,7 @@ def energy_ledger(trajectory: Trajectory, ax: Axes) -> Axes:
         ax.set_xscale("log")
     ax.set_xlim(times[1] / 2 if many else 0, times[-1])
     ax.set_ylim(floor, energies[0] + 0.09 * (energies[0] - floor))
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("energy")
+    ax.set(xlabel="flow time $t$", ylabel="energy")
     legend_below(ax)
     return ax
 
@@ -108,8 +106,7 @@ def proofs(trajectory: Trajectory, ax: Axes) -> Axes:
     ax.set_yscale("log")
     if len(trajectory.times) > 2:
         ax.set_xscale("log")
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("figure of the step")
+    ax.set(xlabel="flow time $t$", ylabel="figure of the step")
     legend_below(ax, columns=3)
     return ax
 
@@ -130,8 +127,10 @@ def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) ->
     ax.set_xticks(first.parameters, [f"{h:g}" for h in first.parameters])
     ax.minorticks_off()
     ax.grid(axis="y", color=GREY, alpha=0.3, lw=0.6)
-    ax.set_xlabel("time step $\\tau$" if first.name == "tau" else first.name)
-    ax.set_ylabel("error at the end time")
+    ax.set(
+        xlabel="time step $\\tau$" if first.name == "tau" else first.name,
+        ylabel="error at the end time",
+    )
     ax.legend(loc="best", frameon=False, fontsize=9)
     return ax
 

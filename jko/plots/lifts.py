@@ -95,6 +95,5 @@ def name_first(axes: Sequence[Axes]) -> Sequence[Axes]:
 
 def name_lift(ax: Axes) -> Axes:
     """Name the coordinates of the lift."""
-    ax.set_xlabel(THETA)
-    ax.set_ylabel("$w = H(\\theta)$")
+    ax.set(xlabel=THETA, ylabel="$w = H(\\theta)$")
     return ax

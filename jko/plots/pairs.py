@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.plots import cells
 from jko.plots.atoms import particles
+from jko.plots.densities import moments
 from jko.plots.lifts import THETA, check, curve_of, d_of, graph, name_first, name_lift, same_limits
 from jko.plots.style import BLUE, GREY, RED
 from jko.trajectory import Trajectory
@@ -78,8 +79,7 @@ def charges(state: State, ax: Axes, colour: str = BLUE) -> Axes:
     if d_of(state) == 1:
         theta, H, rho = curve_of(state)
         ax.plot(theta, np.where(rho > 0, H, np.nan), color=colour, lw=1.6)
-        ax.set_xlabel(THETA)
-        ax.set_ylabel("$H(\\theta)$")
+        ax.set(xlabel=THETA, ylabel="$H(\\theta)$")
         return ax
     if isinstance(state, ChargedParticles):
         return _name_plane(particles(state, ax, plane=(1, 2)))
@@ -100,22 +100,15 @@ def pair_snapshots(
 
     ``times`` are kept times, as many as Axes; default evenly through the kept states.
     """
-    last = len(trajectory.states) - 1
-    if times is None:
-        index = np.linspace(0, last, len(axes)).round().astype(int)
-        times = trajectory.times[trajectory.kept][index].tolist()
-    if len(times) != len(axes):
-        raise ValueError(f"there are {len(axes)} Axes for {len(times)} times, and each needs one")
-    for ax, t in zip(axes, times, strict=True):
-        pair(trajectory.at(t), ax).set_title(f"$t$ = {t:.4g}", fontsize=10)
+    for ax, (t, state) in zip(axes, moments(trajectory, times, axes), strict=True):
+        pair(state, ax).set_title(f"$t$ = {t:.4g}", fontsize=10)
     if d_of(trajectory.states[0]) == 1:
         same_limits(axes)
     return name_first(axes)
 
 
 def _name_plane(ax: Axes) -> Axes:
-    ax.set_xlabel(AXES[0])
-    ax.set_ylabel(AXES[1])
+    ax.set(xlabel=AXES[0], ylabel=AXES[1])
     return ax
 
 

@@ -41,8 +41,7 @@ def class_outputs(
             textcoords="offset points", ha=side, va="top", fontsize=9, color=BLACK,
         )  # fmt: skip
     ax.set_ylim(0.7, ax.get_ylim()[1] * 2)
-    ax.set_xlabel("output of the network $f_\\mu(x)$")
-    ax.set_ylabel("rows")
+    ax.set(xlabel="output of the network $f_\\mu(x)$", ylabel="rows")
     legend_below(ax, columns=2)
     return ax
 
@@ -64,8 +63,10 @@ def roc(output: Any, truth: Any, ax: Axes, classes: Sequence[str] = ("-1", "+1")
     ax.annotate("threshold 0", here, (10, -12), textcoords="offset points", fontsize=9)
     ax.annotate(f"area {area:.4f}", (0.6, 0.45), fontsize=10, color=BLUE)
     ax.set_aspect("equal")
-    ax.set_xlabel(f"share of {classes[0]} taken for {classes[1]}")
-    ax.set_ylabel(f"share of {classes[1]} taken for {classes[1]}")
+    ax.set(
+        xlabel=f"share of {classes[0]} taken for {classes[1]}",
+        ylabel=f"share of {classes[1]} taken for {classes[1]}",
+    )
     return ax
 
 
@@ -82,8 +83,7 @@ def predicted_against_true(
     ends = [every.min(), every.max()]
     ax.plot(ends, ends, color=BLACK, lw=1, ls="--", label="predicted = true")
     ax.set_aspect("equal")
-    ax.set_xlabel(f"{unit}, true")
-    ax.set_ylabel(f"{unit}, predicted")
+    ax.set(xlabel=f"{unit}, true", ylabel=f"{unit}, predicted")
     legend_below(ax, columns=3)
     return ax
 
@@ -102,7 +102,6 @@ def curve(
         }
         ax.scatter(np.asarray(at).ravel(), np.asarray(f), **style)
     ax.plot(np.asarray(x).ravel(), np.asarray(output), color=BLUE, lw=1.8, label="network $f_\\mu$")
-    ax.set_xlabel("$x$")
-    ax.set_ylabel(unit)
+    ax.set(xlabel="$x$", ylabel=unit)
     legend_below(ax, columns=3)
     return ax

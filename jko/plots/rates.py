@@ -30,8 +30,7 @@ def energies(runs: Mapping[str, Trajectory], ax: Axes) -> Axes:
             name, (t, above), (5, 0), textcoords="offset points", color=colour, fontsize=9,
             va="center", annotation_clip=False,
         )  # fmt: skip
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("energy $G(\\rho_t, H_t)$")
+    ax.set(xlabel="flow time $t$", ylabel="energy $G(\\rho_t, H_t)$")
     return ax
 
 
@@ -44,8 +43,7 @@ def residuals(identities: Mapping[str, Identity], ax: Axes) -> Axes:
             middle, np.where(size > 0, size, np.nan), color=COLOURS[k % len(COLOURS)], lw=1.4,
             ls=STYLES[k // len(COLOURS) % len(STYLES)], label=name,
         )  # fmt: skip
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("$|\\,dE/dt\\,-$ formula$\\,|$")
+    ax.set(xlabel="flow time $t$", ylabel="$|\\,dE/dt\\,-$ formula$\\,|$")
     legend_below(ax, columns=2 if len(identities) > 3 else 1)
     return ax
 
@@ -73,7 +71,6 @@ def fold(found: FoldFree, ax: Axes) -> Axes:
         [0, math.pi / 8, math.pi / 4, 3 * math.pi / 8, math.pi / 2],
         ["0", "$\\pi/8$", "$\\pi/4$", "$3\\pi/8$", "$\\pi/2$"],
     )
-    ax.set_xlabel("flow time $t$")
-    ax.set_ylabel("largest angle, atan$\\,|\\nabla H|$")
+    ax.set(xlabel="flow time $t$", ylabel="largest angle, atan$\\,|\\nabla H|$")
     legend_below(ax, columns=2)
     return ax

@@ -16,7 +16,7 @@ from jko.energies import Energy
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
-from jko.steps.memory import Memory, bound, rounding
+from jko.steps.memory import Memory, bound, rounding, without_evaluation
 from jko.steps.problem import StepProblem
 
 LARGEST = sys.float_info.max  # an infinite residual is that of no minimum
@@ -110,6 +110,46 @@ class StepResult:
     def before(self) -> float:
         """E(mu_k)."""
         return self.slack + self.energy + self.cost / (2 * self.problem.tau)
+
+    def joined(
+        self,
+        problem: StepProblem,
+        state: State,
+        *,
+        energy: float,
+        cost: float,
+        before: float | None = None,
+        memory: Memory | None = None,
+        figures: dict[str, float | str] | None = None,
+        **changes: Any,
+    ) -> StepResult:
+        """The step of ``problem`` to ``state`` of which this one is the last part, or one that was gone beyond.
+
+        Objective and slack follow from energies and cost.  What is not given is this part's: so the iterations, the
+        proof of the cost, E(mu_k), the memory without its evaluation, and the figures, to which others are added.
+        """
+        before, half = self.before if before is None else before, cost / (2 * problem.tau)
+        return replace(
+            self,
+            problem=problem,
+            state=state,
+            energy=energy,
+            cost=cost,
+            objective=energy + half,
+            slack=before - energy - half,
+            memory=without_evaluation(self.memory) if memory is None else memory,
+            figures={**self.figures, **(figures or {})},
+            **changes,
+        )
+
+    def instead_of(self, *tried: StepResult) -> StepResult:
+        """The plain step that is taken where others, whose work counts, were no good: ``fallback`` is 1."""
+        return replace(
+            self,
+            iterations=self.iterations + sum(part.iterations for part in tried),
+            evaluations=self.evaluations + sum(part.evaluations for part in tried),
+            figures={**self.figures, "fallback": 1.0},
+        )
 
     def stayed(self) -> StepResult:
         """No move at all: better than a move that rounding, or the solver's tolerance, makes worse."""

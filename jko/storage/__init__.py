@@ -10,7 +10,7 @@ from jko.storage import archive
 from jko.storage.figures import Figures, extended, view
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
-from jko.storage.places import refusal, to_read, to_write
+from jko.storage.places import refusal, replacing, to_read, to_write
 from jko.storage.scan import Source, is_journal, opened
 from jko.storage.states import (
     Arrays,
@@ -46,6 +46,7 @@ __all__ = [
     "opened",
     "packed",
     "refusal",
+    "replacing",
     "to_read",
     "to_write",
     "unpacked",

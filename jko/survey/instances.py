@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jko.diagnostics import Convergence
 from jko.energies import Energy, Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import Data, Ridge
+from jko.survey.claims import Curve, Measurement, Picture
 
 Array = NDArray[np.float64]
 
@@ -71,3 +73,14 @@ def slopes(points: Array, weights: Array, data: tuple[Array, Array, Array], lam:
     t = np.tanh(points[:, 1:2] * x + points[:, 2:])
     s = points[:, :1] * (1 - t * t)
     return np.stack([t @ g, (s * x) @ g, s @ g], axis=1) + lam * points
+
+
+def first_order(study: Convergence, name: str, error: str) -> Measurement:
+    """The last pairwise order in the time step against 1, with the picture of a line of slope one."""
+    taus = study.parameters
+    curves = (
+        Curve(taus, study.errors, name, "dots"),
+        Curve(taus, study.errors[0] * taus / taus[0], "order 1", "dashed"),
+    )
+    picture = Picture(curves, "time step $\\tau$", error, True, True)
+    return Measurement(float(study.orders[-1]), 1.0, 0.1, picture=picture)

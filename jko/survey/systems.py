@@ -41,6 +41,12 @@ class Line:
         """tanh(x + theta)."""
         return torch.tanh(x.T + theta)
 
+    @property
+    def data(self) -> tuple[Array, Array, Array]:
+        """Inputs (M,), targets (M,), quadrature weights (M,)."""
+        data = self.risk.data
+        return data.x[:, 0].numpy(), data.f.numpy(), data.weights.numpy()
+
     def grid(self, cells: int) -> ChargedDensity:
         """The pair on a grid."""
         return ChargedDensity.from_function(Grid((-3.0, 3.0), cells), self.density, self.charge)
@@ -51,9 +57,7 @@ class Line:
 
     def N(self, pair: ChargedParticles) -> tuple[Array, Array]:
         """N = Lbar + Sbar and its derivative at the atoms, written out."""
-        x, f, q = (
-            t.numpy() for t in (self.risk.data.x[:, 0], self.risk.data.f, self.risk.data.weights)
-        )
+        x, f, q = self.data
         theta, H, m = (t.numpy() for t in (pair.theta[:, 0], pair.H, pair.weights))
         t = np.tanh(theta[:, None] + x)
         g = q * ((m * H) @ t - f)

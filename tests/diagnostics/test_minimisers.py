@@ -213,7 +213,9 @@ def test_no_mass_enters_an_obstacle():
     assert bool((found.state.values[~inside] > 0).all())
     assert found.gap == pytest.approx(0, abs=1e-14)
     assert found.energy > minimiser(energy, grid).energy
-    assert jko.optimality(energy + hole, found.state, rounds=0).value == pytest.approx(0, abs=1e-14)
+    assert jko.optimality(energy + hole, found.state, max_iterations=0).value == pytest.approx(
+        0, abs=1e-14
+    )
 
 
 def test_a_state_at_rest_is_its_own_best_guess():
@@ -270,7 +272,7 @@ def test_the_bound_of_a_density_is_its_distance_to_the_minimum(internal):
     assert found.lower_bound == pytest.approx(best.energy, abs=1e-12)
     assert found.reachable == pytest.approx(best.energy, abs=1e-9)
     for rounds in (0, 1, 3):
-        early = jko.optimality(energy, mu, rounds=rounds)
+        early = jko.optimality(energy, mu, max_iterations=rounds)
         assert early.value >= distance - 1e-12
         assert early.lower_bound <= best.energy <= early.reachable + 1e-12
 
@@ -285,7 +287,7 @@ def test_at_the_residual_the_bound_is_the_energy_with_the_risk_linearised():
     problem = cp.Problem(cp.Minimize(objective), [cp.sum(m) == 1, m >= 0])
     problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
     at = float(mu.integrate(linear.variation(mu))) + 0.1 * float(jko.PorousMedium(2)(mu))
-    found = jko.optimality(energy, mu, rounds=0)
+    found = jko.optimality(energy, mu, max_iterations=0)
     assert found.value == pytest.approx(at - problem.value, abs=1e-8)
     assert found.g == pytest.approx(risk.residual(mu), abs=1e-13)
 
@@ -305,7 +307,7 @@ def test_without_internal_energy_the_bound_closes_on_the_minimum_over_masses():
     assert found.lower_bound <= problem.value + 1e-9
     assert found.reachable >= problem.value - 1e-9
     assert found.lower_bound == pytest.approx(problem.value, abs=0.01 * found.value)
-    start = jko.optimality(energy, mu, rounds=0)
+    start = jko.optimality(energy, mu, max_iterations=0)
     phi = energy.variation(mu)
     assert start.value == pytest.approx(float(mu.integrate(phi) - phi.min()), rel=1e-10)
 

@@ -173,8 +173,8 @@ def test_bad_arguments_are_sentences(generator):
         jko.optimality(lambda mu: 0, mu)
     with pytest.raises(TypeError, match="state must be"):
         jko.optimality(jko.SquaredNorm(), mu.points)
-    with pytest.raises(ValueError, match="rounds = -1"):
-        jko.optimality(jko.SquaredNorm(), mu, rounds=-1)
+    with pytest.raises(ValueError, match="max_iterations = -1"):
+        jko.optimality(jko.SquaredNorm(), mu, max_iterations=-1)
 
 
 def test_a_network_of_a_thousand_neurons_in_32_dimensions_gets_an_estimate_that_says_so(generator):

@@ -389,3 +389,18 @@ def test_going_on_along_a_scaled_step_goes_along_its_map():
 
 def test_names_of_types_are_public():
     assert all(isinstance(kind, type) for kind in (Certificate, Distance, Plan, StepProblem))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_coordinates_without_squares_end_in_a_status_or_a_sentence(name):
+    def take(points):
+        return jko.step(
+            jko.SquaredNorm(), jko.Particles(points), tau=0.1, metric=METRICS[name](), throw=False
+        )
+
+    if name == "sinkhorn":
+        with pytest.raises(ValueError, match="squared distances of the points are no numbers"):
+            take(cloud(4).points * 1e200)
+    else:
+        assert take(cloud(4).points * 1e200).status is jko.Status.NOT_FINITE
+    assert take([[1e-200, 0.0]]).status.ok

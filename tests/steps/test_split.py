@@ -14,7 +14,7 @@ import jko
 from jko.networks import FeatureMap
 from jko.steps.split.charge import charge_step
 from jko.steps.split.held import Charge, HeldFeatures, HeldNorm
-from jko.steps.split.terms import sort_terms
+from jko.steps.split.terms import SplitTerms
 
 NEWTON = jko.Alternating(jko.BlockNewton(tol=1e-12))
 X = np.linspace(-2, 2, 24)
@@ -248,7 +248,7 @@ def test_a_step_in_the_metric_of_the_old_measure_would_be_degenerate():
         move = ((cells - atoms[:, None]) ** 2).mean()
         free.append(with_free_charge(atoms, np.full(n, 1 / n)) + move / (2 * tau))
         rho = jko.Particles(atoms[:, None])
-        step = charge_step(rho, start, sort_terms(G, start), tau)
+        step = charge_step(rho, start, SplitTerms.of(G, start), tau)
         square = step.square(step.increment)
         ours.append(float(G(step.reach())) + (move + square) / (2 * tau))
     infimum = with_free_charge(start.support[:, 0].numpy(), start.weights.numpy())
@@ -274,7 +274,7 @@ def test_the_step_of_the_charge_is_the_minimiser_among_all_functions_on_the_atom
     )
     problem = cp.Problem(cp.Minimize(objective))
     problem.solve(solver=cp.CLARABEL)
-    step = charge_step(span.rho, span, sort_terms(energy, span), tau)
+    step = charge_step(span.rho, span, SplitTerms.of(energy, span), tau)
     new = step.reach()
     assert np.allclose(new.H(span.support).numpy(), H.value, atol=1e-6)
     square = float(span.rho.integrate((new.H(span.support) - span.H(span.support)) ** 2))
@@ -334,7 +334,7 @@ def test_derivatives_with_the_charge_held_are_those_of_autograd():
     assert torch.allclose(norm.evaluate(span.rho).gradient, plain.gradient(span.rho), atol=1e-14)
     assert torch.allclose(norm.gradient(span.rho, z), plain.gradient(span.rho), atol=1e-14)
     assert torch.allclose(norm.hessian(span.rho), plain.hessian(span.rho), atol=1e-14)
-    whole = sort_terms(energy, span).held(span)
+    whole = SplitTerms.of(energy, span).held(span)
     assert float(whole(span.rho)) == pytest.approx(float(energy(span)), rel=1e-14)
 
 
@@ -409,7 +409,9 @@ def test_cells_without_mass_do_not_count():
         rho, lambda t: 1 / (t[:, 0] > 0.3).to(t), tanh_of_sum, DATA.x, 1.0, 0.1 * DATA.x[:, 0]
     )
     atoms = jko.ChargedSpan(rho.to_particles(), span.H0, span.h, span.x, 1.0, span.b)
-    ours, theirs = (charge_step(s.rho, s, sort_terms(G, s), 0.5).increment for s in (span, atoms))
+    ours, theirs = (
+        charge_step(s.rho, s, SplitTerms.of(G, s), 0.5).increment for s in (span, atoms)
+    )
     assert torch.allclose(ours, theirs, rtol=1e-13)
 
 

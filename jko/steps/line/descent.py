@@ -74,9 +74,8 @@ def _ahead(objective: Objective) -> Spot | None:
     if velocity is None or velocity.numel() != len(start):
         return None
     u = objective.inside(start + objective.problem.tau * as_array(velocity).ravel())
-    if not bool((np.diff(u[x]) > (1 - CRUSH) * np.diff(start[x])).all()):
-        return None
-    return objective.at(u)
+    kept = np.diff(u[x]) > (1 - CRUSH) * np.diff(start[x])
+    return objective.at(u) if kept.all() else None
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite gets a status

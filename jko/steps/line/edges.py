@@ -7,7 +7,6 @@ points a cell; they integrate squares of affine displacements without error.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,7 +103,7 @@ class Edges(Objective):
         signs = all(c >= 0 for c, E in terms)
         if not (signs and all(issubclass(kind, Linear) for kind in kinds)):
             reason = "the problem need not be convex in the edges: there is a risk, an interaction or a negative term"
-            return Gap(math.inf, False, reason, -math.inf, spot.value)
+            return Gap.unknown(reason, spot.value)
         value = 0.5 * self.problem.tau * residual * residual
         proved = kinds <= {SquaredNorm, PowerNorm}
         reason = "strong convexity, over all densities that are constant on cells of these masses"

@@ -6,6 +6,7 @@ four sets of ends held at a wall, one satisfies the conditions of optimality.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -46,7 +47,7 @@ def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | N
 def search(objective: Objective, spot: Spot, d: Array, residual: float) -> Searched[Spot]:
     """The first of ``u + t d``, t halved, that is lower; where values are blurred, the residual decides."""
     loss = crushed(d, spot.widths)
-    least = 4 * EPS * float(np.abs(spot.u[objective.places]).max())
+    least = 4 * EPS * float(np.abs(spot.x).max())
 
     def along(t: float) -> Spot | None:
         u = objective.inside(spot.u + t * d)
@@ -86,38 +87,32 @@ def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
 
 
 def direction(objective: Objective, spot: Spot, H: Banded) -> Array | None:
-    """Newton's direction, with chords of the pressure for its tangents; with nodes in order, where those do not do."""
-    H, d = chorded(objective, spot, H)
-    if d is None or crushed(d, spot.widths) <= CRUSH:
-        return d
-    return in_order(H, objective.free(spot), objective.held(spot), spot.widths)
-
-
-def chorded(objective: Objective, spot: Spot, H: Banded) -> tuple[Banded, Array | None]:
-    """The model and its minimiser; where that changes widths much, with chords of the pressure for its tangents.
+    """Newton's direction; where it changes widths much, with chords of the pressure in place of its tangents.
 
     A pressure that grows like ``1 / l^n`` is far above its tangent in a cell that is squeezed, and the tangent would
     have it crushed.  With ``n = stiffness l / pressure`` of each cell, the force that a solution loads on a cell
-    tells the width that carries it, and so the chord; a few rounds of this settle.
+    tells the width that carries it, and so the chord; a few rounds of this settle.  Where a cell is crushed all the
+    same, for want of a pressure, the model is minimised with the nodes in order.
     """
     d = bounded(objective, spot, H)
+    if d is None:
+        return None
     chord = spot.stiffness
-    for rounds in range(ROUNDS):
-        if d is None:
-            break
+    for rounds in itertools.count():
         stretch = stretched(d, spot.widths)
         tight = float(stretch.min())
-        if max(-tight, float(stretch.max())) <= TAME or (rounds >= SETTLED and tight > KEPT - 1):
+        tame = max(-tight, float(stretch.max())) <= TAME
+        if tame or rounds == ROUNDS or (rounds >= SETTLED and tight > KEPT - 1):
             break
         new = chords(spot, chord, stretch)
-        if not (new != chord).any():
-            break
         stiffer = H.stiffer(between(new - chord, objective.k))
-        changed = bounded(objective, spot, stiffer)
+        changed = None if (new == chord).all() else bounded(objective, spot, stiffer)
         if changed is None:
             break
         H, chord, d = stiffer, new, changed
-    return H, d
+    if tight >= -CRUSH:
+        return d
+    return in_order(H, objective.free(spot), objective.held(spot), spot.widths)
 
 
 def chords(spot: Spot, chord: Array, stretch: Array) -> Array:

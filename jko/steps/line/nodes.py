@@ -6,7 +6,6 @@ themselves: ``sum_i M_i delta_{z_i}``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,4 +88,4 @@ class Nodes(Objective):
         if not self.internal.summands:
             return None
         reason = "no lower bound is known for internal energies on a mesh whose nodes carry charges"
-        return Gap(math.inf, False, reason, -math.inf, spot.value)
+        return Gap.unknown(reason, spot.value)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from jko.duality import Gap
 from jko.energies import Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
+from jko.energies.terms import SortedTerms
 from jko.measures import ChargedMesh, LineMesh, Particles
 from jko.metrics import Certificate, as_array
 from jko.numerics.banded import Banded, Inverse
@@ -44,6 +45,7 @@ class Spot:
     """J at the unknowns u (n k,): its value, the gradient in u, and what they are made of."""
 
     u: Array
+    x: Array  # the places among them
     widths: Array
     energy: float
     cost: float
@@ -130,6 +132,10 @@ class Objective(ABC):
         return float(domain.lower), float(domain.upper)
 
     @cached_property
+    def _terms(self) -> SortedTerms:
+        return sorted_terms(self.problem.energy)
+
+    @cached_property
     def internal(self) -> Mixture:
         """The internal energies as one.
 
@@ -138,15 +144,14 @@ class Objective(ABC):
         ValueError
             A negative coefficient.
         """
-        terms = sorted_terms(self.problem.energy)
         why = "a negative internal energy is unbounded below: its coefficient must be positive"
-        refuse(negative(terms.internal), "{name} has the coefficient {c:g}; " + why)
-        return terms.mixture
+        refuse(negative(self._terms.internal), "{name} has the coefficient {c:g}; " + why)
+        return self._terms.mixture
 
     @cached_property
     def others(self) -> Energy | None:
         """All other terms, as one energy of atoms."""
-        return joined(sorted_terms(self.problem.energy).without(Internal))
+        return joined(self._terms.without(Internal))
 
     @cached_property
     def representative(self) -> Inverse:
@@ -172,7 +177,7 @@ class Objective(ABC):
             gradient += self.carried(as_array(terms.gradient))
         cost = float(d @ pull)
         value = energy + cost / (2 * tau)
-        return Spot(u, widths, energy, cost, value, gradient, pressure, stiffness)
+        return Spot(u, x, widths, energy, cost, value, gradient, pressure, stiffness)
 
     def hessian(self, spot: Spot, convex: bool) -> tuple[Banded, Callable[[Array], Array] | None]:
         """Second derivatives, and their cross terms apart; ``convex`` turns negative curvature of G."""
@@ -197,10 +202,9 @@ class Objective(ABC):
 
     def held(self, spot: Spot) -> list[int]:
         """The unknowns that the gradient presses against a wall: the first place, the last, both or none."""
-        x, force = spot.u[self.places], spot.gradient[self.places]
-        lower, upper = self.bounds
-        left, right = x[0] <= lower and force[0] > 0, x[-1] >= upper and force[-1] < 0
-        return [self.k - 1] * bool(left) + [len(spot.u) - 1] * bool(right)
+        x, g, first, (lower, upper) = spot.x, spot.gradient, self.k - 1, self.bounds
+        left, right = x[0] <= lower and g[first] > 0, x[-1] >= upper and g[-1] < 0
+        return [first] * bool(left) + [len(g) - 1] * bool(right)
 
     def inside(self, u: Array) -> Array:
         """``u`` itself, its first and last place put between the walls."""

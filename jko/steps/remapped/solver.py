@@ -8,14 +8,20 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from jko import checks
-from jko.energies import Energy, Internal
+from jko.energies import refuse, sorted_terms
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
-from jko.steps.memory import rounding, without_evaluation
+from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, Solver, StepResult, judged
+
+INTERNAL = (
+    "Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
+    "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
+    "jko.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Remapped:
         """Move the atoms, remap, and account for both."""
         hint = "atoms need no remap: jko.LBFGS() moves them"
         pair = checks.kind("the state of Remapped", problem.previous, ChargedDensity, hint=hint)
-        _refuse_internal(problem.energy)
+        refuse(sorted_terms(problem.energy).internal, INTERNAL, TypeError)
         atoms = pair.lift()
         atoms_problem = replace(problem, previous=atoms, metric=natural_metric(atoms))
         moved = judged(self.solver.solve(atoms_problem))
@@ -85,23 +91,18 @@ class Remapped:
 
 def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -> StepResult:
     """The atoms' step with the energy of what is on the grid."""
-    energy, half = float(problem.energy(state)), moved.cost / (2 * problem.tau)
-    before = moved.slack + moved.energy + half
-    status = moved.status
+    energy, before, status = float(problem.energy(state)), moved.before, moved.status
     if not math.isfinite(energy):
         status = Status.NOT_FINITE
     elif energy > before + rounding(before, energy, dtype=state.values.dtype):
         status = Status.LOCKED
-    return replace(
-        moved,
-        state=state,
+    return moved.joined(
+        problem,
+        state,
         energy=energy,
-        objective=energy + half,
-        slack=before - energy - half,
+        cost=moved.cost,
         status=status,
-        problem=problem,
-        memory=without_evaluation(moved.memory),
-        figures={**moved.figures, "remap": energy - moved.energy},
+        figures={"remap": energy - moved.energy},
         gap=moved.certificate,
         falls=Falls.ENERGY,
     )
@@ -130,17 +131,6 @@ def remapped(pair: ChargedDensity, before: Particles, after: Particles) -> Charg
     return ChargedDensity.of(
         grid, values, torch.from_numpy(H).to(values).masked_fill(values == 0, torch.nan)
     )
-
-
-def _refuse_internal(energy: Energy) -> None:
-    for c, E in energy.terms:
-        if isinstance(E, Internal) and c != 0:
-            name = type(E).__name__
-            raise TypeError(
-                f"Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
-                "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
-                f"jko.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
-            )
 
 
 __all__ = ["Remapped", "remapped"]

@@ -14,7 +14,7 @@ from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
 from jko.steps.result import Solver, StepResult, judged
 from jko.steps.split.charge import Charged, charge_step
-from jko.steps.split.terms import Terms, sort_terms
+from jko.steps.split.terms import SplitTerms
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Alternating:
         """The step of rho, then the step of H."""
         hint = "it steps (rho, H) with H in the span of features: jko.ChargedSpan(rho, H0, h, x)"
         span = checks.kind("the state of Alternating", problem.previous, ChargedSpan, hint=hint)
-        terms = sort_terms(problem.energy, span)
+        terms = SplitTerms.of(problem.energy, span)
         inner = self.transport(span, terms, problem.tau, problem.memory)
         if inner.status is Status.NOT_FINITE:
             return _failed(problem, inner)
@@ -83,7 +83,9 @@ class Alternating:
             return _failed(problem, inner)
         return _joined(problem, inner, charged)
 
-    def transport(self, span: ChargedSpan, terms: Terms, tau: float, memory: Memory) -> StepResult:
+    def transport(
+        self, span: ChargedSpan, terms: SplitTerms, tau: float, memory: Memory
+    ) -> StepResult:
         """The step of rho in W2, with H held."""
         rho = span.rho
         solver = natural_solver(rho) if self.solver is None else self.solver
@@ -102,22 +104,17 @@ def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepRe
     energy = float(problem.energy(state))
     square = charged.square(charged.increment)
     fall = inner.energy - energy - square / (2 * tau)
-    cost, slack = inner.cost + square, inner.slack + fall
     status = inner.status
     if status.ok and not fall >= -rounding(inner.energy, energy, dtype=state.b.dtype):
         status = Status.ENERGY_ROSE
-    return replace(
-        inner,
-        state=state,
+    return inner.joined(
+        problem,
+        state,
         energy=energy,
-        cost=cost,
-        objective=energy + cost / (2 * tau),
-        slack=slack,
+        cost=inner.cost + square,
         residual=max(inner.residual, charged.residual),
         status=status,
-        problem=problem,
-        memory=without_evaluation(inner.memory),
-        figures={**inner.figures, "moved": inner.cost, "charged": square},
+        figures={"moved": inner.cost, "charged": square},
         gap=inner.certificate,
     )
 

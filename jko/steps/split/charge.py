@@ -18,7 +18,7 @@ from torch import Tensor
 from jko.measures import ChargedSpan, Particles
 from jko.measures.span import Measure
 from jko.steps.split.held import BLOCK
-from jko.steps.split.terms import Terms
+from jko.steps.split.terms import SplitTerms
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def gram(rho: Measure, span: ChargedSpan) -> Tensor:
         return rho.atoms.integrate_blocks(block, rows)
 
 
-def charge_step(rho: Measure, span: ChargedSpan, terms: Terms, tau: float) -> Charged:
+def charge_step(rho: Measure, span: ChargedSpan, terms: SplitTerms, tau: float) -> Charged:
     """The minimiser of ``G(rho, H) + |H - H_k|^2_{L2(rho)} / (2 tau)`` over H, with H_k that of the span."""
     c, G = coefficients(span), gram(rho, span)
     q, f = terms.prices(span.b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jko import checks
 from jko.duality import Gap
@@ -12,13 +12,14 @@ from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
-from jko.steps.memory import Memory, rounding, without_evaluation
+from jko.steps.memory import Memory, rounding
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, Solver, StepResult
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
-from jko.steps.split.terms import sort_terms
+from jko.steps.split.terms import SplitTerms
 
+NO_MINIMISER = "the step is no minimiser: its parts are JKO steps gone twice as far"
 TIGHT = LBFGS(fraction=1e-6)  # an inexact step of rho would spoil the order
 
 
@@ -83,13 +84,7 @@ class Strang:
             result = _joined(problem, state, before, inner, charged)
             if result.energy <= before + rounding(before, result.energy):
                 return result
-        plain = plan.solve(problem)
-        return replace(
-            plain,
-            iterations=plain.iterations + inner.iterations,
-            evaluations=plain.evaluations + inner.evaluations,
-            figures={**plain.figures, "fallback": 1.0},
-        )
+        return plan.solve(problem).instead_of(inner)
 
 
 def _default(span: ChargedSpan) -> Alternating:
@@ -100,7 +95,7 @@ def _midpoints(
     problem: StepProblem, span: ChargedSpan, plan: Alternating
 ) -> tuple[StepResult, Charged | None]:
     """The half step of rho, and the last one of H; None where the doubled step of rho does not exist."""
-    terms, tau = sort_terms(problem.energy, span), problem.tau
+    terms, tau = SplitTerms.of(problem.energy, span), problem.tau
     half = charge_step(span.rho, span, terms, tau / 4).reach(2)
     inner = plan.transport(half, terms, tau / 2, problem.memory)
     rho = beyond(inner, 1.0) if inner.status.ok else None
@@ -114,27 +109,18 @@ def _joined(
     problem: StepProblem, span: ChargedSpan, before: float, inner: StepResult, charged: Charged
 ) -> StepResult:
     """The three midpoints as one step of length tau."""
-    tau, state = problem.tau, charged.reach(2)
+    state = charged.reach(2)
     energy, moved = float(problem.energy(state)), 4 * inner.cost
     square = charged.square(coefficients(state) - coefficients(span))
-    cost = moved + square
-    return replace(
-        inner,
-        state=state,
+    return inner.joined(
+        problem,
+        state,
         energy=energy,
-        cost=cost,
-        objective=energy + cost / (2 * tau),
-        slack=before - energy - cost / (2 * tau),
+        cost=moved + square,
+        before=before,
         residual=max(inner.residual, charged.residual),
         coupling=NO_PROOF,
-        problem=problem,
-        memory=without_evaluation(inner.memory),
-        figures={**inner.figures, "moved": moved, "charged": square, "fallback": 0.0},
-        gap=_no_gap,
+        figures={"moved": moved, "charged": square, "fallback": 0.0},
+        gap=Gap.unknown(NO_MINIMISER),
         falls=Falls.ENERGY,
     )
-
-
-def _no_gap() -> Gap:
-    reason = "the step is no minimiser: its parts are JKO steps gone twice as far"
-    return Gap(math.inf, False, reason, -math.inf)

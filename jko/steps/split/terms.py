@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Internal, OnTheta, Risk, SquaredNorm
+from jko.energies import (
+    Energy,
+    Internal,
+    OnTheta,
+    Risk,
+    SquaredNorm,
+    negative,
+    refuse,
+    sorted_terms,
+)
 from jko.energies.base import Sum
 from jko.measures import ChargedSpan
-from jko.networks import Data, feature_map
+from jko.networks import feature_map
 from jko.steps.split.held import Charge, HeldFeatures, HeldNorm
+
+OTHER = (
+    "a step in the split metric does not take {name} of (H, theta): H stays in the span of H_0 and the features "
+    "only for a potential that is quadratic in H. Write Vbar as lam * jko.SquaredNorm() + "
+    "jko.OnTheta(jko.Potential(V)) (jko.OnTheta({name}...) is {name} of theta alone); a general Vbar is "
+    "integrated by jko.limits.separated"
+)
+NEGATIVE = (
+    "{name} has the coefficient {c:g}; a step in the split metric needs positive ones "
+    "(of energies of theta alone, jko.OnTheta(E) may have a negative one)"
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class SplitTerms:
     """``G = sum_j c_j Risk_j + lam SquaredNorm + energies of rho``.
 
     Attributes
@@ -32,11 +52,29 @@ class Terms:
     lam: float
     of_rho: tuple[tuple[float, Energy], ...]
 
+    @classmethod
+    def of(cls, energy: Energy, span: ChargedSpan) -> SplitTerms:
+        """Those of G, or a sentence why the step does not take one.
+
+        Raises
+        ------
+        TypeError
+            A term of another kind; a risk with general features.
+        ValueError
+            A risk of other features than those of the span; a negative coefficient.
+        """
+        terms = sorted_terms(energy)
+        refuse(terms.without(OnTheta, Risk, SquaredNorm, Internal), OTHER, TypeError)
+        refuse(negative(terms.without(OnTheta)), NEGATIVE)
+        for _, risk in terms.risks:
+            _check_risk(risk, span)
+        of_theta = tuple((c, E.energy) for c, E in terms.of_theta)
+        return cls(terms.risks, terms.lam, of_theta + terms.internal)
+
     def held(self, span: ChargedSpan) -> Energy:
         """``G(., H)`` for the H of the span, an energy of measures on Theta."""
         charge = Charge.of(span)
-        features = HeldFeatures(charge)
-        parts = [c * Risk(_with(risk.data, span.x), features=features) for c, risk in self.risks]
+        parts = [c * Risk(risk.data, features=_features(charge, risk)) for c, risk in self.risks]
         parts += [c * E for c, E in self.of_rho]
         if self.lam or not parts:
             parts.append(self.lam * HeldNorm(charge))
@@ -51,58 +89,9 @@ class Terms:
         return q, qf / q if self.risks else torch.zeros_like(like)
 
 
-def _with(data: Data, x: Tensor) -> Data:
-    """The data with x the very tensor of the span, so that h(theta, x) need not be evaluated twice."""
-    same = object.__new__(Data)
-    for name, value in (("x", x), ("f", data.f), ("weights", data.weights)):
-        object.__setattr__(same, name, value)
-    return same
-
-
-def sort_terms(energy: Energy, span: ChargedSpan) -> Terms:
-    """Sort the terms of G, or say in a sentence why the step does not take one.
-
-    Raises
-    ------
-    TypeError
-        A term of another kind; a risk with general features.
-    ValueError
-        A risk of other features than those of the span; a negative coefficient.
-    """
-    risks: list[tuple[float, Risk]] = []
-    of_rho: list[tuple[float, Energy]] = []
-    lam = 0.0
-    for c, E in energy.terms:
-        if c == 0:
-            continue
-        if isinstance(E, OnTheta):
-            of_rho.append((c, E.energy))
-            continue
-        if not isinstance(E, (Risk, SquaredNorm, Internal)):
-            raise TypeError(_other(E))
-        if c < 0:
-            raise ValueError(
-                f"{type(E).__name__} has the coefficient {c:g}; a step in the split metric needs positive ones "
-                "(of energies of theta alone, jko.OnTheta(E) may have a negative one)"
-            )
-        if isinstance(E, Risk):
-            _check_risk(E, span)
-            risks.append((c, E))
-        elif isinstance(E, SquaredNorm):
-            lam += c
-        else:
-            of_rho.append((c, E))
-    return Terms(tuple(risks), lam, tuple(of_rho))
-
-
-def _other(E: Energy) -> str:
-    name = type(E).__name__
-    return (
-        f"a step in the split metric does not take {name} of (H, theta): H stays in the span of H_0 and the features "
-        "only for a potential that is quadratic in H. Write Vbar as lam * jko.SquaredNorm() + "
-        f"jko.OnTheta(jko.Potential(V)) (jko.OnTheta({name}...) is {name} of theta alone); a general Vbar is "
-        "integrated by jko.limits.separated"
-    )
+def _features(charge: Charge, risk: Risk) -> HeldFeatures:
+    """H h at the data of the risk, which are those of the span: h(theta, x) need not be evaluated twice."""
+    return HeldFeatures(replace(charge, x=risk.data.x))
 
 
 def _check_risk(risk: Risk, span: ChargedSpan) -> None:

@@ -9,7 +9,7 @@ from jko.energies import Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import Data, Ridge
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, features, loss, net, slopes
+from jko.survey.instances import LAM, Net, features, loss, net, slopes
 
 
 @claim("(2.1)", Kind.IDENTITY, "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
@@ -48,18 +48,20 @@ def ridge(quick: bool) -> Measurement:
 def descent(quick: bool) -> Measurement:
     """The velocity of (3.7) against central differences of the loss in every weight, times N."""
     example = net(8)
-    points, weights = example.points, np.full(8, 1 / 8)
-    velocity = -example.risk.gradient(example.mu).numpy()
-    worst = 0.0
+    return Measurement(_mismatch(example, 0.0, example.risk.gradient(example.mu)), 0.0, 1e-8)
+
+
+def _mismatch(example: Net, lam: float, gradient: torch.Tensor) -> float:
+    """Largest difference between N d F_N / d xi_i, by central differences in every weight, and a gradient."""
+    points, N, worst = example.points, example.mu.N, 0.0
     for i, k in np.ndindex(points.shape):
-        ahead, behind = points.copy(), points.copy()
-        ahead[i, k] += 1e-5
-        behind[i, k] -= 1e-5
-        slope = (
-            loss(ahead, weights, example.data, 0) - loss(behind, weights, example.data, 0)
-        ) / 2e-5
-        worst = max(worst, abs(float(-8 * slope - velocity[i, k])))
-    return Measurement(worst, 0.0, 1e-8)
+        ends = []
+        for e in (1e-5, -1e-5):
+            moved = points.copy()
+            moved[i, k] += e
+            ends.append(loss(moved, np.full(N, 1 / N), example.data, lam))
+        worst = max(worst, abs(N * (ends[0] - ends[1]) / 2e-5 - float(gradient[i, k])))
+    return worst
 
 
 @claim(
@@ -179,20 +181,7 @@ def mixture_derivative(quick: bool) -> Measurement:
 )
 def mean_of_the_potential(quick: bool) -> Measurement:
     """Largest difference between -N dF_N/dxi_i and -grad dF/dmu(xi_i), F_N with the mean; as printed, with the sum."""
-    example, N = net(8), 8
-    points, weights = example.points, np.full(8, 1 / 8)
-    right = example.F.gradient(example.mu).numpy()
-
-    def mismatch(lam: float) -> float:
-        worst = 0.0
-        for i, k in np.ndindex(points.shape):
-            ahead, behind = points.copy(), points.copy()
-            ahead[i, k] += 1e-5
-            behind[i, k] -= 1e-5
-            slope = loss(ahead, weights, example.data, lam) - loss(
-                behind, weights, example.data, lam
-            )
-            worst = max(worst, abs(float(N * slope / 2e-5 - right[i, k])))
-        return worst
-
-    return Measurement(mismatch(LAM), 0.0, 1e-8, printed=mismatch(N * LAM))
+    example = net(8)
+    right = example.F.gradient(example.mu)
+    as_printed = _mismatch(example, example.mu.N * LAM, right)
+    return Measurement(_mismatch(example, LAM, right), 0.0, 1e-8, printed=as_printed)

@@ -27,8 +27,7 @@ def expansion(quick: bool) -> Measurement:
     example = line()
     pair = example.labels(32).pair
     theta, H, m = (t.numpy() for t in (pair.theta[:, 0], pair.H, pair.weights))
-    data = example.risk.data
-    x, f, q = (t.numpy() for t in (data.x[:, 0], data.f, data.weights))
+    x, f, q = example.data
     h = np.tanh(theta[:, None] + x)
     K, S, Hm = 0.5 * (h * q) @ h.T, -h @ (q * f), H * m
     V = LINE_LAM / 2 * m @ (H**2 + theta**2)

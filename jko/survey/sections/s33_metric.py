@@ -22,6 +22,7 @@ from jko.metrics import action, distance, flow_distance, geodesic, least_action
 from jko.spaces import Grid
 from jko.steps import LBFGS, BlockNewton
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.instances import first_order
 from jko.survey.systems import line
 from jko.trajectory import Trajectory
 
@@ -185,19 +186,12 @@ def gradient_flow(quick: bool) -> Measurement:
     example = line()
     pair = example.labels(48).pair
     end = jko.limits.chaos(example.G, example.labels(48), t1=1.5, rtol=1e-10).final
-    taus = [1.5 / K for K in ((8, 16, 32) if quick else (16, 32, 64, 128))]
     study = convergence(
         lambda tau: flow(example.G, pair, tau=tau, t1=1.5, solver=BlockNewton(tol=1e-10)).final,
         end,
-        parameters=taus,
+        parameters=[1.5 / K for K in ((8, 16, 32) if quick else (16, 32, 64, 128))],
     )
-    slope = [study.errors[0] * tau / taus[0] for tau in taus]
-    curves = (
-        Curve(taus, study.errors, "JKO in $D$", "dots"),
-        Curve(taus, slope, "order 1", "dashed"),
-    )
-    picture = Picture(curves, "time step $\\tau$", "error at $t = 1.5$", True, True)
-    return Measurement(float(study.orders[-1]), 1.0, 0.1, picture=picture)
+    return first_order(study, "JKO in $D$", "error at $t = 1.5$")
 
 
 @claim(

@@ -45,8 +45,7 @@ def two_rates(quick: bool) -> Measurement:
 
 def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
     """The same ratio for both systems written out: (3.19) has H_t = e^{-lam t} H_0 + sum_m a_m h(., x_m)."""
-    data = line().risk.data
-    x, f, q = (t.numpy() for t in (data.x[:, 0], data.f, data.weights))
+    x, f, q = line().data
     m, theta0, H0 = (t.numpy() for t in (pair.weights, pair.theta[:, 0], pair.H))
     n = len(m)
 
@@ -109,8 +108,7 @@ def _rise_by_hand(n: int) -> float:
 
     Characteristics cross at t = 3, so that no smooth solution is left to compare with.
     """
-    data = line().risk.data
-    x, f, q = (t.numpy() for t in (data.x[:, 0], data.f, data.weights))
+    x, f, q = line().data
     dx = 6 / n
     theta = -3 + dx * (np.arange(n) + 0.5)
     m, H = np.exp(-0.5 * ((theta - 0.3) / 0.6) ** 2), 1 + 0.6 * np.sin(1.3 * theta)
@@ -152,8 +150,7 @@ def folding(quick: bool) -> Measurement:
 
 def _fold_by_hand(u: Array, A: float) -> float:
     """When a tangent of the graph stands upright: (3.23) for (theta, H) and its derivative in the label."""
-    data = line().risk.data
-    x, f, q = (t.numpy() for t in (data.x[:, 0], data.f, data.weights))
+    x, f, q = line().data
     n = len(u)
 
     def velocity(t: float, y: Array) -> Array:
