@@ -28,7 +28,7 @@ PAGES = [
     *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "callables", "tables")),
 ]
 SAID = {
-    "README.md": ("FINISHED", "F - min F", "gap", "proved"),
+    "README.md": ("FINISHED", "minimum >= ", "gap", "proved"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
     "tables.md": ("('area',) ('id',)",),
     "pairs.md": ("4.0 16.0", "System (3.23)"),

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from jko.energies import Energy, Mixture, Parts, positive, sorted_terms
 from jko.measures import GridDensity, LineMesh
+from jko.numerics.search import armijo
 
 RANK = 1e-8  # relative singular values of A that the curvature sees; values and gradients see all
 NOISE = 1e-13  # relative differences of D that are rounding
 LEVELS = 200  # of the safeguarded Newton method for l; it takes about six
 MASS, ROUNDING = 1e-13, 2e-15  # an error of the mass that is small, and one that is rounding
-HALVINGS = 40
 
 
 class CellBound(NamedTuple):
@@ -42,6 +42,17 @@ class CellBound(NamedTuple):
     p: Tensor
     rho: Tensor
     gradient: Tensor
+
+
+class _Below(NamedTuple):
+    """A point of -D, which is minimised."""
+
+    bound: CellBound
+
+    @property
+    def value(self) -> float:
+        """-D."""
+        return -self.bound.value
 
 
 class Ascent(NamedTuple):
@@ -141,17 +152,17 @@ class Cells:
 
     def _line_search(self, best: CellBound, direction: Tensor) -> CellBound | None:
         """Backtracking on D, and on its slope where differences of D are rounding."""
-        slope, s = float(best.gradient @ direction), 1.0
+        slope = float(best.gradient @ direction)
+
+        def along(s: float) -> _Below:
+            return _Below(self.at(best.g + s * direction, best.level))
+
+        def flatter(trial: _Below) -> bool:
+            return abs(float(trial.bound.gradient @ direction)) <= 0.5 * slope
+
         noise = NOISE * (1 + abs(best.value))
-        for _ in range(HALVINGS):
-            trial = self.at(best.g + s * direction, best.level)
-            gain = trial.value - best.value
-            if gain >= 1e-4 * s * slope:
-                return trial
-            if abs(gain) <= noise and abs(float(trial.gradient @ direction)) <= 0.5 * slope:
-                return trial
-            s *= 0.5
-        return None
+        found = armijo(along, -best.value, -slope, noise=noise, drowned=flatter).point
+        return None if found is None else found.bound
 
     def _filled(self, phi: Tensor, guess: float) -> tuple[float, Tensor, Tensor]:
         """The level l, ``U*(l - phi)`` and the density of mass one: Newton for the log of the mass, with bounds.

@@ -51,10 +51,12 @@ def _guarded(door: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The same, which refuses what is no state in a sentence."""
 
     @wraps(door)
-    def of_state(self: Energy, state: State, *more: Any, **named: Any) -> Tensor:
-        if not isinstance(state, State):
+    def of_state(self: Energy, state: State, *at: Any, **named: Any) -> Tensor:
+        try:
+            return door(self, state, *at, **named)
+        except AttributeError:  # asked only now, so that a state pays nothing
             checks.kind("the state", state, State, hint="build it by jko.Particles(points)")
-        return door(self, state, *more, **named)
+            raise
 
     return of_state
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from inspect import isabstract
 from typing import Any, TypeVar
 
@@ -18,8 +17,9 @@ class Frozen:
 
     def _with(self: T, **changes: Any) -> T:
         """The same with other fields; trusted, not checked."""
-        new = object.__new__(type(self))
-        new._fill(**{f.name: self.__dict__[f.name] for f in fields(self)} | changes)  # type: ignore[arg-type]
+        mine, new = self.__dict__, object.__new__(type(self))
+        kept = {name: mine[name] for name in self.__dataclass_fields__ if name in mine}  # type: ignore[attr-defined]
+        new.__dict__.update(kept, **changes)
         return new
 
     @classmethod

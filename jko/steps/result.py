@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.energies import Energy
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
@@ -182,15 +181,6 @@ class StepResult:
         )
 
 
-def claimed(solver: object) -> float:
-    """The residual that a step of this solver claims to have: its ``tol``, or that of the solver within; else inf."""
-    tol = getattr(solver, "tol", None)
-    if isinstance(tol, (int, float)):
-        return float(tol)
-    within = getattr(solver, "solver", None) or getattr(solver, "positions", None)
-    return math.inf if within is None else claimed(within)
-
-
 def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     """The gate that every step passes, whatever solver made it: the status is what the numbers say.
 
@@ -226,34 +216,6 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     elif status is Status.CONVERGED and not result.residual <= min(tolerance, LARGEST):
         status = Status.STALLED
     return result if status is result.status else replace(result, status=status)
-
-
-class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``.
-
-    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
-    :class:`jko.steps.problem.Form`.
-    """
-
-    def solve(self, problem: StepProblem) -> StepResult:
-        """Solve the proximal problem."""
-        ...
-
-
-@runtime_checkable
-class Values(Protocol):
-    """What a solver has besides, if it counts more than E of a state: :class:`jko.Sinkhorn` gives atoms volumes."""
-
-    def value(self, energy: Energy, state: State) -> float:
-        """E(state), as the solver's steps see it."""
-        ...
-
-
-def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
-    """E(state) as the steps of a solver see it."""
-    if isinstance(solver, Values):
-        return solver.value
-    return lambda energy, state: float(energy(state))
 
 
 class StepFailed(RuntimeError):

@@ -71,6 +71,9 @@ def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
     assert run.final.points == pytest.approx(same.final.points, abs=1e-10)
     assert (np.diff(run.energies) < 0).all()
     assert set(run.columns["proofs"]) == {"OWN_COST"}
+    assert set(run.columns["metrics"]) == {"Sliced"}
+    with pytest.raises(ValueError, match="the run moved in Sliced, and the dissipation"):
+        jko.diagnostics.step_identity(well(), run)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -389,3 +392,18 @@ def test_going_on_along_a_scaled_step_goes_along_its_map():
 
 def test_names_of_types_are_public():
     assert all(isinstance(kind, type) for kind in (Certificate, Distance, Plan, StepProblem))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_coordinates_without_squares_end_in_a_status_or_a_sentence(name):
+    def take(points):
+        return jko.step(
+            jko.SquaredNorm(), jko.Particles(points), tau=0.1, metric=METRICS[name](), throw=False
+        )
+
+    if name == "sinkhorn":
+        with pytest.raises(ValueError, match="squared distances of the points are no numbers"):
+            take(cloud(4).points * 1e200)
+    else:
+        assert take(cloud(4).points * 1e200).status is jko.Status.NOT_FINITE
+    assert take([[1e-200, 0.0]]).status.ok

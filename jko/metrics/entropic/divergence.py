@@ -150,6 +150,11 @@ class SinkhornDivergence(Metric):
         m, n = p.weights.double(), q.weights.double()
         x, y = ((w / w.sum()).detach() for w in (m, n))
         costs = costs_between(p, p, KEEP), costs_between(q, q, KEEP), costs_between(p, q, KEEP)
+        if not all(math.isfinite(c.square) for c in costs):
+            raise ValueError(
+                "the squared distances of the points are no numbers, and entropic plans need them; choose other units, "
+                "or jko.distance, which has no squares where they overflow"
+            )
         own_p = with_itself(costs[0], x, self.epsilon, self.tol)
         own_q = own_p if p is q else with_itself(costs[1], y, self.epsilon, self.tol)
         across = own_p if p is q else between(costs[2], x, y, self.epsilon, self.tol)

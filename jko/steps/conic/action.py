@@ -21,7 +21,7 @@ from jko.measures import GridDensity
 from jko.metrics import ACTION, as_array
 from jko.steps.conic.bounds import action_bound
 from jko.steps.conic.corners import Corners
-from jko.steps.conic.form import Form, Reading, energy_cones, quadratic_over
+from jko.steps.conic.form import ConicForm, Reading, energy_cones, quadratic_over
 from jko.steps.conic.plan import on_grid, weak_duality
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
@@ -32,7 +32,7 @@ SMOOTH_FLOOR, FLOOR = 1e-6, 1e-4  # with an entropy, and without: those of jko.D
 
 
 @dataclass(frozen=True, eq=False)
-class CornerForm(Form):
+class CornerForm(ConicForm):
     """The program of one step of the action; ``corners`` and ``flux`` are its variables, in their units."""
 
     corners: Any

@@ -60,7 +60,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Form(ABC):
+class ConicForm(ABC):
     """A step as a cvxpy problem, open to constraints of the user's own.
 
     Attributes

@@ -27,7 +27,7 @@ from jko.measures import ChargedParticles, Particles
 from jko.metrics import as_array
 from jko.status import Status
 from jko.steps.conic.bounds import risk_part
-from jko.steps.conic.form import Form, Reading, exact_coupling, quadratic_over
+from jko.steps.conic.form import ConicForm, Reading, exact_coupling, quadratic_over
 from jko.steps.conic.plan import CUT, DRIFT, STAYED, feasible, spacing, square_distances
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
@@ -38,7 +38,7 @@ FLAT = 1e-6  # of the second moment of H: a smaller conditional variance is none
 
 
 @dataclass(frozen=True, eq=False)
-class PairForm(Form):
+class PairForm(ConicForm):
     """The program: ``shares[i, j]`` of atom j goes to theta_i, and has there ``shares[i, j] H_j + lifts[i, j]`` charge.
 
     ``moments`` (n,) are the masses of H rho, affine in the variables.

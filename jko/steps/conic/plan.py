@@ -23,7 +23,7 @@ from jko.metrics import as_array
 from jko.status import Status
 from jko.steps.conic.bounds import plan_bound
 from jko.steps.conic.corners import Corners
-from jko.steps.conic.form import Form, Reading, energy_cones, exact_coupling
+from jko.steps.conic.form import ConicForm, Reading, energy_cones, exact_coupling
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
@@ -36,7 +36,7 @@ DRIFT = 1e-6  # of the spacing: a shorter way to go is no drift
 
 
 @dataclass(frozen=True, eq=False)
-class PlanForm(Form):
+class PlanForm(ConicForm):
     """The program of a plan; ``flow[i, j]`` times ``unit[j]`` goes from the base atom j to ``positions[i]``."""
 
     flow: Any

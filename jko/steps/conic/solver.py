@@ -17,7 +17,7 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 if TYPE_CHECKING:
-    from jko.steps.conic.form import Form
+    from jko.steps.conic.form import ConicForm
 
 ENTRIES = 100_000  # of a plan: about ten seconds
 CORNERS = 20_000  # of the cells of a grid: about half a minute
@@ -36,7 +36,7 @@ class Conic:
     support : (n, dim), optional
         Candidates for the new atoms, on a pair for their theta; default: where the atoms are.
     constraints : callable, optional
-        Further constraints: takes the :class:`Form` and returns cvxpy constraints, such as
+        Further constraints: takes the :class:`ConicForm` and returns cvxpy constraints, such as
         ``lambda model: [model.density <= 1]`` (crowd motion).
     static : bool
         On a grid: the static form.
@@ -73,7 +73,7 @@ class Conic:
     """
 
     support: Any = None
-    constraints: Callable[[Form], Iterable[Any]] | None = None
+    constraints: Callable[[ConicForm], Iterable[Any]] | None = None
     static: bool = False
     eps: float | None = None
 
@@ -96,8 +96,8 @@ class Conic:
         model = self.problem(problem)
         return model.solve(() if self.constraints is None else self.constraints(model))
 
-    def problem(self, problem: StepProblem) -> Form:
-        """The program, for constraints of the user's own; see :class:`Form` and its ``solve``."""
+    def problem(self, problem: StepProblem) -> ConicForm:
+        """The program, for constraints of the user's own; see :class:`ConicForm` and its ``solve``."""
         state = problem.previous
         if isinstance(state, GridDensity):
             return self._on_grid(problem, state)
@@ -110,7 +110,7 @@ class Conic:
             "state.to_density(grid), or jko.Quantile()"
         )
 
-    def model(self, energy: Energy, state: State, *, tau: float) -> Form:
+    def model(self, energy: Energy, state: State, *, tau: float) -> ConicForm:
         """The program of the step of an energy from a state.
 
         Examples
@@ -124,7 +124,7 @@ class Conic:
         """
         return self.problem(StepProblem(energy, natural_metric(state), state, tau))
 
-    def _on_grid(self, problem: StepProblem, state: GridDensity) -> Form:
+    def _on_grid(self, problem: StepProblem, state: GridDensity) -> ConicForm:
         if self.support is not None:
             raise TypeError(
                 "support is for particles; on a grid mass sits in the cells: refine the grid, or take "
@@ -141,7 +141,7 @@ class Conic:
         _check_size(state.grid.N * 2**state.dim, CORNERS, "corners of cells", "grid")
         return CornerForm.of(problem, self.eps)
 
-    def _on_atoms(self, problem: StepProblem, state: Particles) -> Form:
+    def _on_atoms(self, problem: StepProblem, state: Particles) -> ConicForm:
         from jko.steps.conic.plan import PlanForm
 
         float(problem.energy(state))  # refuses energies that atoms do not have
@@ -149,7 +149,7 @@ class Conic:
         _check_size(candidates.N * state.N, ENTRIES, "entries of the plan", "particles")
         return PlanForm.of(problem, candidates)
 
-    def _on_pair(self, problem: StepProblem, state: ChargedParticles) -> Form:
+    def _on_pair(self, problem: StepProblem, state: ChargedParticles) -> ConicForm:
         from jko.steps.conic.pairs import PairForm
 
         theta = state.theta if self.support is None else self._candidates(state, state.d).points

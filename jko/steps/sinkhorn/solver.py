@@ -289,6 +289,6 @@ def _gap(seen: Report, objective: float) -> Gap:
     """The gap of the entropic problem, over all plans."""
     if math.isnan(seen.gap):
         why = "a term was linearised, or the debiased objective minimised: no dual value is known"
-        return Gap(math.inf, False, why, -math.inf, objective)
+        return Gap.unknown(why, objective)
     why = "plan and potentials of the entropic problem"
     return Gap(seen.gap, True, why, seen.dual, seen.dual + seen.gap)
