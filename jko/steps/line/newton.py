@@ -86,7 +86,7 @@ def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
 
 
 def direction(objective: Objective, spot: Spot, H: Banded) -> tuple[Banded, Array | None]:
-    """The model and Newton's direction; where it changes widths much, with chords of the pressure in place of its tangents.
+    """The model and Newton's direction; where it changes widths much, with chords of the pressure for its tangents.
 
     A pressure that grows like ``1 / l^n`` is far above its tangent in a cell that is squeezed, and the tangent would
     have it crushed.  With ``n = stiffness l / pressure`` of each cell, the force that a solution loads on a cell
