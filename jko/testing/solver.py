@@ -15,7 +15,8 @@ from jko.metrics import Proof
 from jko.status import Status
 from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, Solver, StepResult, claimed, energy_by
+from jko.steps.result import Falls, StepResult
+from jko.steps.solver import Solver, claimed, energy_by
 from jko.testing import samples
 from jko.testing.promises import accepted, promise
 
