@@ -18,7 +18,8 @@ from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
 from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own
-from jko.steps.result import claimed, energy_by, judged
+from jko.steps.result import judged
+from jko.steps.solver import claimed, energy_by
 from jko.storage import HELD
 from jko.trajectory import Trajectory
 

@@ -216,6 +216,11 @@ def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> 
 
 def _rates(energy: Energy, run: Trajectory, rate: Rate | None) -> Array:
     """The formula at all kept states."""
+    if rate is None and "metrics" in run.columns:
+        raise ValueError(
+            f"the run moved in {run.columns['metrics'][-1]}, and the dissipation is that of the natural metric; pass "
+            "rate=, minus the squared slope in the run's own metric"
+        )
 
     def by_dissipation(E: Energy, state: State) -> float:
         return -dissipation(E, state)

@@ -1,4 +1,4 @@
-"""Whether a solver honours a metric, and whether the slope of a metric's cost is that of its values."""
+"""Whether the slope of a metric's cost is that of its values."""
 
 from __future__ import annotations
 
@@ -12,23 +12,6 @@ from jko.steps.problem import Form, StepProblem
 
 MOVES = 2  # of all atoms, along which values and slope are compared
 NEAR = 0.01  # how far from the base point, relative to 1 + |x|: there the slope is not zero
-
-
-def refuse_unhonoured(solver: object, problem: StepProblem) -> None:
-    """Refuse a metric that the solver would not see.
-
-    Raises
-    ------
-    TypeError
-        A solver whose ``forms`` do not name what the metric is to the step.
-    """
-    known = getattr(solver, "forms", {Form.NATURAL})
-    if problem.form not in known:
-        others = "and scaled metrics" if Form.SCALED in known else "metric of a state"
-        raise TypeError(
-            f"{type(solver).__name__} steps in the natural {others} only, not in {problem.metric!r}; "
-            "jko.LBFGS() takes any metric"
-        )
 
 
 def check_cost(problem: StepProblem) -> None:

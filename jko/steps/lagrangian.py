@@ -12,7 +12,7 @@ the index coupling is minimised with its own (:mod:`jko.steps.penalty`), and the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step
+NAMED = 100  # letters of a metric's name in a trajectory
 
 
 class Minimised(NamedTuple):
@@ -137,10 +138,15 @@ def _result(
         status=status,
         coupling=certificate,
         memory=found.memory | point.energy._asdict(),
-        gap=None if problem.form is Form.NATURAL else _no_gap(problem),
+        **({} if problem.form is Form.NATURAL else _elsewhere(problem)),
     )
 
 
-def _no_gap(problem: StepProblem) -> Gap:
-    reason = f"no lower bound is known for a step in {problem.metric!r}"
-    return Gap.unknown(reason)
+def _elsewhere(problem: StepProblem) -> dict[str, Any]:
+    """What a step in another metric than the natural one says: which, and that no gap is known."""
+    name = repr(problem.metric)
+    name = name if len(name) <= NAMED else type(problem.metric).__name__
+    return {
+        "gap": Gap.unknown(f"no lower bound is known for a step in {name}"),
+        "figures": {"metrics": name},
+    }

@@ -9,7 +9,7 @@ from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
 from jko.steps.remapped import Remapped
-from jko.steps.result import Solver
+from jko.steps.solver import Solver
 
 
 @singledispatch

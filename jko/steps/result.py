@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from jko import checks
 from jko.duality import Gap, step_gap
-from jko.energies import Energy
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
 from jko.status import Status
@@ -125,8 +124,8 @@ class StepResult:
     ) -> StepResult:
         """The step of ``problem`` to ``state`` of which this one is the last part, or one that was gone beyond.
 
-        Objective and slack follow from energies and cost.  What is not given is this part's: so the iterations, the
-        proof of the cost, E(mu_k), the memory without its evaluation, and the figures, to which others are added.
+        Objective and slack follow.  What is not given is this part's: the work, the proof of the cost, E(mu_k), the
+        memory without its evaluation, and the figures, to which others are added.
         """
         before, half = self.before if before is None else before, cost / (2 * problem.tau)
         return replace(
@@ -153,16 +152,9 @@ class StepResult:
 
     def stayed(self) -> StepResult:
         """No move at all: better than a move that rounding, or the solver's tolerance, makes worse."""
-        before = self.before
-        return replace(
-            self,
-            state=self.problem.previous,
-            energy=before,
-            cost=0.0,
-            objective=before,
-            slack=0.0,
-            status=Status.STALLED,
-        )
+        energy, memory, status = self.before, self.memory, Status.STALLED
+        end = self.problem.previous
+        return self.joined(self.problem, end, energy=energy, cost=0.0, memory=memory, status=status)
 
     def certificate(self, **options: Any) -> Gap:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.
@@ -187,15 +179,6 @@ class StepResult:
             f"({self.iterations} iterations, {self.evaluations} evaluations; {self.status.name}; "
             f"coupling {self.coupling.proof.name})"
         )
-
-
-def claimed(solver: object) -> float:
-    """The residual that a step of this solver claims to have: its ``tol``, or that of the solver within; else inf."""
-    tol = getattr(solver, "tol", None)
-    if isinstance(tol, (int, float)):
-        return float(tol)
-    within = getattr(solver, "solver", None) or getattr(solver, "positions", None)
-    return math.inf if within is None else claimed(within)
 
 
 def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
@@ -233,34 +216,6 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     elif status is Status.CONVERGED and not result.residual <= min(tolerance, LARGEST):
         status = Status.STALLED
     return result if status is result.status else replace(result, status=status)
-
-
-class Solver(Protocol):
-    """What a solver is: ``solve(problem) -> StepResult``.
-
-    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
-    :class:`jko.steps.problem.Form`.
-    """
-
-    def solve(self, problem: StepProblem) -> StepResult:
-        """Solve the proximal problem."""
-        ...
-
-
-@runtime_checkable
-class Values(Protocol):
-    """What a solver has besides, if it counts more than E of a state: :class:`jko.Sinkhorn` gives atoms volumes."""
-
-    def value(self, energy: Energy, state: State) -> float:
-        """E(state), as the solver's steps see it."""
-        ...
-
-
-def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
-    """E(state) as the steps of a solver see it."""
-    if isinstance(solver, Values):
-        return solver.value
-    return lambda energy, state: float(energy(state))
 
 
 class StepFailed(RuntimeError):

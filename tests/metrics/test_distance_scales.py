@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jko
-from jko import ChargedParticles, Particles, SinkhornDivergence, distance, geodesic
+from jko import ChargedParticles, Particles, SinkhornDivergence, Status, distance, geodesic
 from jko.metrics import by_assignment, by_potential, certify, referee, refinement, transport
 from jko.metrics.expansions import ReducedCosts
 
@@ -426,6 +426,8 @@ def test_an_entropic_distance_that_misses_tol_is_not_lost() -> None:
     with pytest.raises(RuntimeError, match="pass tol = ") as caught:
         SinkhornDivergence(0.1, tol=1e-20).distance(a, b)
     best = caught.value.best
+    assert best == SinkhornDivergence(0.1, tol=1e-20).distance(a, b, throw=False)
+    assert (best.status, right.status) == (Status.MAX_ITERATIONS, Status.CONVERGED)
     assert abs(best.squared - right.squared) <= best.error + right.error
     assert best.error < 1e-10
 

@@ -8,7 +8,8 @@ import torch
 import jko
 from jko import Status
 from jko.steps.memory import rounding
-from jko.steps.result import Falls, claimed, judged
+from jko.steps.result import Falls, judged
+from jko.steps.solver import claimed
 
 
 def normal(seed: int, N: int, dim: int) -> jko.Particles:

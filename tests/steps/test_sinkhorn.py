@@ -15,8 +15,6 @@ from jko import Entropy, Interaction, Particles, PorousMedium, Potential, Status
 from jko.energies import Parts
 from jko.measures import GridDensity
 from jko.metrics.entropic import clouds
-from jko.metrics.entropic.clouds import CloudCosts
-from jko.metrics.entropic.grid import GridCosts
 from jko.spaces import Grid
 from jko.steps.sinkhorn import Sinkhorn, passes
 from jko.steps.sinkhorn.proximal import ProximalMap
@@ -207,42 +205,6 @@ def test_large_clouds_take_the_same_step_in_blocks_and_by_conjugate_gradients(
 
 
 # the parts
-
-
-def brute(x, u, epsilon):
-    cost = (x[:, None] - x[None]).square().sum(-1)
-    terms = u - cost / epsilon
-    return terms.logsumexp(-1), terms.softmax(-1), cost
-
-
-@pytest.mark.parametrize("depth", [0.0, 3000.0])
-@pytest.mark.parametrize("shape", [(40,), (9, 7), (5, 4, 6)])
-def test_sums_averages_and_costs_of_the_kernel_are_those_of_the_full_matrix(
-    shape, depth, generator
-):
-    grid = Grid((0.0, 1.0), shape)
-    u = 5 * torch.randn(grid.N, generator=generator, dtype=torch.float64)
-    v = torch.randn(grid.N, generator=generator, dtype=torch.float64)
-    u[3] = -math.inf
-    log, weights, cost = brute(grid.centres, u, 0.05)
-    for costs in (GridCosts(grid.axes, grid.axes), CloudCosts(grid.centres, grid.centres, 10**6)):
-        sums = costs.kernel(0.05).sums(u, depth)
-        assert torch.allclose(sums.log, log, rtol=1e-12, atol=1e-12)
-        assert torch.allclose(sums.average(v), weights @ v, rtol=0, atol=1e-12)
-        assert torch.allclose(sums.cost(), (weights * cost).sum(-1), rtol=1e-11, atol=0)
-
-
-def test_sums_that_underflow_are_right_where_they_are_deep_enough_and_say_so_elsewhere():
-    grid, epsilon = Grid((0.0, 1.0), 80), 1e-5
-    u = -2000 * torch.rand(80, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    log, _, _ = brute(grid.centres, u, epsilon)
-    kernel = GridCosts(grid.axes, grid.axes).kernel(epsilon)
-    for depth in (0.0, 1000.0, 4000.0):
-        sums = kernel.sums(u, depth)
-        seen = sums.log > -math.inf
-        assert torch.allclose(sums.log[seen], log[seen], rtol=1e-13, atol=0)
-        assert (log[~seen] <= sums.floor + 1e-9).all()
-    assert seen.all()
 
 
 def log_density(s, kappa, *internal):

@@ -1,9 +1,9 @@
 """The dual of an entropic problem, in the logarithm beta of the second scaling.
 
 The plan is ``gamma_ij = v_i e^(alpha_i) exp(-c_ij / epsilon) e^(beta_j) m_j`` with v volumes and m the masses that the
-second marginal has to be.  What is asked of the first marginal is a convex function of it; its proximal map (in the
-Kullback-Leibler sense) gives the best alpha for each beta: :class:`Given` where the first marginal is given too, an
-energy in an entropic step.  What is left is convex, with ``conjugate`` that of the function:
+second marginal has to be.  What is asked of the first marginal is a convex function of it, whose proximal map gives
+the best alpha for each beta (:mod:`jko.metrics.entropic.marginal`).  What is left is convex, with ``conjugate`` that of
+the function:
 
 ``D(beta) = conjugate(log z) - sum_j m_j beta_j,   z_i = sum_j exp(-c_ij / epsilon) e^(beta_j) m_j``.
 
@@ -18,87 +18,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from jko.metrics.entropic.kernel import PLAIN, Kernel, Sums, deep_sums
+from jko.metrics.entropic.marginal import Marginal, MarginalMap
 from jko.numerics.krylov import conjugate_gradients
 from jko.numerics.search import armijo
 
 CG = 500  # products of one direction
 HALVINGS = 25
 LONGEST = 20.0  # a step in beta, a potential over epsilon, where the first marginal is given
+BEYOND = math.expm1(1)  # where a line takes over from an exponential, at 1
 RIDGE = 1e-13  # relative: rounding may leave the smallest eigenvalue below zero
 NOISE = 1e-14  # of D: differences below it are rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Marginal:
-    """The first marginal ``v rho`` for given sums z.
-
-    Attributes
-    ----------
-    log : (N,)
-        log rho; -inf where there is no mass.
-    alpha : (N,)
-        ``log rho - log z``: the logarithm of the first scaling.
-    elasticity : (N,)
-        d log rho / d log z at fixed ``lam``, in [0, 1].
-    lam : (r,)
-        What couples the cells, for instance the residual of a risk; r = 0 if nothing does.
-    conjugate : float
-        Whose derivative in log z is the mass v rho.
-    """
-
-    log: Tensor
-    alpha: Tensor
-    elasticity: Tensor
-    lam: Tensor
-    conjugate: float
-
-
-class MarginalMap(Protocol):
-    """The proximal map ``log z -> rho`` of what is asked of the first marginal."""
-
-    @property
-    def volumes(self) -> Tensor:
-        """V, (N,)."""
-
-    @property
-    def rigid(self) -> bool:
-        """Whether the total mass is given, so that D does not change with a constant in beta."""
-
-    def __call__(self, s: Tensor, near: Marginal | None = None) -> Marginal:
-        """The marginal at s = log z (N,), from one that may be ``near``."""
-
-    def coupling(self, found: Marginal) -> Tensor:
-        """B (r, N): with e the elasticity and mu the masses, ``C = diag(1 - e) + diag(e) B^T B diag(mu e)``."""
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """The first marginal is ``masses`` (N,), whatever z is."""
-
-    masses: Tensor
-    rigid = True
-
-    @cached_property
-    def volumes(self) -> Tensor:
-        """One each."""
-        return torch.ones_like(self.masses)
-
-    def __call__(self, s: Tensor, near: Marginal | None = None) -> Marginal:
-        """``log rho = log a`` and the conjugate ``sum_i a_i s_i``."""
-        log, none = self.masses.log(), torch.zeros_like(self.masses)
-        value = float((self.masses * torch.where(self.masses > 0, s, 0)).sum())
-        return Marginal(log, log - s, none, none[:0], value)
-
-    def coupling(self, found: Marginal) -> Tensor:
-        """None."""
-        return self.masses.new_zeros(0, len(self.masses))
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,9 +171,16 @@ class EntropicDual:
         return here, rounds
 
     def direction(self, here: Coupled, tol: float) -> Tensor:
-        """Newton's; for an energy of ``D'' d = n log(m / n)``, the better one far from the minimum."""
+        """Solve ``D'' d = n log(m / n)``: near the minimum Newton's direction, far from it the better one.
+
+        Where the first marginal is given Newton's own, ``m - n``, is better; but where m is above e n, as in the tails
+        of densities: there the logarithm goes on.
+        """
         n = self.columns(here)
-        right = self.masses - n if self.first.rigid else n * here.shift
+        right = n * here.shift
+        if self.first.rigid:
+            right = n * torch.where(here.shift <= 1, here.shift.expm1(), BEYOND * here.shift)
+            right = right - right.sum() * n / n.sum()
         if here.first.log_weights is None:
             return self._by_gradients(here, right, tol)
         return self._by_elimination(here, right, here.first.log_weights())

@@ -106,7 +106,8 @@ def deep_sums(
     """The sums, as deep as it takes to see them at all points (of the mask ``where``, (N,)); and that depth."""
     while True:
         sums = kernel.sums(u, depth)
-        log = sums.log if where is None else sums.log[where]
-        if sums.floor == -math.inf or bool((log > -torch.inf).all()):
+        seen = sums.log > -torch.inf
+        seen = seen if where is None else seen | ~where
+        if sums.floor == -math.inf or bool(seen.all()):
             return sums, depth
         depth *= 2

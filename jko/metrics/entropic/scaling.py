@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.metrics.entropic.dual import Coupled, EntropicDual, Given
+from jko.metrics.entropic.dual import Coupled, EntropicDual
 from jko.metrics.entropic.kernel import PLAIN, Costs, Kernel, deep_sums
+from jko.metrics.entropic.marginal import Given
 
 ITERATIONS = 2000
 HALVING = 0.5  # of epsilon, on the way down from the squared diameter
@@ -143,16 +144,13 @@ def _started(costs: Costs, a: Tensor, b: Tensor, epsilon: float) -> tuple[Tensor
 
 
 def _descended(costs: Costs, a: Tensor, b: Tensor, epsilon: float) -> tuple[Tensor, int]:
+    """Beta at epsilon, after a few iterations at each one above it; ``g = epsilon beta`` goes from one to the next."""
     beta, count, level = torch.zeros_like(b), 0, costs.square
     while level > epsilon:
         dual = EntropicDual(costs.kernel(level), Given(a), b)
         here, more = dual.scaled(dual.at(beta), -1.0, PASSES - 1)
-        lower = max(HALVING * level, epsilon)
-        beta, count, level = (
-            (here.beta + here.shift) * (level / lower),
-            count + more + 1,
-            HALVING * level,
-        )
+        beta = (here.beta + here.shift) * (level / max(HALVING * level, epsilon))
+        count, level = count + more + 1, HALVING * level
     return beta, count
 
 

@@ -15,7 +15,8 @@ from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, Solver, StepResult, judged
+from jko.steps.result import Falls, StepResult, judged
+from jko.steps.solver import Solver
 
 INTERNAL = (
     "Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from jko.energies import Entropy, Mixture, Parts
-from jko.metrics.entropic.dual import Marginal
+from jko.metrics.entropic.marginal import Marginal
 from jko.numerics.search import armijo
 
 ROUNDS = 60  # of Newton's method for lam; some five are needed

@@ -12,7 +12,8 @@ from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
 from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import Solver, StepResult, judged
+from jko.steps.result import StepResult, judged
+from jko.steps.solver import Solver
 from jko.steps.split.charge import Charged, charge_step
 from jko.steps.split.terms import SplitTerms
 

@@ -14,7 +14,8 @@ from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory, rounding
 from jko.steps.problem import StepProblem
-from jko.steps.result import Falls, Solver, StepResult
+from jko.steps.result import Falls, StepResult
+from jko.steps.solver import Solver
 from jko.steps.split.alternating import Alternating
 from jko.steps.split.charge import Charged, charge_step, coefficients
 from jko.steps.split.terms import SplitTerms

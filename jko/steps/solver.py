@@ -1,0 +1,66 @@
+"""What a solver is, and what it says of itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from jko.energies import Energy
+from jko.measures import State
+from jko.steps.problem import Form, StepProblem
+from jko.steps.result import StepResult
+
+
+class Solver(Protocol):
+    """What a solver is: ``solve(problem) -> StepResult``.
+
+    It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
+    :class:`jko.steps.problem.Form`.
+    """
+
+    def solve(self, problem: StepProblem) -> StepResult:
+        """Solve the proximal problem."""
+        ...
+
+
+@runtime_checkable
+class Values(Protocol):
+    """What a solver has besides, if it counts more than E of a state: :class:`jko.Sinkhorn` gives atoms volumes."""
+
+    def value(self, energy: Energy, state: State) -> float:
+        """E(state), as the solver's steps see it."""
+        ...
+
+
+def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
+    """E(state) as the steps of a solver see it."""
+    if isinstance(solver, Values):
+        return solver.value
+    return lambda energy, state: float(energy(state))
+
+
+def claimed(solver: object) -> float:
+    """The residual that a step of this solver claims to have: its ``tol``, or that of the solver within; else inf."""
+    tol = getattr(solver, "tol", None)
+    if isinstance(tol, (int, float)):
+        return float(tol)
+    within = getattr(solver, "solver", None) or getattr(solver, "positions", None)
+    return math.inf if within is None else claimed(within)
+
+
+def refuse_unhonoured(solver: object, problem: StepProblem) -> None:
+    """Refuse a metric that the solver would not see.
+
+    Raises
+    ------
+    TypeError
+        A solver whose ``forms`` do not name what the metric is to the step.
+    """
+    known = getattr(solver, "forms", {Form.NATURAL})
+    if problem.form not in known:
+        others = "and scaled metrics" if Form.SCALED in known else "metric of a state"
+        raise TypeError(
+            f"{type(solver).__name__} steps in the natural {others} only, not in {problem.metric!r}; "
+            "jko.LBFGS() takes any metric"
+        )
