@@ -10,7 +10,7 @@ from jko.status import Status
 from jko.steps.dynamic import Dynamic
 from jko.steps.dynamic.conjugates import Logarithmic, Quadratic
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.primal_dual import Corners, primal_dual
+from jko.steps.dynamic.primal_dual import CornerPath, primal_dual
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 SPACINGS = {1: (0.2,), 2: (0.2, 0.13), 3: (0.2, 0.13, 0.3)}
@@ -238,13 +238,13 @@ def test_features_are_compressed_once_for_a_flow():
 def test_paths_lead_to_the_energy_of_the_step():
     data = GridStep(Logarithmic(0.2), np.ones(4), np.zeros(4), (1.0,), 1.0, 1e-3)
     joint = Joint(Stepper(data), Features.none((4,)))
-    entropic = Corners(joint).further(10.0, 0.0)
+    entropic = CornerPath(joint).further(10.0, 0.0)
     assert entropic.kind == Logarithmic(0.2 * 16)
     assert entropic.closer()
     assert entropic.closer()
     assert entropic.kind == Logarithmic(0.2)
     assert not entropic.closer()
-    power = Corners(Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,))))
+    power = CornerPath(Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,))))
     assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
     assert power.r * power.s == pytest.approx(power.mu)
     further = power.further(7.0, 1.0)

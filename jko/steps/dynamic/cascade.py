@@ -22,7 +22,7 @@ from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import ISOTROPIC, Array
 from jko.steps.dynamic.newton import DualOutcome, newton
-from jko.steps.dynamic.primal_dual import Reached, polished, primal_dual
+from jko.steps.dynamic.primal_dual import JointPoint, polished, primal_dual
 from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
 
 SMALLEST = 24  # cells along the longest axis, below which a grid is not made coarser
@@ -52,7 +52,7 @@ class Solved:
     def again(self, tol: float, limit: int) -> Solved:
         """A smaller residual from here, if there is one, and the work that it took."""
         if self.joint is not None:
-            here = Reached(self.joint, self.outcome, self.joint.lam)
+            here = JointPoint(self.joint, self.outcome, self.joint.lam)
             return _solved(self.stepper, polished(here, tol, limit).outcome, joint=self.joint)
         at = newton(self.stepper, self.outcome.phi, tol, limit)
         if not at.residual <= self.outcome.residual:

@@ -41,7 +41,7 @@ FORCING = 1e-3  # reduction of the residual by one linear solve: full steps need
 
 
 @dataclass(eq=False)
-class Corners:
+class CornerPath:
     """Densities r and slacks s of the corners, and where the path is: at ``factor`` times the energy, and at mu.
 
     ``longer``: how many times as far away the path begins.
@@ -106,23 +106,23 @@ class Corners:
         self.factor = max(self.factor / FACTOR, 1.0)
         return True
 
-    def further(self, by: float, floor: float) -> Corners:
+    def further(self, by: float, floor: float) -> CornerPath:
         """The start of a longer path, with the vacuum's mobility ``floor`` at least."""
         data, joint = self.joint.stepper.data, self.joint
         if data.eps < floor:
             joint = Joint(Stepper(data._replace(eps=floor)), joint.features)
-        return Corners(joint, min(by, FURTHEST))
+        return CornerPath(joint, min(by, FURTHEST))
 
 
 @dataclass(frozen=True)
-class Reached:
+class JointPoint:
     """A point of the joint dual: the potential and the prices of the data."""
 
     joint: Joint
     outcome: DualOutcome
     lam: Array
 
-    def again(self, last: DualOutcome) -> Reached:
+    def again(self, last: DualOutcome) -> JointPoint:
         """The same, with the joint dual's fields those of the point, and the work until ``last``."""
         there = self.joint.outcome(self.outcome.phi, self.lam)
         at = DualOutcome(there.phi, there.J, there.residual, *last[3:])
@@ -131,7 +131,7 @@ class Reached:
 
 def primal_dual(
     data: GridStep, features: Features, tol: float, limit: int, floor: float
-) -> Reached:
+) -> JointPoint:
     """Minimise the dual of a step, jointly with the prices of its data.
 
     It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
@@ -148,11 +148,11 @@ def primal_dual(
     floor
         The least mobility of the vacuum where a longer path is asked for.
     """
-    corners = Corners(Joint(Stepper(data), features))
+    corners = CornerPath(Joint(Stepper(data), features))
     joint, enough = corners.joint, WILD
     aim = tol if corners.mu == 0 else MARGIN * tol
     at = joint.arrived(np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b))
-    best = Reached(joint, at, joint.lam)
+    best = JointPoint(joint, at, joint.lam)
     while not at.residual <= aim and at.newton < limit:
         left = corners.linearised(at.phi)
         if left <= SETTLED and corners.closer():
@@ -173,13 +173,13 @@ def primal_dual(
         enough = LOST
         at = DualOutcome(there.phi, there.J, there.residual, *work)
         if at.residual < best.outcome.residual:
-            best = Reached(joint, at, joint.lam)
+            best = JointPoint(joint, at, joint.lam)
         elif best.outcome.residual <= tol:
             break
     return best.again(at)
 
 
-def polished(solved: Reached, tol: float, limit: int) -> Reached:
+def polished(solved: JointPoint, tol: float, limit: int) -> JointPoint:
     """Newton's method for J from a solution, with full steps as long as they help."""
     joint, at = solved.joint, solved.outcome._replace(newton=0, cg=0)
     while at.finite and at.residual > tol and at.newton < limit:
@@ -194,4 +194,4 @@ def polished(solved: Reached, tol: float, limit: int) -> Reached:
             break
         work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
         at = DualOutcome(after.phi, after.J, after.residual, *work)
-    return Reached(joint, at, joint.lam)
+    return JointPoint(joint, at, joint.lam)

@@ -130,35 +130,20 @@ class GridSetting:
 
     def energy(self, state: GridDensity) -> float:
         """E(state)."""
-        parts = self.parts
-        m, V = state.weights, parts.potential
-        total = float((V[m > 0] * m[m > 0]).sum()) + self.settling(state)
-        return total + sum(c * float(E(state)) for c, E in parts.internal)
-
-    def settling(self, state: GridDensity) -> float:
-        """The value of the risk and of the terms that the dual does not know."""
-        total = self.parts.constant + self.unknown(state)
-        return total + (0.0 if self.risk is None else self._risk(state))
+        return self.parts.value(state.weights)
 
     def unknown(self, state: GridDensity) -> float:
         """The value of the terms that the dual does not know."""
-        total = 0.0 if self.risk is not None else self._risk(state)
-        return total if self.parts.rest is None else total + float(self.parts.rest(state).detach())
-
-    def _risk(self, state: GridDensity) -> float:
-        A, b = self.parts.features, self.parts.targets
-        return (
-            0.0 if A is None or b is None else 0.5 * float((A @ state.weights - b).square().sum())
-        )
+        parts, total = self.parts, 0.0
+        if self.risk is None:
+            total += 0.5 * float(parts.residual(state.weights).square().sum())
+        return total if parts.rest is None else total + float(parts.rest(state).detach())
 
     def variation(self, state: GridDensity) -> Array:
         """The first variation of the terms that the dual does not know, on the cells."""
-        parts = self.parts
-        total = torch.zeros_like(state.weights)
-        if parts.features is not None and parts.targets is not None and self.risk is None:
-            total = parts.features.T @ (parts.features @ state.weights - parts.targets)
-        if parts.rest is not None:
-            total = total + parts.rest.variation(state).detach()
+        total = self.parts.slope_of_rest(state.weights)
+        if self.parts.features is not None and self.risk is None:
+            total = total + self.parts.features.T @ self.parts.residual(state.weights)
         return as_array(total).reshape(self.rho0.shape)
 
     def density(self, solved: Solved) -> Density:
