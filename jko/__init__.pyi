@@ -6,6 +6,7 @@ from jko import (
     limits as limits,
     metrics as metrics,
     plots as plots,
+    testing as testing,
 )
 from jko.diagnostics import (
     convergence as convergence,

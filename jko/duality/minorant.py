@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Linear, Risk, SquaredNorm, negative, sorted_terms
+from jko.energies import Energy, Linear, Risk, SortedTerms, SquaredNorm, negative, sorted_terms
 from jko.measures import Particles
 from jko.networks import FeatureMap, Pullback
 
@@ -46,7 +46,7 @@ class Minorant:
     q, f : (M,)
         Quadrature weights, with the coefficients c_j in them; targets.
     others
-        Coefficients and energies of the terms in V.
+        The terms in V.
     reference : Particles
         Where terms that are neither risks nor linear are linearised.
     constant : float
@@ -58,7 +58,7 @@ class Minorant:
     risks: tuple[Risk, ...]
     q: Tensor
     f: Tensor
-    others: tuple[tuple[float, Energy], ...]
+    others: SortedTerms
     reference: Particles
     constant: float
     residual: Tensor
@@ -67,12 +67,11 @@ class Minorant:
     def of(cls, energy: Energy, mu: Particles) -> Minorant:
         """The minorant that touches ``energy`` at ``mu``; ``obstacle(energy)`` must be None."""
         terms = sorted_terms(energy)
-        risks, others = terms.risks, terms.without(Risk)
+        risks, others = terms.risks, SortedTerms(terms.without(Risk))
         none = mu.points.new_zeros(0)
         with torch.no_grad():
             constant = sum(
-                c * float(E(mu) - mu.integrate(E.variation(mu)))
-                for c, E in terms.without(Risk, Linear)
+                c * float(E(mu) - mu.integrate(E.variation(mu))) for c, E in others.without(Linear)
             )
             return cls(
                 tuple(E for _, E in risks),
@@ -91,24 +90,21 @@ class Minorant:
     @property
     def exact(self) -> bool:
         """Whether no term is linearised, so that the minorant touches E at every measure."""
-        return all(isinstance(E, Linear) for _, E in self.others)
+        return not self.others.without(Linear)
 
     def excess(self, nu: Particles) -> float:
         """How far the terms that are linearised lie above their linearisation at ``nu``, >= 0."""
         with torch.no_grad():
             above = (
                 c * float(E(nu) - nu.integrate(E.variation(self.reference, nu.points)))
-                for c, E in self.others
-                if not isinstance(E, Linear)
+                for c, E in self.others.without(Linear)
             )
             return sum(above) - self.constant
 
     @property
     def lam(self) -> float | None:
         """The number with ``V = lam |xi|^2 / 2``; None where V is of another kind."""
-        if any(not isinstance(E, SquaredNorm) for _, E in self.others):
-            return None
-        return float(sum(c for c, _ in self.others))
+        return None if self.others.without(SquaredNorm) else self.others.lam
 
     @property
     def activations(self) -> tuple[FeatureMap, ...] | None:
@@ -146,7 +142,7 @@ class Minorant:
         """V(z), shape (b,)."""
         with torch.no_grad():
             return sum(
-                (c * E.variation(self.reference, z) for c, E in self.others),
+                (c * E.variation(self.reference, z) for c, E in self.others.all),
                 torch.zeros_like(z[:, 0]),
             )
 
@@ -161,7 +157,7 @@ class Minorant:
         with torch.no_grad():
             value = self.potential(z)
             gradient = sum(
-                (c * E.gradient(self.reference, z) for c, E in self.others), torch.zeros_like(z)
+                (c * E.gradient(self.reference, z) for c, E in self.others.all), torch.zeros_like(z)
             )
             for risk, part in zip(self.risks, self._split(g), strict=True):
                 pull: Pullback = risk.features.linearise(z, risk.data.x)[1]
@@ -179,7 +175,7 @@ class Minorant:
             total.diagonal(dim1=1, dim2=2).add_(self.lam)
             return total
         return total + sum(
-            (c * E.hessian(self.reference, z) for c, E in self.others), torch.zeros_like(total)
+            (c * E.hessian(self.reference, z) for c, E in self.others.all), torch.zeros_like(total)
         )
 
     def _split(self, g: Tensor) -> tuple[Tensor, ...]:

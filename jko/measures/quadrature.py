@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from jko.spaces import cached
+from jko.spaces.cached import cached
 
 
 class Quadrature(ABC):

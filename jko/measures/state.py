@@ -156,9 +156,8 @@ class Particles(State):
 
     def blocks(self, rows: int) -> Iterator[Particles]:
         """The measure cut in pieces of at most ``rows`` consecutive atoms; masses stay as they are."""
-        for start in range(0, self.N, rows):
-            block = slice(start, start + rows)
-            yield Particles.of(self.points[block], self.weights[block])
+        for k in range(0, self.N, rows):
+            yield Particles.of(self.points[k : k + rows], self.weights[k : k + rows])
 
     def moved(self, points: Tensor) -> Particles:
         """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""

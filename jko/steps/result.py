@@ -124,8 +124,8 @@ class StepResult:
     ) -> StepResult:
         """The step of ``problem`` to ``state`` of which this one is the last part, or one that was gone beyond.
 
-        Objective and slack follow from energies and cost.  What is not given is this part's: so the iterations, the
-        proof of the cost, E(mu_k), the memory without its evaluation, and the figures, to which others are added.
+        Objective and slack follow.  What is not given is this part's: the work, the proof of the cost, E(mu_k), the
+        memory without its evaluation, and the figures, to which others are added.
         """
         before, half = self.before if before is None else before, cost / (2 * problem.tau)
         return replace(
@@ -152,16 +152,9 @@ class StepResult:
 
     def stayed(self) -> StepResult:
         """No move at all: better than a move that rounding, or the solver's tolerance, makes worse."""
-        before = self.before
-        return replace(
-            self,
-            state=self.problem.previous,
-            energy=before,
-            cost=0.0,
-            objective=before,
-            slack=0.0,
-            status=Status.STALLED,
-        )
+        energy, memory, status = self.before, self.memory, Status.STALLED
+        end = self.problem.previous
+        return self.joined(self.problem, end, energy=energy, cost=0.0, memory=memory, status=status)
 
     def certificate(self, **options: Any) -> Gap:
         """The duality gap: how far the step's value is from the minimum over *all* of P2, atoms free to split.

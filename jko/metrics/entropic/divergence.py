@@ -55,8 +55,10 @@ class Divergence(Length):
 
     @property
     def value(self) -> float:
-        """Its square root, comparable to W2; NaN if rounding left ``squared`` negative."""
-        return math.sqrt(self.squared) if self.squared >= 0 else math.nan
+        """Its square root, comparable to W2; zero where ``squared`` is negative by no more than ``error``, else NaN."""
+        if self.squared < 0:
+            return 0.0 if self.squared >= -self.error else math.nan
+        return math.sqrt(self.squared)
 
 
 class Unmet(RuntimeError):

@@ -20,9 +20,10 @@ class MeshNewton:
 
     with the nodes in their order, so that rho has the density ``m_c / (theta_{c+1} - theta_c)`` between them.  Each
     iteration solves a banded system, with one more column for each data point of a risk; where the solution would
-    exchange nodes it minimises the same quadratic model with the nodes in order.  No cell loses more than 0.9 of its
-    width in an iteration.  Where far nodes act on each other (interactions) conjugate gradients solve it, with the
-    banded part as preconditioner.
+    crush cells, chords of the pressure take the place of its tangents, and where it would exchange nodes all the same
+    it minimises the quadratic model with the nodes in order.  No cell loses more than 0.9 of its width in an iteration.
+    Where far nodes act on each other (interactions) conjugate gradients solve it, with the banded part as
+    preconditioner.
 
     Parameters
     ----------

@@ -74,7 +74,8 @@ def _ahead(objective: Objective) -> Spot | None:
     if velocity is None or velocity.numel() != len(start):
         return None
     u = objective.inside(start + objective.problem.tau * as_array(velocity).ravel())
-    kept = np.diff(u[x]) > (1 - CRUSH) * np.diff(start[x])
+    new, old = u[x], start[x]
+    kept = new[1:] - new[:-1] > (1 - CRUSH) * (old[1:] - old[:-1])
     return objective.at(u) if kept.all() else None
 
 

@@ -47,7 +47,7 @@ def descend(objective: Objective, spot: Spot, residual: float) -> tuple[Spot | N
 def search(objective: Objective, spot: Spot, d: Array, residual: float) -> Searched[Spot]:
     """The first of ``u + t d``, t halved, that is lower; where values are blurred, the residual decides."""
     loss = crushed(d, spot.widths)
-    least = 4 * EPS * float(np.abs(spot.x).max())
+    least = 4 * EPS * max(abs(spot.x[0]), abs(spot.x[-1]))
 
     def along(t: float) -> Spot | None:
         u = objective.inside(spot.u + t * d)
@@ -68,16 +68,15 @@ def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
     """Minimisers of quadratic models, the best model first; at last the steepest descent."""
     if objective.folded(spot):
         return
-    g, held = objective.free(spot), objective.held(spot)
+    g, held = objective.free(spot), spot.held
     for convex in (False, True):
         H, far = objective.hessian(spot, convex)
-        if far is not None:
-            d = conjugate(H, far, g, held)
-            if d is not None and crushed(d, spot.widths) <= CRUSH:
-                yield d
-        d = direction(objective, spot, H)
-        if d is not None:
+        H, near = direction(objective, spot, H)
+        d = None if near is None or far is None else conjugate(H, far, g, held)
+        if d is not None and crushed(d, spot.widths) <= CRUSH:
             yield d
+        if near is not None:
+            yield near
     down = -objective.representative(g)  # where a pressure drowns the metric in rounding
     if down.any():
         down /= np.abs(down).max()
@@ -86,8 +85,8 @@ def directions(objective: Objective, spot: Spot) -> Iterator[Array]:
             yield -float(g @ down) / bend * down
 
 
-def direction(objective: Objective, spot: Spot, H: Banded) -> Array | None:
-    """Newton's direction; where it changes widths much, with chords of the pressure in place of its tangents.
+def direction(objective: Objective, spot: Spot, H: Banded) -> tuple[Banded, Array | None]:
+    """The model and Newton's direction; where it changes widths much, with chords of the pressure for its tangents.
 
     A pressure that grows like ``1 / l^n`` is far above its tangent in a cell that is squeezed, and the tangent would
     have it crushed.  With ``n = stiffness l / pressure`` of each cell, the force that a solution loads on a cell
@@ -96,7 +95,7 @@ def direction(objective: Objective, spot: Spot, H: Banded) -> Array | None:
     """
     d = bounded(objective, spot, H)
     if d is None:
-        return None
+        return H, None
     chord = spot.stiffness
     for rounds in itertools.count():
         stretch = stretched(d, spot.widths)
@@ -110,9 +109,9 @@ def direction(objective: Objective, spot: Spot, H: Banded) -> Array | None:
         if changed is None:
             break
         H, chord, d = stiffer, new, changed
-    if tight >= -CRUSH:
-        return d
-    return in_order(H, objective.free(spot), objective.held(spot), spot.widths)
+    if tight < -CRUSH:
+        d = in_order(H, objective.free(spot), spot.held, spot.widths)
+    return H, d
 
 
 def chords(spot: Spot, chord: Array, stretch: Array) -> Array:
@@ -132,7 +131,7 @@ def bounded(objective: Objective, spot: Spot, H: Banded) -> Array | None:
     g, (lower, upper) = spot.gradient, objective.bounds
     first, last = objective.k - 1, len(g) - 1
     left, right = lower - float(spot.u[first]), upper - float(spot.u[last])
-    likely = objective.held(spot)
+    likely = spot.held
     for ends in sorted(([], [first], [last], [first, last]), key=lambda ends: ends != likely):
         ways = [left if i == first else right for i in ends]
         if any(map(math.isinf, ways)):

@@ -51,6 +51,7 @@ class Spot:
     cost: float
     value: float
     gradient: Array
+    held: list[int]  # unknowns that the gradient presses against a wall
     pressure: Array  # rho U' - U: minus the derivative of l U(m / l) in l
     stiffness: Array  # rho^2 U'' / l: its second derivative
 
@@ -177,7 +178,8 @@ class Objective(ABC):
             gradient += self.carried(as_array(terms.gradient))
         cost = float(d @ pull)
         value = energy + cost / (2 * tau)
-        return Spot(u, x, widths, energy, cost, value, gradient, pressure, stiffness)
+        held = self._held(x, gradient)
+        return Spot(u, x, widths, energy, cost, value, gradient, held, pressure, stiffness)
 
     def hessian(self, spot: Spot, convex: bool) -> tuple[Banded, Callable[[Array], Array] | None]:
         """Second derivatives, and their cross terms apart; ``convex`` turns negative curvature of G."""
@@ -200,9 +202,9 @@ class Objective(ABC):
         like = self.mesh.masses
         return lambda v: self.carried(as_array(cross(torch.from_numpy(self.moves(v)).to(like))))
 
-    def held(self, spot: Spot) -> list[int]:
-        """The unknowns that the gradient presses against a wall: the first place, the last, both or none."""
-        x, g, first, (lower, upper) = spot.x, spot.gradient, self.k - 1, self.bounds
+    def _held(self, x: Array, g: Array) -> list[int]:
+        """The unknowns that a gradient presses against a wall: the first place, the last, both or none."""
+        first, (lower, upper) = self.k - 1, self.bounds
         left, right = x[0] <= lower and g[first] > 0, x[-1] >= upper and g[-1] < 0
         return [first] * bool(left) + [len(g) - 1] * bool(right)
 
@@ -214,11 +216,10 @@ class Objective(ABC):
 
     def free(self, spot: Spot) -> Array:
         """The gradient without what the walls hold."""
-        held = self.held(spot)
-        if not held:
+        if not spot.held:
             return spot.gradient
         g = spot.gradient.copy()
-        g[held] = 0.0
+        g[spot.held] = 0.0
         return g
 
     def residual(self, spot: Spot) -> float:

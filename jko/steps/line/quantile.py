@@ -32,9 +32,10 @@ class Quantile:
 
     Notes
     -----
-    Each iteration solves a tridiagonal system; a risk adds one column for each data point, the cross terms of other
-    energies are left out of it (never out of the gradient).  A domain holds the two ends: they move until they touch
-    the wall, and leave it when they are pulled away.
+    Each iteration solves a tridiagonal system; a risk adds one column for each data point.  Where far cells act on each
+    other (interactions) conjugate gradients solve it, with the tridiagonal part as preconditioner.  No cell loses more
+    than 0.9 of its width in an iteration.  A domain holds the two ends: they move until they touch the wall, and leave
+    it when they are pulled away.
 
     Without a risk or an interaction, and where the second derivative of the potential is above ``-1 / tau`` all over
     the line (every convex potential), the problem is strictly convex: ``l U(m / l)`` is convex in l for every convex U.

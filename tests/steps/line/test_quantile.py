@@ -313,3 +313,24 @@ def test_a_step_that_is_none_says_so():
     energy = jko.Entropy() + 100 * jko.SquaredNorm()
     short = jko.step(energy, normal(50), tau=1.0, solver=Quantile(max_iterations=1), throw=False)
     assert short.status is jko.Status.MAX_ITERATIONS
+
+
+# Directions
+
+
+@pytest.mark.parametrize("tau", [20.0, 80.0])
+@pytest.mark.parametrize("N", [40, 100])
+def test_cells_that_newton_would_crush_do_not_stop_a_large_step(N, tau):
+    """Without a pressure nothing holds the cells open but their order."""
+    result = jko.step(FEATURES + 0.1 * jko.SquaredNorm(), uniform(N, -2.0, 1.5), tau=tau)
+    assert result.status is jko.Status.CONVERGED
+    assert result.iterations <= 20
+    assert bool((result.state.edges.diff() > 0).all())
+
+
+@pytest.mark.parametrize("c", [0.1, 2.0, 20.0])
+def test_interactions_of_far_cells_take_few_iterations(c):
+    energy = c * jko.Interaction(lambda z: (z * z).sum(-1)) + 0.05 * jko.Entropy()
+    result = jko.step(energy, normal(60, reach=3.0), tau=0.5)
+    assert result.status is jko.Status.CONVERGED
+    assert result.iterations <= 6

@@ -1,0 +1,95 @@
+"""A promise that is kept, or a sentence; and the slope of values by differences, with what it may be wrong by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+STEP = 2.0**-10  # of the differences, relative to the size of a move
+CLOSE = 1e-5  # relative: how near a claimed slope must be to a trusted difference
+TRUSTED = 1e-2  # relative: a difference that half the step changes by more is not believed
+NOISE = 1e3  # of values, in units of their last place
+SUMS = 1e-9  # relative, in double precision: what two orders of summation may differ by
+
+
+class BrokenPromise(AssertionError):
+    """A promise of a contract that does not hold; the sentence says which, by what numbers, and where to look."""
+
+
+def promise(kept: object, owner: object, method: str, sentence: str) -> None:
+    """Nothing, or :class:`BrokenPromise` in the form ``Class.method: sentence``."""
+    if not kept:
+        raise BrokenPromise(f"{type(owner).__name__}.{method}: {sentence}")
+
+
+class Slope(NamedTuple):
+    """The derivative of values by differences, of any shape, and a bound of its error."""
+
+    value: Tensor
+    error: float
+
+    @classmethod
+    def of(cls, values: Callable[[float], Tensor], one_sided: bool = False) -> Slope:
+        """``d/ds values(s)`` at 0 by Richardson's extrapolation; one-sided where s < 0 means nothing."""
+        with torch.no_grad():
+            here = values(0.0)
+            rough, fine = (_difference(values, here, h, one_sided) for h in (STEP, STEP / 2))
+        eps = torch.finfo(here.dtype).eps
+        noise = NOISE * eps * float(here.abs().max()) / STEP
+        return cls((4 * fine - rough) / 3, float((fine - rough).abs().max()) + noise)
+
+    def apart(self, claimed: Tensor) -> tuple[float, float] | None:
+        """The claimed number and the difference that contradicts it most; None where they agree or nobody knows."""
+        size = float(torch.maximum(self.value.abs(), claimed.abs()).max())
+        if not self.error <= TRUSTED * size + self._rounding(claimed):
+            return None
+        gap = (claimed - self.value).abs().reshape(-1)
+        if bool(gap.max() <= CLOSE * size + self.error):
+            return None
+        worst = int(gap.nan_to_num(torch.inf).argmax())
+        return float(claimed.reshape(-1)[worst]), float(self.value.reshape(-1)[worst])
+
+    def _rounding(self, claimed: Tensor) -> float:
+        return NOISE * torch.finfo(claimed.dtype).eps
+
+
+def _difference(
+    values: Callable[[float], Tensor], here: Tensor, h: float, one_sided: bool
+) -> Tensor:
+    if one_sided:
+        return (4 * values(h / 2) - 3 * here - values(h)) / h
+    return (values(h) - values(-h)) / (2 * h)
+
+
+def same(a: Tensor, b: Tensor, tolerance: float = SUMS) -> bool:
+    """Whether two tensors are equal up to rounding of the largest number, with tolerance to spare in low precision."""
+    if a.shape != b.shape:
+        return False
+    spare = max(tolerance, 1e4 * torch.finfo(a.dtype).eps)
+    scale = float(torch.maximum(a.abs(), b.abs()).max()) if a.numel() else 0.0
+    return bool(((a - b).abs() <= spare * scale + 1e-300).all())
+
+
+def accepted(
+    samples: list[Any], asks: Callable[[Any], Any], owner: object, method: str
+) -> list[Any]:
+    """Of our own samples those that are not refused; a sentence where all are."""
+    found, refusals = [], []
+    for sample in samples:
+        try:
+            asks(sample)
+        except (TypeError, ValueError, IndexError, RuntimeError) as refusal:
+            refusals.append(f"{type(refusal).__name__}: {refusal}")
+        else:
+            found.append(sample)
+    promise(
+        found,
+        owner,
+        method,
+        "refuses every sample there is here; hand some of its own to the check. "
+        f"The last refusal: {refusals[-1] if refusals else 'none'}",
+    )
+    return found

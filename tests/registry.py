@@ -1,0 +1,199 @@
+"""One example of every energy, metric, solver and state of the library, by class: what has none fails a test."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import torch
+
+import jko
+from jko.energies import Mixture, Scaled, Sum
+from jko.energies.kernel import _Frozen
+from jko.measures import State
+from jko.steps.problem import StepProblem
+from jko.steps.split.held import Charge, HeldNorm
+from jko.testing import samples
+
+
+def of_the_library() -> list[type]:
+    """Every class of jko, wherever it stands."""
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(jko.__path__, "jko.")
+        if "__main__" not in found.name
+    ]
+    classes = {
+        kind: None
+        for module in modules
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__
+    }
+    return list(classes)
+
+
+def concrete(base: type) -> list[type]:
+    """Those below ``base`` of which there are objects."""
+    return [
+        kind
+        for kind in of_the_library()
+        if issubclass(kind, base) and not inspect.isabstract(kind) and kind is not base
+    ]
+
+
+def solvers() -> list[type]:
+    """What has a method ``solve(problem)``, and is no protocol."""
+    found = []
+    for kind in of_the_library():
+        solve = inspect.getattr_static(kind, "solve", None)
+        protocol = getattr(kind, "_is_protocol", False)
+        if protocol or not inspect.isfunction(solve):
+            continue
+        if list(inspect.signature(solve).parameters) == ["self", "problem"]:
+            found.append(kind)
+    return found
+
+
+INPUTS = torch.linspace(-1, 1, 4, dtype=torch.float64)[:, None]
+DATA = jko.Data(INPUTS, torch.tensor([0.5, -0.25, 0.75, 1.0]).double())
+
+
+def risk() -> jko.Risk:
+    return jko.Risk(DATA, activation=jko.Ridge(torch.tanh))
+
+
+def bowl(z: torch.Tensor) -> torch.Tensor:
+    return 0.5 * z.square().sum(-1) + 0.1 * (z**4).sum(-1)
+
+
+def gauss(z: torch.Tensor) -> torch.Tensor:
+    return (-(z**2).sum(-1)).exp()
+
+
+def frozen() -> jko.Energy:
+    energy = jko.KernelEntropy(1.0)
+    return energy._frozen(energy._profile(samples.cloud(2)))
+
+
+def copies(z: torch.Tensor) -> torch.Tensor:
+    """The outer weights of a network with two layers are one vector, repeated in each atom."""
+    return torch.cat([z[:, :3], z[:1, 3:].expand(len(z), 2)], dim=1)
+
+
+def two_layers() -> tuple[jko.Energy, list[State], dict]:
+    mu = samples.cloud(5, N=4)
+    states = [jko.Particles(copies(mu.points), mu.weights)]
+    return jko.TwoLayerRisk(DATA, N2=2), states, {"along": copies}
+
+
+def held() -> jko.Energy:
+    return HeldNorm(Charge.of(span()))
+
+
+#: class -> a function that makes an energy, or an energy, the states to look at, and options
+ENERGIES = {
+    Sum: lambda: jko.SquaredNorm() + jko.Potential(bowl) + risk(),
+    Scaled: lambda: -0.5 * jko.Interaction(gauss),
+    jko.Interaction: lambda: jko.Interaction(gauss),
+    jko.Entropy: jko.Entropy,
+    jko.PorousMedium: lambda: jko.PorousMedium(3.0),
+    Mixture: lambda: Mixture.of([(0.3, jko.Entropy()), (1.0, jko.PorousMedium(2))]),
+    jko.Potential: lambda: jko.Potential(bowl),
+    jko.SquaredNorm: jko.SquaredNorm,
+    jko.PowerNorm: lambda: jko.PowerNorm(4),
+    _Frozen: frozen,
+    jko.KernelEntropy: lambda: jko.KernelEntropy(1.0),
+    jko.KernelPorousMedium: lambda: jko.KernelPorousMedium(1.0, 2.0),
+    jko.TwoLayerRisk: two_layers,
+    jko.OnTheta: lambda: jko.OnTheta(jko.KernelEntropy(1.0)),
+    jko.Risk: risk,
+    HeldNorm: lambda: (held(), [samples.cloud(1)]),
+}
+
+
+def span(turn: int = 0) -> jko.ChargedSpan:
+    b = samples.masses(len(INPUTS), turn) - 0.3
+    rho = samples.cloud(1, turn, equal=True)
+    return jko.ChargedSpan(rho, lambda t: t[:, 0].sin(), jko.GaussianBump(), INPUTS, 0.5, b)
+
+
+def charged_density(turn: int = 0, cells: int = 12) -> jko.ChargedDensity:
+    grid = jko.Grid((-2.0, 2.0), cells)
+    return jko.ChargedDensity.from_function(
+        grid, lambda t: (-((t[:, 0] - 0.2 * turn) ** 2)).exp(), lambda t: (1 + turn) * t[:, 0]
+    )
+
+
+def charged_mesh(turn: int = 0) -> jko.ChargedMesh:
+    return jko.ChargedMesh.from_density(charged_density(turn))
+
+
+STATES = {
+    jko.Particles: lambda: samples.cloud(2),
+    jko.ChargedParticles: lambda: samples.pair(2),
+    jko.ChargedDensity: charged_density,
+    jko.ChargedMesh: charged_mesh,
+    jko.GridDensity: lambda: samples.bump(2),
+    jko.LineMesh: samples.mesh,
+    jko.ChargedSpan: span,
+}
+
+#: class -> a function that makes a metric, or a metric, states, and what it is not
+METRICS = {
+    jko.Wasserstein: jko.Wasserstein,
+    jko.GraphWasserstein: jko.GraphWasserstein,
+    jko.ScaledWasserstein: lambda: jko.ScaledWasserstein([1.0, 4.0]),
+    jko.SlicedWasserstein: lambda: jko.SlicedWasserstein(
+        8, generator=torch.Generator().manual_seed(0)
+    ),
+    jko.SinkhornDivergence: lambda: (
+        jko.SinkhornDivergence(5.0, tol=1e-9),
+        [samples.cloud(2, turn, equal=True) for turn in range(3)],
+        {"triangle": False},
+    ),
+    jko.SplitWasserstein: lambda: (
+        jko.SplitWasserstein(),
+        [span(turn) for turn in range(3)],
+        {"symmetric": False, "triangle": False},
+    ),
+}
+
+
+def line_problem(state: State, tau: float = 0.1) -> StepProblem:
+    inside = jko.Potential(bowl) + 0.1 * jko.Entropy()
+    return StepProblem(inside, jko.metrics.natural_metric(state), state, tau)
+
+
+def grid(cells: int = 24) -> jko.GridDensity:
+    return jko.GridDensity.from_function(
+        jko.Grid((-3.0, 3.0), cells), lambda x: (-((x[:, 0] - 0.5) ** 2)).exp()
+    )
+
+
+def pair_problem() -> StepProblem:
+    pair = charged_density(cells=24)
+    return StepProblem(jko.Potential(bowl), jko.GraphWasserstein(), pair, 0.1)
+
+
+def span_problem() -> StepProblem:
+    energy = jko.Risk(DATA, activation=jko.GaussianBump()) + 0.1 * jko.SquaredNorm()
+    return StepProblem(energy, jko.SplitWasserstein(), span(), 0.1)
+
+
+#: class -> a function that makes a solver, or a solver and its problems
+SOLVERS = {
+    jko.LBFGS: jko.LBFGS,
+    jko.BlockNewton: jko.BlockNewton,
+    jko.Plans: jko.Plans,
+    jko.Dynamic: lambda: (jko.Dynamic(), [line_problem(grid())]),
+    jko.Conic: lambda: (jko.Conic(), [line_problem(grid())]),
+    jko.Sinkhorn: lambda: (jko.Sinkhorn(0.1), [line_problem(grid())]),
+    jko.Quantile: lambda: (
+        jko.Quantile(),
+        [line_problem(jko.LineMesh.from_density(grid()))],
+    ),
+    jko.MeshNewton: lambda: (jko.MeshNewton(), [line_problem(charged_mesh())]),
+    jko.Remapped: lambda: (jko.Remapped(), [pair_problem()]),
+    jko.Alternating: lambda: (jko.Alternating(), [span_problem()]),
+}
