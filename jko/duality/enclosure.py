@@ -39,34 +39,23 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
     minorant, k = envelope.minorant, envelope.stiffness
     if k is not None and (not minorant.risks or bool((minorant.q * g == 0).all())):
         return _closed_form(envelope, k, minima)
-    estimate = "multistart estimate: the lowest of many local minima from fixed starts, "
     if k is None or minorant.activations is None:
         what = "potentials other than SquaredNorm" if k is None else "general features"
-        return Enclosure(
-            minima.lowest, False, f"{estimate}since {what} come without bounds on their derivatives"
-        )
+        return _estimate(minima, f"since {what} come without bounds on their derivatives")
     slopes = Slopes.of(minorant, g)
     if slopes is None or envelope.w_range is None or k < 0:
         what = (
             "this activation" if slopes is None else "this domain" if k >= 0 else "this potential"
         )
-        return Enclosure(minima.lowest, False, f"{estimate}since no bounds are known for {what}")
+        return _estimate(minima, f"since no bounds are known for {what}")
     reduced = ReducedEnvelope.of(envelope, slopes)
     lowest, convex = reduced.strongly_convex(minima)
     if bool(convex.all()):
-        return Enclosure(
-            lowest,
-            True,
-            "the inner problems are strongly convex, so their stationary points are minima",
-        )
-    d = envelope.anchors.shape[1] - 1
-    if d > DIMENSIONS:
+        reason = "the inner problems are strongly convex, so their stationary points are minima"
+        return Enclosure(lowest, True, reason)
+    if envelope.anchors.shape[1] - 1 > DIMENSIONS:
         share = int((~convex).sum())
-        return Enclosure(
-            minima.lowest,
-            False,
-            f"{estimate}{share} of {len(convex)} inner problems not proved convex",
-        )
+        return _estimate(minima, f"{share} of {len(convex)} inner problems not proved convex")
     bounds, finished, missed = branch_and_bound(
         reduced.rows(torch.nonzero(~convex).flatten()), minima
     )
@@ -74,12 +63,14 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
     if finished:
         return Enclosure(lowest, True, "the inner minima are enclosed by branch and bound", missed)
     loose = float((minima.lowest - lowest).max())
-    return Enclosure(
-        minima.lowest,
-        False,
-        f"{estimate}since branch and bound ran out of boxes with the minima proved to {loose:.1e} only",
-        missed,
-    )
+    why = f"since branch and bound ran out of boxes with the minima proved to {loose:.1e} only"
+    return _estimate(minima, why, missed)
+
+
+def _estimate(minima: Minima, why: str, missed: tuple[Tensor, Tensor] | None = None) -> Enclosure:
+    """The lowest minima that were found, and why they are no bounds."""
+    found = "multistart estimate: the lowest of many local minima from fixed starts"
+    return Enclosure(minima.lowest, False, f"{found}, {why}", missed)
 
 
 def _closed_form(envelope: Envelope, k: float, minima: Minima) -> Enclosure:

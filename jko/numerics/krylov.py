@@ -52,20 +52,21 @@ def conjugate_gradients(
     natural
         Measure residuals r by ``sqrt(r . P r)``, which no choice of units changes, and not by ``|r|_1``.
     """
-    x, r = right * 0, right
-    z = p = precondition(r)
-    rz = float(r @ z)
+    x, r, p = right * 0, right, right * 0
+    before = float("inf")
     for done in range(most):
-        size = max(rz, 0.0) ** 0.5 if natural else float(abs(r).sum())
-        if not size > enough:
+        if not natural and not float(abs(r).sum()) > enough:
             return Solution(x, done)
+        z = precondition(r)
+        rz = float(r @ z)
+        if natural and not max(rz, 0.0) ** 0.5 > enough:
+            return Solution(x, done)
+        p = z + rz / before * p
+        before = rz
         image = product(p)
         bend = float(p @ image)
         if not bend > 0:
             return Solution(x, done + 1, positive=False)
         x = x + rz / bend * p
         r = r - rz / bend * image
-        z = precondition(r)
-        before, rz = rz, float(r @ z)
-        p = z + rz / before * p
     return Solution(x, most)

@@ -10,13 +10,13 @@ from scipy.optimize import brentq, minimize
 import jko
 from jko.status import Status
 from jko.steps.dynamic import Dynamic
-from jko.steps.dynamic.conjugates import Entropic, Mixed, Power, Quadratic, kind_of
+from jko.steps.dynamic.conjugates import Logarithmic, Mixed, Power, Quadratic, kind_of
 from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.multigrid import apply, precondition
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.stepper import GridStep, Stepper
 
 KINDS = [
-    Entropic(0.7),
+    Logarithmic(0.7),
     Quadratic(2.0),
     Power(1.3, 3.0),
     Power(0.8, 1.5),
@@ -52,7 +52,7 @@ def random_step(kind, dim, obstacles=True, shape=None):
     if obstacles:
         V.ravel()[2] = V.ravel()[-2] = np.inf
     rho0 = rng.uniform(0.5, 1.5, shape) * np.isfinite(V)
-    step = Stepper(Data(kind, rho0, V, SPACINGS[dim], 0.05, 1e-2))
+    step = Stepper(GridStep(kind, rho0, V, SPACINGS[dim], 0.05, 1e-2))
     phi = 1.2 + 0.3 * rng.normal(size=shape)
     return step, step.layout.pad(phi), rng
 
@@ -90,7 +90,7 @@ def energy_of(kind, x):
     # U(x), written out
     if isinstance(kind, Quadratic):
         return 0.5 * kind.c * x**2
-    if isinstance(kind, Entropic):
+    if isinstance(kind, Logarithmic):
         return kind.sigma * x * math.log(x) if x > 0 else 0.0
     if isinstance(kind, Power):
         return kind.c * x**kind.m / (kind.m * (kind.m - 1))
@@ -102,7 +102,7 @@ def energy_of(kind, x):
 def test_conjugate_is_the_maximum_of_p_r_minus_u(kind):
     L = (1,)
     for p in (-3.0, -0.4, 0.0, 0.3, 1.7):
-        step = Stepper(Data(kind, np.ones(L), np.zeros(L), (1.0,), 1.0, 1e-3))
+        step = Stepper(GridStep(kind, np.ones(L), np.zeros(L), (1.0,), 1.0, 1e-3))
         J = step.evaluate(step.layout.pad(np.full(L, p))) + p
         r, w = float(step.rho[1]), 2 * float(step.w[0, 1])
         best = minimize(
@@ -355,7 +355,7 @@ def test_too_few_iterations_are_reported():
 
 def test_kinds_of_sums():
     assert kind_of([(2.0, jko.PorousMedium(2)), (1.0, jko.PorousMedium(2))]) == Quadratic(3.0)
-    assert kind_of([(2.0, jko.Entropy())]) == Entropic(2.0)
+    assert kind_of([(2.0, jko.Entropy())]) == Logarithmic(2.0)
     assert kind_of([(1.0, jko.PorousMedium(3))]) == Power(1.0, 3.0)
     assert kind_of([(1.0, jko.Entropy()), (1.0, jko.PorousMedium(3))]) == Mixed(1.0, (1.0,), (3.0,))
 

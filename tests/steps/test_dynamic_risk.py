@@ -8,9 +8,10 @@ import torch
 import jko
 from jko.status import Status
 from jko.steps.dynamic import Dynamic
-from jko.steps.dynamic.conjugates import Entropic, Mixed, Quadratic
-from jko.steps.dynamic.risk import Features, Joint, Path, solve
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.conjugates import Logarithmic, Quadratic
+from jko.steps.dynamic.joint import Features, Joint
+from jko.steps.dynamic.primal_dual import CornerPath, primal_dual
+from jko.steps.dynamic.stepper import GridStep, Stepper
 
 SPACINGS = {1: (0.2,), 2: (0.2, 0.13), 3: (0.2, 0.13, 0.3)}
 SHAPES = {1: (9,), 2: (5, 6), 3: (3, 4, 3)}
@@ -52,7 +53,7 @@ def joint_dual(kind, dim, obstacle=True):
     if obstacle:
         V.ravel()[2] = np.inf
     rho0 = rng.uniform(0.5, 1.5, shape) * np.isfinite(V)
-    step = Stepper(Data(kind, rho0, V, SPACINGS[dim], 0.05, 1e-2))
+    step = Stepper(GridStep(kind, rho0, V, SPACINGS[dim], 0.05, 1e-2))
     features = Features(rng.normal(size=(3, *shape)), rng.normal(size=3))
     phi = step.pad((1.0 + 0.2 * rng.normal(size=shape)) * np.isfinite(V))
     return Joint(step, features), phi, 0.3 * rng.normal(size=3), rng
@@ -60,7 +61,7 @@ def joint_dual(kind, dim, obstacle=True):
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_gradient_of_the_joint_dual_is_that_of_finite_differences(dim):
-    joint, phi, lam, rng = joint_dual(Entropic(0.7), dim)
+    joint, phi, lam, rng = joint_dual(Logarithmic(0.7), dim)
     v = joint.stepper.pad(rng.normal(size=SHAPES[dim])) * (joint.stepper.rho0 > 0)
     u, h = rng.normal(size=3), 1e-5
     numeric = (joint.at(phi + h * v, lam + h * u) - joint.at(phi - h * v, lam - h * u)) / (2 * h)
@@ -70,7 +71,7 @@ def test_the_gradient_of_the_joint_dual_is_that_of_finite_differences(dim):
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_newtons_step_solves_the_joint_newton_equation(dim):
-    joint, phi, lam, _ = joint_dual(Entropic(0.7), dim)
+    joint, phi, lam, _ = joint_dual(Logarithmic(0.7), dim)
     joint.outcome(phi, lam)
     F, F_lam = joint.stepper.F.copy(), joint.F_lam.copy()
     joint.stepper.prepare()
@@ -101,11 +102,11 @@ def test_the_minimum_is_that_of_a_conic_solver(kind):
     balance = [rho - rho0 + tau * (flux[1:] - flux[:-1]) / h == 0, flux[0] == 0, flux[n] == 0]
     best = cvxpy.Problem(cvxpy.Minimize(value), balance).solve(solver="CLARABEL")
 
-    ours = Entropic(0.4) if kind == "entropy" else Quadratic(0.4)
-    found = solve(Data(ours, rho0, V, (h,), tau, eps), Features(A, b), None, 1e-11, 100, 0.0)
+    ours = Logarithmic(0.4) if kind == "entropy" else Quadratic(0.4)
+    found = primal_dual(GridStep(ours, rho0, V, (h,), tau, eps), Features(A, b), 1e-11, 100, 0.0)
     assert found.outcome.residual <= 1e-11
     assert -h * found.joint.at(found.outcome.phi, found.lam) == pytest.approx(best, abs=1e-6)
-    assert found.stepper.crop(found.stepper.rho) == pytest.approx(rho.value, abs=1e-4)
+    assert found.joint.stepper.crop(found.joint.stepper.rho) == pytest.approx(rho.value, abs=1e-4)
     assert found.lam == pytest.approx(h * A @ rho.value - b, abs=1e-4)
 
 
@@ -235,9 +236,20 @@ def test_features_are_compressed_once_for_a_flow():
 
 
 def test_paths_lead_to_the_energy_of_the_step():
-    entropic = Path.of(Entropic(0.2), 3.0).longer(10.0)
-    assert entropic.kind == Entropic(0.2 * 16)
-    assert entropic.shorter().shorter().kind == Entropic(0.2)
-    power = Path.of(Quadratic(2.0), 3.0)
-    assert power.kind == Mixed(6.0, (2.0,), (2.0,))
-    assert power.end == 0.0
+    data = GridStep(Logarithmic(0.2), np.ones(4), np.zeros(4), (1.0,), 1.0, 1e-3)
+    joint = Joint(Stepper(data), Features.none((4,)))
+    entropic = CornerPath(joint).further(10.0, 0.0)
+    assert entropic.kind == Logarithmic(0.2 * 16)
+    assert entropic.closer()
+    assert entropic.closer()
+    assert entropic.kind == Logarithmic(0.2)
+    assert not entropic.closer()
+    power = CornerPath(Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,))))
+    assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
+    assert power.r * power.s == pytest.approx(power.mu)
+    further = power.further(7.0, 1.0)
+    assert further.mu == pytest.approx(7 * power.mu)
+    assert further.r * further.s == pytest.approx(further.mu)
+    assert further.joint.stepper.data.eps == 1.0
+    assert further.closer()
+    assert further.mu == pytest.approx(0.7 * power.mu)

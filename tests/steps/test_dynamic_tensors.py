@@ -8,12 +8,12 @@ import jko
 from jko.steps.dynamic.conjugates import kind_of
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.layout import layout
-from jko.steps.dynamic.newton import minimise
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.newton import newton
+from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.dynamic.tensors.conjugates import conjugate
 from jko.steps.dynamic.tensors.dual import evaluate
-from jko.steps.dynamic.tensors.multigrid import Hierarchy
+from jko.steps.dynamic.tensors.multigrid import StencilHierarchy
 
 CPU = torch.device("cpu")
 SUMS = {
@@ -28,13 +28,13 @@ SUMS = {
 @pytest.mark.parametrize("name", SUMS)
 def test_the_conjugate_attains_its_supremum(name):
     p = torch.tensor([-torch.inf, -3.0, -0.2, 0.0, 0.4, 1.0, 1.6], dtype=torch.float64)
-    value, r, w = conjugate(SUMS[name], p)
+    value, r, w = conjugate(jko.energies.Mixture.of(SUMS[name]), p)
     rho = torch.logspace(-12, 2, 40001, dtype=torch.float64)
     U = sum(c * E.U(rho) for c, E in SUMS[name])
     brute = (p[1:, None] * rho - U).amax(1).clamp(min=0)
     assert torch.allclose(value[1:], brute, rtol=1e-6, atol=1e-12)
     e = 1e-6
-    up, down = (conjugate(SUMS[name], p[4:] + s * e) for s in (1, -1))
+    up, down = (conjugate(jko.energies.Mixture.of(SUMS[name]), p[4:] + s * e) for s in (1, -1))
     assert torch.allclose((up[0] - down[0]) / (2 * e), r[4:], rtol=1e-8)
     assert torch.allclose((up[1] - down[1]) / (2 * e), w[4:], rtol=1e-6)
     assert (float(value[0]), float(r[0]), float(w[0])) == (0.0, 0.0, 0.0)
@@ -51,7 +51,7 @@ def test_gradient_and_hessian_are_derivatives(shape, name):
     free = torch.ones(shape, dtype=torch.float64)
     free.view(-1)[4] = 0  # an obstacle
     plan = layout(shape, [0.3, 0.2, 0.25][: len(shape)], free.bool().numpy())
-    levels = Hierarchy(plan, CPU)
+    levels = StencilHierarchy(plan, CPU)
 
     def pad(x, fill=0.0):
         return torch.from_numpy(plan.pad(x.numpy(), fill))
@@ -63,7 +63,9 @@ def test_gradient_and_hessian_are_derivatives(shape, name):
     M0 = torch.stack([0.25 * (rho0 + rho0.roll(-s)) + 0.01 for s in strides]) * (inverse > 0)
 
     def at(phi):
-        return evaluate(SUMS[name], strides, inverse, tau, phi, V, rho0, M0)
+        return evaluate(
+            jko.energies.Mixture.of(SUMS[name]), strides, inverse, tau, phi, V, rho0, M0
+        )
 
     here, up, down = at(phi), at(phi + e * v), at(phi - e * v)
     assert (up.J - down.J) / (2 * e) == pytest.approx(float(here.F @ v), rel=1e-6)
@@ -81,14 +83,14 @@ def problem(shape, internal, tau=1e-4):
     V = np.where((r2 < 0.002) & (len(shape) == 2), np.inf, 0.0)  # in 2-D a pillar in the middle
     rho[np.isinf(V)] = 0.0
     spacing = tuple(1 / n for n in shape)
-    return Data(kind_of(internal), rho / (rho.sum() * cell), V, spacing, tau, 1e-4 * rho.max())
+    return GridStep(kind_of(internal), rho / (rho.sum() * cell), V, spacing, tau, 1e-4 * rho.max())
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (37, 50), (16, 18, 20), (150,)])
 @pytest.mark.parametrize("name", ["m = 2", "heat"])
 def test_the_preconditioner_is_symmetric_positive_and_good(shape, name):
     data = problem(shape, SUMS[name])
-    stepper = TensorStepper(data, SUMS[name], CPU)
+    stepper = TensorStepper(data, jko.energies.Mixture.of(SUMS[name]), CPU)
     compiled = Stepper(data)
     stepper.evaluate(stepper.pad(compiled.layout.crop(first_guess(compiled)).copy()))
     stepper.prepare()
@@ -110,10 +112,10 @@ def test_the_preconditioner_is_symmetric_positive_and_good(shape, name):
 @pytest.mark.parametrize("name", ["m = 2", "heat", "m = 1.5"])
 def test_both_paths_find_the_same_step(shape, name):
     data = problem(shape, SUMS[name])
-    compiled, tensors = Stepper(data), TensorStepper(data, SUMS[name], CPU)
+    compiled, tensors = Stepper(data), TensorStepper(data, jko.energies.Mixture.of(SUMS[name]), CPU)
     phi = first_guess(compiled)
-    one = minimise(compiled, phi, 1e-10, 60)
-    two = minimise(tensors, tensors.pad(compiled.layout.crop(phi)), 1e-10, 60)
+    one = newton(compiled, phi, 1e-10, 60)
+    two = newton(tensors, tensors.pad(compiled.layout.crop(phi)), 1e-10, 60)
     assert one.residual <= 1e-10
     assert two.residual <= 1e-10
     assert abs(two.J - one.J) < 1e-12 * abs(one.J)

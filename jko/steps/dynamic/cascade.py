@@ -2,6 +2,9 @@
 
 A front that moves many cells in a step moves one cell a Newton iteration, so that a start from the previous potential
 costs as many iterations as cells; on a grid whose cells it does not leave it costs one or two.
+
+Where Newton's method needs many trials on one of the grids, the step is hard, and :mod:`primal_dual` solves it on the
+finest one at once.
 """
 
 from __future__ import annotations
@@ -9,91 +12,141 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from jko.steps.dynamic.conjugates import entropic
-from jko.steps.dynamic.entropic import minimise_entropic
 from jko.steps.dynamic.guess import first_guess
+from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import ISOTROPIC, Array
-from jko.steps.dynamic.newton import Outcome, minimise
-from jko.steps.dynamic.steep import minimise_steep, steep
-from jko.steps.dynamic.stepper import Data, Dual, Stepper
+from jko.steps.dynamic.newton import DualOutcome, newton
+from jko.steps.dynamic.primal_dual import JointPoint, polished, primal_dual
+from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
 
 SMALLEST = 24  # cells along the longest axis, below which a grid is not made coarser
 LOOSER = 10.0  # the tolerance on a coarser grid, relative to the one on the finer grid ...
-FINEST, ROUGHEST = (
-    1e-4,
-    1e-2,
-)  # ... but in these bounds: between two grids lies the error of discretisation
+FINEST = 1e-4  # ... but at least this, since between two grids lies the error of discretisation,
+ROUGHEST = 1e-2  # and at most this
+# evaluations of J on one grid after which a step is hard: of an entropy, which is hard early or never, and of powers,
+# at whose fronts many short steps may still be cheaper than the other method
+PATIENCE_ENTROPIC = 50
+PATIENCE = 200
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The outcome on a grid, its stepper, and what was solved on the next coarser one before."""
+    """The outcome on the grid, its stepper, the work on all grids, and the joint dual, where that was solved.
 
-    stepper: Dual
-    outcome: Outcome
-    coarser: Solved | None = None
+    ``last``: there is no other method to try.
+    """
 
-    @property
-    def newton(self) -> int:
-        """Newton iterations on all grids."""
-        return self.outcome.newton + (self.coarser.newton if self.coarser else 0)
+    stepper: StepDual
+    outcome: DualOutcome
+    newton: int
+    cg: int
+    joint: Joint | None = None
+    last: bool = True
 
-    @property
-    def cg(self) -> int:
-        """Iterations of conjugate gradients on all grids."""
-        return self.outcome.cg + (self.coarser.cg if self.coarser else 0)
+    def again(self, tol: float, limit: int) -> Solved:
+        """A smaller residual from here, if there is one, and the work that it took."""
+        if self.joint is not None:
+            here = JointPoint(self.joint, self.outcome, self.joint.lam)
+            return _solved(self.stepper, polished(here, tol, limit).outcome, joint=self.joint)
+        at = newton(self.stepper, self.outcome.phi, tol, limit)
+        if not at.residual <= self.outcome.residual:
+            J, residual = self.stepper.evaluate(self.outcome.phi), self.stepper.imbalance()
+            at = DualOutcome(self.outcome.phi, J, residual, *at[3:])
+        return _solved(self.stepper, at)
 
 
 def solve(
-    data: Data,
+    data: GridStep,
+    features: Features | None,
     phi: Array | None,
     tol: float,
     limit: int,
     levels: int | None,
-    make: Callable[[Data], Dual] = Stepper,
+    floor: float,
+    make: Callable[[GridStep], StepDual] = Stepper,
 ) -> Solved:
-    """Minimise the dual of a step; ``phi`` (grid shape) is the previous step's potential, or None.
+    """Minimise the dual of a step: first by ``newton`` on a cascade of grids, then, if that is hard, ``primal_dual``.
 
-    ``levels`` coarser grids are used; None: as many as it takes until the mass moves less than one cell.
-    ``make`` gives the stepper of a grid.
+    Parameters
+    ----------
+    data, features
+        The step, and its risk; None where there is none.  Steps with a risk are primal-dual from the start.
+    phi
+        The previous step's potential (grid shape), or None.
+    tol
+        Largest residual, relative to the mass.
+    limit
+        Newton iterations on one grid, of either method.
+    levels
+        How many coarser grids are used; None: as many as it takes until the mass moves less than one cell.
+    floor
+        The least mobility of the vacuum in a primal-dual solution that asks for a longer path.
+    make
+        Gives the stepper of a grid.
     """
+    if features is not None:
+        found = primal_dual(data, features, tol, limit, floor)
+        return _solved(found.joint.stepper, found.outcome, joint=found.joint)
     if levels is None:
         levels = _levels(data, phi)
-    stepper = make(data)
-    below = None
+    mild = cascade(data, phi, tol, limit, levels, make)
+    if mild is not None and (mild.last or mild.outcome.residual <= tol):
+        return mild
+    found = primal_dual(data, Features.none(data.rho0.shape), tol, limit, floor)
+    if mild is not None and mild.outcome.residual <= found.outcome.residual:
+        return mild
+    return _solved(found.joint.stepper, found.outcome, mild)
+
+
+def cascade(
+    data: GridStep,
+    phi: Array | None,
+    tol: float,
+    limit: int,
+    levels: int,
+    make: Callable[[GridStep], StepDual],
+) -> Solved | None:
+    """Newton's method on ``levels`` coarser grids and then this one; None where one of the coarser ones is hard."""
+    stepper, before = make(data), None
+    patience = _patience(stepper)
     if levels > 0 and (counts := coarser_shape(data)) != data.rho0.shape:
-        below = solve(
-            coarser_data(data, counts),
-            None if phi is None else averages(phi, counts),
-            max(tol, min(max(LOOSER * tol, FINEST), ROUGHEST)),
-            limit,
-            levels - 1,
-            make,
-        )
-        free = np.isfinite(below.stepper.data.V)
-        phi = interpolated(below.stepper.crop(below.outcome.phi), data.rho0.shape, free)
+        looser = max(tol, min(max(LOOSER * tol, FINEST), ROUGHEST))
+        start = None if phi is None else averages(phi, counts)
+        before = cascade(coarser_data(data, counts), start, looser, limit, levels - 1, make)
+        if before is None or not (before.last or before.outcome.residual <= looser):
+            return None
+        free = np.isfinite(before.stepper.data.V)
+        phi = interpolated(before.stepper.crop(before.outcome.phi), data.rho0.shape, free)
     start = first_guess(stepper) if phi is None else stepper.pad(phi)
-    return Solved(stepper, _newton(stepper)(stepper, start, tol, limit), below)
+    at = newton(stepper, start, tol, limit, patience)
+    return _solved(stepper, at, before, last=patience == math.inf)
 
 
-def _newton(stepper: Dual) -> Callable[[Any, Array, float, int], Outcome]:
-    kind = stepper.data.kind
-    if kind is None or not isinstance(
-        stepper, Stepper
-    ):  # on tensors: the corners have no kernels of their own
-        return minimise
-    if entropic(kind):
-        return minimise_entropic
-    return minimise_steep if steep(kind) else minimise
+def _patience(stepper: StepDual) -> float:
+    if not isinstance(stepper, Stepper) or stepper.data.kind is None:
+        return math.inf  # on tensors corners have no kernels of their own: there is no other method
+    return PATIENCE_ENTROPIC if entropic(stepper.data.kind) else PATIENCE
 
 
-def _levels(data: Data, phi: Array | None) -> int:
+def _solved(
+    stepper: StepDual,
+    at: DualOutcome,
+    before: Solved | None = None,
+    joint: Joint | None = None,
+    *,
+    last: bool = True,
+) -> Solved:
+    work = (0, 0) if before is None else (before.newton, before.cg)
+    return Solved(stepper, at, work[0] + at.newton, work[1] + at.cg, joint, last)
+
+
+def _levels(data: GridStep, phi: Array | None) -> int:
     if phi is None:
         return 64
     here, moved = data.rho0 > 0, 0.0
@@ -104,7 +157,7 @@ def _levels(data: Data, phi: Array | None) -> int:
     return math.ceil(math.log2(moved)) if moved > 1.0 else 0
 
 
-def coarser_shape(data: Data) -> tuple[int, ...]:
+def coarser_shape(data: GridStep) -> tuple[int, ...]:
     """Cells of the next coarser grid, the same where there is none: axes with the shortest cells are halved."""
     shape, shortest = data.rho0.shape, min(data.spacing)
     if max(shape) <= SMALLEST:
@@ -113,7 +166,7 @@ def coarser_shape(data: Data) -> tuple[int, ...]:
     return tuple(-(-n // 2) if half else n for n, half in zip(shape, halve, strict=True))
 
 
-def coarser_data(data: Data, counts: tuple[int, ...]) -> Data:
+def coarser_data(data: GridStep, counts: tuple[int, ...]) -> GridStep:
     """The step on a coarser grid of the same box; a coarse cell is an obstacle where all its cells are."""
     lengths = [n * h for n, h in zip(data.rho0.shape, data.spacing, strict=True)]
     spacing = tuple(length / n for length, n in zip(lengths, counts, strict=True))

@@ -21,7 +21,7 @@ HUGE = 60.0  # of p / sigma - 1, above which exp is continued by its second-orde
 SCALAR_STEPS = 60
 
 
-class Entropic(NamedTuple):
+class Logarithmic(NamedTuple):
     """``sigma int rho log rho``."""
 
     sigma: float
@@ -48,7 +48,7 @@ class Mixed(NamedTuple):
     m: tuple[float, ...]
 
 
-Kind = Entropic | Quadratic | Power | Mixed
+Kind = Logarithmic | Quadratic | Power | Mixed
 
 
 def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
@@ -75,7 +75,7 @@ def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
             "jko.PorousMedium(2), or move jko.Particles, which need none"
         )
     if not powers:
-        return Entropic(sigma)
+        return Logarithmic(sigma)
     if sigma or len(powers) > 1:
         return Mixed(sigma, tuple(powers.values()), tuple(powers))
     ((m, c),) = powers.items()
@@ -84,7 +84,7 @@ def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
 
 def entropic(kind: Kind) -> bool:
     """Whether (U*)' is an exponential at low densities."""
-    return isinstance(kind, Entropic) or (isinstance(kind, Mixed) and kind.sigma > 0)
+    return isinstance(kind, Logarithmic) or (isinstance(kind, Mixed) and kind.sigma > 0)
 
 
 def conjugate(kind: Any, p: float) -> tuple[float, float, float]:
@@ -97,8 +97,8 @@ def primal(kind: Any, r: float) -> float:
     raise NotImplementedError
 
 
-def price(kind: Any, r: float) -> float:
-    """``U'(r)`` for r >= 0, -inf for an entropy at 0; for compiled code, which replaces this body."""
+def marginal(kind: Any, r: float) -> tuple[float, float]:
+    """``U'(r)`` and ``U''(r)`` for r >= 0, -inf and inf for an entropy at 0; for compiled code, as the others."""
     raise NotImplementedError
 
 
@@ -108,9 +108,9 @@ def _is(kind: Any, wanted: type) -> bool:
 
 @overload(conjugate, inline="never")
 def _conjugate(kind: Any, p: Any) -> Any:
-    if _is(kind, Entropic):
+    if _is(kind, Logarithmic):
 
-        def entropic(kind: Any, p: Any) -> Any:
+        def logarithmic(kind: Any, p: Any) -> Any:
             sigma = kind.sigma
             x = p / sigma - 1.0
             if x <= HUGE:
@@ -119,7 +119,7 @@ def _conjugate(kind: Any, p: Any) -> Any:
             top, y = math.exp(HUGE), x - HUGE
             return sigma * top * (1.0 + y + 0.5 * y * y), top * (1.0 + y), top / sigma
 
-        return entropic
+        return logarithmic
     if _is(kind, Quadratic):
 
         def quadratic(kind: Any, p: Any) -> Any:
@@ -181,12 +181,12 @@ def _mixed(kind: Any, p: float) -> tuple[float, float, float]:
 
 @overload(primal, inline="never")
 def _primal(kind: Any, r: Any) -> Any:
-    if _is(kind, Entropic):
+    if _is(kind, Logarithmic):
 
-        def entropic(kind: Any, r: Any) -> Any:
+        def logarithmic(kind: Any, r: Any) -> Any:
             return kind.sigma * r * math.log(r) if r > 0.0 else 0.0
 
-        return entropic
+        return logarithmic
     if _is(kind, Quadratic):
 
         def quadratic(kind: Any, r: Any) -> Any:
@@ -211,35 +211,44 @@ def _primal(kind: Any, r: Any) -> Any:
     return None
 
 
-@overload(price, inline="never")
-def _price(kind: Any, r: Any) -> Any:
-    if _is(kind, Entropic):
+@overload(marginal, inline="never")
+def _marginal(kind: Any, r: Any) -> Any:
+    if _is(kind, Logarithmic):
 
-        def entropic(kind: Any, r: Any) -> Any:
-            return kind.sigma * (math.log(r) + 1.0) if r > 0.0 else -math.inf
+        def logarithmic(kind: Any, r: Any) -> Any:
+            if not r > 0.0:
+                return -math.inf, math.inf
+            return kind.sigma * (math.log(r) + 1.0), kind.sigma / r
 
-        return entropic
+        return logarithmic
     if _is(kind, Quadratic):
 
         def quadratic(kind: Any, r: Any) -> Any:
-            return kind.c * r
+            return kind.c * r, kind.c
 
         return quadratic
     if _is(kind, Power):
 
         def power(kind: Any, r: Any) -> Any:
-            return kind.c * r ** (kind.m - 1.0) / (kind.m - 1.0)
+            if not r > 0.0:
+                return 0.0, 0.0 if kind.m > 2.0 else math.inf
+            slope = kind.c * r ** (kind.m - 1.0)
+            return slope / (kind.m - 1.0), slope / r
 
         return power
     if _is(kind, Mixed):
 
         def mixed(kind: Any, r: Any) -> Any:
-            total = 0.0
+            if not r > 0.0:
+                return -math.inf if kind.sigma > 0.0 else 0.0, math.inf
+            price, bend = 0.0, 0.0
             if kind.sigma > 0.0:
-                total = kind.sigma * (math.log(r) + 1.0) if r > 0.0 else -math.inf
+                price, bend = kind.sigma * (math.log(r) + 1.0), kind.sigma / r
             for i in range(len(kind.c)):
-                total += kind.c[i] * r ** (kind.m[i] - 1.0) / (kind.m[i] - 1.0)
-            return total
+                slope = kind.c[i] * r ** (kind.m[i] - 1.0)
+                price += slope / (kind.m[i] - 1.0)
+                bend += slope / r
+            return price, bend
 
         return mixed
     return None

@@ -8,19 +8,24 @@ difference of the potential.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from jko.duality import Gap
+from jko.measures import GridDensity
+from jko.metrics import as_array
+from jko.steps.dynamic.joint import Joint
 from jko.steps.dynamic.kernels import corner_energy, slopes
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.stepper import GridStep, Stepper
 
 EXACT = 1e-13  # of the continuity equation, |.|_1 relative to the mass
 ROUNDS = 6
 CG_LIMIT = 400
 
 
-def gap(data: Data, phi: Array, scale: Array, constant: float) -> Gap:
+def gap(data: GridStep, phi: Array, scale: Array, constant: float) -> Gap:
     """The gap of the potential ``phi`` (grid shape), with the densities multiplied by ``scale`` cell by cell.
 
     ``constant`` is added to both values: the energy's terms that the dual sees linearised.
@@ -54,6 +59,20 @@ def gap(data: Data, phi: Array, scale: Array, constant: float) -> Gap:
     value = cell * (primal - dual)
     lower, upper = constant + cell * dual, constant + cell * primal
     return Gap(value, True, reason, lower, upper)
+
+
+def risk_gap(
+    joint: Joint, data: GridStep, phi: Array, scale: Array, state: GridDensity, constant: float
+) -> Gap:
+    """The gap with a risk: that of the potential ``V + A^T lam``, and ``1/2 |A m - b - lam|^2``."""
+    lam, features = joint.lam, joint.features
+    pull = np.tensordot(lam, features.A, 1)
+    own = float(lam @ (features.b + 0.5 * lam))
+    linear = gap(data._replace(V=data.V + pull), phi, scale, constant - own)
+    m = as_array(state.weights).reshape(data.rho0.shape)
+    miss = np.tensordot(features.A, m, m.ndim) - features.b - lam
+    more = 0.5 * float(miss @ miss)
+    return replace(linear, value=linear.value + more, reachable=linear.reachable + more)
 
 
 def _scale_mobility(step: Stepper, s: Array) -> None:

@@ -12,14 +12,14 @@ from scipy.ndimage import gaussian_filter
 
 from jko.metrics.c_transform import on_grid
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.stepper import Dual
+from jko.steps.dynamic.stepper import StepDual
 
 LIFT = 1e-3  # of the largest density
 WIDTH = 1.0  # of the filter, in cells
 BISECTIONS = 60
 
 
-def first_guess(stepper: Dual) -> Array:
+def first_guess(stepper: StepDual) -> Array:
     """A potential, padded."""
     _, rho0, V, spacing, tau, _ = stepper.data
     smooth = gaussian_filter(rho0, WIDTH, mode="nearest")
@@ -31,7 +31,7 @@ def first_guess(stepper: Dual) -> Array:
     return balanced(stepper, stepper.pad(phi))
 
 
-def balanced(stepper: Dual, phi: Array) -> Array:
+def balanced(stepper: StepDual, phi: Array) -> Array:
     """phi plus the constant for which the density has the mass of rho_0."""
 
     def excess(c: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from jko.steps.dynamic.conjugates import conjugate, price, primal
+from jko.steps.dynamic.conjugates import conjugate, marginal, primal
 
 Fields = Any
 
@@ -25,6 +25,18 @@ def slopes(phi: Fields, strides: Any, inverse: Fields, g: Fields) -> None:
         here, there, out, scale = phi[: size - s], phi[s:], g[a], inverse[a]
         for q in range(size - s):
             out[q] = scale[q] * (there[q] - here[q])
+
+
+@njit(cache=True)
+def corner_price(
+    c: int, q: int, strides: Any, tau: float, phi: Fields, V: Fields, g: Fields
+) -> float:
+    """``p_c = phi - V + tau/4 sum_a g_{c,a}^2`` of the corner c of the cell q."""
+    d = len(strides)
+    p = phi[q] - V[q]
+    for a in range(d):
+        p += 0.25 * tau * g[a, q if (c >> (d - 1 - a)) & 1 else q - strides[a]] ** 2
+    return p
 
 
 @njit(cache=True)
@@ -45,6 +57,17 @@ def evaluate(
     """J per unit cell volume; writes the density, the face mobilities and the corner weights (U*)''(p_c) / 2^d.
 
     ``J = sum_K mean_c U*(p_c) - rho0 phi + sum_f tau/2 M0 g^2``, ``p_c = phi - V + tau/4 sum_a g_{c,a}^2``
+
+    Corners are numbered by the faces that they touch, one bit an axis, the last axis fastest (l lower, h upper face):
+
+    ======  ====  ====  ====  ====  ====  ====  ====  ====
+    number  0     1     2     3     4     5     6     7
+    line    l     h
+    plane   ll    lh    hl    hh
+    space   lll   llh   lhl   lhh   hll   hlh   hhl   hhh
+    ======  ====  ====  ====  ====  ====  ====  ====  ====
+
+    One loop serves all dimensions: x, y, z are the last three axes, of which the line has z alone, the plane y and z.
     """
     d = len(strides)
     k, share = 0.25 * tau, 1.0 / (1 << d)
@@ -130,7 +153,7 @@ def prices(kind: Any, rho: Fields) -> Fields:
     """U'(rho) for an array of densities."""
     out = np.empty_like(rho)
     for q in range(rho.shape[0]):
-        out[q] = price(kind, rho[q])
+        out[q] = marginal(kind, rho[q])[0]
     return out
 
 
@@ -146,16 +169,12 @@ def corner_energy(
     scale: Fields,
 ) -> float:
     """``sum_K mean_c U(s r_c) + V s r_c`` per unit cell volume, for the densities r_c of phi and a factor s a cell."""
-    d = len(strides)
-    k, total = 0.25 * tau, 0.0
+    d, total = len(strides), 0.0
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
             for c in range(1 << d):
-                p = phi[q] - V[q]
-                for a in range(d):
-                    high = (c >> (d - 1 - a)) & 1
-                    p += k * g[a, q if high else q - strides[a]] ** 2
+                p = corner_price(c, q, strides, tau, phi, V, g)
                 r = scale[q] * conjugate(kind, p)[1]
                 if r > 0.0:
                     total += primal(kind, r) + V[q] * r

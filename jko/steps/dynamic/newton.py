@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.stepper import Dual
+from jko.numerics.search import armijo
+from jko.steps.dynamic.stepper import StepDual
 
-DECREASE, ROUNDING = 1e-4, 1e-12  # of Armijo's rule; of J, relative
+ROUNDING = 1e-12  # of J, relative
 FORCING = 0.1  # reduction of the residual by one solve, at least
-HALVINGS = 40
+TRIALS = 39  # lengths of one step, each half the one before
 
 
-class Outcome(NamedTuple):
-    """Where Newton ended: the potential, J and |F|_1 there, and the work."""
+class DualOutcome(NamedTuple):
+    """Where a method ended: the potential, J and |F|_1 there, and the work."""
 
-    phi: Array
+    phi: Any
     J: float
     residual: float
     newton: int = 0
@@ -29,35 +29,45 @@ class Outcome(NamedTuple):
         return math.isfinite(self.J) and math.isfinite(self.residual)
 
 
-def minimise(stepper: Dual, phi: Array, tol: float, limit: int) -> Outcome:
-    """Minimise J from phi until |F|_1 <= tol (relative to the mass); the stepper's arrays are those of the result."""
-    at = Outcome(phi, stepper.evaluate(phi), stepper.imbalance())
-    while at.finite and at.residual > tol and at.newton < limit:
-        after = advance(stepper, at, tol)
+class Trial(NamedTuple):
+    """A potential and J there."""
+
+    phi: Any
+    value: float
+
+
+def newton(
+    stepper: StepDual, phi: Any, tol: float, limit: int, patience: float = math.inf
+) -> DualOutcome:
+    """Minimise J from phi until |F|_1 <= tol (relative to the mass); the stepper's arrays are those of the result.
+
+    At most ``limit`` iterations are made, and none is begun after ``patience`` evaluations of J.
+    """
+    at = DualOutcome(phi, stepper.evaluate(phi), stepper.imbalance())
+    while at.finite and at.residual > tol and at.newton < limit and at.evaluations < patience:
+        after = _advance(stepper, at, tol)
         if after is None:
             break
         at = after
     return at
 
 
-def advance(stepper: Dual, at: Outcome, tol: float) -> Outcome | None:
+def _advance(stepper: StepDual, at: DualOutcome, tol: float) -> DualOutcome | None:
     """One Newton step, or None where J cannot be lowered."""
     stepper.prepare()
-    step, cg = stepper.solve(stepper.F, precision(at.residual, tol))
+    precision = max(min(FORCING, at.residual) * at.residual, 0.3 * tol)
+    step, cg = stepper.solve(stepper.F, precision)
     slope = -float(stepper.F @ step)
-    scale = 1.0
-    for tried in range(1, HALVINGS):
-        phi = at.phi - scale * step
-        J = stepper.evaluate(phi)
-        if at.J + DECREASE * scale * slope + ROUNDING * abs(at.J) >= J > -math.inf:
-            work = (at.newton + 1, at.cg + cg, at.evaluations + tried)
-            return Outcome(phi, J, stepper.imbalance(), *work)
-        scale *= 0.5
-    stepper.evaluate(at.phi)
-    stepper.imbalance()
-    return None
 
+    def along(length: float) -> Trial:
+        phi = at.phi - length * step
+        return Trial(phi, stepper.evaluate(phi))
 
-def precision(residual: float, tol: float) -> float:
-    """The residual of the linear system that a Newton step from ``residual`` deserves."""
-    return max(min(FORCING, residual) * residual, 0.3 * tol)
+    noise = ROUNDING * abs(at.J)
+    found = armijo(along, at.J, slope, noise=noise, trials=TRIALS)
+    if found.point is None:
+        stepper.evaluate(at.phi)
+        stepper.imbalance()
+        return None
+    work = (at.newton + 1, at.cg + cg, at.evaluations + found.trials)
+    return DualOutcome(*found.point, stepper.imbalance(), *work)

@@ -1,4 +1,7 @@
-"""A step problem on a grid in numbers, and what the energy and the action say about a solution of its dual."""
+"""A step problem on a grid in numbers, and what the energy and the action say about a solution of its dual.
+
+Obstacles may cut the grid into chambers between which no mass can move: each keeps its own.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,23 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import label
 from torch import Tensor
 
 from jko.energies import Entropy, Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
-from jko.steps.dynamic.chambers import factors, opened
 from jko.steps.dynamic.conjugates import Kind, kind_of
+from jko.steps.dynamic.joint import Features, on_grid
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.risk import Features, on_grid
-from jko.steps.dynamic.stepper import Data, Stepper
+from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.problem import StepProblem
 
-# mobility of the vacuum / largest density, with an entropy and without: a small one keeps tails of a smooth density
-# exact, a larger one lets a front see where it goes
-SMOOTH_FLOOR, FLOOR = 1e-6, 1e-4
+SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, with an entropy: small, tails of a density stay exact
+FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 ROUNDING = 1e-12  # of the energy, relative to the numbers it is a sum of
 
 
@@ -44,7 +47,7 @@ class Density:
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class GridSetting:
     """The problem on the cells; ``eps`` is the vacuum's mobility relative to the largest density, None automatic."""
 
     problem: StepProblem
@@ -89,11 +92,11 @@ class Setting:
         """The internal energy, None where it has no compiled kernels."""
         return kind_of(self.parts.internal)
 
-    def stepper(self, data: Data) -> Stepper | TensorStepper:
+    def stepper(self, data: GridStep) -> Stepper | TensorStepper:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
             return Stepper(data)
-        return TensorStepper(data, self.parts.internal, self.previous.values.device)
+        return TensorStepper(data, self.parts.mixture, self.previous.values.device)
 
     @cached_property
     def rho0(self) -> Array:
@@ -111,14 +114,14 @@ class Setting:
         """The energy of the base point."""
         return self.energy(self.previous)
 
-    def data(self, extra: Array | None = None) -> Data:
+    def data(self, extra: Array | None = None) -> GridStep:
         """The dual's data, with ``extra`` added to the potential."""
         smooth = any(isinstance(E, Entropy) for _, E in self.parts.internal)
         eps = self.eps if self.eps is not None else SMOOTH_FLOOR if smooth else FLOOR
         V = self.V if extra is None else self.V + extra
         grid = self.previous.grid
         floor = eps * float(self.rho0.max())
-        return Data(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
+        return GridStep(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
 
     @property
     def floor(self) -> float:
@@ -127,35 +130,20 @@ class Setting:
 
     def energy(self, state: GridDensity) -> float:
         """E(state)."""
-        parts = self.parts
-        m, V = state.weights, parts.potential
-        total = float((V[m > 0] * m[m > 0]).sum()) + self.settling(state)
-        return total + sum(c * float(E(state)) for c, E in parts.internal)
-
-    def settling(self, state: GridDensity) -> float:
-        """The value of the risk and of the terms that the dual does not know."""
-        total = self.parts.constant + self.unknown(state)
-        return total + (0.0 if self.risk is None else self._risk(state))
+        return self.parts.value(state.weights)
 
     def unknown(self, state: GridDensity) -> float:
         """The value of the terms that the dual does not know."""
-        total = 0.0 if self.risk is not None else self._risk(state)
-        return total if self.parts.rest is None else total + float(self.parts.rest(state).detach())
-
-    def _risk(self, state: GridDensity) -> float:
-        A, b = self.parts.features, self.parts.targets
-        return (
-            0.0 if A is None or b is None else 0.5 * float((A @ state.weights - b).square().sum())
-        )
+        parts, total = self.parts, 0.0
+        if self.risk is None:
+            total += 0.5 * float(parts.residual(state.weights).square().sum())
+        return total if parts.rest is None else total + float(parts.rest(state).detach())
 
     def variation(self, state: GridDensity) -> Array:
         """The first variation of the terms that the dual does not know, on the cells."""
-        parts = self.parts
-        total = torch.zeros_like(state.weights)
-        if parts.features is not None and parts.targets is not None and self.risk is None:
-            total = parts.features.T @ (parts.features @ state.weights - parts.targets)
-        if parts.rest is not None:
-            total = total + parts.rest.variation(state).detach()
+        total = self.parts.slope_of_rest(state.weights)
+        if self.parts.features is not None and self.risk is None:
+            total = total + self.parts.features.T @ self.parts.residual(state.weights)
         return as_array(total).reshape(self.rho0.shape)
 
     def density(self, solved: Solved) -> Density:
@@ -195,3 +183,22 @@ class Setting:
         if phi is None or tuple(phi.shape) != self.rho0.shape:
             return None
         return np.array(as_array(phi), dtype=np.float64)
+
+
+def opened(V: Array, rho0: Array) -> Array:
+    """V with the chambers that hold no mass made obstacles too: nothing can enter them."""
+    if np.isfinite(V).all():
+        return V
+    names, count = label(np.isfinite(V))
+    masses = np.bincount(names.ravel(), rho0.ravel(), count + 1)
+    return np.where(masses[names] > 0, V, np.inf)
+
+
+def factors(V: Array, rho: Array, rho0: Array) -> Array:
+    """What rho must be multiplied with, cell by cell, so that each chamber has the mass it had in rho0."""
+    free: NDArray[np.bool_] = np.isfinite(V)
+    if free.all():
+        return np.full(V.shape, rho0.sum() / rho.sum())
+    names, count = label(free)
+    new, old = (np.bincount(names.ravel(), r.ravel(), count + 1) for r in (rho, rho0))
+    return np.divide(old, new, out=np.ones_like(new), where=new > 0)[names]

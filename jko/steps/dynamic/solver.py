@@ -16,8 +16,8 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
 
 if TYPE_CHECKING:
-    from jko.steps.dynamic.linearised import Answer
-    from jko.steps.dynamic.setting import Setting
+    from jko.steps.dynamic.setting import GridSetting
+    from jko.steps.dynamic.solve import DualAnswer
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class Dynamic:
             GridDensity,
             hint="put densities on a jko.Grid; particles have jko.LBFGS(), meshes of the line jko.Quantile()",
         )
-        from jko.steps.dynamic.linearised import solved  # numba loads here
-        from jko.steps.dynamic.setting import Setting
+        from jko.steps.dynamic.setting import GridSetting
+        from jko.steps.dynamic.solve import solved  # numba loads here
 
-        setting = Setting(problem, self.eps, self.compiled)
+        setting = GridSetting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
         rho, outcome = answer.rho, answer.outcome
         result = StepResult.of(
@@ -120,7 +120,7 @@ class Dynamic:
         )
         return result.stayed() if result.status.ok and result.energy > result.before else result
 
-    def _status(self, setting: Setting, answer: Answer) -> Status:
+    def _status(self, setting: GridSetting, answer: DualAnswer) -> Status:
         rho, outcome = answer.rho, answer.outcome
         if not (outcome.finite and math.isfinite(rho.energy + rho.cost)):
             return Status.NOT_FINITE

@@ -33,7 +33,12 @@ def assemble(
     D: Fields,
     R: Fields,
 ) -> None:
-    """Off-diagonals A, the diagonal D and its reciprocal R (0 on ghosts and obstacles) of the level [begin, end)."""
+    """Off-diagonals A, the diagonal D and its reciprocal R (0 on ghosts and obstacles) of the level [begin, end).
+
+    The weights w are (2^d, total) on the grid and (1, total) on coarser levels, where one stands for all corners of a
+    cell: that is what ``min(c, last)`` below reads.  The corners of each dimension are written out, for speed; a test
+    holds them against the general formula in :mod:`jko.steps.dynamic.tensors.multigrid`.
+    """
     for s in range(A.shape[0]):
         A[s, begin:end] = 0.0
     D[begin:end] = 0.0

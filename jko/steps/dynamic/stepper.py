@@ -10,16 +10,15 @@ import numpy as np
 from jko.steps.dynamic.conjugates import Kind
 from jko.steps.dynamic.kernels import evaluate, imbalance, prices, slopes
 from jko.steps.dynamic.layout import Array, Layout, layout
-from jko.steps.dynamic.multigrid import solve, workspace
+from jko.steps.dynamic.multigrid import precondition, solve, workspace
 from jko.steps.dynamic.stencil import assemble, coarsen
 
-CG_LIMIT = 100
-SHIFT = (
-    1e-3  # of the smallest eigenvalue of the vacuum's Laplacian, added to the Hessian's diagonal
-)
+CG_LIMIT = 100  # iterations for one Newton step
+# added to the diagonal of the Hessian / the smallest eigenvalue of the Laplacian of the vacuum
+SHIFT = 1e-3
 
 
-class Data(NamedTuple):
+class GridStep(NamedTuple):
     """What a step on a grid is given: grid fields of one shape, numbers."""
 
     kind: Kind | None  # None where only the tensor path knows the energy
@@ -30,10 +29,10 @@ class Data(NamedTuple):
     eps: float  # vacuum mobility
 
 
-class Dual(Protocol):
+class StepDual(Protocol):
     """What Newton's method and its starts need of a step on one grid; fields are arrays or tensors of its own."""
 
-    data: Data
+    data: GridStep
     mass: float
 
     @property
@@ -79,7 +78,7 @@ class Stepper:
     ``prepare()``: the Hessian's off-diagonals ``A`` (S, total), diagonal ``D`` and reciprocal ``R`` on all levels.
     """
 
-    data: Data
+    data: GridStep
 
     def __post_init__(self) -> None:
         _, rho0, V, spacing, tau, eps = self.data
@@ -167,6 +166,14 @@ class Stepper:
             if k + 1 < len(self.strides):
                 fields = (here, self.coarse_w, self.K, self.g)
                 coarsen(strides, begin, end, self.levels[k + 2], L.parent, L.share, *fields)
+
+    def precondition(self, r: Array) -> Array:
+        """A V-cycle for ``H x = r``."""
+        L, n = self.layout, self.layout.size
+        b, x, t = self.work[:3]
+        b[:n] = r
+        precondition(self.A, self.D, self.R, L.start, L.offsets, L.rows, L.parent, b, x, t)
+        return x[:n].copy()
 
     def solve(self, rhs: Array, target: float, limit: int = CG_LIMIT) -> tuple[Array, int]:
         """H x = rhs up to an L1 residual ``target`` (relative to the mass): x (a work array) and the CG iterations."""

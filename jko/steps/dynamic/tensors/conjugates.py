@@ -1,22 +1,20 @@
-"""``U*`` and its derivatives in torch, for any internal energies and sums of them, at prices of any size."""
+"""``U*`` and its derivatives in torch, for any internal energy that knows them and for sums."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from jko.energies import Conjugate, Internal, Mixture
+from jko.energies import Conjugate, Mixture
 
 HUGE = 60.0  # of log density, above which U* is continued by its second-order expansion
 
 
-def conjugate(internal: Sequence[tuple[float, Internal]], p: Tensor) -> Conjugate:
-    """``U*(p)``, the density ``(U*)'(p)`` and ``(U*)''(p)`` of ``U = sum_i c_i U_i``; 0 where p = -inf."""
-    U = Mixture.of(internal)
-    capped = p.clamp(max=float(U.slope(p.new_tensor(math.exp(HUGE)))))
-    value, r, w = U.conjugate(capped)
+def conjugate(internal: Mixture, p: Tensor) -> Conjugate:
+    """``U*(p)``, the density ``(U*)'(p)`` and ``(U*)''(p)``; 0 where p = -inf."""
+    capped = p.clamp(max=float(internal.slope(p.new_tensor(math.exp(HUGE)))))
+    value, r, w = internal.conjugate(capped)
     over = torch.nan_to_num(p - capped, nan=0.0)  # of -inf, where nothing may be
     return Conjugate(value + r * over + 0.5 * w * over**2, r + w * over, w)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from jko.energies import Internal
+from jko.energies import Mixture
 from jko.steps.dynamic.tensors.conjugates import conjugate
 
 
@@ -34,7 +33,7 @@ class Fields(NamedTuple):
 
 
 def evaluate(
-    internal: Sequence[tuple[float, Internal]],
+    internal: Mixture,
     strides: list[int],
     inverse: Tensor,
     tau: float,

@@ -11,13 +11,14 @@ from itertools import combinations, pairwise, product
 import torch
 from torch import Tensor
 
+from jko.numerics.krylov import conjugate_gradients
 from jko.steps.dynamic.layout import Layout
 from jko.steps.dynamic.tensors.dual import ahead
 
 DEGREE = 3  # of the smoothing polynomial
 
 
-class Hierarchy:
+class StencilHierarchy:
     """The Hessian of the dual on all levels, and its preconditioner."""
 
     def __init__(self, layout: Layout, device: torch.device) -> None:
@@ -114,21 +115,8 @@ class Hierarchy:
 
     def solve(self, r: Tensor, target: float, limit: int) -> tuple[Tensor, int]:
         """H x = r by conjugate gradients from zero until ``|r|_1 <= target``; the iterations."""
-        x, p, old = torch.zeros_like(r), torch.zeros_like(r), 1.0
-        for iteration in range(limit):
-            if not float(r.abs().sum()) > target:
-                return x, iteration
-            z = self.precondition(r)
-            new = float(r @ z)
-            p = z + (new / old) * p if iteration else z
-            Hp = self.apply(0, p)
-            curvature = float(p @ Hp)
-            if not curvature > 0:
-                return x, iteration
-            x = x + (new / curvature) * p
-            r = r - (new / curvature) * Hp
-            old = new
-        return x, limit
+        found = conjugate_gradients(lambda x: self.apply(0, x), r, self.precondition, target, limit)
+        return found.x, found.products
 
 
 def stencil(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from jko.energies import Internal
+from jko.energies import Mixture
 from jko.steps.dynamic.layout import Array, layout
-from jko.steps.dynamic.stepper import CG_LIMIT, SHIFT, Data
+from jko.steps.dynamic.stepper import CG_LIMIT, SHIFT, GridStep
 from jko.steps.dynamic.tensors.dual import Fields, ahead, evaluate
-from jko.steps.dynamic.tensors.multigrid import Hierarchy
+from jko.steps.dynamic.tensors.multigrid import StencilHierarchy
 
 
 class TensorStepper:
@@ -21,15 +19,13 @@ class TensorStepper:
     The line is a plane one cell wide here, so that it has a hierarchy too.
     """
 
-    def __init__(
-        self, data: Data, internal: Sequence[tuple[float, Internal]], device: torch.device
-    ) -> None:
+    def __init__(self, data: GridStep, internal: Mixture, device: torch.device) -> None:
         self.data, self.internal, self.device = data, internal, device
         plane = data.rho0.ndim == 1
         shape = (*data.rho0.shape, 1) if plane else data.rho0.shape
         spacing = (*data.spacing, data.spacing[0]) if plane else data.spacing
         self.layout = layout(shape, spacing, np.isfinite(data.V).reshape(shape))
-        self.hierarchy = Hierarchy(self.layout, device)
+        self.hierarchy = StencilHierarchy(self.layout, device)
         self.inverse, self.strides = self.hierarchy.inverse[0], self.hierarchy.strides[0]
         self.rho0, self.V = self.pad(data.rho0), self.pad(data.V, np.inf)
         self.mass = float(self.rho0.sum())
@@ -50,11 +46,7 @@ class TensorStepper:
 
     def slope(self, rho: Array) -> Array:
         """U' of a grid field of densities."""
-        values = torch.from_numpy(rho)
-        total = torch.zeros_like(values)
-        for c, E in self.internal:
-            total += c * E.slope(values)
-        return total.numpy()
+        return self.internal.slope(torch.from_numpy(rho)).numpy()
 
     def action(self) -> float:
         """Int M |grad phi|^2 per unit cell volume."""

@@ -1,10 +1,11 @@
-"""The dual function of a step with a risk, ``J(phi, lam)``, and its Newton equation with lam eliminated.
+"""The risk of a network inside a step: its prices lam join the potential in one convex dual.
 
-``dJ/dlam / |K| = (lam + b - A m) / |K|``.  With ``W T v = sum_c w_c T_c v`` on the cells,
+``1/2 |A m - b|^2 = max over lam of lam . (A m - b) - |lam|^2 / 2`` is linear in the masses m = |K| rho, so that the
+dual of the step is that of a potential ``V + A^T lam``, and
 
-``S = 1/|K| + A W A^T  (r x r),    (H - (W T)^T A^T S^-1 A (W T)) dphi = -(F + (W T)^T A^T S^-1 F_lam)``
+``J(phi, lam) = J(phi; V + A^T lam) + lam . b + |lam|^2 / 2``,    ``dJ/dlam = lam + b - A m``
 
-is solved by conjugate gradients with the multigrid of H, the local part, as preconditioner.
+(survey (2.6), (4.1)), minimised jointly.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from scipy.linalg import cho_factor, cho_solve
 from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
+from jko.numerics.krylov import conjugate_gradients
+from jko.steps.dynamic.corners import couple, gather, spread
 from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply, precondition
-from jko.steps.dynamic.newton import Outcome
-from jko.steps.dynamic.risk_kernels import couple, gather, spread
+from jko.steps.dynamic.multigrid import apply
+from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
 
@@ -32,11 +34,16 @@ CG_LIMIT = 200
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A (r, *shape) and b (r,) of ``1/2 |A m - b|^2`` on a grid."""
+    """A (r, *shape) and b (r,) of ``1/2 |A m - b|^2`` on a grid; r = 0 where there is no risk."""
 
     A: Array
     b: Array
     known: dict[Any, Array] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> Features:
+        """No risk."""
+        return cls(np.zeros((0, *shape)), np.zeros(0))
 
     def padded(self, stepper: Stepper) -> Array:
         """A as padded flat fields (r, size), 0 in obstacles; kept for the next step."""
@@ -44,7 +51,8 @@ class Features:
         key = free.tobytes()
         if key not in self.known:
             self.known.clear()
-            self.known[key] = np.stack([stepper.layout.pad(row * free) for row in self.A])
+            rows = [stepper.layout.pad(row * free) for row in self.A]
+            self.known[key] = np.reshape(rows, (len(rows), stepper.layout.size))
         return self.known[key]
 
 
@@ -72,7 +80,15 @@ def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
 
 @dataclass(eq=False)
 class Joint:
-    """The joint dual on one grid; the stepper's potential V is ``V + A^T lam`` after :meth:`at`."""
+    """The joint dual on one grid; the stepper's potential V is ``V + A^T lam`` after :meth:`at`.
+
+    ``dJ/dlam / |K| = (lam + b - A m) / |K|``.  With ``W T v = sum_c w_c T_c v`` on the cells,
+
+    ``S = 1/|K| + A W A^T  (r x r),    (H - (W T)^T A^T S^-1 A (W T)) dphi = -(F + (W T)^T A^T S^-1 F_lam)``
+
+    is solved by conjugate gradients with the multigrid of H, the local part, as preconditioner; by compiled ones where
+    there are no prices.
+    """
 
     stepper: Stepper
     features: Features
@@ -95,10 +111,14 @@ class Joint:
         self.move(lam)
         return self.stepper.evaluate(phi) + self.own
 
+    def pull(self, lam: Array) -> Array:
+        """The potential of prices, ``A^T lam``."""
+        return lam @ self.A
+
     def move(self, lam: Array) -> None:
         """Set lam."""
         self.lam = lam
-        np.add(self.V, lam @ self.A, out=self.stepper.V)
+        np.add(self.V, self.pull(lam), out=self.stepper.V)
         self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
 
     def imbalance(self) -> float:
@@ -110,15 +130,15 @@ class Joint:
         size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)
         return max(left, float(np.linalg.norm(miss) / size) if size > 0 else 0.0)
 
-    def outcome(self, phi: Array, lam: Array) -> Outcome:
+    def outcome(self, phi: Array, lam: Array) -> DualOutcome:
         """J and the residual at a point."""
-        return Outcome(phi, self.at(phi, lam), self.imbalance())
+        return DualOutcome(phi, self.at(phi, lam), self.imbalance())
 
-    def arrived(self, phi: Array, lam: Array) -> Outcome:
+    def arrived(self, phi: Array, lam: Array) -> DualOutcome:
         """A point that is no solution: its V and slopes, no more."""
         self.move(lam)
         slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
-        return Outcome(phi, math.nan, math.inf)
+        return DualOutcome(phi, math.nan, math.inf)
 
     def newton(self, target: float) -> tuple[Array, Array, int] | None:
         """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
@@ -126,43 +146,35 @@ class Joint:
         None where numbers have lost their meaning.
         """
         step = self.stepper
+        if not np.isfinite(step.F).all():
+            return None
+        if not len(self.b):
+            dphi, cg = step.solve(step.F, target, CG_LIMIT)
+            return dphi.copy(), self.F_lam, cg
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
-        root = np.sqrt(step.w.sum(0))
-        scaled = self.A * root
+        scaled = self.A * np.sqrt(step.w.sum(0))
         S = scaled @ scaled.T
         S[np.diag_indices_from(S)] += 1.0 / self.cell
-        if not np.isfinite(S).all() or not np.isfinite(step.F).all():
+        if not np.isfinite(S).all():
             return None
         factor = cho_factor(S)
         rhs = step.F.copy()
-        gather(*self.grid, self.coupling, cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
-        dphi, cg = self._conjugate_gradients(factor, rhs, target * step.mass)
-        spread(*self.grid, self.coupling, dphi, self.y)
-        return dphi, cho_solve(factor, self.F_lam + self.A @ self.y), cg
+        self._gather(cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
 
-    def _conjugate_gradients(self, factor: Any, rhs: Array, target: float) -> tuple[Array, int]:
-        step, L, n = self.stepper, self.stepper.layout, self.stepper.layout.size
-        hessian = (step.A, step.D, L.offsets[0], L.rows[0])
-        local = (step.A, step.D, step.R, L.start, L.offsets, L.rows, L.parent)
-        b, x, t = step.work[0], step.work[1], step.work[2]
-        r, z, solution, direction, image = rhs, x[:n], np.zeros(n), np.zeros(n), np.zeros(n)
-        old = 1.0
-        for iteration in range(CG_LIMIT):
-            if not float(np.abs(r).sum()) > target:
-                return solution, iteration
-            b[:n] = r
-            precondition(*local, b, x, t)
-            new = float(r @ z)
-            direction *= new / old if iteration else 0.0
-            direction += z
-            apply(*hessian, direction, image)
-            spread(*self.grid, self.coupling, direction, self.y)
-            back = cho_solve(factor, self.A @ self.y, check_finite=False) @ self.A
-            gather(*self.grid, self.coupling, back, -1.0, image)
-            curvature = float(direction @ image)
-            if not curvature > 0.0:
-                return solution, iteration
-            solution += (new / curvature) * direction
-            r -= (new / curvature) * image
-            old = new
-        return solution, CG_LIMIT
+        def product(v: Array) -> Array:
+            out = np.zeros_like(v)
+            apply(step.A, step.D, step.layout.offsets[0], step.layout.rows[0], v, out)
+            back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
+            self._gather(back, -1.0, out)
+            return out
+
+        found = conjugate_gradients(product, rhs, step.precondition, target * step.mass, CG_LIMIT)
+        lifted = self.F_lam + self.A @ self._spread(found.x)
+        return found.x, cho_solve(factor, lifted), found.products
+
+    def _spread(self, v: Array) -> Array:
+        spread(*self.grid, self.coupling, v, self.y)
+        return self.y
+
+    def _gather(self, z: Array, scale: float, out: Array) -> None:
+        gather(*self.grid, self.coupling, z, scale, out)

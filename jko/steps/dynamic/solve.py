@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.duality import Gap
-from jko.steps.dynamic import risk
 from jko.steps.dynamic.cascade import Solved, solve
-from jko.steps.dynamic.gap import gap
+from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.newton import Outcome, minimise
-from jko.steps.dynamic.risk import SolvedRisk, risk_gap
-from jko.steps.dynamic.setting import Density, Setting
-from jko.steps.dynamic.stepper import Data
+from jko.steps.dynamic.newton import DualOutcome
+from jko.steps.dynamic.setting import Density, GridSetting
+from jko.steps.dynamic.stepper import GridStep
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
@@ -28,10 +26,10 @@ SLOWER = 0.5  # factor on the step of the linearisation where densities move apa
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class DualAnswer:
     """The density, the dual's outcome, the work of all solves, and how far the last linearisation moved the density."""
 
-    setting: Setting
+    setting: GridSetting
     solved: Solved
     rho: Density
     newton: int
@@ -39,7 +37,7 @@ class Answer:
     unsettled: float = 0.0
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> DualOutcome:
         """On the grid itself."""
         return self.solved.outcome
 
@@ -54,20 +52,20 @@ class Answer:
         setting, state = self.setting, self.rho.state
         if setting.kind is None:
             reason = "an internal energy of the user has no compiled conjugate to take the dual value with"
-            return Gap(float("inf"), False, reason, -float("inf"))
+            return Gap.unknown(reason)
         rest, data = setting.parts.rest, self.solved.stepper.data
         if rest is not None and not rest.convex:
             reason = "the energy has terms that are not convex in the density, so no dual bounds it"
-            return Gap(float("inf"), False, reason, -float("inf"))
+            return Gap.unknown(reason)
         slope = setting.variation(state)
         constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
         data = data._replace(V=setting.V + slope)
-        if not isinstance(self.solved, SolvedRisk):
+        if self.solved.joint is None:
             return gap(data, self.phi, self.rho.scale, constant)
-        return risk_gap(self.solved, data, self.phi, self.rho.scale, state, constant)
+        return risk_gap(self.solved.joint, data, self.phi, self.rho.scale, state, constant)
 
 
-def solved(setting: Setting, tol: float, limit: int, cascade: int | None) -> Answer:
+def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:
     """Solve the step."""
     if setting.settled:
         at = _solve(setting, setting.data(), setting.potential, tol, limit, cascade)
@@ -91,29 +89,26 @@ def solved(setting: Setting, tol: float, limit: int, cascade: int | None) -> Ans
             break
         share *= SLOWER if moved > before else 1.0
         slope = slope + share * (setting.variation(rho.state) - slope)
-    return Answer(setting, at, rho, newton, cg, moved)
+    return DualAnswer(setting, at, rho, newton, cg, moved)
 
 
 def _solve(
-    setting: Setting, data: Data, phi: Array | None, tol: float, limit: int, cascade: int | None
+    setting: GridSetting,
+    data: GridStep,
+    phi: Array | None,
+    tol: float,
+    limit: int,
+    cascade: int | None,
 ) -> Solved:
-    if setting.risk is None:
-        return solve(data, phi, tol, limit, cascade, setting.stepper)
-    return risk.solve(data, setting.risk, phi, tol, limit, setting.floor)
+    given = (data, setting.risk, phi)
+    return solve(*given, tol, limit, cascade, setting.floor, setting.stepper)
 
 
-def _again(at: Solved, tol: float, limit: int) -> Solved:
-    """A smaller residual."""
-    if isinstance(at, SolvedRisk):
-        return risk.polished(at, tol, limit)
-    return Solved(at.stepper, minimise(at.stepper, at.outcome.phi, tol, limit))
-
-
-def _refined(setting: Setting, at: Solved, tol: float, limit: int) -> Answer:
+def _refined(setting: GridSetting, at: Solved, tol: float, limit: int) -> DualAnswer:
     rho, newton, cg = setting.density(at), at.newton, at.cg
     enough = max(min(tol, SHORT * rho.moved), SHORT * tol)
     if at.outcome.finite and enough < at.outcome.residual <= tol:
-        at = _again(at, enough, limit)
+        at = at.again(enough, limit)
         rho, newton, cg = setting.density(at), newton + at.newton, cg + at.cg
     while (
         at.outcome.finite
@@ -121,8 +116,8 @@ def _refined(setting: Setting, at: Solved, tol: float, limit: int) -> Answer:
         and at.outcome.residual <= tol > TIGHTEST
     ):
         tol = max(TIGHTER * min(tol, at.outcome.residual), TIGHTEST)
-        at = _again(at, tol, limit)
+        at = at.again(tol, limit)
         rho, newton, cg = setting.density(at), newton + at.newton, cg + at.cg
         if at.outcome.newton == 0:
             break
-    return Answer(setting, at, rho, newton, cg)
+    return DualAnswer(setting, at, rho, newton, cg)

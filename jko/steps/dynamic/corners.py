@@ -1,7 +1,14 @@
-"""The corners' share in a primal-dual Newton step, and the coupling of cells to prices of the data; compiled.
+"""The corners' share in a primal-dual Newton step, and the coupling of cells to the prices of data; compiled.
 
-A corner c carries its own price q_c beside the price ``p_c(phi)`` of the potential; its density is
-``r_c = (U*)'(q_c)``.  ``T_c v`` is the derivative of p_c in the direction v of phi.
+A corner c carries its own density r_c > 0 beside the price ``p_c(phi)`` of the potential, and a slack s_c > 0 for
+
+``U'(r_c) - s_c = p_c(phi),    r_c s_c = mu``
+
+which mu = 0 makes the optimality condition.  Newton's step eliminates both: with ``w_c = 1 / (U''(r_c) + s_c / r_c)``
+
+``dr_c = w_c (p_c(phi) + T_c dphi - U'(r_c) + mu / r_c),    ds_c = U''(r_c) dr_c + U'(r_c) - s_c - p_c - T_c dphi``
+
+where ``T_c v`` is the derivative of p_c in the direction v.  An entropy is its own barrier: mu = 0 and no slacks.
 """
 
 from __future__ import annotations
@@ -11,12 +18,15 @@ from typing import Any
 
 from numba import njit
 
-from jko.steps.dynamic.conjugates import conjugate, price
+from jko.steps.dynamic.conjugates import conjugate, marginal
+from jko.steps.dynamic.kernels import corner_price
 
 Fields = Any
+LEAST_LEFT = 0.1  # of a corner's density or slack, what one step leaves at least
+LOWEST = 1e-200  # density of a corner
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def linearise(
     kind: Any,
     strides: Any,
@@ -25,44 +35,43 @@ def linearise(
     phi: Fields,
     V: Fields,
     g: Fields,
-    prices: Fields,
+    r: Fields,
+    s: Fields,
+    mu: float,
     w: Fields,
     rho: Fields,
     M: Fields,
     safe: Fields,
 ) -> None:
-    """Weights, and density and mobility of ``r + w (p - q)``; ``safe`` is the mobility of r, which is positive.
+    """Weights w_c / 2^d, and density and mobility of ``r + dr`` at dphi = 0; ``safe`` is the mobility of r > 0.
 
     Both mobilities are added to what is there.
     """
     d = len(strides)
-    corners, k = 1 << d, 0.25 * tau
-    share = 1.0 / corners
+    share = 1.0 / (1 << d)
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
-            rho[q] = 0.0
-            if V[q] == math.inf:
-                for c in range(corners):
-                    w[c, q] = 0.0
-                continue
             total = 0.0
-            for c in range(corners):
-                p = phi[q] - V[q]
-                for a in range(d):
-                    p += k * g[a, q if (c >> (d - 1 - a)) & 1 else q - strides[a]] ** 2
-                _, r, weight = conjugate(kind, prices[c, q])
+            for c in range(1 << d):
+                w[c, q] = 0.0
+                if V[q] == math.inf:
+                    continue
+                now = r[c, q]
+                slope, bend = marginal(kind, now)
+                weight = 1.0 / (bend + s[c, q] / now)
+                p = corner_price(c, q, strides, tau, phi, V, g)
+                wanted = now + weight * (p - slope + mu / now)
                 w[c, q] = share * weight
-                wanted = r + weight * (p - prices[c, q])
                 total += wanted
                 for a in range(d):
                     face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
                     M[a, face] += 0.5 * share * wanted
-                    safe[a, face] += 0.5 * share * r
+                    safe[a, face] += 0.5 * share * now
             rho[q] = share * total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def update(
     kind: Any,
     strides: Any,
@@ -72,56 +81,51 @@ def update(
     phi: Fields,
     V: Fields,
     g: Fields,
-    prices: Fields,
+    r: Fields,
+    s: Fields,
+    mu: float,
     step: Fields,
     lift: Fields,
-    lowest: float,
-    enter: float = 0.0,
-) -> tuple[float, float, float]:
-    """The corner prices after ``phi -= step``, ``V -= lift``; (mass changed, what the linear model left out, mass).
+    enter: float,
+) -> tuple[float, float]:
+    """Move r and s as ``phi -= step``, ``V -= lift`` asks; (mass changed, what the linear model left out) / mass.
 
-    Where the linearised price falls it is taken, but for ``lowest``; where it rises the density follows its tangent,
-    which lies below an exponential and so cannot explode; up to ``enter`` it may rise at once.  What was left out
-    is ``sum w tau/4 |grad step|^2``; all sums are per unit cell volume.
+    With slacks, both keep a tenth at least.  Without, a density that falls follows ``r exp(dr / r)``, which is the
+    entropy's own way, and one that rises its tangent, which lies below and so cannot explode; up to ``enter`` it may
+    rise at once.  What was left out is ``sum w tau/4 |grad step|^2``.
     """
     d = len(strides)
-    corners, k = 1 << d, 0.25 * tau
     changed, left_out, mass = 0.0, 0.0, 0.0
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
             if V[q] == math.inf:
                 continue
-            for c in range(corners):
-                p, square = phi[q] - V[q] - step[q] + lift[q], 0.0
+            for c in range(1 << d):
+                p = corner_price(c, q, strides, tau, phi, V, g) - step[q] + lift[q]
+                square = 0.0
                 for a in range(d):
-                    s = strides[a]
-                    face = q if (c >> (d - 1 - a)) & 1 else q - s
-                    slope = inverse[a, face] * (step[face + s] - step[face])
-                    p += k * g[a, face] * (g[a, face] - 2.0 * slope)
+                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
+                    slope = inverse[a, face] * (step[face + strides[a]] - step[face])
+                    p -= 0.5 * tau * g[a, face] * slope
                     square += slope * slope
-                now = prices[c, q]
-                _, r, weight = conjugate(kind, now)
-                after = max(r + weight * (p - now), enter)
-                if p > now:
-                    p = min(p, price(kind, after))
-                else:
-                    p = max(p, lowest)
-                    after = conjugate(kind, p)[1]
-                prices[c, q] = p
-                changed += abs(after - r)
-                left_out += weight * k * square
-                mass += r
-    share = 1.0 / corners
-    return share * changed, share * left_out, share * mass
-
-
-@njit(cache=True)
-def carry(old: Any, new: Any, corner: Fields) -> None:
-    """The prices of the same densities under another energy."""
-    for c in range(corner.shape[0]):
-        for q in range(corner.shape[1]):
-            corner[c, q] = price(new, conjugate(old, corner[c, q])[1])
+                now = r[c, q]
+                price, bend = marginal(kind, now)
+                weight = 1.0 / (bend + s[c, q] / now)
+                dr = weight * (p - price + mu / now)
+                after = now + dr
+                if mu > 0.0:
+                    after = max(after, LEAST_LEFT * now)
+                    s[c, q] = max(bend * dr + price - p, LEAST_LEFT * s[c, q])
+                elif dr < 0.0:
+                    after = max(now * math.exp(dr / now), LOWEST)
+                elif after < enter:
+                    after = max(after, min(enter, conjugate(kind, p)[1]))
+                r[c, q] = after
+                changed += abs(after - now)
+                left_out += weight * 0.25 * tau * square
+                mass += now
+    return changed / mass, left_out / mass
 
 
 @njit(cache=True)
