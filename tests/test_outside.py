@@ -1,4 +1,4 @@
-"""The programs of docs/structure.md, word by word, each a file in an empty folder: from outside the package they work."""
+"""The programs of docs/structure.md, word by word, each a file in an empty folder: they work outside the package."""
 
 import importlib.util
 import re
