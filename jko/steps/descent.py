@@ -21,6 +21,9 @@ from jko.steps.runaway import Runaway
 NOISE = 16  # of a value, in units of its last place
 WINDOW = 20  # iterations over which a value is called flat
 FLAT = 1e-3  # of the step's decrease: what they bring at most then
+STILL = (
+    1e-12  # the same, where a cost that iterates has noise of its own and a residual is asked for
+)
 
 
 class CurvatureModel(Protocol):
@@ -53,7 +56,7 @@ def descend(
     tol: float | None,
     fraction: float,
     max_iterations: int,
-    stop_when_flat: bool = False,
+    flatness: float | None = None,
 ) -> Minimised:
     """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
     objective = Counted(penalty.objective(problem))
@@ -67,7 +70,7 @@ def descend(
         if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
             d = model.direction(point, r)
             ending = ending if runaway.close(point, d) else None
-        if ending is not None or (stop_when_flat and flat(values, start)):
+        if ending is not None or (flatness is not None and flat(values, start, flatness)):
             status = ending or Status.STALLED
             break
         if len(values) > max_iterations:
@@ -115,9 +118,9 @@ class Counted:
         return self.function(x)
 
 
-def flat(values: list[float], start: float) -> bool:
-    """Whether the last WINDOW iterations brought next to nothing of what the step has brought."""
-    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= FLAT * (start - values[-1])
+def flat(values: list[float], start: float, share: float) -> bool:
+    """Whether the last WINDOW iterations brought at most this share of what the step has brought."""
+    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= share * (start - values[-1])
 
 
 def finite(point: Point) -> bool:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from jko import checks
-from jko.steps.descent import descend
+from jko.steps.descent import FLAT, STILL, descend
 from jko.steps.lagrangian import Minimised, natural_residual, solve_lagrangian
 from jko.steps.linesearch import Point
 from jko.steps.memory import Memory
@@ -80,6 +80,7 @@ class LBFGS:
         self, problem: StepProblem, penalty: Penalty, point: Point, memory: Memory
     ) -> Minimised:
         """One minimisation with the penalty fixed."""
+        noisy = STILL if problem.form is Form.OWN_COST else None
         return descend(
             problem,
             penalty,
@@ -88,7 +89,7 @@ class LBFGS:
             tol=self.tol,
             fraction=self.fraction,
             max_iterations=self.max_iterations,
-            stop_when_flat=self.tol is None,
+            flatness=FLAT if self.tol is None else noisy,
         )
 
 
