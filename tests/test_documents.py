@@ -25,11 +25,15 @@ def test_examples_in_docstrings_run(name):
 
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "callables", "tables")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("densities", "pairs", "callables", "tables", "by_hand")
+    ),
 ]
 SAID = {
     "README.md": ("FINISHED", "minimum >= ", "gap", "proved"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
+    "by_hand.md": ("mean [", "at rest after", "Trajectory(40 steps"),
     "tables.md": ("('area',) ('id',)",),
     "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
