@@ -9,7 +9,7 @@ from jko.energies import Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import Data, Ridge
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, Net, features, loss, net, slopes
+from jko.survey.instances import LAM, Net, features, loss, mixture, net, slopes
 
 
 @claim("(2.1)", Kind.IDENTITY, "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
@@ -127,12 +127,6 @@ def minimum_zero(quick: bool) -> Measurement:
     return Measurement(float(F(zero)), 0.0, 1e-14)
 
 
-def _mixture(a: Particles, b: Particles, alpha: float) -> Particles:
-    """(1 - alpha) a + alpha b."""
-    weights = torch.cat([(1 - alpha) * a.weights, alpha * b.weights])
-    return Particles.of(torch.cat([a.points, b.points]), weights)
-
-
 @claim(
     "Remark 2.1",
     Kind.IDENTITY,
@@ -142,7 +136,7 @@ def convexity(quick: bool) -> Measurement:
     """F at 21 mixtures of two networks: the second difference, of a parabola exact, against f_0 - f_1 written out."""
     example, a, b = net(20), net(20, seed=1).mu, net(30, seed=2).mu
     grid = np.linspace(0, 1, 21)
-    values = [float(example.F(_mixture(a, b, s))) for s in grid]
+    values = [float(example.F(mixture(a, b, s))) for s in grid]
     chord = (1 - grid) * values[0] + grid * values[-1]
     x, _, q = example.data
     apart = features(a.points.numpy(), x).mean(0) - features(b.points.numpy(), x).mean(0)
@@ -170,7 +164,7 @@ def mixture_derivative(quick: bool) -> Measurement:
         + (1 - 2 * s) * (q * (f - f0) * (f - f1)).sum()
         - V
     )
-    ahead, behind = (example.F(_mixture(a, b, s + e)) for e in (1e-4, -1e-4))
+    ahead, behind = (example.F(mixture(a, b, s + e)) for e in (1e-4, -1e-4))
     return Measurement(float(ahead - behind) / 2e-4, float(formula), 1e-9)
 
 

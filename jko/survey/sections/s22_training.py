@@ -18,7 +18,7 @@ from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, features, net
+from jko.survey.instances import LAM, exponent, features, net, order_in_N, power_law
 
 
 def _wells(starts: list[Particles]) -> Particles:
@@ -90,12 +90,9 @@ def samples(quick: bool) -> Measurement:
             )
             squares.append(float(((example.risk.predict(run.final) - exact) ** 2).mean()))
         errors.append(float(np.mean(squares)) ** 0.5)
-    order = float(np.polyfit(np.log(rates), np.log(errors), 1)[0])
-    slope = [errors[0] * (rate / rates[0]) ** 0.5 for rate in rates]
-    curves = Curve(rates, errors, "samples", "dots"), Curve(rates, slope, "order 1/2", "dashed")
-    return Measurement(
-        order, 0.5, 0.1, picture=Picture(curves, "rate", "distance of $f$ at $t = 1$", True, True)
-    )
+    names = "samples", "order 1/2", "rate", "distance of $f$ at $t = 1$"
+    picture = power_law(rates, errors, 0.5, names)
+    return Measurement(exponent(rates, errors), 0.5, 0.1, picture=picture)
 
 
 @claim(
@@ -110,17 +107,8 @@ def neurons(quick: bool) -> Measurement:
     def predict(mu: Particles) -> torch.Tensor:
         return big.risk.predict(jko.limits.wasserstein(big.F, mu, t1=2.0, rtol=1e-5).final)
 
-    limit, sizes, errors = predict(big.mu), [16, 32, 64, 128], []
-    for N in sizes:
-        squares = [
-            float((predict(net(N, seed=k).mu) - limit).square().mean()) for k in range(repeats)
-        ]
-        errors.append(float(np.mean(squares)) ** 0.5)
-    order = -float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
-    slope = [errors[0] * (sizes[0] / N) ** 0.5 for N in sizes]
-    curves = Curve(sizes, errors, "samples", "dots"), Curve(sizes, slope, "$N^{-1/2}$", "dashed")
-    picture = Picture(curves, "neurons $N$", "distance of $f$ at $t = 2$", True, True)
-    return Measurement(order, 0.5, 0.1 if not quick else 0.15, picture=picture)
+    names = "samples", "distance of $f$ at $t = 2$"
+    return order_in_N(predict, big.mu, repeats, 0.15 if quick else 0.1, names)
 
 
 @claim(

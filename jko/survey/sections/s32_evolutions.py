@@ -82,7 +82,7 @@ def steepest_rho(quick: bool) -> Measurement:
 )
 def separated(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
-    return right_side(jko.limits.separated, quick)
+    return right_side(jko.limits.separated)
 
 
 @claim(
@@ -146,7 +146,7 @@ def sign_of_lambda(quick: bool) -> Measurement:
 )
 def transported(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
-    return right_side(jko.limits.transported, quick)
+    return right_side(jko.limits.transported)
 
 
 @claim(

@@ -22,7 +22,7 @@ from jko.metrics import action, distance, flow_distance, geodesic, least_action
 from jko.spaces import Grid
 from jko.steps import LBFGS, BlockNewton
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import first_order
+from jko.survey.instances import exponent, first_order
 from jko.survey.systems import line
 from jko.trajectory import Trajectory
 
@@ -78,11 +78,10 @@ def square_waves(quick: bool) -> Measurement:
 
     found = [distance(wave(k), wave(2 * k)).value for k in waves[:-1]]
     periods = [1 / k for k in waves[:-1]]
-    order = float(np.polyfit(np.log(periods), np.log(found), 1)[0])
     picture = Picture(
         (Curve(periods, found, "", "dots"),), "period $p$", "$D(H_p, H_{p/2})$", True, True
     )
-    return Measurement(order, 1.0, 0.05, picture=picture)
+    return Measurement(exponent(periods, found), 1.0, 0.05, picture=picture)
 
 
 @claim(

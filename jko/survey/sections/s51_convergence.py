@@ -13,7 +13,7 @@ from jko.diagnostics import decay, decomposition, dissipation, minimiser
 from jko.energies import Entropy
 from jko.measures import Particles
 from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, Array, net, slopes
+from jko.survey.instances import LAM, Array, net, order_in_N, slopes
 from jko.survey.regularised import bumpy, network, plane
 
 
@@ -27,28 +27,13 @@ def uniform_in_time(quick: bool) -> Measurement:
     repeats, T = (4, 10.0) if quick else (16, 40.0)
     big = net(1000 if quick else 4000, seed=100)
     times = np.linspace(0, T, 21)
-    sizes = [16, 32, 64, 128]
 
     def predictions(mu: Particles) -> torch.Tensor:
         run = jko.limits.wasserstein(big.F, mu, t1=T, rtol=1e-6, times=times)
         return torch.stack([big.risk.predict(state) for state in run.states])
 
-    limit, errors = predictions(big.mu), []
-    for N in sizes:
-        sups = [
-            float((predictions(net(N, seed=k).mu) - limit).square().mean(1).max())
-            for k in range(repeats)
-        ]
-        errors.append(float(np.mean(sups)) ** 0.5)
-    order = -float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
-    slope = [errors[0] * (sizes[0] / N) ** 0.5 for N in sizes]
-    curves = (
-        Curve(sizes, errors, f"$\\sup_{{t \\leq {T:g}}}$", "dots"),
-        Curve(sizes, slope, "$N^{-1/2}$", "dashed"),
-    )
-    return Measurement(
-        order, 0.5, 0.25, picture=Picture(curves, "neurons $N$", "distance of $f$", True, True)
-    )
+    names = f"$\\sup_{{t \\leq {T:g}}}$", "distance of $f$"
+    return order_in_N(predictions, big.mu, repeats, 0.25, names)
 
 
 @claim(

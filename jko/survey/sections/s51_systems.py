@@ -45,15 +45,15 @@ def two_rates(quick: bool) -> Measurement:
 
 def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
     """The same ratio for both systems written out: (3.19) has H_t = e^{-lam t} H_0 + sum_m a_m h(., x_m)."""
-    x, f, q = line().data
+    example = line()
+    x, f, q = example.data
     m, theta0, H0 = (t.numpy() for t in (pair.weights, pair.theta[:, 0], pair.H))
     n = len(m)
 
     def together(t: float, y: Array) -> Array:
         theta, H = y[:n], y[n:]
-        h = np.tanh(theta[:, None] + x)
-        g = q * ((m * H) @ h - f)
-        return np.concatenate([-H * ((1 - h * h) @ g) - LINE_LAM * theta, -h @ g - LINE_LAM * H])
+        N, slope, _ = example.N(theta, H, m)
+        return np.concatenate([-H * slope - LINE_LAM * theta, -N - LINE_LAM * H])
 
     def apart(t: float, y: Array) -> tuple[Array, Array, Array]:
         theta, a, fade = y[:n], y[n:], math.exp(-LINE_LAM * t)
@@ -150,18 +150,15 @@ def folding(quick: bool) -> Measurement:
 
 def _fold_by_hand(u: Array, A: float) -> float:
     """When a tangent of the graph stands upright: (3.23) for (theta, H) and its derivative in the label."""
-    x, f, q = line().data
-    n = len(u)
+    example, n = line(), len(u)
 
     def velocity(t: float, y: Array) -> Array:
         theta, H, dtheta, dH = y.reshape(4, n)
-        h = np.tanh(theta[:, None] + x)
-        g, s = q * (H @ h / n - f), 1 - h * h
-        first, second = s @ g, (-2 * h * s) @ g  # N' and N''
+        N, first, second = example.N(theta, H, np.full(n, 1 / n))
         return np.concatenate(
             [
                 -H * first - LINE_LAM * theta,
-                -h @ g - LINE_LAM * H,
+                -N - LINE_LAM * H,
                 -dH * first - H * second * dtheta - LINE_LAM * dtheta,
                 -first * dtheta - LINE_LAM * dH,
             ]
