@@ -130,7 +130,7 @@ class ChargedDensity(Pair, OnGrid):
         >>> on_cells.values.tolist(), on_cells.H.tolist()
         ([0.75, 0.25], [3.0, 1.0])
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         hint = "a pair of atoms, or a measure of (w, theta)"
         checks.kind("the state", state, ChargedParticles, Particles, hint=hint)
         xi = state.atoms.points

@@ -18,7 +18,10 @@ from jko.measures.mesh import LineMesh, check_cells, filled
 from jko.measures.state import Pair
 from jko.spaces import Domain, Grid, cached
 
-INCREASING = "the nodes must increase: a mesh is a graph over Theta. Where characteristics cross, use jko.ChargedParticles"
+INCREASING = (
+    "the nodes must increase: a mesh is a graph over Theta. Where characteristics cross, use "
+    "jko.ChargedParticles"
+)
 FUNCTION = "it maps points (n, 1) to numbers (n,)"
 GAUSS = np.polynomial.legendre.leggauss(8)
 
@@ -174,7 +177,7 @@ class ChargedMesh(Pair, OnCells):
 
         H is linear between the nodes; where no mass is it is NaN.  Mass and ``int H drho`` between the nodes are exact.
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid((lower, upper), cells)")
+        checks.kind("grid", grid, Grid)
         line = LineMesh(self.theta, self.masses).to_density(grid)
         faces = grid.faces[0].to(self.theta)
         cell = (torch.searchsorted(self.theta, faces, right=True) - 1).clamp(0, self.N - 2)

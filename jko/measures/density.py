@@ -102,7 +102,7 @@ class GridDensity(OnGrid):
     values: Tensor
 
     def __init__(self, grid: Grid, values: Any) -> None:
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         values = checks.density("values", checks.owned("values", values), grid.shape, grid.cell)
         self._fill(grid=grid, values=values)
 
@@ -124,7 +124,7 @@ class GridDensity(OnGrid):
         >>> round(float(rho.mass), 12)
         1.0
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
         what = "the density function"
         values = checks.unit(what, checks.values(what, function, grid.centres))

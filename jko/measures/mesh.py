@@ -126,7 +126,7 @@ class LineMesh(OnCells):
 
     def to_density(self, grid: Grid) -> GridDensity:
         """The mass of each cell of ``grid`` (d = 1), which must hold the mesh; conservative."""
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid((lower, upper), cells)")
+        checks.kind("grid", grid, Grid)
         (lower, upper), *more = grid.bounds
         slip = 1e-12 * (upper - lower)
         if more or float(self.edges[0]) < lower - slip or float(self.edges[-1]) > upper + slip:

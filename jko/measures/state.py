@@ -41,6 +41,7 @@ class State(Frozen, Quadrature):
     of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
     """
 
+    remedy = "build it by jko.Particles(points)"
     domain: Domain | None
 
     @property
@@ -100,6 +101,8 @@ class Particles(State):
     >>> float(mu.integrate(mu.points**2))
     0.5
     """
+
+    remedy = State.remedy
 
     points: Tensor
     weights: Tensor
