@@ -171,6 +171,16 @@ def claim(equation: str, kind: Kind, statement: str) -> Callable[[Measure], Meas
     return register
 
 
+def _of(kind: Kind) -> Callable[[str, str], Callable[[Measure], Measure]]:
+    """:func:`claim` for one kind: ``@identity("(2.1)", "what is claimed")``."""
+    return lambda equation, statement: claim(equation, kind, statement)
+
+
+identity, inequality, limit = map(_of, (Kind.IDENTITY, Kind.INEQUALITY, Kind.LIMIT))
+counterexample, erratum = map(_of, (Kind.COUNTEREXAMPLE, Kind.ERRATUM))
+experiment = _of(Kind.EXPERIMENT)
+
+
 def named(only: str, label: str) -> bool:
     """Whether a label names what was asked for: a number as a whole, also inside a range; a word as a part.
 

@@ -10,13 +10,12 @@ from jko.energies import Risk
 from jko.measures import Particles
 from jko.networks import Data
 from jko.steps import LBFGS, step
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, identity, limit
 from jko.survey.instances import descent, features, net
 
 
-@claim(
+@identity(
     "2.2.1 (ii)",
-    Kind.IDENTITY,
     "the Wasserstein flow from atoms is the gradient descent (2.4) of the discrete problem",
 )
 def flow_of_atoms(quick: bool) -> Measurement:
@@ -27,9 +26,8 @@ def flow_of_atoms(quick: bool) -> Measurement:
     return Measurement(float(np.abs(ours.points.numpy() - hand).max()), 0.0, 1e-6)
 
 
-@claim(
+@limit(
     "2.2.1 (i)",
-    Kind.LIMIT,
     "N atoms drawn from mu have E F(mu_N) - F(mu) = (1/2N) int Var Phi(., x) dx: order 1/N",
 )
 def sampling(quick: bool) -> Measurement:
@@ -64,9 +62,8 @@ def sampling(quick: bool) -> Measurement:
     return Measurement(ratio, 1.0, 0.1 if quick else 0.03, picture=picture)
 
 
-@claim(
+@identity(
     "2.2 end",
-    Kind.IDENTITY,
     "the flow never splits an atom: what starts at one place stays there, and moves by its whole mass",
 )
 def atoms_in_the_flow(quick: bool) -> Measurement:
@@ -80,11 +77,7 @@ def atoms_in_the_flow(quick: bool) -> Measurement:
     return Measurement(float(apart), 0.0, 1e-6)
 
 
-@claim(
-    "2.2 end",
-    Kind.COUNTEREXAMPLE,
-    "a JKO step of finite tau may split an atom, which the flow never does",
-)
+@counterexample("2.2 end", "a JKO step of finite tau may split an atom, which the flow never does")
 def splitting(quick: bool) -> Measurement:
     """What the step from delta_0 gains by two half atoms over one: features (xi^2, xi), target (1, 0), tau = 2."""
     data = Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])

@@ -17,7 +17,15 @@ from jko.measures import Particles
 from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import (
+    Curve,
+    Measurement,
+    Picture,
+    counterexample,
+    identity,
+    inequality,
+    limit,
+)
 from jko.survey.instances import LAM, exponent, features, net, order_in_N, power_law
 
 
@@ -37,9 +45,8 @@ def _wells_value(xi: np.ndarray) -> float:
 WELL = 10.0  # depth of the wells
 
 
-@claim(
+@identity(
     "2.2.1 (i)",
-    Kind.IDENTITY,
     "min F_N - min F <= C/N, with C = 1/2 int Var Phi dx at the minimiser; nearly attained by N = 1 in two wells",
 )
 def best_networks(quick: bool) -> Measurement:
@@ -71,10 +78,8 @@ def best_networks(quick: bool) -> Measurement:
     return Measurement(ratio, 1 - 1 / (8 * WELL), 1e-9, picture=picture)
 
 
-@claim(
-    "2.2.1 (iii)",
-    Kind.LIMIT,
-    "stochastic gradient descent tends to the flow: the prediction, like sqrt(rate)",
+@limit(
+    "2.2.1 (iii)", "stochastic gradient descent tends to the flow: the prediction, like sqrt(rate)"
 )
 def samples(quick: bool) -> Measurement:
     """The exponent in the rate of the root mean square distance of f at t = 1, time being rate times updates."""
@@ -95,9 +100,8 @@ def samples(quick: bool) -> Measurement:
     return Measurement(exponent(rates, errors), 0.5, 0.1, picture=picture)
 
 
-@claim(
+@limit(
     "2.2.1 (iv)",
-    Kind.LIMIT,
     "gradient descent of N sampled neurons tends to the flow of their law, like N^{-1/2}",
 )
 def neurons(quick: bool) -> Measurement:
@@ -111,10 +115,8 @@ def neurons(quick: bool) -> Measurement:
     return order_in_N(predict, big.mu, repeats, 0.15 if quick else 0.1, names)
 
 
-@claim(
-    "2.2.1 (iv)",
-    Kind.INEQUALITY,
-    "many neurons in all directions reach a global minimum, by sigmoids and by ReLU",
+@inequality(
+    "2.2.1 (iv)", "many neurons in all directions reach a global minimum, by sigmoids and by ReLU"
 )
 def global_minimum(quick: bool) -> Measurement:
     """Sigmoid: F - min F by its proved bound, as a part of F_0; ReLU, without V: the risk, whose minimum is 0."""
@@ -127,10 +129,8 @@ def global_minimum(quick: bool) -> Measurement:
     return Measurement(max(first, float(second[-1] / second[0])), 0.0, 0.005)
 
 
-@claim(
-    "2.2.1 (iv)",
-    Kind.COUNTEREXAMPLE,
-    "other initialisations stay: dead ReLUs feel no gradient, whatever N is",
+@counterexample(
+    "2.2.1 (iv)", "other initialisations stay: dead ReLUs feel no gradient, whatever N is"
 )
 def dead_neurons(quick: bool) -> Measurement:
     """The risk that the flow of 60 neurons leaves whose ReLU is off at all data: 1/2 int sin^2 2x = 1 - (sin 8) / 8."""
@@ -151,9 +151,8 @@ def _symmetric(mu: Particles) -> Particles:
     return Particles(torch.cat([mu.points, _mirrored(mu).points]))
 
 
-@claim(
+@identity(
     "after Remark 2.1",
-    Kind.IDENTITY,
     "with a symmetry of the data, averaging over it lowers F, by 1/8 int (f_mu(x) + f_mu(-x))^2 dx",
 )
 def averaged(quick: bool) -> Measurement:
@@ -165,10 +164,8 @@ def averaged(quick: bool) -> Measurement:
     return Measurement(math.fsum(gains), float(sum(q @ s**2 for s in sums) / 8), 1e-12)
 
 
-@claim(
-    "after Remark 2.1",
-    Kind.IDENTITY,
-    "so the symmetry may be built into the minimisation, which loses nothing",
+@identity(
+    "after Remark 2.1", "so the symmetry may be built into the minimisation, which loses nothing"
 )
 def reduced(quick: bool) -> Measurement:
     """The flow of 2 x 12 mirrored neurons stays mirrored (distance), and F ends within .02 F_0 of the proved min F."""
@@ -180,9 +177,8 @@ def reduced(quick: bool) -> Measurement:
     return Measurement(apart if above < 0.02 else np.inf, 0.0, 1e-5)
 
 
-@claim(
+@limit(
     "2.2.1 (i)",
-    Kind.LIMIT,
     "for coercive V the best measures of N atoms tend weakly to the minimiser; in two wells at order 1/2",
 )
 def weak_limit(quick: bool) -> Measurement:

@@ -11,7 +11,15 @@ from jko.flows import flow
 from jko.measures import Particles
 from jko.spaces import Box
 from jko.steps import LBFGS
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import (
+    Curve,
+    Measurement,
+    Picture,
+    counterexample,
+    erratum,
+    identity,
+    inequality,
+)
 from jko.survey.instances import (
     LAM,
     STEP,
@@ -24,10 +32,8 @@ from jko.survey.instances import (
 )
 
 
-@claim(
-    "(3.1)-(3.4)",
-    Kind.IDENTITY,
-    "F = |f|^2/2 + int int K dmu dmu + int S dmu + int V dmu, K and S of (3.4)",
+@identity(
+    "(3.1)-(3.4)", "F = |f|^2/2 + int int K dmu dmu + int S dmu + int V dmu, K and S of (3.4)"
 )
 def expansion(quick: bool) -> Measurement:
     """F against the expansion with K and S written out."""
@@ -41,11 +47,7 @@ def expansion(quick: bool) -> Measurement:
     )
 
 
-@claim(
-    "(3.5)",
-    Kind.IDENTITY,
-    "the first variation is 2 int K(., xi) mu(dxi) + S + V, with its gradient",
-)
+@identity("(3.5)", "the first variation is 2 int K(., xi) mu(dxi) + S + V, with its gradient")
 def first_variation(quick: bool) -> Measurement:
     """dF along (1 - e) mu + e nu by differences against int (dF/dmu) d(nu - mu), and the gradient written out."""
     example, nu = net(15), net(20, seed=4).mu
@@ -57,9 +59,8 @@ def first_variation(quick: bool) -> Measurement:
     return Measurement(float(error), 0.0, 1e-5)
 
 
-@claim(
+@counterexample(
     "footnote 7",
-    Kind.COUNTEREXAMPLE,
     '"the unique element": dF/dmu is unique only up to a constant on probability measures',
 )
 def constants(quick: bool) -> Measurement:
@@ -74,9 +75,8 @@ def constants(quick: bool) -> Measurement:
     return Measurement(difference, float(there.mean() - here.mean()), 1e-5)
 
 
-@claim(
+@identity(
     "(3.6)-(3.7)",
-    Kind.IDENTITY,
     "the flow solves the equation weakly: d/dt int psi dmu = -int grad psi . grad (dF/dmu) dmu",
 )
 def weak_form(quick: bool) -> Measurement:
@@ -94,11 +94,7 @@ def weak_form(quick: bool) -> Measurement:
     return Measurement(float(change) / (2 * STEP), float(formula), 1e-6)
 
 
-@claim(
-    "(3.8), footnote 8",
-    Kind.ERRATUM,
-    "int L(mu) dmu = int_D f_mu^2 dx >= 0: the constant is 1, not 1/2",
-)
+@erratum("(3.8), footnote 8", "int L(mu) dmu = int_D f_mu^2 dx >= 0: the constant is 1, not 1/2")
 def positive(quick: bool) -> Measurement:
     """The ratio of both sides of the formula, L of (3.8), f_mu written out; as printed it would be 1/2."""
     example = net(15)
@@ -108,7 +104,7 @@ def positive(quick: bool) -> Measurement:
     return Measurement(float(left / square), 1.0, 1e-12, printed=0.5)
 
 
-@claim("(3.9)", Kind.IDENTITY, "the flow dissipates: dF/dt = -int |grad dF/dmu|^2 dmu")
+@identity("(3.9)", "the flow dissipates: dF/dt = -int |grad dF/dmu|^2 dmu")
 def energy_dissipation(quick: bool) -> Measurement:
     """A central difference of F (written out) along the flow at t = 1/2 against the formula."""
     example = net(12)
@@ -119,10 +115,8 @@ def energy_dissipation(quick: bool) -> Measurement:
     return Measurement((last - first) / (2 * STEP), -dissipation(example.F, now), 1e-6)
 
 
-@claim(
-    "Definition 3.1, (3.10)",
-    Kind.INEQUALITY,
-    "the flow comes to rest where grad dF/dmu = 0 on the support, (3.10)",
+@inequality(
+    "Definition 3.1, (3.10)", "the flow comes to rest where grad dF/dmu = 0 on the support, (3.10)"
 )
 def stationary_point(quick: bool) -> Measurement:
     """The largest speed of an atom at the end of a flow of large steps, by ``diagnostics.speed`` and by hand."""
@@ -137,7 +131,7 @@ def stationary_point(quick: bool) -> Measurement:
     return Measurement(max(speeds[-1], float(hand)), 0.0, 1e-6, picture=picture)
 
 
-@claim("(3.11)", Kind.INEQUALITY, "with no flux through the boundary the mass stays in Omega")
+@inequality("(3.11)", "with no flux through the boundary the mass stays in Omega")
 def no_flux(quick: bool) -> Measurement:
     """V = -xi pushes atoms to the wall of [0, 1]: by how much one leaves; all end on the wall."""
     mu = Particles(np.linspace(0, 1, 11)[:, None], domain=Box([0.0], [1.0]))

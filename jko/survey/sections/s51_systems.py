@@ -11,14 +11,13 @@ from scipy.integrate import solve_ivp
 import jko.limits
 from jko.diagnostics import decay, dissipation, fold_free, motion
 from jko.measures import ChargedParticles, ChargedSpan, Particles
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, experiment
 from jko.survey.instances import Array
 from jko.survey.systems import LINE_LAM, SYSTEMS, line
 
 
-@claim(
+@experiment(
     "5.1 (iii)",
-    Kind.EXPERIMENT,
     "(3.19) comes to rest three times as fast as (3.23) in the example, both exponentially",
 )
 def two_rates(quick: bool) -> Measurement:
@@ -81,9 +80,8 @@ def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
     return fitted(second) / fitted(first)
 
 
-@claim(
+@experiment(
     "5.1 (iii)",
-    Kind.EXPERIMENT,
     "(3.21) has no rate in the example: G falls to its least value, then rises by .0064 as rho gathers",
 )
 def no_rest(quick: bool) -> Measurement:
@@ -128,10 +126,8 @@ def _rise_by_hand(n: int) -> float:
     return values[-1] - min(values)
 
 
-@claim(
-    "5.1 (i)",
-    Kind.EXPERIMENT,
-    "a smooth pair may become singular in finite time: a large charge folds the graph",
+@experiment(
+    "5.1 (i)", "a smooth pair may become singular in finite time: a large charge folds the graph"
 )
 def folding(quick: bool) -> Measurement:
     """(3.23) from H = A sin 2 theta to t = 4: no fold for A = .5; for A = 6 its time, against tangents by scipy."""
