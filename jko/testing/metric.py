@@ -205,28 +205,26 @@ def _slope(metric: Metric, base: State, move: Tensor) -> None:
     def cost(x: Tensor) -> Tensor:
         return metric.cost(base.placed(x), base)
 
-    size = float(cost(points + move).detach())
-    for share in (0.0, 0.5):
+    def recorded(x: Tensor) -> tuple[float, Tensor]:
         with recording():
-            x = leaf(points + share * move)
+            x = leaf(x)
             value = cost(x)
             said = "is not differentiable by torch: make it from state.atoms.points, without .detach() and numpy"
             promise(value.requires_grad, metric, "cost", said)
-            found = slope(value, x).detach()
-        if share == 0:
-            value0, most = float(value.detach()), float(found.abs().max())
-            said = f"is {value0:.3g} at the base with the slope {most:.3g}; both are zero there"
-            promise(abs(value0) <= SPARE * size and most <= SPARE * size, metric, "cost", said)
-            continue
-        wrong = Difference.of(lambda s, x=x: cost(x.detach() + s * move)).apart(
-            (found * move).sum()
-        )  # type: ignore[misc]
-        if wrong:
-            said = (
-                f"has by torch the slope {wrong[0]:.6g} along a move of the atoms, and its values say {wrong[1]:.6g}; "
-                "what .item(), .detach() or numpy hide has no slope"
-            )
-            promise(False, metric, "cost", said)
+            return float(value.detach()), slope(value, x).detach()
+
+    value, found = recorded(points)
+    most, size = float(found.abs().max()), SPARE * float(cost(points + move))
+    said = f"is {value:.3g} at the base with the slope {most:.3g}; both are zero there"
+    promise(abs(value) <= size and most <= size, metric, "cost", said)
+    half_way = points + 0.5 * move
+    along = (recorded(half_way)[1] * move).sum()
+    if wrong := Difference.of(lambda s: cost(half_way + s * move)).apart(along):
+        said = (
+            f"has by torch the slope {wrong[0]:.6g} along a move of the atoms, and its values say {wrong[1]:.6g}; "
+            "what .item(), .detach() or numpy hide has no slope"
+        )
+        promise(False, metric, "cost", said)
 
 
 def _digits(metric: Metric, base: State, move: Tensor) -> None:
