@@ -25,14 +25,14 @@ def promise(kept: object, owner: object, method: str, sentence: str) -> None:
         raise BrokenPromise(f"{type(owner).__name__}.{method}: {sentence}")
 
 
-class Slope(NamedTuple):
+class Difference(NamedTuple):
     """The derivative of values by differences, of any shape, and a bound of its error."""
 
     value: Tensor
     error: float
 
     @classmethod
-    def of(cls, values: Callable[[float], Tensor], one_sided: bool = False) -> Slope:
+    def of(cls, values: Callable[[float], Tensor], one_sided: bool = False) -> Difference:
         """``d/ds values(s)`` at 0 by Richardson's extrapolation; one-sided where s < 0 means nothing."""
         with torch.no_grad():
             here = values(0.0)
@@ -44,16 +44,13 @@ class Slope(NamedTuple):
     def apart(self, claimed: Tensor) -> tuple[float, float] | None:
         """The claimed number and the difference that contradicts it most; None where they agree or nobody knows."""
         size = float(torch.maximum(self.value.abs(), claimed.abs()).max())
-        if not self.error <= TRUSTED * size + self._rounding(claimed):
+        if not self.error <= TRUSTED * size + NOISE * torch.finfo(claimed.dtype).eps:
             return None
         gap = (claimed - self.value).abs().reshape(-1)
         if bool(gap.max() <= CLOSE * size + self.error):
             return None
         worst = int(gap.nan_to_num(torch.inf).argmax())
         return float(claimed.reshape(-1)[worst]), float(self.value.reshape(-1)[worst])
-
-    def _rounding(self, claimed: Tensor) -> float:
-        return NOISE * torch.finfo(claimed.dtype).eps
 
 
 def _difference(

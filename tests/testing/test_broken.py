@@ -324,7 +324,15 @@ class SmallPotentials(W2):
         return replace(found, potentials=tuple(p - 1 for p in found.potentials))
 
 
+class Sure(Told):
+    """It calls exact what has a gap."""
+
+    def distance(self, a, b):
+        return replace(super().distance(a, b), gap=0.1, exact=True)
+
+
 METRICS = [
+    (Sure, r"distance\(a, b\)\.exact", "with the gap 0.1"),
     (HalfCost, "cost", "below the squared distance"),
     (CostWithoutSlope, "cost", "has by torch the slope"),
     (DetachedCost, "cost", "not differentiable by torch"),
