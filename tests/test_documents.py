@@ -59,3 +59,10 @@ def test_make_has_the_targets_that_the_page_names(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named
     assert named <= targets
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/structure.md", "docs/by_hand.md"])
+def test_the_files_that_the_page_names_exist(page):
+    named = re.findall(r"`([a-z_/]+\.(?:py|pyi|md))`", (ROOT / page).read_text())
+    lost = [name for name in named if not any((ROOT / top / name).exists() for top in ("", "jko"))]
+    assert lost == []

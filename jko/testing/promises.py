@@ -70,23 +70,29 @@ def same(a: Tensor, b: Tensor, tolerance: float = SUMS) -> bool:
     return bool(((a - b).abs() <= spare * scale + 1e-300).all())
 
 
+REFUSALS = (TypeError, ValueError)
+UNFIT = (*REFUSALS, IndexError, RuntimeError)  # ... and what torch says of another dimension
+
+
 def accepted(
-    samples: list[Any], asks: Callable[[Any], Any], owner: object, method: str
+    samples: list[Any],
+    asks: Callable[[Any], Any],
+    owner: object,
+    method: str,
+    refusals: tuple[type[Exception], ...] = REFUSALS,
 ) -> list[Any]:
     """Of our own samples those that are not refused; a sentence where all are."""
-    found, refusals = [], []
+    found, last = [], "none"
     for sample in samples:
         try:
             asks(sample)
-        except (TypeError, ValueError, IndexError, RuntimeError) as refusal:
-            refusals.append(f"{type(refusal).__name__}: {refusal}")
+        except refusals as refusal:
+            last = f"{type(refusal).__name__}: {refusal}"
         else:
             found.append(sample)
-    promise(
-        found,
-        owner,
-        method,
+    said = (
         "refuses every sample there is here; hand some of its own to the check. "
-        f"The last refusal: {refusals[-1] if refusals else 'none'}",
+        f"The last refusal: {last}"
     )
+    promise(found, owner, method, said)
     return found

@@ -499,6 +499,15 @@ SOLVERS = [
 ]
 
 
+def test_a_solver_that_breaks_down_is_no_refusal():
+    class Breaks(Spoiled):
+        def spoil(self, result, problem):
+            return result if problem.base.dim == 2 and problem.tau > 0.2 else [][0]
+
+    with pytest.raises(IndexError):
+        check_solver(Breaks())
+
+
 def test_the_unspoiled_solver_passes():
     check_solver(Spoiled())
 
