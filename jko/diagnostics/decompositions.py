@@ -11,8 +11,7 @@ the last term is ``int (phi - l) dmu >= 0``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -21,8 +20,7 @@ from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
 
 
-@dataclass(frozen=True)
-class Decomposition:
+class Decomposition(NamedTuple):
     """The terms of ``F(mu) - F(mu_*)``.
 
     Attributes
@@ -41,10 +39,6 @@ class Decomposition:
     internal: float
     rest: float
     slope: float
-
-    def __iter__(self) -> Iterator[float]:
-        """``risk, internal, rest, slope``."""
-        return iter((self.risk, self.internal, self.rest, self.slope))
 
     @property
     def total(self) -> float:
