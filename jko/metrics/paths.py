@@ -25,7 +25,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.metrics.couplings import Array, Index, as_array, squares, sums
+from jko.metrics.couplings import Array, Index, all_costs, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
 
@@ -164,9 +164,8 @@ class Bundle(NamedTuple):
 
     def gains(self, s: float, t: float) -> Array:
         """What the action changes per mass if atom p goes at time s over to where atom q is at time t, (P, P)."""
-        here, there = self.at(s), self.at(t)
-        squares = _squares(here, there) / (t - s)
-        return squares - squares.diagonal()[:, None]
+        costs = all_costs(self.at(s), self.at(t)) / (t - s)
+        return costs - costs.diagonal()[:, None]
 
     def cycles(self, s: float, t: float, least: float) -> tuple[list[Index], Array]:
         """Exchanges that pay among the atoms with at least a part of the largest mass, and the shortest ways."""
@@ -202,7 +201,7 @@ class Bundle(NamedTuple):
         """
         beta = np.full(len(self.y), -np.inf)
         np.maximum.at(beta, self.last, futures)
-        alpha = (_squares(self.x, self.y) - beta).min(1)
+        alpha = (all_costs(self.x, self.y) - beta).min(1)
         return float(a @ alpha + b @ beta)
 
 
@@ -240,8 +239,3 @@ def _ends(a: State, b: State) -> tuple[Particles, Particles]:
 def _atoms(state: State) -> Particles:
     """The lift of a pair: its atoms that carry mass."""
     return state.lift() if isinstance(state, Pair) else state.atoms
-
-
-def _squares(x: Array, y: Array) -> Array:
-    """``|x_i - y_j|^2`` from differences of coordinates, (N, M)."""
-    return np.asarray(sum((p[:, None] - q) ** 2 for p, q in zip(x.T, y.T, strict=True)))
