@@ -18,6 +18,7 @@ import torch
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
+from jko.metrics.alike import alike
 
 
 class Decomposition(NamedTuple):
@@ -95,12 +96,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
         )
-    there, here = mu.atoms, star.atoms
-    if there.dim != here.dim:
-        raise ValueError(
-            f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"
-        )
-    checks.alike("mu", there.points, "star", here.points)
+    there, here = alike(mu.atoms, star.atoms, ("mu", "star"), "one energy is of one space")
     terms = sorted_terms(energy)
     risk = internal = rest = slope = 0.0
 

@@ -213,7 +213,7 @@ def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
     """
     best = transport(x, m, y, m)
     proof = Proof.LINE if x.shape[1] == 1 else Proof.SIMPLEX
-    return _compared(proof, plan.cost(x, y), best.plan, x, y, best.gap, best.exact)
+    return _compared(proof, plan.cost(x, y), best.plan, x, y, best.gap, bool(best.exact))
 
 
 def _compared(

@@ -25,6 +25,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.metrics.alike import alike, one_sort
 from jko.metrics.couplings import Array, Index, all_costs, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
@@ -105,7 +106,9 @@ def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     (4.0, [[2.0, 0.0], [-2.0, 0.0]])
     """
     checks.count("slabs", slabs)
-    mu, nu = _ends(a, b)
+    one_sort(a, b, "paths are made of atoms")
+    ends = (s.lift() if isinstance(s, Pair) else s.atoms for s in (a, b))  # those with mass
+    mu, nu = alike(*ends, why="a path needs one space for both")
     x, y = as_array(mu.points), as_array(nu.points)
     masses = supplies(as_array(mu.weights), as_array(nu.weights))
     total = float(masses.a.sum())
@@ -218,24 +221,3 @@ def _state(bundle: Bundle, s: float, mu: Particles, nu: Particles, total: float)
     points, weights = (torch.from_numpy(t).to(mu.points) for t in (bundle.at(s), bundle.mass))
     domain = mu.domain if mu.domain is nu.domain else None
     return Particles.of(points, weights / total, domain)
-
-
-def _ends(a: State, b: State) -> tuple[Particles, Particles]:
-    for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, Particles, Pair, hint="paths are made of atoms")
-    if isinstance(a, Particles) != isinstance(b, Particles):
-        raise TypeError(
-            f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair"
-        )
-    mu, nu = _atoms(a), _atoms(b)
-    if mu.dim != nu.dim:
-        raise ValueError(
-            f"a has dimension {mu.dim} but b has dimension {nu.dim}; a path needs one space for both"
-        )
-    checks.alike("a", mu.points, "b", nu.points)
-    return mu, nu
-
-
-def _atoms(state: State) -> Particles:
-    """The lift of a pair: its atoms that carry mass."""
-    return state.lift() if isinstance(state, Pair) else state.atoms
