@@ -14,7 +14,7 @@ from jko.energies import Energy, Internal
 from jko.measures import OnCells, Particles, State
 from jko.testing import samples
 from jko.testing.internal import check_law
-from jko.testing.promises import UNFIT, Difference, accepted, promise, same
+from jko.testing.promises import UNFIT, Difference, accepted, promise, rounding, same
 
 SHIFT = 0.05  # of points beside the atoms
 
@@ -283,7 +283,7 @@ def _convex(energy: Energy, state: State, mu: Particles | None) -> None:
     for s in (0.1, 0.5, 0.9):
         value = float(energy(state.weighed((1 - s) * one + s * other)))
         chord = float((1 - s) * ends[0] + s * ends[1])
-        spare = 1e-9 * max(abs(value), abs(chord), *(abs(float(end)) for end in ends))
+        spare = rounding(state.weights.dtype) * max(abs(chord), *(abs(float(end)) for end in ends))
         said = (
             f"is True, but at (1 - s) mu_0 + s mu_1 with s = {s} the energy is {value:.10g}, above the chord's "
             f"{chord:.10g}; convexity is that of mixtures, not along moves of the atoms: say convex = False"

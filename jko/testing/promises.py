@@ -61,13 +61,17 @@ def _difference(
     return (values(h) - values(-h)) / (2 * h)
 
 
+def rounding(dtype: torch.dtype, tolerance: float = SUMS) -> float:
+    """What two ways to compute a number may differ by, relative; with more to spare in low precision."""
+    return max(tolerance, 1e4 * torch.finfo(dtype).eps)
+
+
 def same(a: Tensor, b: Tensor, tolerance: float = SUMS) -> bool:
-    """Whether two tensors are equal up to rounding of the largest number, with tolerance to spare in low precision."""
+    """Whether two tensors are equal up to rounding of the largest number."""
     if a.shape != b.shape:
         return False
-    spare = max(tolerance, 1e4 * torch.finfo(a.dtype).eps)
     scale = float(torch.maximum(a.abs(), b.abs()).max()) if a.numel() else 0.0
-    return bool(((a - b).abs() <= spare * scale + 1e-300).all())
+    return bool(((a - b).abs() <= rounding(a.dtype, tolerance) * scale + 1e-300).all())
 
 
 REFUSALS = (TypeError, ValueError)

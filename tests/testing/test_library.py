@@ -100,3 +100,19 @@ def test_solvers_of_atoms_with_walls_and_in_scaled_metrics(solver):
 def test_steps_in_metrics_with_a_cost_of_their_own(kind):
     metric, mu = made(METRICS[kind])[0], samples.cloud(2, equal=True)
     check_solver(jko.LBFGS(), [StepProblem(jko.SquaredNorm(), metric, mu, 0.2)])
+
+
+@pytest.mark.parametrize("energy", [jko.Potential(samples.quartic), jko.KernelEntropy(1.0)])
+def test_single_precision_is_judged_as_such(energy):
+    clouds = [jko.Particles(samples.points(5, 2, turn).float()) for turn in range(3)]
+    check_energy(energy, clouds)
+    check_metric(jko.Wasserstein(), clouds)
+    check_solver(jko.LBFGS(), [StepProblem(energy, jko.Wasserstein(), clouds[0], 0.1)])
+    check_state(clouds[0])
+
+
+def test_one_atom_at_rest_is_no_break():
+    mu = jko.Particles([[0.0, 0.0]])
+    check_energy(jko.SquaredNorm(), [mu])
+    check_solver(jko.LBFGS(), [StepProblem(jko.SquaredNorm(), jko.Wasserstein(), mu, 0.1)])
+    check_state(mu)
