@@ -67,12 +67,11 @@ def able(name: str, value: T, method: str, example: str) -> T:
     return value
 
 
-def called(what: str, function: Any, *arguments: Any) -> Any:
+def called(what: str, given: Any, *arguments: Any) -> Any:
     """Call a user's function; that it cannot be called so is a sentence, its own errors are its own."""
-    if not callable(function):
-        raise TypeError(f"{what} must be callable, not {_named(function)}")
+    function(what, given)
     try:
-        return function(*arguments)
+        return given(*arguments)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise
