@@ -8,11 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
-.PHONY: help demo test test-all fuzz lint docs bench clean
+.PHONY: help demo test quick test-all fuzz lint docs bench clean
 
 help:
 	@echo "make demo      train a network of 1000 neurons on the breast cancer data (the main job)"
 	@echo "make test      linters, then the tests, without the slow ones"
+	@echo "make quick     one folder of the tests, PART=metrics, up to the first failure; without linters"
 	@echo "make test-all  linters, then all tests"
 	@echo "make fuzz      the tests with random input: N=100 examples each, other ones by SEED=7"
 	@echo "make lint      ruff and mypy"
@@ -28,6 +29,10 @@ PARALLEL := -n auto --dist loadfile
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL)
+
+PART ?=
+quick: .venv/.dev
+	$(BIN)/python -m pytest -x -q $(if $(PART),tests/$(PART),$(wildcard tests/test_*.py))
 
 test-all: lint
 	$(BIN)/python -m pytest $(PARALLEL) -m ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from jko import checks
 from jko.energies import Energy, check_variations
-from jko.ledger import Ledger
+from jko.ledger import Ledger, Present
 from jko.measures import State
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
@@ -124,14 +124,16 @@ def flow(
     if isinstance(start, Trajectory):
         _of_this_energy(start, value(energy, start.final))
     if throw:
-        check_variations(energy, ledger.state)
+        check_variations(energy, ledger.now.state)
         if metric is not None:
-            check_cost(StepProblem(energy, metric, ledger.state, 1.0))
-    if clock.end < ledger.t:
-        raise ValueError(f"t1 = {clock.end:g} lies before the time {ledger.t:g} already reached")
+            check_cost(StepProblem(energy, metric, ledger.now.state, 1.0))
+    if clock.end < ledger.now.t:
+        raise ValueError(
+            f"t1 = {clock.end:g} lies before the time {ledger.now.t:g} already reached"
+        )
 
     def advance(tau: float, memory: Memory) -> StepResult:
-        state = ledger.state
+        state = ledger.now.state
         step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
         if type(scheme) is Implicit:  # its steps are those of jko.step, judged already
             return step
@@ -199,13 +201,13 @@ def _march(
     """Step until something ends it: how it ended, and the step that failed."""
     alone = not callable(clock.tau) and all(map(own, watchers))  # no code of others between steps
     fixed, seen = own(energy), edits(energy)
-    keep = Keep(energy, sure=not ledger.memory)
-    memory: Memory = Owned(ledger.memory, keep, ledger.state)
-    while ledger.steps < clock.steps and ledger.t < clock.end:
-        k = ledger.steps + 1
+    keep = Keep(energy, sure=not ledger.now.memory)
+    memory: Memory = Owned(ledger.now.memory, keep, ledger.now.state)
+    while (now := ledger.now).steps < clock.steps and now.t < clock.end:
+        k = now.steps + 1
         try:
-            tau, t = clock.next(k - 1, ledger.t)
-            if not t > ledger.t:
+            tau, t = clock.next(now.steps, now.t)
+            if not t > now.t:
                 return Status.CLOCK_STANDS, None
             keep.open = True
             result = advance(tau, memory)
@@ -219,11 +221,11 @@ def _march(
         if not result.status.ok:
             return result.status, result
         if not keep.sure:
-            _unchanged(ledger, result)
+            _unchanged(now, result)
         ledger.enter(t, result)
         for observer in watchers:
             try:
-                observer(k, ledger.t, result)
+                observer(k, t, result)
             except StopIteration as stop:
                 return stop.value if isinstance(stop.value, Status) else Status.STOPPED, None
         memory, keep.sure = result.memory, True
@@ -257,13 +259,13 @@ def _of_this_energy(run: Trajectory, value: float) -> None:
         )
 
 
-def _unchanged(ledger: Ledger, result: StepResult) -> None:
+def _unchanged(now: Present, result: StepResult) -> None:
     """Refuse an energy that is another than it was when the last step ended."""
-    if result.problem.previous is not ledger.state:
+    if result.problem.previous is not now.state:
         return  # of a scheme that accounts otherwise
-    last, now, half = ledger.energy, result.before, result.cost / (2 * result.problem.tau)
-    if not abs(now - last) <= SAME * max(abs(last), abs(now), half):
+    last, again, half = now.energy, result.before, result.cost / (2 * result.problem.tau)
+    if not abs(again - last) <= SAME * max(abs(last), abs(again), half):
         raise ValueError(
-            f"the energy changed while the flow ran: step {ledger.steps} ended with {last:.9g}, now it is {now:.9g} at "
+            f"the energy changed while the flow ran: step {now.steps} ended with {last:.9g}, now it is {again:.9g} at "
             "the same state. A flow has one energy; step through one that depends on time by jko.step, in a loop"
         )

@@ -29,12 +29,12 @@ class Present(NamedTuple):
 
 
 class Ledger:
-    """The trajectory while it is being written.
+    """The trajectory while it is being written; ``now`` is where the flow is.
 
     What a step costs here does not depend on how many came before: figures are appended to columns, and the state to
     the journal, if there is a checkpoint.  Then only the last ``hold`` states stay in memory.
 
-    An interruption finds a step entered or not: what counts is ``_now``, and the columns are read up to it.
+    An interruption finds a step entered or not: what counts is ``now``, and the columns are read up to it.
     """
 
     def __init__(
@@ -50,10 +50,8 @@ class Ledger:
         self.save, self.hold, self.status = save, hold, Status.FINISHED
         self._path = None if checkpoint is None else storage.to_write(checkpoint, "checkpoint")
         self._times, self._energies, self._figures = array("d"), array("d"), storage.Figures()
-        self._kept, self._places = (
-            array("q"),
-            array("q"),
-        )  # of the kept states before the present one
+        # of the kept states before the present one
+        self._kept, self._places = array("q"), array("q")
         self._held: dict[int, State] = {}
         self._source: storage.Source | None = None
         self._journal: storage.Journal | None = None
@@ -65,34 +63,9 @@ class Ledger:
             before = value(energy, start)
             self._times.append(0.0)
             self._energies.append(before)
-            self._now = Present(0, 0.0, before, start, {})
-        self._begun = self._now.steps
+            self.now = Present(0, 0.0, before, start, {})
+        self._begun = self.now.steps
         self._first = start.states if isinstance(start, Trajectory) else (start,)
-
-    @property
-    def steps(self) -> int:
-        """Steps entered."""
-        return self._now.steps
-
-    @property
-    def t(self) -> float:
-        """Time reached."""
-        return self._now.t
-
-    @property
-    def energy(self) -> float:
-        """The energy reached."""
-        return self._now.energy
-
-    @property
-    def state(self) -> State:
-        """The present state."""
-        return self._now.state
-
-    @property
-    def memory(self) -> Memory:
-        """What the last solver left for the next."""
-        return self._now.memory
 
     def open(self) -> None:
         """Begin the checkpoint: the journal that the run came from goes on, any other gets what there is.
@@ -119,17 +92,17 @@ class Ledger:
         """Write all states that there are, one after the other."""
         last = len(self._kept)
         for j, state in enumerate(self._first):
-            k = self._kept[j] if j < last else self.steps
-            memory = _arrays(self.memory) if j == last else {}
+            k = self._kept[j] if j < last else self.now.steps
+            memory = _arrays(self.now.memory) if j == last else {}
             place = journal.step(self._rows(k), k, state, False, memory)
             if j < last:
                 self._places[j] = place
             else:
-                self._now = self._now._replace(place=place)
+                self.now = self.now._replace(place=place)
 
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
-        k = self._now.steps + 1
+        k = self.now.steps + 1
         row = {
             "statuses": result.status.name,
             "costs": result.cost,
@@ -145,9 +118,9 @@ class Ledger:
         for column, value in ((self._times, t), (self._energies, result.energy)):
             del column[k:]
             column.append(value)
-        if self._now.steps % self.save == 0:
-            self._keep(self._now)
-        self._now = Present(k, t, result.energy, result.state, result.memory)
+        if self.now.steps % self.save == 0:
+            self._keep(self.now)
+        self.now = Present(k, t, result.energy, result.state, result.memory)
         if self._journal is not None and k % self.save == 0:
             self._write()
             self._journal.settle()
@@ -165,11 +138,11 @@ class Ledger:
     def _count(self) -> int:
         """Kept states before the present one."""
         count = len(self._kept)
-        return count - 1 if count and self._kept[-1] >= self._now.steps else count
+        return count - 1 if count and self._kept[-1] >= self.now.steps else count
 
     def _write(self) -> None:
         """Append what the journal does not have yet."""
-        journal, now = self._journal, self._now
+        journal, now = self._journal, self.now
         assert journal is not None
         if journal.tail.step < now.steps:
             count = self._count()
@@ -177,7 +150,7 @@ class Ledger:
             place = journal.step(
                 self._rows(now.steps), now.steps, now.state, drops, _arrays(now.memory)
             )
-            self._now = now._replace(place=place)
+            self.now = now._replace(place=place)
 
     def _rows(self, k: int) -> storage.Arrays:
         """The rows after the journal's last, up to step k."""
@@ -192,14 +165,14 @@ class Ledger:
 
     def trajectory(self) -> Trajectory:
         """What has been entered so far, the present state last; it is read without a copy, so no step can follow."""
-        now, count = self._now, self._count()
+        now, count = self.now, self._count()
         held = {j: state for j, state in self._held.items() if j < count} | {count: now.state}
-        places = storage.extended(self._places, count, now.place)
+        places = np.append(np.asarray(self._places)[:count], now.place)
         return Trajectory(
-            times=storage.view(self._times, now.steps + 1),
-            energies=storage.view(self._energies, now.steps + 1),
+            times=np.asarray(self._times)[: now.steps + 1],
+            energies=np.asarray(self._energies)[: now.steps + 1],
             states=storage.kept(places, held, self._source, self.hold),
-            kept=storage.extended(self._kept, count, now.steps),
+            kept=np.append(np.asarray(self._kept)[:count], now.steps),
             columns=self._figures.whole(now.steps),
             status=self.status,
             memory=dict(now.memory),
@@ -230,10 +203,10 @@ class Ledger:
         """
         interrupted = isinstance(error, KeyboardInterrupt)
         self.status = Status.INTERRUPTED if interrupted else Status.ERROR
-        note = f"the {self.steps} steps before this are in error.trajectory"
+        note = f"the {self.now.steps} steps before this are in error.trajectory"
         try:
             error.trajectory = self.trajectory()  # type: ignore[attr-defined]
-            if self._path is not None and (self.steps > self._begun or not self._path.exists()):
+            if self._path is not None and (self.now.steps > self._begun or not self._path.exists()):
                 error.trajectory = self.close()  # type: ignore[attr-defined]
                 note += f", and in {str(self._path)!r}"
         except BaseException as again:
@@ -263,7 +236,7 @@ class Ledger:
         self._places.extend(places[:-1].tolist())
         final = start.final
         memory = {name: tensor.to(final.weights.device) for name, tensor in start.memory.items()}
-        self._now = Present(
+        self.now = Present(
             last, self._times[-1], self._energies[-1], final, memory, int(places[-1])
         )
 

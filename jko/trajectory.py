@@ -184,11 +184,9 @@ class Trajectory:
             do not rise, columns of other lengths.  Files of format 1 have no digest, and only their form is checked.
         """
         file = storage.to_read(path)
-        if storage.is_journal(file):
-            return cls._of_journal(file, domain, like)
-        arrays, facts = storage.archive.read(file)
+        read = cls._of_journal if storage.is_journal(file) else cls._of_archive
         try:
-            return cls._unpacked(arrays, facts, domain, like)
+            return read(file, domain, like)
         except storage.NeedsMore:
             raise
         except (TypeError, ValueError, KeyError) as error:
@@ -225,30 +223,29 @@ class Trajectory:
         return cls(**arrays, states=states, columns=columns, status=status, memory=memory)
 
     @classmethod
+    def _of_archive(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
+        return cls._unpacked(*storage.archive.read(file), domain, like)
+
+    @classmethod
     def _of_journal(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
         record, source = storage.opened(file, domain, like)
         memory = {n.removeprefix("memory/"): torch.from_numpy(a) for n, a in record.memory.items()}
-        try:
-            return cls(
-                times=np.array(record.times),
-                energies=np.array(record.energies),
-                states=storage.kept(np.array(record.places), {}, source),
-                kept=np.array(record.kept),
-                columns=record.figures.arrays(0, len(record.times) - 1),
-                status=_status(record.status or Status.INTERRUPTED.name),
-                memory=memory,
-            )
-        except storage.NeedsMore:
-            raise
-        except (TypeError, ValueError, KeyError) as error:
-            raise storage.refusal(file, error) from None
+        return cls(
+            times=np.array(record.times),
+            energies=np.array(record.energies),
+            states=storage.kept(np.array(record.places), {}, source),
+            kept=np.array(record.kept),
+            columns=record.figures.arrays(0, len(record.times) - 1),
+            status=_status(record.status or Status.INTERRUPTED.name),
+            memory=memory,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as arrays: tensors would be handed from process to process by open files, one each."""
         arrays, facts = self._packed()
         first = self.states[0]
         functions = first if isinstance(first, ChargedSpan) else None
-        return _restored, (arrays, facts, first.domain, functions)
+        return Trajectory._unpacked, (arrays, facts, first.domain, functions)
 
     def to_xarray(self) -> Any:
         """The figures as an ``xarray.Dataset`` over time; needs xarray."""
@@ -259,12 +256,6 @@ class Trajectory:
         data = {"energies": ("time", self.energies)}
         steps = {name: ("step", values) for name, values in self.columns.items()}
         return xarray.Dataset(data | steps, coords={"time": self.times})
-
-
-def _restored(
-    arrays: storage.Arrays, facts: storage.Facts, domain: Domain | None, like: State | None
-) -> Trajectory:
-    return Trajectory._unpacked(arrays, facts, domain, like)
 
 
 def _taken(arrays: storage.Arrays, prefix: str) -> storage.Arrays:

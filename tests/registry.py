@@ -129,12 +129,13 @@ def charged_mesh(turn: int = 0) -> jko.ChargedMesh:
     return jko.ChargedMesh.from_density(charged_density(turn))
 
 
+#: class -> a function of a number that makes a state, another for another number
 STATES = {
-    jko.Particles: lambda: samples.cloud(2),
-    jko.ChargedParticles: lambda: samples.pair(2),
+    jko.Particles: lambda turn=0: samples.cloud(2, turn),
+    jko.ChargedParticles: lambda turn=0: samples.pair(2, turn),
     jko.ChargedDensity: charged_density,
     jko.ChargedMesh: charged_mesh,
-    jko.GridDensity: lambda: samples.bump(2),
+    jko.GridDensity: lambda turn=0: samples.bump(2, turn),
     jko.LineMesh: samples.mesh,
     jko.ChargedSpan: span,
 }

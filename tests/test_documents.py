@@ -25,11 +25,15 @@ def test_examples_in_docstrings_run(name):
 
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("densities", "pairs", "callables", "tables")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("densities", "pairs", "callables", "tables", "by_hand")
+    ),
 ]
 SAID = {
     "README.md": ("FINISHED", "minimum >= ", "gap", "proved"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
+    "by_hand.md": ("mean [", "at rest after", "Trajectory(40 steps"),
     "tables.md": ("('area',) ('id',)",),
     "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
@@ -47,3 +51,18 @@ def test_the_programs_on_the_page_run_one_after_another(page, capsys):
 def test_public_names_have_docstrings():
     silent = [name for name in jko.__all__ if not (getattr(jko, name).__doc__ or "").strip()]
     assert not silent
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md", "docs/structure.md"])
+def test_make_has_the_targets_that_the_page_names(page):
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/structure.md", "docs/by_hand.md"])
+def test_the_files_that_the_page_names_exist(page):
+    named = re.findall(r"`([a-z_/]+\.(?:py|pyi|md))`", (ROOT / page).read_text())
+    lost = [name for name in named if not any((ROOT / top / name).exists() for top in ("", "jko"))]
+    assert lost == []

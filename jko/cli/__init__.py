@@ -1,15 +1,15 @@
 """The command line: ``python -m jko train | validate | distance | demo | doctor``.
 
 Exit codes: 0 done; 1 the computation failed; 2 bad input, said in one sentence; 130 interrupted from the keyboard.
-Whatever a command needs is imported when it runs.
+A command is the function ``run`` of the module of its name, and whatever it needs is imported when it runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from jko.cli.options import parser
 from jko.cli.refusal import Refusal
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     command: str = arguments.command
     try:
-        code = COMMANDS[command](arguments)
+        code: int = import_module(f"jko.cli.{command}").run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -51,42 +51,3 @@ def _silence() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):  # it has no file
         return
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from jko.cli.train import run
-
-    return run(arguments)
-
-
-def _validate(arguments: argparse.Namespace) -> int:
-    from jko.cli.validate import run
-
-    return run(arguments)
-
-
-def _distance(arguments: argparse.Namespace) -> int:
-    from jko.cli.distance import run
-
-    return run(arguments)
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from jko.cli.demo import run
-
-    return run()
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from jko.cli.doctor import run
-
-    return run()
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "train": _train,
-    "validate": _validate,
-    "distance": _distance,
-    "demo": _demo,
-    "doctor": _doctor,
-}

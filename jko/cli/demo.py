@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 
 import torch
@@ -12,7 +13,7 @@ from jko.cli.terminal import say
 ROWS, COLUMNS = 15, 61
 
 
-def run() -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train, draw, and say what the steps proved."""
     x = torch.linspace(-math.pi, math.pi, COLUMNS, dtype=torch.float64)[:, None]
     risk = jko.Risk(jko.Data(x, torch.sin(x[:, 0])), activation=jko.Ridge(torch.tanh))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
@@ -26,7 +27,7 @@ PACKAGES = (
 )
 
 
-def run() -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print a line for each finding; 1 if one of them is a failure."""
     say(f"jko           {jko.__version__} in {os.path.dirname(jko.__file__)}")
     say(f"python        {platform.python_version()} in {sys.executable}")

@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """Of the whole command line; each command finds its function in ``COMMANDS`` of :mod:`jko.cli`."""
+    """Of the whole command line; each command is a module of :mod:`jko.cli`."""
     whole: dict[str, Any] = {
         "formatter_class": argparse.RawDescriptionHelpFormatter,
         "allow_abbrev": False,

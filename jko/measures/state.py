@@ -269,6 +269,7 @@ class ChargedParticles(Pair):
     @classmethod
     def of_lift(cls, lift: Particles, domain: Domain | None) -> ChargedParticles:
         """The pair whose lift these atoms are, without those that hold no mass."""
+        checks.kind("lift", lift, Particles, hint="atoms (H, theta)")
         full = lift.weights > 0
         xi = lift.points[full]
         return cls(xi[:, 1:], xi[:, 0], lift.weights[full] / lift.mass, domain)

@@ -7,7 +7,7 @@ checkpoint costs the same after a hundred thousand steps as after one.  Both sta
 """
 
 from jko.storage import archive
-from jko.storage.figures import Figures, extended, view
+from jko.storage.figures import Figures
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
 from jko.storage.places import refusal, replacing, to_read, to_write
@@ -36,7 +36,6 @@ __all__ = [
     "Source",
     "archive",
     "checked",
-    "extended",
     "facts_of",
     "held",
     "is_journal",
@@ -50,5 +49,4 @@ __all__ = [
     "to_read",
     "to_write",
     "unpacked",
-    "view",
 ]

@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import zipfile
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 
 from jko.storage import places
-from jko.storage.states import Arrays, Facts
+from jko.storage.states import Arrays, Facts, facts_in, refuse_dtype
 
 FORMAT = 2
 FACTS = "__facts__"
-HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(<f[248]|<[iu][248]|\|[iu]1|\|b1|<U\d{1,9})', "
-    rb"'fortran_order': (False|True), 'shape': \(((?:\d{1,18}, ?){0,8}\d{0,18})\), \} *\n",
-    re.DOTALL,
-)
-LONGEST = 10 + 65535  # bytes of a header
 
 
 def write(path: Path, arrays: Arrays, facts: dict[str, Any]) -> Path:
     """Write whole or not at all; ``path`` is one of :func:`places.to_write`."""
     for name, values in arrays.items():
-        if values.dtype.kind not in "fiubU":
-            raise TypeError(f"{name} has dtype {values.dtype}, which a saved run cannot hold")
+        refuse_dtype(name, values.dtype)
     facts = {"format": FORMAT} | facts
     text = json.dumps(facts | {"digest": digest(arrays, json.loads(json.dumps(facts)))})
     with places.replacing(path) as file:
@@ -42,22 +36,27 @@ def write(path: Path, arrays: Arrays, facts: dict[str, Any]) -> Path:
 
 
 def read(path: Path) -> tuple[Arrays, Facts]:
-    """Arrays and facts of a file written by :func:`write`; ``path`` is one of :func:`places.to_read`."""
+    """Arrays and facts of a file written by :func:`write`; ``path`` is one of :func:`places.to_read`.
+
+    Raises
+    ------
+    ValueError
+        Why it is no such file.
+    """
     try:
         with open(path, "rb") as file:
             arrays = _members(file)
         facts = _facts(arrays.pop(FACTS, None))
     except Exception as error:  # bytes that are no zip raise ten kinds of them in zipfile
-        raise places.refusal(path, str(error) or type(error).__name__) from None
+        raise ValueError(str(error) or type(error).__name__) from None
     found, known = facts.pop("digest", None), facts.get("format")
     if type(known) is not int or known not in (1, FORMAT):
-        raise places.refusal(
-            path,
-            f"it has format {known!r}, and this version of jko reads the formats 1 and {FORMAT}",
+        raise ValueError(
+            f"it has format {known!r}, and this version of jko reads the formats 1 and {FORMAT}"
         )
     wanted = digest(arrays, facts) if known == FORMAT else None
     if found != wanted:
-        raise places.refusal(path, "its contents do not match its digest")
+        raise ValueError("its contents do not match its digest")
     return arrays, facts
 
 
@@ -91,25 +90,18 @@ def _members(file: BinaryIO) -> Arrays:
 
 def _array(name: str, data: bytes) -> np.ndarray:
     """The array of a ``.npy`` file, of a plain kind and of exactly the size that its header announces."""
-    header = HEADER.match(data, 0, LONGEST)
-    if header is None:
-        raise ValueError(f"its member {name!r} is no array of plain numbers or words")
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(n) for n in re.findall(rb"\d+", header[3]))
-    start = header.end()
-    if (
-        start != 10 + int.from_bytes(data[8:10], "little")
-        or len(data) - start != math.prod(shape) * dtype.itemsize
-    ):
+    file = BytesIO(data)
+    if npy.read_magic(file) != (1, 0):
+        raise ValueError(f"its member {name!r} is no array as numpy writes them")
+    shape, in_fortran, dtype = npy.read_array_header_1_0(file)
+    refuse_dtype(f"its member {name!r}", dtype)
+    numbers = bytearray(file.read())
+    if len(numbers) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"its member {name!r} announces another size than it has")
-    values = np.frombuffer(bytearray(memoryview(data)[start:]), dtype)
-    return values.reshape(shape, order="F" if header[2] == b"True" else "C")
+    return np.frombuffer(numbers, dtype).reshape(shape, order="F" if in_fortran else "C")
 
 
 def _facts(text: np.ndarray | None) -> Facts:
     if text is None or text.dtype.kind != "U" or text.shape:
         raise ValueError("it has no facts")
-    facts = json.loads(str(text))
-    if not isinstance(facts, dict):
-        raise ValueError("its facts are no JSON object")
-    return facts
+    return facts_in(str(text))

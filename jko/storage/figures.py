@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping
-from itertools import chain, islice
 from numbers import Integral, Real
 from typing import Any
 
@@ -43,16 +42,15 @@ class Numbers:
     """A column of whole numbers, until one is not whole."""
 
     def __init__(self, whole: bool) -> None:
-        self._values: array[Any] = array("i" if whole else "d")
+        self._values: array[Any] = array("q" if whole else "d")
 
     def append(self, value: float) -> None:
         """One more."""
         try:
             self._values.append(value)
         except (TypeError, OverflowError):
-            small = isinstance(value, Integral) and abs(int(value)) < 1 << 62
-            self._values = array("q" if small else "d", self._values)
-            self._values.append(value if small else float(value))
+            self._values = array("d", self._values)
+            self._values.append(float(value))
 
     def cut(self, rows: int) -> None:
         """Keep the first ``rows``."""
@@ -60,24 +58,11 @@ class Numbers:
 
     def array(self, first: int, last: int) -> np.ndarray:
         """The rows from ``first`` on and before ``last``, float64 or int64."""
-        values = np.array(self._values[first:last])
-        return values if self._values.typecode == "d" else values.astype(np.int64)
+        return np.array(self._values[first:last])
 
     def whole(self, last: int) -> np.ndarray:
-        """All rows before ``last``, without a copy where that can be: nothing more can be appended then."""
-        if self._values.typecode == "d":
-            return view(self._values, last)
-        return np.fromiter(self._values, dtype=np.int64, count=last)  # with no copy on the way
-
-
-def extended(values: array[int], count: int, last: int) -> np.ndarray:
-    """The first ``count`` numbers and one more, (count + 1,), with no copy on the way."""
-    return np.fromiter(chain(islice(values, count), (last,)), dtype=np.int64, count=count + 1)
-
-
-def view(values: array[float], last: int) -> np.ndarray:
-    """The first ``last`` numbers of a growing array, which can grow no more while they are looked at."""
-    return np.frombuffer(values, dtype=np.float64)[:last] if values else np.array([])
+        """All rows before ``last``, without a copy: nothing more can be appended then."""
+        return np.asarray(self._values)[:last]
 
 
 class Figures:

@@ -74,11 +74,7 @@ class Journal:
         except OSError:
             return None
         mine, theirs = os.fstat(handle), os.fstat(source.handle)
-        same = (mine.st_dev, mine.st_ino, mine.st_size) == (
-            theirs.st_dev,
-            theirs.st_ino,
-            source.size,
-        )
+        same = os.path.samestat(mine, theirs) and mine.st_size == source.size
         if not (same and places.lock(handle)):
             os.close(handle)
             return None
@@ -144,15 +140,12 @@ class Journal:
         self._append(b"DONE", [status.encode()], self.tail.step)
         self.sync()
         self.settle()
+        mine, ours = os.fstat(self._handle), False
         with suppress(FileNotFoundError):
-            here, there = os.fstat(self._handle), os.stat(self.path)
-            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
-                return self._let_go()
-        self._copy()  # another run has taken the name meanwhile: the last one wins
-        return self._let_go()
-
-    def _let_go(self) -> None:
-        self.source.tail, self.source.size = self.tail, os.fstat(self._handle).st_size
+            ours = os.path.samestat(mine, os.stat(self.path))
+        if not ours:
+            self._copy()  # another run has taken the name meanwhile: the last one wins
+        self.source.tail, self.source.size = self.tail, mine.st_size
         places.unlock(self._handle)
 
     def _copy(self) -> None:

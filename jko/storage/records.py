@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
 import zlib
 from functools import lru_cache
@@ -24,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.storage.states import Arrays
+from jko.storage.states import DTYPES, Arrays, refuse_dtype
 
 MAGIC = b"jko journal 1\n"
 HEAD, CHECK = struct.Struct("<4sQI"), struct.Struct("<I")
@@ -32,7 +31,6 @@ STEP = struct.Struct(
     "<QQB"
 )  # index of the state, rows before it, whether the state before is dropped
 SLOT = struct.Struct("<QQI")  # index of the step, bytes used, digest
-DTYPES = re.compile(r"<f[248]|<[iu][248]|\|[iu]1|\|b1|<U\d{1,6}")
 CHUNK = 1 << 18
 LONGEST = 200_000  # characters of a layout
 AXES = 8
@@ -123,8 +121,7 @@ def encoded(arrays: Arrays) -> list[bytes]:
 @lru_cache(maxsize=64)
 def _written(layout: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
     for name, dtype, _ in layout:
-        if not DTYPES.fullmatch(dtype):
-            raise TypeError(f"{name} has dtype {np.dtype(dtype)}, which a saved run cannot hold")
+        refuse_dtype(name, np.dtype(dtype))
     text = json.dumps(layout).encode()
     return CHECK.pack(len(text)) + text
 

@@ -6,7 +6,6 @@ A digest that does not fit is another matter: bytes were changed, and the file i
 
 from __future__ import annotations
 
-import json
 import os
 import weakref
 from array import array
@@ -32,7 +31,7 @@ from jko.storage.records import (
     decoded,
     read_head,
 )
-from jko.storage.states import Arrays, Facts, checked, unpacked
+from jko.storage.states import Arrays, Facts, checked, facts_in, unpacked
 
 ONE = 1 << 14  # bytes to ask for at once where one state is wanted
 PATIENCE = 100  # times to look again at a file that grows
@@ -116,11 +115,8 @@ def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Conte
         Contents that were changed.
     """
     source = Source(os.open(path, os.O_RDONLY), path, {}, domain, like)
-    try:
-        record = _Walk(Reader(source.handle)).record()
-        checked(record.facts | {"states": len(record.places)})
-    except ValueError as error:
-        raise refusal(path, error) from None
+    record = _Walk(Reader(source.handle)).record()
+    checked(record.facts | {"states": len(record.places)})
     source.facts, source.tail, source.size = record.facts, record.tail, record.size
     return record, source
 
@@ -183,7 +179,7 @@ class _Walk:
             self.steps.append(Step(start, body, length, index, rows, bool(drops), before, chain))
             self.status = None
         elif tag == b"FACT" and self.facts is None:
-            self.facts = _facts(self.read(body, length))
+            self.facts = facts_in(self.read(body, length))
         elif tag == b"DONE":
             self.status = self.read(body, length).decode("ascii", "replace")
         else:
@@ -231,13 +227,3 @@ class _Walk:
             record.places.pop()
         record.kept.append(step.number)
         record.places.append(step.body)
-
-
-def _facts(text: bytes) -> Facts:
-    try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ChangedError(f"its facts are no JSON ({error})") from None
-    if not isinstance(facts, dict):
-        raise ChangedError("its facts are no JSON object")
-    return facts

@@ -7,6 +7,8 @@ archive of many states the number stands between: ``state/7/points``.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -21,6 +23,7 @@ from jko.spaces import Ball, Box, Cylinder, Domain, Grid
 Arrays = dict[str, np.ndarray]
 Facts = dict[str, Any]
 SPAN = "ChargedSpan"
+DTYPES = re.compile(r"<f[248]|<[iu][248]|\|[iu]1|\|b1|<U\d{1,9}")  # plain numbers and words
 PLACES = {"grid", "domain"}  # fields that say where a state lives
 PROJECTION = "given by its projection"  # a domain that a file can name but not hold
 
@@ -45,6 +48,29 @@ def _kind(name: Any) -> type[State]:
     if not found:
         raise ValueError(f"its states are of kind {name!r}, which nobody has defined here")
     return next((kind for kind in found if kind.__module__.startswith("jko.")), found[-1])
+
+
+def refuse_dtype(name: str, dtype: np.dtype) -> None:
+    """TypeError for an array that is neither of plain numbers nor of words."""
+    if not DTYPES.fullmatch(dtype.str):
+        raise TypeError(f"{name} has dtype {dtype}, which a saved run cannot hold")
+
+
+def facts_in(text: str | bytes) -> Facts:
+    """The facts of a file, from their JSON.
+
+    Raises
+    ------
+    ValueError
+        No JSON, or no object.
+    """
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its facts are no JSON ({error})") from None
+    if not isinstance(facts, dict):
+        raise ValueError("its facts are no JSON object")
+    return facts
 
 
 def facts_of(state: State) -> Facts:

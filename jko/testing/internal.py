@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from jko.energies import Internal
-from jko.testing.promises import Slope, promise, same
+from jko.testing.promises import Difference, promise, same
 
 DENSITIES = (0.05, 0.3, 0.7, 1.0, 1.6, 4.0)
 
@@ -19,12 +19,12 @@ def check_law(energy: Internal) -> None:
     rises = p.diff() > 0
     said = f"does not rise from rho = {DENSITIES[int((~rises).int().argmax())]}: U is not convex"
     promise(rises.all(), energy, "slope", said)
-    _derivative(energy, "slope", Slope.of(lambda s: energy.U(rho * (1 + s))), rho * p, "U")
+    _derivative(energy, "slope", Difference.of(lambda s: energy.U(rho * (1 + s))), rho * p, "U")
     back = energy.density(p)
     said = f"gives {back.tolist()} at the slopes of {rho.tolist()}; it is the inverse of slope"
     promise(same(back, rho, 1e-8), energy, "density", said)
     flat = energy.density_slope(p)
-    by = Slope.of(lambda s: energy.density(p + s * p.abs().clamp(max=0.1)))
+    by = Difference.of(lambda s: energy.density(p + s * p.abs().clamp(max=0.1)))
     _derivative(energy, "density_slope", by, flat * p.abs().clamp(max=0.1), "density")
     below = energy.density(torch.full((1,), -1e6, dtype=torch.float64))
     promise(float(below) >= 0, energy, "density", f"is {float(below):g}, negative, at p = -1e6")
@@ -32,7 +32,7 @@ def check_law(energy: Internal) -> None:
 
 
 def _derivative(
-    energy: Internal, method: str, found: Slope, claimed: torch.Tensor, of: str
+    energy: Internal, method: str, found: Difference, claimed: torch.Tensor, of: str
 ) -> None:
     if wrong := found.apart(claimed):
         said = f"is not the derivative of {of}: a change of {wrong[0]:.6g}, and the values say {wrong[1]:.6g}"

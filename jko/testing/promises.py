@@ -25,14 +25,14 @@ def promise(kept: object, owner: object, method: str, sentence: str) -> None:
         raise BrokenPromise(f"{type(owner).__name__}.{method}: {sentence}")
 
 
-class Slope(NamedTuple):
+class Difference(NamedTuple):
     """The derivative of values by differences, of any shape, and a bound of its error."""
 
     value: Tensor
     error: float
 
     @classmethod
-    def of(cls, values: Callable[[float], Tensor], one_sided: bool = False) -> Slope:
+    def of(cls, values: Callable[[float], Tensor], one_sided: bool = False) -> Difference:
         """``d/ds values(s)`` at 0 by Richardson's extrapolation; one-sided where s < 0 means nothing."""
         with torch.no_grad():
             here = values(0.0)
@@ -44,16 +44,13 @@ class Slope(NamedTuple):
     def apart(self, claimed: Tensor) -> tuple[float, float] | None:
         """The claimed number and the difference that contradicts it most; None where they agree or nobody knows."""
         size = float(torch.maximum(self.value.abs(), claimed.abs()).max())
-        if not self.error <= TRUSTED * size + self._rounding(claimed):
+        if not self.error <= TRUSTED * size + NOISE * torch.finfo(claimed.dtype).eps:
             return None
         gap = (claimed - self.value).abs().reshape(-1)
         if bool(gap.max() <= CLOSE * size + self.error):
             return None
         worst = int(gap.nan_to_num(torch.inf).argmax())
         return float(claimed.reshape(-1)[worst]), float(self.value.reshape(-1)[worst])
-
-    def _rounding(self, claimed: Tensor) -> float:
-        return NOISE * torch.finfo(claimed.dtype).eps
 
 
 def _difference(
@@ -64,32 +61,42 @@ def _difference(
     return (values(h) - values(-h)) / (2 * h)
 
 
+def rounding(dtype: torch.dtype, tolerance: float = SUMS) -> float:
+    """What two ways to compute a number may differ by, relative; with more to spare in low precision."""
+    return max(tolerance, 1e4 * torch.finfo(dtype).eps)
+
+
 def same(a: Tensor, b: Tensor, tolerance: float = SUMS) -> bool:
-    """Whether two tensors are equal up to rounding of the largest number, with tolerance to spare in low precision."""
+    """Whether two tensors are equal up to rounding of the largest number."""
     if a.shape != b.shape:
         return False
-    spare = max(tolerance, 1e4 * torch.finfo(a.dtype).eps)
     scale = float(torch.maximum(a.abs(), b.abs()).max()) if a.numel() else 0.0
-    return bool(((a - b).abs() <= spare * scale + 1e-300).all())
+    return bool(((a - b).abs() <= rounding(a.dtype, tolerance) * scale + 1e-300).all())
+
+
+REFUSALS = (TypeError, ValueError)
+UNFIT = (*REFUSALS, IndexError, RuntimeError)  # ... and what torch says of another dimension
 
 
 def accepted(
-    samples: list[Any], asks: Callable[[Any], Any], owner: object, method: str
+    samples: list[Any],
+    asks: Callable[[Any], Any],
+    owner: object,
+    method: str,
+    refusals: tuple[type[Exception], ...] = REFUSALS,
 ) -> list[Any]:
     """Of our own samples those that are not refused; a sentence where all are."""
-    found, refusals = [], []
+    found, last = [], "none"
     for sample in samples:
         try:
             asks(sample)
-        except (TypeError, ValueError, IndexError, RuntimeError) as refusal:
-            refusals.append(f"{type(refusal).__name__}: {refusal}")
+        except refusals as refusal:
+            last = f"{type(refusal).__name__}: {refusal}"
         else:
             found.append(sample)
-    promise(
-        found,
-        owner,
-        method,
+    said = (
         "refuses every sample there is here; hand some of its own to the check. "
-        f"The last refusal: {refusals[-1] if refusals else 'none'}",
+        f"The last refusal: {last}"
     )
+    promise(found, owner, method, said)
     return found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko.derivatives import generic
-from jko.energies import Energy, Potential, SquaredNorm
+from jko.energies import Energy, Entropy, Potential, SquaredNorm
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.metrics import natural_metric
 from jko.spaces import Grid
@@ -76,11 +76,13 @@ def quartic(z: Tensor) -> Tensor:
 
 
 def problems() -> list[StepProblem]:
-    """Steps that have one answer: a quadratic and a quartic well, of atoms and of a pair, with small and large tau."""
-    well: Energy = SquaredNorm()
+    """Steps that have one answer: quadratic and quartic wells, of atoms, of a pair, and of densities that diffuse."""
+    well: Energy = SquaredNorm() + Potential(quartic)
     steps: list[tuple[Energy, State, float]] = [
-        (well, cloud(2), 0.5),
-        (well + Potential(quartic), cloud(2, turn=1, equal=True), 0.1),
-        (well + Potential(quartic), pair(1, turn=2), 0.2),
+        (SquaredNorm(), cloud(2), 0.5),
+        (well, cloud(2, turn=1, equal=True), 0.1),
+        (well, pair(1, turn=2), 0.2),
+        (well + 0.3 * Entropy(), bump(1), 0.1),
+        (well + 0.3 * Entropy(), mesh(), 0.1),
     ]
     return [StepProblem(E, natural_metric(mu), mu, tau) for E, mu, tau in steps]

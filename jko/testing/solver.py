@@ -45,7 +45,7 @@ def check_solver(solver: Solver, problems: Sequence[StepProblem] | None = None) 
     solver
         What has a method ``solve(problem)``.
     problems : sequence of StepProblem, optional
-        That it should solve; default smooth ones, of atoms and of a pair, that it does not refuse.
+        That it should solve; default smooth ones of atoms, of a pair, and of densities, that it does not refuse.
 
     Raises
     ------

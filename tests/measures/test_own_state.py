@@ -14,7 +14,7 @@ from jko.spaces import Domain, cached
 
 
 @dataclass(frozen=True, eq=False)
-class Mirrored(State):
+class Twins(State):
     """``1/2 sum_i masses[i] (delta_{half[i]} + delta_{-half[i]})``: neurons that come in pairs."""
 
     half: Tensor
@@ -44,7 +44,7 @@ class Mirrored(State):
         return Particles.of(self.support, self.weights, self.domain)
 
     def placed(self, points):
-        return Mirrored(points[: len(self.half)], self.masses, self.domain)
+        return Twins(points[: len(self.half)], self.masses, self.domain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Labelled(Particles):
 HALF = [[1.0, 2.0], [3.0, -1.0]]
 BALL = jko.Ball([0.0, 0.0], 9.0)
 STATES = {
-    "mirrored": lambda shift: Mirrored(torch.tensor(HALF).double() + shift, [0.25, 0.75], BALL),
+    "twins": lambda shift: Twins(torch.tensor(HALF).double() + shift, [0.25, 0.75], BALL),
     "labelled": lambda shift: Labelled(torch.tensor(HALF).double() + shift, [7.0, 5.0]),
 }
 E = jko.SquaredNorm() + 0.5 * jko.Interaction(lambda z: (-(z**2).sum(-1)).exp())
@@ -137,7 +137,7 @@ def test_a_metric_and_a_solver_of_its_own_are_registered_for_the_class():
 
 
 def test_a_sentence_names_the_kinds_there_are_this_one_too():
-    with pytest.raises(TypeError, match=r"the state must be Particles or .*Mirrored, not list"):
+    with pytest.raises(TypeError, match=r"the state must be Particles or .*Twins, not list"):
         jko.SquaredNorm()([[1.0]])
 
 
@@ -161,8 +161,8 @@ def test_what_has_no_atoms_to_place_or_masses_to_change_says_so():
     with pytest.raises(TypeError, match="a GridDensity has no atoms to place"):
         rho.placed(rho.support)
     assert rho.weighed(torch.tensor([0.25, 0.75])).values.tolist() == [0.5, 1.5]
-    with pytest.raises(TypeError, match="a Mirrored keeps its masses"):
-        STATES["mirrored"](0.0).weighed(torch.ones(4))
+    with pytest.raises(TypeError, match="a Twins keeps its masses"):
+        STATES["twins"](0.0).weighed(torch.ones(4))
 
 
 @pytest.mark.parametrize("name", ["lifted", "placed", "KINDS", "PAIRS", "Atoms"])

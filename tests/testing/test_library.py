@@ -1,10 +1,13 @@
 """Every energy, metric, solver and state of the library, found by its class, keeps the promises of ``jko.testing``."""
 
 import pytest
-from registry import ENERGIES, METRICS, SOLVERS, STATES, concrete, solvers
+from registry import ENERGIES, METRICS, SOLVERS, STATES, concrete, gauss, risk, solvers
 
 import jko
-from jko.testing import check_energy, check_metric, check_solver, check_state
+from jko.measures import OnCells
+from jko.metrics import natural_metric
+from jko.steps import StepProblem, natural_solver
+from jko.testing import check_energy, check_metric, check_solver, check_state, samples
 
 FOUND = {
     "energies": (lambda: concrete(jko.Energy), ENERGIES),
@@ -57,3 +60,59 @@ def test_states(kind):
     state = STATES[kind]()
     assert type(state) is kind
     check_state(state)
+
+
+@pytest.mark.parametrize("kind", STATES, ids=lambda kind: kind.__name__)
+def test_the_natural_metric_of_every_state(kind):
+    states = [STATES[kind](turn) for turn in range(3)]
+    metric = natural_metric(states[0])
+    *_, options = made(METRICS[type(metric)])
+    check_metric(metric, states, **options)
+
+
+@pytest.mark.parametrize("kind", STATES, ids=lambda kind: kind.__name__)
+def test_energies_of_every_state(kind):
+    state = STATES[kind]()
+    check_energy(jko.Interaction(gauss) + jko.SquaredNorm(), [state])
+    if isinstance(state, OnCells):
+        check_energy(jko.Entropy() + 0.5 * jko.PorousMedium(2), [state])
+
+
+@pytest.mark.parametrize("kind", STATES, ids=lambda kind: kind.__name__)
+def test_the_natural_solver_of_every_state(kind):
+    state = STATES[kind]()
+    inside = 0.1 * jko.Entropy() if isinstance(state, jko.GridDensity) else 0 * jko.SquaredNorm()
+    problem = StepProblem(jko.SquaredNorm() + inside, natural_metric(state), state, 0.1)
+    check_solver(natural_solver(state), [problem])
+
+
+@pytest.mark.parametrize("solver", [jko.LBFGS(), jko.BlockNewton()])
+def test_solvers_of_atoms_with_walls_and_in_scaled_metrics(solver):
+    mu, ball = samples.cloud(3), jko.Ball([0.0, 0.0, 0.0], 2.0)
+    walled = jko.Particles(ball.project(mu.points), mu.weights, ball)
+    E = jko.Potential(lambda z: -z[:, 0]) + risk()
+    scaled = jko.ScaledWasserstein([1.0, 4.0, 2.0])
+    pairs = [(walled, jko.Wasserstein()), (mu, scaled), (samples.pair(2), jko.GraphWasserstein())]
+    check_solver(solver, [StepProblem(E, metric, state, 0.2) for state, metric in pairs])
+
+
+@pytest.mark.parametrize("kind", [jko.SlicedWasserstein, jko.SinkhornDivergence])
+def test_steps_in_metrics_with_a_cost_of_their_own(kind):
+    metric, mu = made(METRICS[kind])[0], samples.cloud(2, equal=True)
+    check_solver(jko.LBFGS(), [StepProblem(jko.SquaredNorm(), metric, mu, 0.2)])
+
+
+@pytest.mark.parametrize("energy", [jko.Potential(samples.quartic), jko.KernelEntropy(1.0)])
+def test_single_precision_is_judged_as_such(energy):
+    clouds = [jko.Particles(samples.points(5, 2, turn).float()) for turn in range(3)]
+    check_energy(energy, clouds)
+    check_metric(jko.Wasserstein(), clouds)
+    check_solver(jko.LBFGS(), [StepProblem(energy, jko.Wasserstein(), clouds[0], 0.1)])
+    check_state(clouds[0])
+
+
+def test_one_atom_at_rest_is_no_break():
+    mu = jko.Particles([[0.0, 0.0]])
+    check_energy(jko.SquaredNorm(), [mu])
+    check_solver(jko.LBFGS(), [StepProblem(jko.SquaredNorm(), jko.Wasserstein(), mu, 0.1)])
+    check_state(mu)
