@@ -10,7 +10,7 @@ import torch
 
 import jko
 from jko.energies import Mixture, Scaled, Sum
-from jko.energies.kernel import _Frozen
+from jko.energies.kernel import _FrozenVariation
 from jko.measures import State
 from jko.steps.problem import StepProblem
 from jko.steps.split.held import Charge, HeldNorm
@@ -73,7 +73,7 @@ def gauss(z: torch.Tensor) -> torch.Tensor:
 
 def frozen() -> jko.Energy:
     energy = jko.KernelEntropy(1.0)
-    return energy._frozen(energy._profile(samples.cloud(2)))
+    return _FrozenVariation(energy, energy.profile(samples.cloud(2)))
 
 
 def copies(z: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ ENERGIES = {
     jko.Potential: lambda: jko.Potential(bowl),
     jko.SquaredNorm: jko.SquaredNorm,
     jko.PowerNorm: lambda: jko.PowerNorm(4),
-    _Frozen: frozen,
+    _FrozenVariation: frozen,
     jko.KernelEntropy: lambda: jko.KernelEntropy(1.0),
     jko.KernelPorousMedium: lambda: jko.KernelPorousMedium(1.0, 2.0),
     jko.TwoLayerRisk: two_layers,

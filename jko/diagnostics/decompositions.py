@@ -11,18 +11,17 @@ the last term is ``int (phi - l) dmu >= 0``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
+from jko.metrics.alike import alike
 
 
-@dataclass(frozen=True)
-class Decomposition:
+class Decomposition(NamedTuple):
     """The terms of ``F(mu) - F(mu_*)``.
 
     Attributes
@@ -41,10 +40,6 @@ class Decomposition:
     internal: float
     rest: float
     slope: float
-
-    def __iter__(self) -> Iterator[float]:
-        """``risk, internal, rest, slope``."""
-        return iter((self.risk, self.internal, self.rest, self.slope))
 
     @property
     def total(self) -> float:
@@ -101,12 +96,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         raise ValueError(
             f"mu lives on {mu.grid} but star on {star.grid}; the grid must be the same"
         )
-    there, here = mu.atoms, star.atoms
-    if there.dim != here.dim:
-        raise ValueError(
-            f"mu has dimension {there.dim} but star has dimension {here.dim}; one energy is of one space"
-        )
-    checks.alike("mu", there.points, "star", here.points)
+    there, here = alike(mu.atoms, star.atoms, ("mu", "star"), "one energy is of one space")
     terms = sorted_terms(energy)
     risk = internal = rest = slope = 0.0
 

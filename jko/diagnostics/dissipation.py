@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
-from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Internal, joined, sorted_terms
@@ -23,29 +21,19 @@ from jko.measures.mesh import GAUSS
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """How far a measure is from stationary: the speed ``|grad dF/dmu|`` on its atoms.
 
     Attributes
     ----------
     max : float
         The largest over the atoms.
-    square : float
-        The integral of its square against mu, which is the dissipation.
+    mean : float
+        Root mean square against mu; its square is the dissipation.
     """
 
     max: float
-    square: float
-
-    @property
-    def mean(self) -> float:
-        """Root mean square against mu."""
-        return math.sqrt(self.square)
-
-    def __iter__(self) -> Iterator[float]:
-        """``max, mean``."""
-        return iter((self.max, self.mean))
+    mean: float
 
 
 def dissipation(energy: Energy, state: State) -> float:
@@ -84,7 +72,7 @@ def dissipation(energy: Energy, state: State) -> float:
     _check(energy, state)
     if isinstance(state, ChargedDensity) and has_internal(energy):
         return -chaos.rate(energy, state)
-    return _speed(energy, state).square
+    return _speed(energy, state)[1]
 
 
 def speed(energy: Energy, state: State) -> Speed:
@@ -105,10 +93,11 @@ def speed(energy: Energy, state: State) -> Speed:
     --------
     >>> import jko
     >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
-    Speed(max=0.0, square=0.0)
+    Speed(max=0.0, mean=0.0)
     """
     _check(energy, state)
-    return _speed(energy, state)
+    largest, square = _speed(energy, state)
+    return Speed(largest, math.sqrt(square))
 
 
 def has_internal(energy: Energy) -> bool:
@@ -123,7 +112,8 @@ def _check(energy: Energy, state: State) -> None:
     checks.kind("state", state, State, hint="build it by jko.Particles(points)")
 
 
-def _speed(energy: Energy, state: State) -> Speed:
+def _speed(energy: Energy, state: State) -> tuple[float, float]:
+    """The largest speed, and the integral of its square against mu."""
     if has_internal(energy):
         if isinstance(state, GridDensity):
             return _across_faces(energy, state)
@@ -134,21 +124,22 @@ def _speed(energy: Energy, state: State) -> Speed:
                 f"the energy has an internal term, whose force on a {type(state).__name__} is not known here: take "
                 "jko.diagnostics.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
             )
-    mu, v = _flow_velocity(energy, state)
+    mu = state.atoms
+    v = tangent(mu.domain, mu.points, -energy.gradient(mu))
     square = (v * v).sum(-1)
-    return Speed(float(square.max().sqrt()), float(mu.integrate(square)))
+    return float(square.max().sqrt()), float(mu.integrate(square))
 
 
-def _across_faces(energy: Energy, rho: GridDensity) -> Speed:
+def _across_faces(energy: Energy, rho: GridDensity) -> tuple[float, float]:
     """By the finite volumes of :mod:`jko.limits.densities`."""
     with torch.no_grad():
         found = Volumes.of(energy, rho).speeds(rho.values)
     largest = [float(speed.max()) for speed, _ in found if speed.numel()]
     total = sum(float(power.sum()) for _, power in found) * rho.grid.cell
-    return Speed(max(largest, default=0.0), total)
+    return max(largest, default=0.0), total
 
 
-def _of_edges(energy: Energy, mesh: LineMesh) -> Speed:
+def _of_edges(energy: Energy, mesh: LineMesh) -> tuple[float, float]:
     """By the velocity of the edges that lowers F fastest: ``M v = -dF/dedges``, M the metric ``int |v|^2 dmu``.
 
     v is linear on each cell; at a wall it does not leave.
@@ -167,7 +158,7 @@ def _of_edges(energy: Energy, mesh: LineMesh) -> Speed:
             break
         first, last = first + hold[0], last - hold[1]
     square = m / 3 * (v[1:] ** 2 + v[1:] * v[:-1] + v[:-1] ** 2)
-    return Speed(float(np.abs(v).max()), float(square.sum()))
+    return float(np.abs(v).max()), float(square.sum())
 
 
 def _slope_of_edges(energy: Energy, mesh: LineMesh) -> Array:
@@ -195,10 +186,3 @@ def _at_walls(mesh: LineMesh) -> tuple[bool, bool]:
     out = ends + step * torch.tensor([-1.0, 1.0]).to(ends)
     low, high = (mesh.domain.project(out[:, None])[:, 0] != out).tolist()
     return low, high
-
-
-def _flow_velocity(energy: Energy, state: State) -> tuple[Particles, Tensor]:
-    """-grad dF/dmu on the atoms, projected on the tangent cone of the domain where an atom sits on its boundary."""
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
-    mu = state.atoms
-    return mu, tangent(mu.domain, mu.points, -energy.gradient(mu))

@@ -11,7 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import reduce, wraps
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -67,6 +68,8 @@ class Energy(ABC):
     A state of the kind (rho, H) is read as its graph lift, so that E(rho, H) is G when E(mu) is F (survey 2.3).
     """
 
+    #: what to do where something else was given
+    remedy = "build it from jko.Risk, jko.Potential, ... by + and *"
     #: whether the energy is convex for the linear structure mu -> (1 - s) mu_0 + s mu_1 (Remark 2.1)
     convex: bool = False
 
@@ -191,25 +194,20 @@ class Sum(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """The sum of the values."""
-        return sum((E(state) for E in self.energies[1:]), self.energies[0](state))
+        return reduce(add, (E(state) for E in self.energies))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """The sum of the variations."""
-        return sum(
-            (E.variation(state, at) for E in self.energies[1:]),
-            self.energies[0].variation(state, at),
-        )
+        return reduce(add, (E.variation(state, at) for E in self.energies))
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The sum of the gradients."""
-        return sum(
-            (E.gradient(state, at) for E in self.energies[1:]), self.energies[0].gradient(state, at)
-        )
+        return reduce(add, (E.gradient(state, at) for E in self.energies))
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """The sum of the evaluations."""
         parts = [E.evaluate(mu) for E in self.energies]
-        return Evaluation(*(sum(column[1:], column[0]) for column in zip(*parts, strict=True)))
+        return Evaluation(*(reduce(add, column) for column in zip(*parts, strict=True)))
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks add, factors stand side by side."""
@@ -217,9 +215,9 @@ class Sum(Energy):
         factors = [p.factor for p in parts if p.factor is not None]
         crosses = [p.cross for p in parts if p.cross is not None]
         return Curvature(
-            sum((p.blocks for p in parts[1:]), parts[0].blocks),
+            reduce(add, (p.blocks for p in parts)),
             torch.cat(factors, dim=2) if factors else None,
-            (lambda v: sum((c(v) for c in crosses[1:]), crosses[0](v))) if crosses else None,
+            (lambda v: reduce(add, (c(v) for c in crosses))) if crosses else None,
         )
 
 

@@ -81,10 +81,10 @@ class Interaction(Energy):
     def _potential(self, at: Tensor, state: State) -> Tensor:
         mu = state.atoms
         rows = max(1, BLOCK // (mu.N * mu.dim))
-        return torch.cat([mu.integrate(self._even(x, mu.points)) for x in at.split(rows)])
+        return torch.cat([mu.integrate(self.between(mu.points, x)) for x in at.split(rows)])
 
-    def _even(self, x: Tensor, y: Tensor) -> Tensor:
-        """(W(x - y) + W(y - x)) / 2 for all pairs, shape (len(y), len(x))."""
+    def between(self, y: Tensor, x: Tensor) -> Tensor:
+        """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x))."""
         difference = (x[None, :, :] - y[:, None, :]).reshape(-1, x.shape[1])
         return self.kernel(difference).reshape(len(y), len(x))
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Energy, Evaluation
-from jko.measures import ChargedSpan, OnCells, Particles, State
+from jko.energies.base import Energy
+from jko.measures import ChargedSpan, OnCells, State
 
 
 class Conjugate(NamedTuple):
@@ -101,11 +101,6 @@ class Internal(Energy):
             f"{self!r} has no pointwise gradient: a {type(state).__name__} is constant on its cells. "
             "The solvers of densities take differences across faces; use E.variation(state)"
         )
-
-    def evaluate(self, mu: Particles) -> Evaluation:
-        """Refuse atoms."""
-        self._of_density(mu)
-        raise AssertionError("unreachable")
 
     def _of_density(self, state: State) -> OnCells:
         """The density of the state; of a pair (rho, H) it is rho."""

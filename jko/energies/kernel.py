@@ -58,7 +58,7 @@ class KernelInternal(Energy):
         mu = state.atoms
         if torch.is_grad_enabled() and mu.points.requires_grad:
             return mu.integrate(self.u(self.log_density(mu))[0])
-        return mu.integrate(self._profile(mu).u[0])
+        return mu.integrate(self.profile(mu).u[0])
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``u(s(x)) + int u'(s) / rho K(x - .) dmu``, shape (n,)."""
@@ -69,20 +69,19 @@ class KernelInternal(Energy):
             return self._variation(mu, charges, mu.points if at is None else at)
         if at is None:
             return self.evaluate(mu).variation
-        return self._variation(mu, self._profile(mu).charges, at)
+        return self._variation(mu, self.profile(mu).charges, at)
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """Its gradient, shape (n, dim)."""
         mu = state.atoms
         if at is None:
             return self.evaluate(mu).gradient
-        frozen = self._frozen(self._profile(mu))
-        return torch.cat([frozen.gradient(mu, part) for part in at.split(_rows(mu))])
+        return _FrozenVariation(self, self.profile(mu)).gradient(mu, at)
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Two passes over the pairs: one for the density, one for the rest."""
         with torch.no_grad():
-            profile = self._profile(mu)
+            profile = self.profile(mu)
             u, du, _ = profile.u
             weights = torch.stack([mu.weights, profile.charges], dim=1)
             total, moment = profile.pairs.moments(weights)
@@ -91,41 +90,37 @@ class KernelInternal(Energy):
             gradient = slope.div_(-(self.bandwidth**2))
         empty = profile.empty
         if len(empty):  # cells without mass, where the density may underflow
-            frozen, at = self._frozen(profile), mu.points[empty]
+            at = mu.points[empty]
             variation[empty] = self._variation(mu, profile.charges, at)
-            gradient[empty] = torch.cat([frozen.gradient(mu, z) for z in at.split(_rows(mu))])
+            gradient[empty] = _FrozenVariation(self, profile).gradient(mu, at)
         return Evaluation(mu.integrate(u), variation, gradient)
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
         """The second derivatives of the variation at the points ``at``, default the atoms; shape (n, dim, dim)."""
-        return self._hessian(self._profile(mu), at)
+        return self._hessian(self.profile(mu), at)
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks, and the rest as products through the pairs (nothing for atoms without mass)."""
-        profile = self._profile(mu)
+        profile = self.profile(mu)
         return Curvature(self._hessian(profile, None), cross=Cross(profile))
 
     def _hessian(self, profile: Profile, at: Tensor | None) -> Tensor:
         if at is None and not len(profile.empty):
             return blocks(profile)
-        mu, frozen = profile.mu, self._frozen(profile)
-        at = mu.points if at is None else at
-        return torch.cat([frozen.hessian(mu, part) for part in at.split(_rows(mu))])
+        return _FrozenVariation(self, profile).hessian(profile.mu, at)
 
     def _variation(self, mu: Particles, charges: Tensor, at: Tensor) -> Tensor:
         u = self.u(self.log_density(mu, at))[0]
         return u + sums(at, mu, charges, self.bandwidth)
 
-    def _profile(self, mu: Particles) -> Profile:
+    def profile(self, mu: Particles) -> Profile:
+        """The mollified density on the atoms, and what the energy makes of it."""
         return Profile(self.u, self.bandwidth, mu)
-
-    def _frozen(self, profile: Profile) -> _Frozen:
-        return _Frozen(self, profile)
 
 
 @dataclass(frozen=True, eq=False)
-class _Frozen(Linear):
-    """The first variation at a fixed measure, as a potential."""
+class _FrozenVariation(Linear):
+    """The first variation at a fixed measure, as a potential; its derivatives are taken of some points at a time."""
 
     energy: KernelInternal
     profile: Profile
@@ -134,6 +129,19 @@ class _Frozen(Linear):
         """That of the energy at its own measure."""
         at = state.atoms.points if at is None else at
         return self.energy._variation(self.profile.mu, self.profile.charges, at)
+
+    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
+        """Its gradient, shape (n, dim)."""
+        return torch.cat([Linear.gradient(self, state, z) for z in self._split(state, at)])
+
+    def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
+        """Its second derivatives, shape (n, dim, dim)."""
+        return torch.cat([Linear.hessian(self, mu, z) for z in self._split(mu, at)])
+
+    def _split(self, state: State, at: Tensor | None) -> tuple[Tensor, ...]:
+        """Points at a time, where torch records derivatives."""
+        mu = self.profile.mu
+        return (state.atoms.points if at is None else at).split(max(1, 2**20 // (mu.N * mu.dim)))
 
 
 @dataclass(frozen=True)
@@ -207,8 +215,3 @@ class KernelPorousMedium(KernelInternal):
         """``u(s) = e^{(m-1) s} / (m (m - 1))``."""
         power = torch.exp((self.m - 1) * s)
         return power / (self.m * (self.m - 1)), power / self.m, power * ((self.m - 1) / self.m)
-
-
-def _rows(mu: Particles) -> int:
-    """Points at a time, where torch records derivatives."""
-    return max(1, 2**20 // (mu.N * mu.dim))

@@ -141,9 +141,8 @@ class Mixture(Internal):
             ((c, E),) = self.summands
             return E.log_density(p / c)
         if (pair := self._heat_and_power) is not None:
-            h, c, m = (
-                pair  # with w = c / h rho^(m - 1):  log w + w = (m - 1) (p / h - 1) + log c / h
-            )
+            h, c, m = pair
+            # with w = c / h rho^(m - 1):  log w + w = (m - 1) (p / h - 1) + log c / h
             shift = math.log(c / h)
             return (log_omega((m - 1) * (p / h - 1) + shift) - shift) / (m - 1)
         share = p / sum(c for c, _ in self.summands)
@@ -166,7 +165,7 @@ def log_omega(t: Tensor) -> Tensor:
     for _ in range(SWEEPS):
         w = L.exp()
         step = (L + w - t) / (1 + w)
-        step = torch.where(t == -torch.inf, 0, step)
+        step = torch.where(t.isfinite(), step, 0)
         L = L - step
         if float(step.abs().max()) <= NEAREST * (1 + float(L.nan_to_num(0, 0, 0).abs().max())):
             break

@@ -91,6 +91,3 @@ def _raised(field: Tensor, axes: tuple[int, ...] = (1,)) -> Tensor:
     for axis in axes:
         field = torch.cat([torch.zeros_like(field.narrow(axis, 0, 1)), field], dim=axis)
     return field
-
-
-__all__ = ["OnTheta"]

@@ -21,9 +21,7 @@ from jko.measures import Particles, State
 from jko.networks import Data, FeatureMap, Neuron, Pullback, feature_map
 
 BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a block stay in cache
-KEEP = (
-    2**27
-)  # feature values kept between the passes of an evaluation: 1 GiB; beyond, they are recomputed
+KEEP = 2**27  # feature values kept between passes of an evaluation: 1 GiB; beyond, recomputed
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +82,11 @@ class Risk(Energy):
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), shape (M,); default at the data. Source: (2.5), (2.12)."""
         mu = state.atoms
+        data = self.data.x
         x = (
-            self.data.x
+            data
             if x is None
-            else checks.shape("x", checks.floats("x", x, self.data.x), ("M", self.data.n))
+            else checks.shape("x", checks.floats("x", x, data), ("M", self.data.n))
         )
         checks.alike("the points of the state", mu.points, "x", x)
         return mu.integrate_blocks(
@@ -147,13 +146,10 @@ class Risk(Energy):
         Blocks are written into place: small results kept between large temporaries would tear the heap.
         """
         variation, gradient = at.new_empty(len(at)), torch.empty_like(at)
-        chunks = at.split(_rows(self.data.M))
-        into = zip(
-            variation.split(_rows(self.data.M)), gradient.split(_rows(self.data.M)), strict=True
-        )
-        for k, (part, slope) in enumerate(into):
-            pull = pulls[k] if pulls else self.features.linearise(chunks[k], self.data.x)[1]
-            for target, result in zip((part, slope), pull(g), strict=True):
+        split = (t.split(_rows(self.data.M)) for t in (at, variation, gradient))
+        for k, (points, *into) in enumerate(zip(*split, strict=True)):
+            pull = pulls[k] if pulls else self.features.linearise(points, self.data.x)[1]
+            for target, result in zip(into, pull(g), strict=True):
                 target.copy_(result)
         return variation, gradient
 

@@ -1,5 +1,6 @@
 """Metrics between states, exact transport plans, and certificates of couplings."""
 
+from jko.deprecation import moved
 from jko.metrics.action import Action, action
 from jko.metrics.barycentre import Barycentre, barycentre
 from jko.metrics.base import Distance, Length, Metric
@@ -29,7 +30,7 @@ from jko.metrics.scaled import ScaledWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.sliced import SlicedWasserstein
 from jko.metrics.split import SplitWasserstein
-from jko.metrics.transport import Transport, transport
+from jko.metrics.transport import transport
 from jko.metrics.transport_gradient import SquaredGradient, squared_gradient
 from jko.metrics.wasserstein import Wasserstein
 
@@ -58,7 +59,6 @@ __all__ = [
     "LeastAction",
     "least_action",
     "Plan",
-    "Transport",
     "transport",
     "referee",
     "Certificate",
@@ -75,3 +75,5 @@ __all__ = [
     "by_assignment",
     "as_array",
 ]
+
+__getattr__ = moved(__name__, Transport="jko.metrics.Distance")

@@ -22,11 +22,11 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.metrics.alike import alike, one_domain
 from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
-from jko.metrics.geodesics import one_domain
 from jko.metrics.gluing import glued
-from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
+from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.transport import transport
 from jko.status import Status
 
@@ -190,7 +190,7 @@ def _iterated(clouds: list[Cloud], lam: Array, start: Cloud, tol: float, most: i
     objectives: list[float] = []
     while True:
         found = [transport(y, m, x, a) for x, a in clouds]
-        objectives.append(float(lam @ [f.cost for f in found]))
+        objectives.append(float(lam @ [f.squared for f in found]))
         parents, partners, mass = glued([f.plan for f in found], [x for x, _ in clouds])
         means = sum(w * x[j] for w, (x, _), j in zip(lam, clouds, partners.T, strict=True))
         residual = float(np.sqrt(mass @ squares(means - y[parents])))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from jko.deprecation import Former
 from jko.measures import State
 from jko.metrics.couplings import Array, Plan
 
@@ -60,9 +61,25 @@ class Distance(Length):
     exact: bool | None = None
     length: float | None = None
 
+    cost = Former("squared")
+
     def __post_init__(self) -> None:
         if self.exact is None:
             object.__setattr__(self, "exact", self.gap <= EXACT * self.squared)
+
+    @property
+    def alpha(self) -> Array:
+        """The first of the potentials, (N,)."""
+        return self.potentials[0]
+
+    @property
+    def beta(self) -> Array:
+        """The second, (M,)."""
+        return self.potentials[1]
+
+    def distance(self) -> Distance:
+        """Itself: what :func:`jko.metrics.transport` gives back was no distance once."""
+        return self
 
     @property
     def value(self) -> float:

@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from jko.metrics.couplings import Array, Plan, pair_costs
+from jko.metrics.couplings import Array, Plan, all_costs, pair_costs
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
@@ -63,13 +63,9 @@ class Certificate:
     optimal: bool
 
     def __str__(self) -> str:
-        verdict = (
-            "optimal"
-            if self.optimal
-            else "not proved optimal"
-            if self.plan is None
-            else "not optimal"
-        )
+        verdict = "optimal"
+        if not self.optimal:
+            verdict = "not proved optimal" if self.plan is None else "not optimal"
         return f"{verdict}: cost {self.cost:.6g}, at most {self.bound:.2g} above W2^2 ({self.proof.value})"
 
 
@@ -115,9 +111,7 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
         with np.errstate(over="ignore", under="ignore"):
             bound, cost = np.multiply((found.bound, found.cost), unit) * unit
         return replace(found, bound=float(bound), cost=float(cost))
-    tree = (
-        x.shape[1] <= TREE_DIM
-    )  # nearest partners cost N log N; above, as much as a potential's N^2
+    tree = x.shape[1] <= TREE_DIM  # partners cost N log N; above, as much as a potential's N^2
     if tree and small_displacement(x, y):
         return Certificate(Proof.NEAREST, 0.0, _cost(x, y, m), None, True)
     tried = None if potential is None else by_potential(x, y, m, potential)
@@ -167,9 +161,7 @@ def repaired(x: Array, y: Array, potential: Array) -> Array | None:
     ``p_j = max_i p_i + (|x_i - y_i|^2 - |x_j - y_i|^2) / 2``, by the longest paths that start at the potential (Bellman
     and Ford).  It exists if and only if the index coupling is optimal; None where the paths do not end soon.
     """
-    from scipy.spatial.distance import cdist
-
-    arcs = cdist(y, x, "sqeuclidean")
+    arcs = all_costs(y, x)
     np.subtract(arcs.diagonal()[:, None].copy(), arcs, out=arcs)
     arcs *= 0.5
     p = potential - np.median(potential)
@@ -193,13 +185,12 @@ def by_assignment(x: Array, y: Array, m: Array) -> Certificate:
         Unequal weights, for which a plan may split atoms: use :func:`certify_plan`.
     """
     from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
 
     if not _equal(m):
         raise ValueError(
             f"weights range from {m.min():g} to {m.max():g}; an assignment needs equal ones: use certify_plan"
         )
-    costs = cdist(x, y, "sqeuclidean")
+    costs = all_costs(x, y)
     rows, cols = linear_sum_assignment(costs)
     best = Plan(rows, cols, m[rows], (len(m), len(m)))
     unsure = 4 * EPS * math.sqrt(len(m)) * float(costs.max())  # sums along paths of N costs
@@ -222,7 +213,7 @@ def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
     """
     best = transport(x, m, y, m)
     proof = Proof.LINE if x.shape[1] == 1 else Proof.SIMPLEX
-    return _compared(proof, plan.cost(x, y), best.plan, x, y, best.gap, best.exact)
+    return _compared(proof, plan.cost(x, y), best.plan, x, y, best.gap, bool(best.exact))
 
 
 def _compared(

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -130,6 +131,11 @@ def sums(label: Index, values: Array, count: int) -> Array:
 def pair_costs(x: Array, y: Array, rows: Index, cols: Index) -> Array:
     """``|x[rows[k]] - y[cols[k]]|^2``, shape (K,)."""
     return squares(x[rows] - y[cols])
+
+
+def all_costs(x: Array, y: Array) -> Array:
+    """``|x_i - y_j|^2`` from differences of coordinates, shape (N, M)."""
+    return cdist(x, y, "sqeuclidean")
 
 
 def squares(vectors: Array) -> Array:

@@ -7,12 +7,12 @@ import torch
 from jko import checks
 from jko.deprecation import by_name
 from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.metrics.alike import one_domain
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
 from jko.metrics.natural import distance
-from jko.spaces import Box
 
 
 @by_name(3, "metric")
@@ -85,14 +85,6 @@ def _monotone(metric: Metric | None) -> None:
             f"between meshes of the line only the geodesic of W2 is known, not that of {metric!r}; "
             "compare atoms: mesh.to_particles()"
         )
-
-
-def one_domain(a: State, b: State) -> bool:
-    """Whether two states live in the same domain, or both in none."""
-    p, q = a.domain, b.domain
-    if isinstance(p, Box) and isinstance(q, Box):
-        return torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
-    return p is q
 
 
 def _on_the_way(a: GridDensity, b: State, plan: Plan, t: float) -> tuple[Array, Array]:

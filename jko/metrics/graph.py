@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.metrics.alike import alike
 from jko.metrics.base import EXACT, Distance, Metric
 from jko.metrics.c_transform import on_atoms
-from jko.metrics.couplings import Array, Index, Plan, as_array
+from jko.metrics.couplings import Array, as_array
 from jko.metrics.pricing import price
-from jko.metrics.transport import transport
+from jko.metrics.transport import among, transport
 from jko.metrics.wasserstein import Wasserstein
 
 NEGLIGIBLE = 2.0**-53  # of the whole mass: what a weight is rounded by
@@ -66,17 +67,6 @@ class GraphWasserstein(Metric):
         return lifted_distance(*alike(a, b))
 
 
-def alike(a: State, b: State, names: tuple[str, str] = ("a", "b")) -> tuple[Particles, Particles]:
-    """The lifts of two states, of one dimension, dtype and device."""
-    x, y = a.atoms, b.atoms
-    if x.dim != y.dim:
-        what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
-        p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))
-        raise ValueError(f"{p} but {q}; a distance needs one space for both")
-    checks.alike(names[0], x.points, names[1], y.points)
-    return x, y
-
-
 def lifted_distance(mu: Particles, nu: Particles) -> Distance:
     """W2 between atoms of which some may have no mass; those are extended to, not transported.
 
@@ -85,19 +75,23 @@ def lifted_distance(mu: Particles, nu: Particles) -> Distance:
     (x, a), (y, b) = atoms(mu), atoms(nu)
     rows, cols = (np.flatnonzero(m > NEGLIGIBLE) for m in (a, b))
     found = transport(x[rows], a[rows], y[cols], b[cols])
-    plan = Plan(rows[found.plan.rows], cols[found.plan.cols], found.plan.mass, (len(x), len(y)))
     if len(rows) == len(x) and len(cols) == len(y):
-        return found.distance()
+        return found
     with np.errstate(over="ignore", invalid="ignore"):  # squares of more than 1e154 are infinite
-        alpha, beta = _extended(x, y, (rows, found.alpha), (cols, found.beta))
+        found = among(
+            found,
+            (rows, cols),
+            (len(x), len(y)),
+            lambda i, beta: _largest(x[i], y[cols], beta[cols]),
+            lambda j, alpha: _largest(y[j], x, alpha),
+        )
         left = sum(
             float(np.delete(m * abs(p), kept).sum())
-            for m, p, kept in ((a, alpha, rows), (b, beta, cols))
+            for m, p, kept in zip((a, b), found.potentials, (rows, cols), strict=True)
         )
     gap = found.gap + left
-    exact = found.exact and left <= EXACT * found.cost
-    gap = math.inf if math.isnan(gap) else gap
-    return Distance(found.cost, plan, (alpha, beta), gap, exact, found.length)
+    exact = found.exact and left <= EXACT * found.squared
+    return replace(found, gap=math.inf if math.isnan(gap) else gap, exact=exact)
 
 
 def atoms(measure: Particles) -> tuple[Array, Array]:
@@ -106,23 +100,7 @@ def atoms(measure: Particles) -> tuple[Array, Array]:
     return as_array(measure.points), weights / weights.sum()
 
 
-def _extended(
-    x: Array, y: Array, alpha: tuple[Index, Array], beta: tuple[Index, Array]
-) -> tuple[Array, Array]:
-    """Potentials on all atoms, feasible for all pairs, from such on some."""
-    full_a, full_b = np.empty(len(x)), np.empty(len(y))
-    full_a[alpha[0]], full_b[beta[0]] = alpha[1], beta[1]
-    other_a, other_b = (
-        np.delete(np.arange(len(p)), kept) for p, (kept, _) in ((x, alpha), (y, beta))
-    )
-    full_a[other_a] = _largest(x[other_a], y[beta[0]], beta[1])
-    full_b[other_b] = _largest(y[other_b], x, full_a)
-    return full_a, full_b
-
-
 def _largest(x: Array, y: Array, beta: Array) -> Array:
     """``min_j |x_i - y_j|^2 - beta_j``, safe from rounding."""
-    if len(x) == 0:
-        return np.empty(0)
     alpha = on_atoms(x, y, beta)
     return np.asarray(alpha - price(y, x, beta, alpha).deficit)

@@ -6,15 +6,14 @@ are at most ``|spacing| / sqrt(12)`` in W2 from those atoms, each.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from jko.measures import GridDensity
 from jko.metrics.base import Distance
-from jko.metrics.couplings import Array, Plan, as_array
-from jko.metrics.transport import transport
+from jko.metrics.c_transform import on_grid
+from jko.metrics.couplings import Array, as_array
+from jko.metrics.transport import among, transport
 
 EXACT = 5000  # atoms on either side up to which the simplex is used; on the line there is no limit
 
@@ -49,29 +48,18 @@ def _by_simplex(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distanc
     """Exact, on the cells that hold mass; the potentials are extended to the others."""
     rows, cols = np.flatnonzero(mu), np.flatnonzero(nu)
     x, y = _centres(a)[rows], _centres(b)[cols]
-    found = transport(x, mu.ravel()[rows], y, nu.ravel()[cols])
-    plan = Plan(rows[found.plan.rows], cols[found.plan.cols], found.plan.mass, (mu.size, nu.size))
-    alpha, beta = _extended(a, b, (rows, found.alpha), (cols, found.beta))
-    return replace(found.distance(), plan=plan, potentials=(alpha, beta))
-
-
-def _extended(a: GridDensity, b: GridDensity, alpha: tuple, beta: tuple) -> tuple[Array, Array]:
-    """Potentials on all cells, feasible for all pairs, from such on the cells that hold mass."""
-    from jko.metrics.c_transform import on_grid
-
-    full, inside = np.full(b.grid.shape, -np.inf), np.full(a.grid.shape, -np.inf)
-    full.flat[beta[0]] = beta[1]
-    inside = on_grid(_axes(a), _axes(b), full)
-    inside.flat[alpha[0]] = alpha[1]
-    outside = on_grid(_axes(b), _axes(a), inside)
-    outside.flat[beta[0]] = beta[1]
-    return inside.ravel(), outside.ravel()
+    return among(
+        transport(x, mu.ravel()[rows], y, nu.ravel()[cols]),
+        (rows, cols),
+        (mu.size, nu.size),
+        lambda i, beta: on_grid(_axes(a), _axes(b), beta.reshape(nu.shape)).ravel()[i],
+        lambda j, alpha: on_grid(_axes(b), _axes(a), alpha.reshape(mu.shape)).ravel()[j],
+    )
 
 
 def _by_ascent(a: GridDensity, b: GridDensity, mu: Array, nu: Array) -> Distance:
     """Bounds from both sides."""
     from jko.metrics.backandforth import ascend
-    from jko.metrics.c_transform import on_grid
     from jko.metrics.masses import Masses
     from jko.metrics.pushforward import cheapest
 

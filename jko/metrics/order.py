@@ -16,7 +16,8 @@ from jko import checks
 from jko.measures import Pair, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Plan, as_array, pair_costs
-from jko.metrics.supplies import plan_of_flow, settled, staircase, supplies
+from jko.metrics.supplies import settled
+from jko.metrics.transport import on_the_line
 
 
 def flow_distance(a: State, b: State) -> Distance:
@@ -66,11 +67,7 @@ def flow_distance(a: State, b: State) -> Distance:
     checks.alike("a", a.atoms.points, "b", b.atoms.points)
     (x, m), (y, n) = ((as_array(s.points), as_array(s.weights)) for s in (a.atoms, b.atoms))
     rows, cols = (np.flatnonzero(masses > 0) for masses in (m, n))
-    rows = rows[np.argsort(x[rows, 1], kind="stable")]
-    cols = cols[np.argsort(y[cols, 1], kind="stable")]
-    exact = supplies(m[rows], n[cols])
-    down, across, flow = staircase(*exact)
-    ordered = plan_of_flow(down, across, flow, exact, m[rows], n[cols])
+    ordered = on_the_line(x[rows, 1:], m[rows], y[cols, 1:], n[cols])[0]
     costs = pair_costs(x[rows], y[cols], ordered.rows, ordered.cols)
     ordered = settled(ordered, m[rows], n[cols], costs)
     plan = Plan(rows[ordered.rows], cols[ordered.cols], ordered.mass, (len(m), len(n)))

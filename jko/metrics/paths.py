@@ -25,7 +25,8 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.metrics.couplings import Array, Index, as_array, squares, sums
+from jko.metrics.alike import alike, one_sort
+from jko.metrics.couplings import Array, Index, all_costs, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
 
@@ -105,7 +106,9 @@ def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     (4.0, [[2.0, 0.0], [-2.0, 0.0]])
     """
     checks.count("slabs", slabs)
-    mu, nu = _ends(a, b)
+    one_sort(a, b, "paths are made of atoms")
+    ends = (s.lift() if isinstance(s, Pair) else s.atoms for s in (a, b))  # those with mass
+    mu, nu = alike(*ends, why="a path needs one space for both")
     x, y = as_array(mu.points), as_array(nu.points)
     masses = supplies(as_array(mu.weights), as_array(nu.weights))
     total = float(masses.a.sum())
@@ -164,9 +167,8 @@ class Bundle(NamedTuple):
 
     def gains(self, s: float, t: float) -> Array:
         """What the action changes per mass if atom p goes at time s over to where atom q is at time t, (P, P)."""
-        here, there = self.at(s), self.at(t)
-        squares = _squares(here, there) / (t - s)
-        return squares - squares.diagonal()[:, None]
+        costs = all_costs(self.at(s), self.at(t)) / (t - s)
+        return costs - costs.diagonal()[:, None]
 
     def cycles(self, s: float, t: float, least: float) -> tuple[list[Index], Array]:
         """Exchanges that pay among the atoms with at least a part of the largest mass, and the shortest ways."""
@@ -202,7 +204,7 @@ class Bundle(NamedTuple):
         """
         beta = np.full(len(self.y), -np.inf)
         np.maximum.at(beta, self.last, futures)
-        alpha = (_squares(self.x, self.y) - beta).min(1)
+        alpha = (all_costs(self.x, self.y) - beta).min(1)
         return float(a @ alpha + b @ beta)
 
 
@@ -219,29 +221,3 @@ def _state(bundle: Bundle, s: float, mu: Particles, nu: Particles, total: float)
     points, weights = (torch.from_numpy(t).to(mu.points) for t in (bundle.at(s), bundle.mass))
     domain = mu.domain if mu.domain is nu.domain else None
     return Particles.of(points, weights / total, domain)
-
-
-def _ends(a: State, b: State) -> tuple[Particles, Particles]:
-    for name, state in (("a", a), ("b", b)):
-        checks.kind(name, state, Particles, Pair, hint="paths are made of atoms")
-    if isinstance(a, Particles) != isinstance(b, Particles):
-        raise TypeError(
-            f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair"
-        )
-    mu, nu = _atoms(a), _atoms(b)
-    if mu.dim != nu.dim:
-        raise ValueError(
-            f"a has dimension {mu.dim} but b has dimension {nu.dim}; a path needs one space for both"
-        )
-    checks.alike("a", mu.points, "b", nu.points)
-    return mu, nu
-
-
-def _atoms(state: State) -> Particles:
-    """The lift of a pair: its atoms that carry mass."""
-    return state.lift() if isinstance(state, Pair) else state.atoms
-
-
-def _squares(x: Array, y: Array) -> Array:
-    """``|x_i - y_j|^2`` from differences of coordinates, (N, M)."""
-    return np.asarray(sum((p[:, None] - q) ** 2 for p, q in zip(x.T, y.T, strict=True)))

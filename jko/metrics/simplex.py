@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.metrics.c_transform import on_atoms
-from jko.metrics.couplings import Array, Index, Plan, pair_costs
+from jko.metrics.couplings import Array, Index, Plan, all_costs, pair_costs
 from jko.metrics.expansions import EPS
 from jko.metrics.neighbours import candidates, quantised
 from jko.metrics.pricing import price
@@ -155,12 +155,7 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
             f"the dense referee would need a matrix of {len(x)} x {len(y)}; it takes up to {REFEREE:.3g} entries. "
             "Use jko.distance, which is exact too and needs no matrix"
         )
-    cost = np.stack(
-        [
-            pair_costs(x[i : i + 1], y, np.zeros(len(y), dtype=int), np.arange(len(y)))
-            for i in range(len(x))
-        ]
-    )
+    cost = all_costs(x, y)
     scale = float(cost.max()) or 1.0
     target = b * (math.fsum(a) / math.fsum(b))
     dense, _, alpha, beta, code = emd_c(

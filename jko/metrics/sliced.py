@@ -12,9 +12,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import Particles, State
+from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
-from jko.metrics.graph import alike
 from jko.metrics.transport import on_the_line
 
 

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from jko.metrics.base import EXACT, Distance
-from jko.metrics.couplings import Array, Plan, pair_costs, squares
+from jko.metrics.couplings import Array, Index, Plan, pair_costs, squares
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
@@ -23,39 +24,11 @@ TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of 
 PLAIN = 400  # coordinates between 2^-400 and 2^400 have squares, with all their digits
 
 
-@dataclass(frozen=True, eq=False)
-class Transport:
-    """An optimal plan with the potentials that prove it.
-
-    ``cost - gap <= W2^2 <= cost`` up to rounding, since the potentials satisfy
-    ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs.  On the line the order of the atoms is the proof.
-
-    Attributes
-    ----------
-    length
-        The root of the cost: right also where the square is no number, above 1e154 or below 1e-162.
-    exact
-        Whether ``gap``, with all rounding counted, is below 1e-10 of the cost that is left when the clouds are moved
-        on top of each other: the plan is optimal at the scale of the clouds, not only at that of their distance.
-    """
-
-    plan: Plan
-    cost: float
-    alpha: Array
-    beta: Array
-    gap: float
-    length: float
-    exact: bool
-
-    def distance(self) -> Distance:
-        """The same, as a distance."""
-        return Distance(
-            self.cost, self.plan, (self.alpha, self.beta), self.gap, self.exact, self.length
-        )
-
-
-def transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
+def transport(x: Array, a: Array, y: Array, b: Array) -> Distance:
     """Solve the transport problem exactly.
+
+    The plan is optimal at the scale of the clouds, not only at that of their distance, where ``exact`` says so: its
+    ``gap`` is small next to the cost that is left when the clouds are moved on top of each other.
 
     Parameters
     ----------
@@ -68,7 +41,7 @@ def transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
     --------
     >>> import numpy as np
     >>> x, y = np.array([[0.0], [1.0]]), np.array([[2.0], [0.0]])
-    >>> transport(x, np.full(2, 0.5), y, np.full(2, 0.5)).cost
+    >>> transport(x, np.full(2, 0.5), y, np.full(2, 0.5)).squared
     0.5
     """
     unit = unit_of(x, y)
@@ -76,12 +49,44 @@ def transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
         return _transport(x, a, y, b)
     found = _transport(x / unit, a, y / unit, b)
     with np.errstate(over="ignore", under="ignore"):
-        cost, alpha, beta, gap = (
-            np.multiply(p, unit) * unit for p in (found.cost, found.alpha, found.beta, found.gap)
+        squared, alpha, beta, gap = (
+            np.multiply(p, unit) * unit for p in (found.squared, *found.potentials, found.gap)
         )
-    return Transport(
-        found.plan, float(cost), alpha, beta, float(gap), found.length * unit, found.exact
+    return replace(
+        found,
+        squared=float(squared),
+        potentials=(alpha, beta),
+        gap=float(gap),
+        length=found.value * unit,
     )
+
+
+def among(
+    found: Distance,
+    held: tuple[Index, Index],
+    shape: tuple[int, int],
+    largest_a: Callable[[Index, Array], Array],
+    largest_b: Callable[[Index, Array], Array],
+) -> Distance:
+    """A distance between those of more atoms that hold mass, as one between all: the others are in no pair of the plan.
+
+    Parameters
+    ----------
+    held
+        Which atoms these are, on each side; ``shape`` says of how many.
+    largest_a, largest_b
+        The largest potentials of some atoms that potentials on all of the other side allow, where -inf allows all.
+    """
+    (rows, cols), plan = held, found.plan
+    alpha, beta = (np.full(count, -np.inf) for count in shape)
+    alpha[rows], beta[cols] = found.potentials
+    i, j = (np.delete(np.arange(count), kept) for count, kept in zip(shape, held, strict=True))
+    if len(i):
+        alpha[i] = largest_a(i, beta)
+    if len(j):
+        beta[j] = largest_b(j, alpha)
+    plan = Plan(rows[plan.rows], cols[plan.cols], plan.mass, shape)
+    return replace(found, plan=plan, potentials=(alpha, beta))
 
 
 def unit_of(*clouds: Array) -> float:
@@ -91,7 +96,7 @@ def unit_of(*clouds: Array) -> float:
     return 1.0 if largest == 0 or abs(exponent) <= PLAIN else math.ldexp(1.0, exponent - 1)
 
 
-def _transport(x: Array, a: Array, y: Array, b: Array) -> Transport:
+def _transport(x: Array, a: Array, y: Array, b: Array) -> Distance:
     if x.shape == y.shape and np.array_equal(a, b):
         found = nearest_partners(x, y)
         if found is not None:
@@ -146,7 +151,7 @@ def on_the_line(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Ar
 
 def _proved(
     x: Array, a: Array, y: Array, b: Array, plan: Plan, alpha: Array, beta: Array
-) -> Transport:
+) -> Distance:
     """Shift the potentials to feasibility and measure what they leave open; where that is too much, refine."""
     line, unsure = x.shape[1] == 1, 0.0
     if not line or len(x) * len(y) <= 2**22:
@@ -163,7 +168,7 @@ def _proved(
         plan = settled(plan, a, b, pair_costs(x, y, plan.rows, plan.cols))
         exact = _proves(gap, x, y, plan)
     exact = exact and astray(plan, a, b) * _square(x, y) <= EXACT * plan.cost(x, y)
-    return Transport(plan, plan.cost(x, y), alpha, beta, gap, plan.length(x, y), exact)
+    return Distance(plan.cost(x, y), plan, (alpha, beta), gap, exact, plan.length(x, y))
 
 
 def _square(x: Array, y: Array) -> float:

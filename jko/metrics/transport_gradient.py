@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko import checks
-from jko.measures import Pair, Particles, State
+from jko.measures import State
+from jko.metrics.alike import alike, one_sort
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
-from jko.metrics.graph import NEGLIGIBLE, alike, atoms, lifted_distance
+from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.pricing import RoughCosts
 
 TIE = 1e-12  # of the potentials: reduced costs below it count as zero
@@ -96,7 +96,12 @@ def squared_gradient(a: State, b: State) -> SquaredGradient:
     >>> slope.theta.tolist(), slope.H.tolist()
     ([[-6.0]], [-8.0])
     """
-    mu, nu = _clouds(a, b)
+    one_sort(
+        a,
+        b,
+        "of a density differentiate W2 between its .to_particles(), of a span D between its .to_particles()",
+    )
+    mu, nu = alike(a, b)
     found = lifted_distance(mu, nu)
     (x, m), (y, n) = atoms(mu), atoms(nu)
     alpha = found.potentials[0] - m @ found.potentials[0]
@@ -110,22 +115,6 @@ def squared_gradient(a: State, b: State) -> SquaredGradient:
         *unique,
         found,
     )
-
-
-def _clouds(a: State, b: State) -> tuple[Particles, Particles]:
-    for name, state in (("a", a), ("b", b)):
-        checks.kind(
-            name,
-            state,
-            Particles,
-            Pair,
-            hint="of a density differentiate W2 between its .to_particles(), of a span D between its .to_particles()",
-        )
-    if isinstance(a, Particles) != isinstance(b, Particles):
-        raise TypeError(
-            f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair (rho, H)"
-        )
-    return alike(a, b)
 
 
 def _uniqueness(x: Array, m: Array, y: Array, n: Array, found: Distance) -> tuple[bool, bool]:

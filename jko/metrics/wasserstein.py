@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import ChargedSpan, GridDensity, LineMesh, OnCells, Pair, Particles, State
+from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
@@ -39,7 +40,7 @@ class Wasserstein(Metric):
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i |x_i - y_i|^2`` with x the atoms of ``state``, y and m those of ``base``."""
         x, y = _particles("state", state), _particles("base", base)
-        _same_space("state", x, "base", y)
+        alike(x, y, ("state", "base"))
         if x.N != y.N:
             raise ValueError(
                 f"state has {x.N} atoms but base has {y.N}; the index coupling pairs them one to one. "
@@ -50,15 +51,12 @@ class Wasserstein(Metric):
     def distance(self, a: State, b: State) -> Distance:
         """W2(a, b) with an optimal plan and potentials; for large grids with a plan near the optimum and its gap."""
         if isinstance(a, GridDensity) and isinstance(b, GridDensity):
-            _same_space("a", a.atoms, "b", b.atoms)
+            alike(a, b)
             return grid_distance(a, b)
         if isinstance(a, LineMesh) and isinstance(b, LineMesh):
             return line_distance(a, b)
-        mu, nu = _particles("a", a), _particles("b", b)
-        _same_space("a", mu, "b", nu)
-        return transport(
-            as_array(mu.points), as_array(mu.weights), as_array(nu.points), as_array(nu.weights)
-        ).distance()
+        mu, nu = alike(_particles("a", a), _particles("b", b))
+        return transport(*(as_array(t) for m in (mu, nu) for t in (m.points, m.weights)))
 
 
 def _particles(name: str, state: State) -> Particles:
@@ -66,11 +64,3 @@ def _particles(name: str, state: State) -> Particles:
         hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
         return checks.kind(name, state, Particles, hint=hint)
     return state.atoms
-
-
-def _same_space(name: str, a: Particles, other: str, b: Particles) -> None:
-    if a.dim != b.dim:
-        raise ValueError(
-            f"{name} has dimension {a.dim} but {other} has dimension {b.dim}; a distance needs one space for both"
-        )
-    checks.alike(name, a.points, other, b.points)

@@ -56,8 +56,10 @@ def assert_proved(found, x, a, y, b) -> None:
     assert (found.plan.mass > 0).all()
     cost = ((x[:, None] - y[None]) ** 2).sum(-1)
     assert (cost - found.alpha[:, None] - found.beta).min() >= -1e-13 * cost.max()
-    assert 0 <= found.gap <= 1e-12 * found.cost
-    assert found.cost - a @ found.alpha - b @ found.beta == pytest.approx(0, abs=1e-12 * cost.max())
+    assert 0 <= found.gap <= 1e-12 * found.squared
+    assert found.squared - a @ found.alpha - b @ found.beta == pytest.approx(
+        0, abs=1e-12 * cost.max()
+    )
 
 
 @pytest.mark.parametrize("equal", [True, False], ids=["equal", "unequal"])
@@ -66,7 +68,7 @@ def assert_proved(found, x, a, y, b) -> None:
 def test_transport_equals_dense_simplex(kind: str, equal: bool, N: int, dim: int) -> None:
     x, a, y, b = clouds(kind, N, dim, equal)
     found = transport(x, a, y, b)
-    assert found.cost == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
+    assert found.squared == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
     assert_proved(found, x, a, y, b)
 
 
@@ -75,7 +77,7 @@ def test_transport_equals_dense_simplex(kind: str, equal: bool, N: int, dim: int
 def test_numbers_of_atoms_may_differ(N: int, M: int, dim: int, equal: bool) -> None:
     x, a, y, b = clouds("random", N, dim, equal, M=M)
     found = transport(x, a, y, b)
-    assert found.cost == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
+    assert found.squared == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
     assert_proved(found, x, a, y, b)
 
 
@@ -89,8 +91,8 @@ def test_translation_far_from_the_origin_costs_no_accuracy(
     # multiples of 2^-30 shift without rounding, so the two answers are one number
     x, y = np.rint(x * 2**30) / 2**30, np.rint(y * 2**30) / 2**30
     shifted = transport(x + 1024.0, a, y + 1024.0, b)
-    assert shifted.cost == pytest.approx(transport(x, a, y, b).cost, rel=EXACT)
-    assert shifted.gap <= 1e-12 * max(shifted.cost, 1e-3)
+    assert shifted.squared == pytest.approx(transport(x, a, y, b).squared, rel=EXACT)
+    assert shifted.gap <= 1e-12 * max(shifted.squared, 1e-3)
 
 
 @pytest.mark.parametrize("equal", [True, False], ids=["equal", "unequal"])
@@ -109,8 +111,8 @@ def test_tiny_displacements_keep_relative_accuracy(
     )
     found = transport(x, a, y, b)
     assert found.plan.is_permutation
-    assert found.cost == pytest.approx(float(exact), rel=EXACT, abs=0)
-    assert found.gap <= 1e-9 * found.cost if dim == 1 else found.gap <= EXACT * found.cost
+    assert found.squared == pytest.approx(float(exact), rel=EXACT, abs=0)
+    assert found.gap <= 1e-9 * found.squared if dim == 1 else found.gap <= EXACT * found.squared
 
 
 def test_equal_weights_give_a_permutation() -> None:
@@ -123,7 +125,7 @@ def test_mass_splits_where_weights_differ() -> None:
     x, y = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
     m = np.array([1 / 3, 2 / 3])
     found = transport(x, m, y, m)
-    assert found.cost == pytest.approx(1 / 3, rel=1e-15)
+    assert found.squared == pytest.approx(1 / 3, rel=1e-15)
     np.testing.assert_allclose(found.plan.to_dense(), [[0, 1 / 3], [1 / 3, 1 / 3]], atol=1e-15)
 
 
@@ -133,7 +135,7 @@ def test_masses_that_nearly_balance_are_still_exact() -> None:
     a, b = np.full(40, 1 / 40), np.full(40, 1 / 40) * (1 + 1e-11 * g.normal(size=40))
     b /= b.sum()
     found = transport(x, a, y, b)
-    assert found.cost == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
+    assert found.squared == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
     assert found.gap <= EXACT
 
 
@@ -143,14 +145,14 @@ def test_very_unequal_masses() -> None:
     a, b = 10 ** g.uniform(-9, 0, 50), 10 ** g.uniform(-9, 0, 30)
     a, b = a / a.sum(), b / b.sum()
     found = transport(x, a, y, b)
-    assert found.cost == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
+    assert found.squared == pytest.approx(referee(x, a, y, b)[0], rel=EXACT)
 
 
 def test_coincident_atoms_cost_nothing() -> None:
     y = np.repeat(np.arange(6.0).reshape(3, 2), 4, axis=0)
     m = np.full(12, 1 / 12)
     found = transport(y[::-1].copy(), m, y, m)
-    assert found.cost == 0
+    assert found.squared == 0
     assert found.gap == 0
 
 
@@ -165,8 +167,8 @@ def test_ties_and_coincident_atoms_stay_exact(name: str) -> None:
         x = g.permutation(y) + 0.1
     m = np.full(625, 1 / 625)
     found = transport(x, m, y, m)
-    assert found.cost == pytest.approx(referee(x, m, y, m)[0], rel=EXACT)
-    assert found.gap <= EXACT * found.cost
+    assert found.squared == pytest.approx(referee(x, m, y, m)[0], rel=EXACT)
+    assert found.gap <= EXACT * found.squared
 
 
 def test_same_input_gives_the_same_bits() -> None:
@@ -174,7 +176,7 @@ def test_same_input_gives_the_same_bits() -> None:
     one, two = transport(*problem), transport(*problem)
     assert np.array_equal(one.plan.mass, two.plan.mass)
     assert np.array_equal(one.alpha, two.alpha)
-    assert one.cost == two.cost
+    assert one.squared == two.squared
 
 
 def test_referee_refuses_a_matrix_beyond_memory() -> None:
@@ -346,7 +348,7 @@ def test_clouds_in_parts_that_balance_each_other_exactly():
     sheets = np.concatenate([np.stack([s * np.ones(cells), theta], axis=1) for s in (1.0, -1.0)])
     a, b = np.full(cells, 1 / cells), np.full(2 * cells, 0.5 / cells)
     found = transport(wave, a, sheets, b)
-    assert abs(found.cost - (1 / 2) ** 2 / 12) < 1e-5
+    assert abs(found.squared - (1 / 2) ** 2 / 12) < 1e-5
     assert found.gap < 1e-12
 
 

@@ -363,7 +363,7 @@ def test_the_referee_refuses_what_it_cannot_decide() -> None:
     )
     with pytest.raises(ValueError, match="rounding of the largest cost"):
         referee(x, m, y, m)
-    assert transport(x, m, y, m).cost == pytest.approx(23 / 3, rel=1e-15)
+    assert transport(x, m, y, m).squared == pytest.approx(23 / 3, rel=1e-15)
 
 
 @given(seed=SEEDS)

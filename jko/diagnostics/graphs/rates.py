@@ -9,9 +9,7 @@ With phi = dG/dmu at the pair, ``p = d_w phi`` and ``w = -grad_theta phi`` at (H
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jko import checks
 from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
@@ -19,8 +17,7 @@ from jko.energies import Energy
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 
 
-@dataclass(frozen=True)
-class Motion:
+class Motion(NamedTuple):
     """How fast a pair (rho, H) moves under the three systems: integrals against rho.
 
     Attributes
@@ -37,10 +34,6 @@ class Motion:
     v2: float
     p2: float
     cross: float
-
-    def __iter__(self) -> Iterator[float]:
-        """``w2, v2, p2, cross``."""
-        return iter((self.w2, self.v2, self.p2, self.cross))
 
     @property
     def chaos(self) -> float:

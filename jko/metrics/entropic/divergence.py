@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import GridDensity, Pair, Particles, State
+from jko.metrics.alike import alike
 from jko.metrics.base import Length, Metric
 from jko.metrics.entropic.clouds import CloudCosts
 from jko.metrics.entropic.grid import GridCosts
@@ -219,11 +220,7 @@ def _sides(a: State, b: State) -> tuple[Side, Side]:
             "(jko.distance compares the same)"
         )
     p, q = (s if isinstance(s, GridDensity) else s.atoms for s in (a, b))
-    if p.dim != q.dim:
-        raise ValueError(
-            f"a has dimension {p.dim} but b has dimension {q.dim}; a distance needs one space for both"
-        )
-    checks.alike("a", p.weights, "b", q.weights)
+    alike(p, q)
     return (p, p) if a is b else (p, q)
 
 

@@ -219,4 +219,4 @@ def exact_coupling(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Certi
     """W2^2 between weighted atoms by an exact plan, with its proof."""
     found = transport(x, a, y, b)
     proof = Proof.LINE if x.shape[1] == 1 else Proof.SIMPLEX
-    return found.cost, Certificate(proof, found.gap, found.cost, None, found.exact)
+    return found.squared, Certificate(proof, found.gap, found.squared, None, bool(found.exact))

@@ -25,10 +25,11 @@ from jko import checks
 from jko.energies import Energy, Linear, Risk, SquaredNorm, joined, negative, refuse, sorted_terms
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import as_array
+from jko.metrics.couplings import all_costs
 from jko.status import Status
 from jko.steps.conic.bounds import risk_part
 from jko.steps.conic.form import ConicForm, Reading, exact_coupling, quadratic_over
-from jko.steps.conic.plan import CUT, DRIFT, STAYED, feasible, spacing, square_distances
+from jko.steps.conic.plan import CUT, DRIFT, STAYED, feasible, spacing
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
@@ -61,7 +62,7 @@ class PairForm(ConicForm):
         source = checks.kind("the state", step.previous, ChargedParticles)
         ridge, terms = _sorted(step.energy, candidates)
         m, H, tau = as_array(source.weights), as_array(source.H), step.tau
-        base_costs = square_distances(candidates, as_array(source.theta)) / (2 * tau)
+        base_costs = all_costs(candidates, as_array(source.theta)) / (2 * tau)
         shape = base_costs.shape
         shares = cp.Variable(shape, name="shares", nonneg=True)
         lifts = cp.Variable(shape, name="lifts")

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from jko.duality import Gap
 from jko.measures import GridDensity, Particles
 from jko.metrics import as_array
+from jko.metrics.couplings import all_costs
 from jko.status import Status
 from jko.steps.conic.bounds import plan_bound
 from jko.steps.conic.corners import Corners
@@ -55,7 +56,7 @@ class PlanForm(ConicForm):
         source, x = _source(step), as_array(candidates.support)[terms.free]
         m = as_array(source.weights)
         volume = candidates.grid.cell if isinstance(candidates, GridDensity) else 1.0
-        half_costs = square_distances(x, as_array(source.points)) / (2 * step.tau)
+        half_costs = all_costs(x, as_array(source.points)) / (2 * step.tau)
         unit = np.maximum(m, LIGHT / len(m))
         flow = cp.Variable(half_costs.shape, name="flow", nonneg=True)
         masses = flow @ unit
@@ -163,11 +164,6 @@ def feasible(plan: Array, m: Array, cut: float) -> tuple[Array, float]:
     kept[plan[:, lost].argmax(0), lost] = 1.0
     kept = kept * (m / kept.sum(0))
     return kept, float(np.abs(kept - plan).sum())
-
-
-def square_distances(x: Array, y: Array) -> Array:
-    """``|x_i - y_j|^2`` from coordinate differences, (n, J)."""
-    return np.asarray(sum((a[:, None] - b[None]) ** 2 for a, b in zip(x.T, y.T, strict=True)))
 
 
 def spacing(points: Array) -> float:

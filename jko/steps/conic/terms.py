@@ -93,7 +93,9 @@ class ConeTerms:
 
     def _with(self, c: float, E: Interaction, points: torch.Tensor) -> ConeTerms:
         """The terms and a quadratic form: ``W = L L^T`` on masses of total zero, around equal masses m0."""
-        W, m0 = c * _kernel(E, points), np.full(self.n, 1 / self.n)
+        with torch.no_grad():
+            W = c * as_array(E.between(points, points))
+        m0 = np.full(self.n, 1 / self.n)
         centred = W - W.mean(0) - W.mean(1)[:, None] + W.mean()
         value, vector = np.linalg.eigh(centred)
         if value[0] < -INDEFINITE * np.abs(value).max():
@@ -164,10 +166,3 @@ def _interactions(rest: Energy | None) -> Weighted[Interaction]:
         TypeError,
     )
     return terms.interactions
-
-
-def _kernel(E: Interaction, points: torch.Tensor) -> Array:
-    """The even part of W between all points, (n, n)."""
-    n, dim = points.shape
-    with torch.no_grad():
-        return as_array(E.kernel((points[:, None] - points[None]).reshape(-1, dim)).reshape(n, n))

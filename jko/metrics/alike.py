@@ -1,0 +1,43 @@
+"""Two states that are compared are of one sort and of one space."""
+
+from __future__ import annotations
+
+import torch
+
+from jko import checks
+from jko.measures import Pair, Particles, State
+from jko.spaces import Box
+
+
+def alike(
+    a: State,
+    b: State,
+    names: tuple[str, str] = ("a", "b"),
+    why: str = "a distance needs one space for both",
+) -> tuple[Particles, Particles]:
+    """The atoms (lifts, of pairs) of two states, which must be of one dimension, dtype and device."""
+    x, y = a.atoms, b.atoms
+    if x.dim != y.dim:
+        what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
+        p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))
+        raise ValueError(f"{p} but {q}; {why}")
+    checks.alike(names[0], x.points, names[1], y.points)
+    return x, y
+
+
+def one_sort(a: State, b: State, hint: str) -> None:
+    """Refuse all but two measures on atoms, or two pairs (rho, H); ``hint`` is the remedy for other states."""
+    for name, state in (("a", a), ("b", b)):
+        checks.kind(name, state, Particles, Pair, hint=hint)
+    if isinstance(a, Particles) != isinstance(b, Particles):
+        raise TypeError(
+            f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair (rho, H)"
+        )
+
+
+def one_domain(a: State, b: State) -> bool:
+    """Whether two states live in the same domain, or both in none."""
+    p, q = a.domain, b.domain
+    if isinstance(p, Box) and isinstance(q, Box):
+        return torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
+    return p is q
