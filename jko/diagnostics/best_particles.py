@@ -17,6 +17,7 @@ from jko.diagnostics.dissipation import speed
 from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import Wasserstein
+from jko.spaces import projected
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory
@@ -213,8 +214,7 @@ def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
     move = torch.where(lowest[:, 0] < 0, reach, 0.0)[:, None] * vectors[:, :, 0]
     sides = torch.linspace(-1, 1, copies).to(mu)  # their mean is zero: the first order cancels
     parted = mu + sides.repeat(small.N)[:, None] * move.repeat_interleave(copies, 0)
-    parted = parted if small.domain is None else small.domain.project(parted)
-    return [state(mu), state(parted)]
+    return [state(mu), state(projected(parted, small.domain))]
 
 
 def _descend(energy: Energy, mu: Particles, tol: float, max_iterations: int) -> BestParticles:
