@@ -20,7 +20,7 @@ from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own
 from jko.steps.result import judged
 from jko.steps.solver import claimed, energy_by
-from jko.storage import HELD
+from jko.storage.kept import HELD
 from jko.trajectory import Trajectory
 
 Observer = Callable[[int, float, StepResult], object]
@@ -235,16 +235,12 @@ def _march(
 
 
 def _watchers(observers: Any) -> tuple[Observer, ...]:
-    hint = "pass observers=[...], functions (k, t, result)"
-    try:
-        watchers = tuple(observers)
-    except TypeError:
-        raise TypeError(
-            f"observers must be a list, not {type(observers).__name__}; {hint}"
-        ) from None
+    watchers = checks.items("observers", observers)
     for j, observer in enumerate(watchers):
         if not callable(observer) or isinstance(observer, type):
-            raise TypeError(f"observers[{j}] cannot be called: {observer!r}; {hint}")
+            raise TypeError(
+                f"observers[{j}] cannot be called: {observer!r}; pass functions (k, t, result)"
+            )
     return watchers
 
 

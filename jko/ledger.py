@@ -9,11 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko import checks, storage
+from jko import checks
 from jko.energies import Energy
 from jko.measures import State
 from jko.status import Status
 from jko.steps import Memory, StepResult
+from jko.storage.figures import Figures
+from jko.storage.journal import Journal
+from jko.storage.kept import HELD, Kept, kept
+from jko.storage.places import to_write
+from jko.storage.scan import Source
+from jko.storage.states import Arrays
 from jko.trajectory import Trajectory
 
 
@@ -44,17 +50,17 @@ class Ledger:
         save: int,
         checkpoint: str | Path | None,
         value: Callable[[Energy, State], float],
-        hold: int = storage.HELD,
+        hold: int = HELD,
     ) -> None:
         checks.kind("energy", energy, Energy)
         self.save, self.hold, self.status = save, hold, Status.FINISHED
-        self._path = None if checkpoint is None else storage.to_write(checkpoint, "checkpoint")
-        self._times, self._energies, self._figures = array("d"), array("d"), storage.Figures()
+        self._path = None if checkpoint is None else to_write(checkpoint, "checkpoint")
+        self._times, self._energies, self._figures = array("d"), array("d"), Figures()
         # of the kept states before the present one
         self._kept, self._places = array("q"), array("q")
         self._held: dict[int, State] = {}
-        self._source: storage.Source | None = None
-        self._journal: storage.Journal | None = None
+        self._source: Source | None = None
+        self._journal: Journal | None = None
         if isinstance(start, Trajectory):
             self._continue(start)
         else:
@@ -78,9 +84,9 @@ class Ledger:
         if self._path is None:
             return
         if self._source is not None:
-            self._journal = storage.Journal.resume(self._path, self._source)
+            self._journal = Journal.resume(self._path, self._source)
         if self._journal is None:
-            self._journal = storage.Journal.begin(self._path, self._first[0])
+            self._journal = Journal.begin(self._path, self._first[0])
             try:
                 self._copy(self._journal)
             except BaseException:
@@ -88,7 +94,7 @@ class Ledger:
                 raise
         self._source, self._first = self._journal.source, ()
 
-    def _copy(self, journal: storage.Journal) -> None:
+    def _copy(self, journal: Journal) -> None:
         """Write all states that there are, one after the other."""
         last = len(self._kept)
         for j, state in enumerate(self._first):
@@ -152,7 +158,7 @@ class Ledger:
             )
             self.now = now._replace(place=place)
 
-    def _rows(self, k: int) -> storage.Arrays:
+    def _rows(self, k: int) -> Arrays:
         """The rows after the journal's last, up to step k."""
         assert self._journal is not None
         first = self._journal.tail.step + 1
@@ -171,7 +177,7 @@ class Ledger:
         return Trajectory(
             times=np.asarray(self._times)[: now.steps + 1],
             energies=np.asarray(self._energies)[: now.steps + 1],
-            states=storage.kept(places, held, self._source, self.hold),
+            states=kept(places, held, self._source, self.hold),
             kept=np.append(np.asarray(self._kept)[:count], now.steps),
             columns=self._figures.whole(now.steps),
             status=self.status,
@@ -229,9 +235,9 @@ class Ledger:
         self._figures.extend(0, start.columns, last)
         self._kept.extend(start.kept[:-1].tolist())
         places, states = np.full(len(start.kept), -1), start.states
-        if isinstance(states, storage.Kept):
+        if isinstance(states, Kept):
             places, self._source = states.places, states.source
-        held = states.held if isinstance(states, storage.Kept) else dict(enumerate(states))
+        held = states.held if isinstance(states, Kept) else dict(enumerate(states))
         self._held = {j: state for j, state in held.items() if j < len(states) - 1}
         self._places.extend(places[:-1].tolist())
         final = start.final
@@ -241,5 +247,5 @@ class Ledger:
         )
 
 
-def _arrays(memory: Memory) -> storage.Arrays:
+def _arrays(memory: Memory) -> Arrays:
     return {f"memory/{name}": tensor.detach().cpu().numpy() for name, tensor in memory.items()}

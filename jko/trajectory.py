@@ -11,10 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko import storage
 from jko.measures import ChargedSpan, State
 from jko.spaces import Domain
 from jko.status import Status
+from jko.storage import archive, places, scan
+from jko.storage.kept import kept
+from jko.storage.states import (
+    Arrays,
+    Facts,
+    NeedsMore,
+    checked,
+    facts_of,
+    names,
+    numbered,
+    packed,
+    unpacked,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +167,9 @@ class Trajectory:
         ValueError
             No such folder, a folder or a device of that name, a disk that is full or cannot be written.
         """
-        target = storage.to_write(path)
+        target = places.to_write(path)
         arrays, facts = self._packed()
-        return storage.archive.write(target, arrays, facts)
+        return archive.write(target, arrays, facts)
 
     @classmethod
     def load(
@@ -183,57 +195,57 @@ class Trajectory:
             No such file, or none of ours; contents that were changed and so do not match their digest, times that
             do not rise, columns of other lengths.  Files of format 1 have no digest, and only their form is checked.
         """
-        file = storage.to_read(path)
-        read = cls._of_journal if storage.is_journal(file) else cls._of_archive
+        file = places.to_read(path)
+        read = cls._of_journal if scan.is_journal(file) else cls._of_archive
         try:
             return read(file, domain, like)
-        except storage.NeedsMore:
+        except NeedsMore:
             raise
         except (TypeError, ValueError, KeyError) as error:
-            raise storage.refusal(file, error) from None
+            raise places.refusal(file, error) from None
 
-    def _packed(self) -> tuple[storage.Arrays, storage.Facts]:
+    def _packed(self) -> tuple[Arrays, Facts]:
         """Everything as arrays and facts."""
         arrays = {"times": self.times, "energies": self.energies, "kept": self.kept}
         for k, state in enumerate(self.states):
-            rows = storage.packed(state)
-            arrays |= {storage.numbered(name, k): values for name, values in rows.items()}
+            rows = packed(state)
+            arrays |= {numbered(name, k): values for name, values in rows.items()}
         arrays |= {f"column/{name}": values for name, values in self.columns.items()}
         arrays |= {f"memory/{name}": tensor.cpu().numpy() for name, tensor in self.memory.items()}
-        facts = storage.facts_of(self.states[0])
+        facts = facts_of(self.states[0])
         return arrays, facts | {"states": len(self.states), "status": self.status.name}
 
     @classmethod
     def _unpacked(
         cls,
-        arrays: storage.Arrays,
-        facts: storage.Facts,
+        arrays: Arrays,
+        facts: Facts,
         domain: Domain | None = None,
         like: State | None = None,
     ) -> Trajectory:
         """The inverse of :meth:`_packed`."""
-        count, status = storage.checked(facts), _status(facts.get("status"))
-        names = storage.names(facts)
-        rows = [{n: arrays.pop(storage.numbered(n, k)) for n in names} for k in range(count)]
+        count, status = checked(facts), _status(facts.get("status"))
+        fields = names(facts)
+        rows = [{n: arrays.pop(numbered(n, k)) for n in fields} for k in range(count)]
         columns = _taken(arrays, "column/")
         memory = {name: torch.from_numpy(a) for name, a in _taken(arrays, "memory/").items()}
         if arrays.keys() != {"times", "energies", "kept"}:
             raise ValueError(f"its arrays are {sorted(arrays)} besides states, columns and memory")
-        states = tuple(storage.unpacked(row, facts, domain, like) for row in rows)
+        states = tuple(unpacked(row, facts, domain, like) for row in rows)
         return cls(**arrays, states=states, columns=columns, status=status, memory=memory)
 
     @classmethod
     def _of_archive(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
-        return cls._unpacked(*storage.archive.read(file), domain, like)
+        return cls._unpacked(*archive.read(file), domain, like)
 
     @classmethod
     def _of_journal(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
-        record, source = storage.opened(file, domain, like)
+        record, source = scan.opened(file, domain, like)
         memory = {n.removeprefix("memory/"): torch.from_numpy(a) for n, a in record.memory.items()}
         return cls(
             times=np.array(record.times),
             energies=np.array(record.energies),
-            states=storage.kept(np.array(record.places), {}, source),
+            states=kept(np.array(record.places), {}, source),
             kept=np.array(record.kept),
             columns=record.figures.arrays(0, len(record.times) - 1),
             status=_status(record.status or Status.INTERRUPTED.name),
@@ -258,7 +270,7 @@ class Trajectory:
         return xarray.Dataset(data | steps, coords={"time": self.times})
 
 
-def _taken(arrays: storage.Arrays, prefix: str) -> storage.Arrays:
+def _taken(arrays: Arrays, prefix: str) -> Arrays:
     """Those whose names begin with ``prefix``, taken out."""
     names = [name for name in arrays if name.startswith(prefix)]
     return {name.removeprefix(prefix): arrays.pop(name) for name in names}

@@ -16,7 +16,7 @@ import torch
 from still import Shrink
 
 import jko
-from jko.storage import places
+from jko.storage import figures, places
 
 ENERGY = jko.SquaredNorm()
 START = jko.Particles.normal(10, 3, generator=torch.Generator().manual_seed(0))
@@ -154,7 +154,7 @@ def test_an_interruption_finds_a_step_whole_or_not_at_all(monkeypatch):
         count = [0]
 
         def trace(frame, event, arg, count=count, stop=stop):
-            if frame.f_code.co_filename in (ledger.__file__, ledger.storage.figures.__file__):
+            if frame.f_code.co_filename in (ledger.__file__, figures.__file__):
                 if event == "line" and frame.f_back and "march" in _names(frame):
                     count[0] += 1
                     if count[0] == stop * 7:

@@ -25,12 +25,13 @@ def kind(
 @overload
 def kind(name: str, value: Any, *allowed: type[T], hint: str = "") -> T: ...
 def kind(name: str, value: Any, *allowed: type, hint: str = "") -> Any:
-    """Check ``isinstance``, and hand back the value; ``hint`` is the remedy.
+    """Check ``isinstance``, and hand back the value; ``hint`` is the remedy, default that of the first class.
 
-    A class with a method ``kinds()`` stands for several, and the sentence names those.
+    A class says its own in ``remedy``; one with a method ``kinds()`` stands for several, and the sentence names those.
     """
     if isinstance(value, allowed):
         return value
+    hint = hint or vars(allowed[0]).get("remedy", "")
     kinds = [kind for one in allowed for kind in getattr(one, "kinds", lambda one=one: [one])()]
     names = " or ".join(kind.__name__ for kind in kinds)
     raise TypeError(f"{name} must be {names}, not {_named(value)}" + (f"; {hint}" if hint else ""))
@@ -66,12 +67,11 @@ def able(name: str, value: T, method: str, example: str) -> T:
     return value
 
 
-def called(what: str, function: Any, *arguments: Any) -> Any:
+def called(what: str, given: Any, *arguments: Any) -> Any:
     """Call a user's function; that it cannot be called so is a sentence, its own errors are its own."""
-    if not callable(function):
-        raise TypeError(f"{what} must be callable, not {_named(function)}")
+    function(what, given)
     try:
-        return function(*arguments)
+        return given(*arguments)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import jko
-from jko.storage import replacing
 
 FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
 
@@ -61,14 +60,9 @@ class Folder:
         """The file that every save replaces."""
         return self.path / FILES[0]
 
-    def clear(self) -> None:
-        """What an earlier run left goes: it does not belong to the next."""
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
-
-    def clear_report(self) -> None:
-        """The report of a run that goes on is no longer true."""
-        for name in FILES[1:]:
+    def clear(self, run: bool = True) -> None:
+        """What an earlier run left goes; if it goes on, ``run`` is False: only its report, which is no longer true."""
+        for name in FILES if run else FILES[1:]:
             (self.path / name).unlink(missing_ok=True)
 
     def saved(self) -> jko.Trajectory | None:
@@ -89,11 +83,6 @@ class Folder:
             f"{len(run.times) - 1} steps were done, they are in {self.trajectory}{report}; "
             "the same command with --resume goes on from there"
         )
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file whole or not at all."""
-        with replacing(self.path / name) as file:
-            file.write(text.encode())
 
 
 def _taken(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from jko import datasets
 from jko.cli import memory
 from jko.flows import Observer
 from jko.measures import State
-from jko.storage import held
+from jko.storage.states import held
 
 ACTIVATIONS = {
     "tanh": torch.tanh,

@@ -17,6 +17,7 @@ from jko.cli.folder import FILES, Folder
 from jko.cli.job import Job, score, score_name
 from jko.measures import State
 from jko.metrics import Proof
+from jko.storage.places import write_text
 
 Summary = dict[str, Any]
 
@@ -160,5 +161,5 @@ def write(folder: Folder, summary: Summary, job: Job, trajectory: jko.Trajectory
         folder.written += FILES[2:]
     except ImportError as error:
         folder.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
-    folder.write(FILES[1], as_json(summary) + "\n")
+    write_text(folder.path / FILES[1], as_json(summary) + "\n")
     folder.written.insert(1, FILES[1])

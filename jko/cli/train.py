@@ -124,7 +124,7 @@ def _start(
     if run is None:
         return job.start
     refuse_another_run(job, run, str(folder.trajectory))
-    folder.clear_report()
+    folder.clear(run=False)
     return run
 
 

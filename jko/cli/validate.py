@@ -24,7 +24,7 @@ import jko
 from jko import survey
 from jko.cli.refusal import refusing
 from jko.cli.typeset import typeset
-from jko.storage import replacing
+from jko.storage.places import write_text
 from jko.survey import Claim, Entry
 
 
@@ -99,13 +99,7 @@ def write_json(entries: Sequence[Entry], claims: Sequence[Claim], quick: bool, p
         for entry, claim in zip(entries, claims, strict=True)
     ]
     text = json.dumps({**facts(quick), "claims": rows}, indent=1, allow_nan=False)
-    return _written(path, text + "\n")
-
-
-def _written(path: Path, text: str) -> Path:
-    with replacing(path) as file:
-        file.write(text.encode())
-    return path
+    return write_text(path, text + "\n")
 
 
 def _number(value: float | None) -> float | None:
@@ -123,7 +117,7 @@ def write_report(claims: Sequence[Claim], path: Path, quick: bool = False) -> Pa
         rows="\n".join(_row(claim) for claim in claims),
         made=f"Measured {html.escape(told['date'])}, {sizes}, with {html.escape(versions)}.",
     )
-    return _written(path, page)
+    return write_text(path, page)
 
 
 def _row(claim: Claim) -> str:

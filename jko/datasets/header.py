@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 
 from jko.datasets.cells import Array, is_gap, is_number, is_numeric, numbers
+from jko.datasets.labels import counts_in_order
 
 Cells = Sequence[str]
 
@@ -56,7 +57,7 @@ def _mostly_numbers(column: Cells) -> bool:
 def _counts(column: Cells) -> bool:
     """0, 1, 2, ... or 1, 2, 3, ...: what stands below the empty corner of a table with numbered rows."""
     values = numbers(column)
-    return values is not None and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    return values is not None and counts_in_order(values)
 
 
 def _number_names(first: Cells, columns: Sequence[Cells], held: list[int], words: bool) -> bool:

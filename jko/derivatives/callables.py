@@ -25,6 +25,7 @@ from jko.derivatives.recording import (
     REMEDY,
     Constant,
     constant,
+    differences,
     generic,
     leaf,
     recording,
@@ -65,12 +66,9 @@ class Differentiable:
     constants: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise TypeError(f"{self.name} must be callable, not {type(self.function).__name__}")
-        if not (self.gradient is None or callable(self.gradient)):
-            raise TypeError(
-                f"gradient must be callable, the derivative of {self.name}; not {type(self.gradient).__name__}"
-            )
+        checks.function(self.name, self.function)
+        if self.gradient is not None:
+            checks.function("gradient", self.gradient, f"pass the derivative of {self.name}")
 
     def __call__(self, z: Tensor, *rest: Tensor) -> Tensor:
         """The values, checked, with a record of how they depend on z where torch records."""
@@ -174,7 +172,7 @@ class _Value(torch.autograd.Function):
         slopes = _Slope.apply(z, ctx.f, ctx.rest)
         if ctx.f.elementwise:
             return g * slopes, None, None
-        return _rows(g[..., None] * slopes), None, None
+        return torch.einsum("n...,n...d->nd", g, slopes), None, None
 
 
 class _Slope(torch.autograd.Function):
@@ -202,13 +200,8 @@ class _Slope(torch.autograd.Function):
             step = width(z.abs().amax(1, keepdim=True))
             unit = u / torch.where(size > 0, size, torch.ones_like(size))
             return size * change(step * unit) / (2 * step), None, None
-        columns = []
-        for k in range(z.shape[1]):
-            step = torch.zeros_like(z)
-            step[:, k] = width(z[:, k])
-            total = (u * change(step)).flatten(1).sum(1)
-            columns.append(total / ((z + step) - (z - step))[:, k])
-        return torch.stack(columns, dim=1), None, None
+        pulled = differences(lambda z: (u * ctx.f.slopes(z, *ctx.rest)).flatten(1).sum(1), z)
+        return pulled, None, None
 
 
 class Unrecorded(Tensor):
@@ -246,8 +239,3 @@ def _tensor(value: Any, like: Tensor) -> Any:
     if array.dtype.kind not in "biuf":
         return value
     return torch.from_numpy(array.astype(np.float64)).to(like)
-
-
-def _rows(values: Tensor) -> Tensor:
-    """Sums over all axes but the first and the last."""
-    return values if values.ndim == 2 else values.flatten(1, -2).sum(1)

@@ -116,10 +116,8 @@ def derivative_along(function: Rows, z: Tensor, v: Tensor) -> Tensor:
     size = float((v.abs() / (1 + z.abs())).max())
     if not 0 < size < torch.inf:
         return torch.zeros_like(z) if size == 0 else torch.full_like(z, torch.nan)
-    step = v * (float(torch.finfo(z.dtype).eps) ** (1 / 3) / size)
-    return (function(z + step) - function(z - step)) * (
-        size / (2 * float(torch.finfo(z.dtype).eps) ** (1 / 3))
-    )
+    h = float(torch.finfo(z.dtype).eps) ** (1 / 3) / size
+    return (function(z + h * v) - function(z - h * v)) / (2 * h)
 
 
 def width(z: Tensor) -> Tensor:

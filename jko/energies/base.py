@@ -68,6 +68,8 @@ class Energy(ABC):
     A state of the kind (rho, H) is read as its graph lift, so that E(rho, H) is G when E(mu) is F (survey 2.3).
     """
 
+    #: what to do where something else was given
+    remedy = "build it from jko.Risk, jko.Potential, ... by + and *"
     #: whether the energy is convex for the linear structure mu -> (1 - s) mu_0 + s mu_1 (Remark 2.1)
     convex: bool = False
 

@@ -37,9 +37,7 @@ from jko.measures import GridDensity
 from jko.spaces import Grid
 from jko.trajectory import Trajectory
 
-SECOND = (
-    0.5  # of that step, for upwind values of second order, which may be twice those of the cell
-)
+SECOND = 0.5  # of that step, for upwind values of second order, which may be twice the cell's
 ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
 EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise

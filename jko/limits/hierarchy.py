@@ -15,20 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks, deprecation, derivatives
 from jko.energies import Energy
-from jko.limits.course import Times, kept_times
+from jko.limits.course import Array, Times, kept_times
 from jko.limits.hierarchy_volumes import HierarchyVolumes, primitive
 from jko.limits.moments import Closure, Moments, delta
 from jko.limits.rungekutta import March
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedDensity, State
 from jko.spaces import Grid
-
-Array = NDArray[np.float64]
 
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
@@ -131,9 +128,7 @@ def hierarchy(
     >>> round(float(run.final.pair.integrate(run.final.H[0])), 4)  # e^-1
     0.3679
     """
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
+    checks.kind("energy", energy, Energy)
     checks.kind("start", start, Moments, ChargedDensity)
     if isinstance(start, ChargedDensity):
         start = Moments.of_pair(start)
@@ -164,10 +159,8 @@ def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Te
     ... )  # d/dt theta w^2 = -3 theta w^2
     -12.0
     """
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
-    checks.kind("state", state, State, hint="build it by jko.Particles(points)")
+    checks.kind("energy", energy, Energy)
+    checks.kind("state", state, State)
     checks.function("psi", psi, hint="it maps points (n, d) to numbers (n,)")
     checks.count("i", i, 0)
     atoms = state.atoms

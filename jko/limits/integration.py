@@ -8,26 +8,24 @@ Where nothing moves any more within rounding, the rest of the time is skipped.  
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.integrate import BDF, DOP853, OdeSolver
 from scipy.optimize import brentq
 
-from jko.limits.course import Course
+from jko.limits.course import Array, Course
 from jko.limits.stopped import LimitStopped, nowhere, out_of_work
 
-Array = NDArray[np.float64]
 Rates = Callable[[float, Array], Array]
 
 EVALUATIONS = 100_000  # of the velocity, unless told otherwise: minutes for a network
 LARGEST = 1500  # unknowns for which a dense Jacobian is factorised
 STABILITY = 4.0  # step times Lipschitz constant; DOP853 is unstable above 6
-PERSISTENT, RELAXED = 15, 6  # steps in a row that tell that a problem is stiff, and that it is not
-SHARPER, SHARPEST = (
-    0.01,
-    1e-13,
-)  # the tolerance of BDF against that of DOP853 for the same accuracy; the least of it
+PERSISTENT = 15  # steps in a row that tell that a problem is stiff
+RELAXED = 6  # steps in a row that tell that it is not
+SHARPER = 0.01  # the tolerance of BDF against that of DOP853 for the same accuracy
+SHARPEST = 1e-13  # the least of it
 WORTHWHILE = 100  # explicit steps left, below which a stiff problem is not worth another method
 REMEDY = (
     "The velocity changes fast all the way (kinks, as of ReLU, or stiffness of many unknowns): take t1 below, "
@@ -77,25 +75,23 @@ def integrate(
         return run.solution(failure=str(stop))
 
 
+@dataclass
 class _Run:
-    """One integration while it runs: the rows kept so far, and the evaluations used."""
+    """One integration while it runs: the rows kept so far, and the evaluations left."""
 
-    def __init__(
-        self,
-        rates: Rates,
-        start: Array,
-        t1: float,
-        rtol: float,
-        atol: float,
-        wanted: Array | None,
-        event: Callable[[Array], float] | None,
-        jacobian: Rates | None,
-        evaluations: int,
-    ) -> None:
-        self.rates, self.t1, self.event, self.jacobian = rates, t1, event, jacobian
-        self.options = {"rtol": rtol, "atol": atol}
-        self.wanted, self.evaluations, self.left = wanted, evaluations, evaluations
-        self.t, self.y, self.times, self.rows = 0.0, start, [0.0], [start.copy()]
+    rates: Rates
+    y: Array
+    t1: float
+    rtol: float
+    atol: float
+    wanted: Array | None
+    event: Callable[[Array], float] | None
+    jacobian: Rates | None
+    evaluations: int
+
+    def __post_init__(self) -> None:
+        self.t, self.left = 0.0, self.evaluations
+        self.times, self.rows = [0.0], [self.y.copy()]
 
     def counted(self, t: float, y: Array) -> Array:
         """The rates, as long as there are evaluations left."""
@@ -114,7 +110,7 @@ class _Run:
         """Step until t1, rest, the event, or no further."""
         y, speed, stiffness = self.rows[0], np.inf, _Stiffness()
         value = np.inf if self.event is None else self.event(y)
-        solver: OdeSolver = DOP853(self.counted, 0.0, y, self.t1, **self.options)
+        solver: OdeSolver = DOP853(self.counted, 0.0, y, self.t1, rtol=self.rtol, atol=self.atol)
         if rounding is not None and not solver.f.any():
             return self.rest()
         while solver.status == "running":
@@ -145,8 +141,8 @@ class _Run:
             self.t1,
             first_step=min(solver.step_size, self.t1 - solver.t),
             jac=jac,
-            rtol=max(SHARPER * self.options["rtol"], SHARPEST),
-            atol=SHARPER * self.options["atol"],
+            rtol=max(SHARPER * self.rtol, SHARPEST),
+            atol=SHARPER * self.atol,
         )
 
     def keep(self, solver: OdeSolver, until: float) -> None:

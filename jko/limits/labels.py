@@ -13,20 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, refuse, sorted_terms
 from jko.limits import chebyshev
-from jko.limits.course import Times, kept_times, tolerance, travelled
+from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.rule import Rule
 from jko.measures import ChargedParticles, Particles
 from jko.spaces import Box
 from jko.trajectory import Trajectory
 
-Array = NDArray[np.float64]
 SLIP = 1e-12  # relative: labels at a wall may be so far beyond it
 
 

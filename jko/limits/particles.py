@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
-from jko.limits.course import Times, kept_times, tolerance, travelled
+from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.walls import slides, tangent
 from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.trajectory import Trajectory
-
-Array = NDArray[np.float64]
 
 RTOL, RTOL_CELLS = 1e-8, 1e-3  # of atoms, of densities
 PARTS = 50  # equal parts of the time of a density, unless told otherwise
@@ -101,17 +98,8 @@ def wasserstein(
     >>> round(float(run.final.points), 6)
     0.367879
     """
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
-    checks.kind(
-        "start",
-        start,
-        Particles,
-        ChargedParticles,
-        GridDensity,
-        hint="build it by jko.Particles(points)",
-    )
+    checks.kind("energy", energy, Energy)
+    checks.kind("start", start, Particles, ChargedParticles, GridDensity)
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)

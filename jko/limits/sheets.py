@@ -10,26 +10,24 @@ With Chebyshev points in the label they are as accurate as the quadrature in w.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy
 from jko.limits import chebyshev
+from jko.limits.course import Array, Times
 from jko.limits.labels import Labels
 from jko.limits.moments import Measured, cumulants
 from jko.limits.particles import wasserstein
 from jko.limits.stopped import LimitStopped
 from jko.measures import Particles
 from jko.trajectory import Trajectory
-
-Array = NDArray[np.float64]
 
 NEWTON = 30  # iterations for the label at which a sheet passes a point; four or five are enough where it is resolved
 
@@ -105,7 +103,7 @@ class Sheets:
         energy: Energy,
         *,
         t1: float,
-        times: Sequence[float] | Array | Tensor | None = None,
+        times: Times | None = None,
         rtol: float = 1e-10,
         max_evaluations: int | None = None,
     ) -> Trajectory:

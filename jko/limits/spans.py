@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, gradient
 from jko.energies import Energy, OnTheta, Risk, SquaredNorm, refuse, sorted_terms
-from jko.limits.course import Times, kept_times, tolerance, travelled
+from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.walls import tangent
 from jko.measures import ChargedSpan, Particles
@@ -23,8 +22,6 @@ from jko.networks import feature_map
 from jko.trajectory import Trajectory
 
 BLOCK = 2**17  # feature values at a time
-
-Array = NDArray[np.float64]
 
 
 def integrate_span(

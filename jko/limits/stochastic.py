@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,10 +181,8 @@ def langevin(
 
 
 def _check(energy: Energy, start: Particles | ChargedParticles) -> None:
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
-    checks.kind("start", start, Particles, ChargedParticles, hint="build it by jko.Particles")
+    checks.kind("energy", energy, Energy)
+    checks.kind("start", start, Particles, ChargedParticles)
 
 
 def _recursion(
@@ -205,10 +202,19 @@ def _recursion(
         raise TypeError(
             f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
+
+    def value(mu: Particles) -> float:
+        return 0.0 if energy is None else float(energy(mu))
+
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
     mu = start.atoms
     states: list[State] = [start]
-    kept, energies = [0], [0.0 if energy is None else float(energy(mu))]
+    kept, energies = [0], [value(mu)]
+
+    def so_far(status: Status) -> Trajectory:
+        times = rate * np.arange(len(energies))
+        return Trajectory(times, np.array(energies), tuple(states), np.array(kept), status=status)
+
     for k in range(1, updates + 1):
         points = mu.points + rate * velocity(mu)
         if noise:
@@ -227,15 +233,11 @@ def _recursion(
                 states.append(start.placed(mu.points))
                 kept.append(k)
         except ValueError as error:  # or two atoms of a pair met on a wall
-            run = Trajectory(rate * np.arange(k), np.array(energies), tuple(states), np.array(kept))
             raise LimitStopped(
-                f"at t = {k * rate:g} of {t1:g} {error}", replace(run, status=Status.ERROR)
+                f"at t = {k * rate:g} of {t1:g} {error}", so_far(Status.ERROR)
             ) from None
-        energies.append(0.0 if energy is None else float(energy(mu)))
-    times = rate * np.arange(updates + 1)
-    return Trajectory(
-        times, np.array(energies), tuple(states), np.array(kept), status=Status.FINISHED
-    )
+        energies.append(value(mu))
+    return so_far(Status.FINISHED)
 
 
 def _reflected(points: Tensor, domain: Domain | None) -> Tensor:

@@ -29,9 +29,7 @@ from jko.limits.volumes import evolve, rate
 from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan
 from jko.trajectory import Trajectory
 
-SAMPLES = (
-    50  # states of a solution on a grid that are kept if no times are asked for, besides the start
-)
+SAMPLES = 50  # states on a grid that are kept if no times are asked for, besides the start
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,7 @@ class System(Rule):
 
     :data:`jko.limits.separated`, :data:`jko.limits.transported` and :data:`jko.limits.chaos` are the three.
 
-    Attributes
-    ----------
-    equation : str
-        Its number in the survey.
-    total : bool
-        Whether the velocity of rho differentiates ``theta -> phi(H(theta), theta)`` through H.
-    carried : bool
-        Whether the velocity of rho carries H along.
+    Its attributes are those of its :class:`~jko.limits.rule.Rule`.
 
     Notes
     -----
@@ -151,9 +142,7 @@ class System(Rule):
            it does not solve (3.7), and G need not fall.  :class:`jko.ChargedParticles` go on with (3.7).
         3. For (3.21) H solves an equation of Hamilton-Jacobi type, and can form kinks.
         """
-        checks.kind(
-            "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-        )
+        checks.kind("energy", energy, Energy)
         checks.kind("literal", literal, bool)
         if max_evaluations is not None:
             checks.count("max_evaluations", max_evaluations)

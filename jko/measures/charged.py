@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.density import GridDensity, OnCells
+from jko.measures.density import GridDensity, OnGrid
 from jko.measures.deposit import deposited
 from jko.measures.state import ChargedParticles, Pair, Particles
-from jko.spaces import Box, Grid, cached, cylinder
+from jko.spaces import Grid, cached, cylinder
 
 
-@dataclass(frozen=True, eq=False)
-class ChargedDensity(Pair, OnCells):
+@dataclass(frozen=True, eq=False, repr=False)
+class ChargedDensity(Pair, OnGrid):
     """A density rho on the cells of a grid of Theta, with a function H.
 
     Parameters
@@ -70,9 +70,7 @@ class ChargedDensity(Pair, OnCells):
     @classmethod
     def of(cls, grid: Grid, values: Tensor, H: Tensor) -> ChargedDensity:
         """The same without checks: for solvers, which answer for what they return."""
-        new = object.__new__(cls)
-        new._fill(grid=grid, values=values, H=H)
-        return new
+        return cls._made(grid=grid, values=values, H=H)
 
     @classmethod
     def from_function(
@@ -132,7 +130,7 @@ class ChargedDensity(Pair, OnCells):
         >>> on_cells.values.tolist(), on_cells.H.tolist()
         ([0.75, 0.25], [3.0, 1.0])
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         hint = "a pair of atoms, or a measure of (w, theta)"
         checks.kind("the state", state, ChargedParticles, Particles, hint=hint)
         xi = state.atoms.points
@@ -143,33 +141,10 @@ class ChargedDensity(Pair, OnCells):
         masses, H = deposited(grid, xi[:, 1:], state.weights, xi[:, 0])
         return cls(grid, (masses / grid.cell).reshape(grid.shape), H.reshape(grid.shape))
 
-    def __repr__(self) -> str:
-        return f"ChargedDensity({'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
-
     @cached
     def rho(self) -> GridDensity:
         """The density alone."""
         return GridDensity.of(self.grid, self.values)
-
-    @property
-    def domain(self) -> Box:  # type: ignore[override]
-        """Theta, the box: no mass leaves it."""
-        return self.grid.box
-
-    @property
-    def volumes(self) -> Tensor:  # type: ignore[override]
-        """Volumes of the cells, (N,)."""
-        return self.rho.volumes
-
-    @property
-    def weights(self) -> Tensor:  # type: ignore[override]
-        """Masses of the cells, (N,)."""
-        return self.rho.weights
-
-    @property
-    def support(self) -> Tensor:
-        """Centres of the cells, (N, d)."""
-        return self.rho.support
 
     @cached
     def atoms(self) -> Particles:
@@ -178,14 +153,6 @@ class ChargedDensity(Pair, OnCells):
         w = torch.where(torch.isfinite(self.H.reshape(-1)), self.H.reshape(-1), w)
         points = torch.cat([w[:, None], self.support], dim=1)
         return Particles.of(points, self.weights, cylinder(self.domain))
-
-    def integrate(self, values: Tensor) -> Tensor:
-        """The integral against rho of numbers on the cells, (N, ...) or (*grid.shape, ...); empty cells count not."""
-        return self.rho.integrate(values)
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
-        return self.rho.spread(values)
 
     def signed_measure(self) -> Tensor:
         """The signed density m = H rho, shape ``grid.shape``; zero in empty cells. Source: survey section 2.3."""

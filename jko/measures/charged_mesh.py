@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from jko import checks
 from jko.measures.charged import ChargedDensity
 from jko.measures.density import OnCells
-from jko.measures.mesh import LineMesh
+from jko.measures.mesh import LineMesh, check_cells, filled
 from jko.measures.state import Pair
-from jko.spaces import Box, Domain, Grid, cached
+from jko.spaces import Domain, Grid, cached
 
+INCREASING = (
+    "the nodes must increase: a mesh is a graph over Theta. Where characteristics cross, use "
+    "jko.ChargedParticles"
+)
 FUNCTION = "it maps points (n, 1) to numbers (n,)"
 GAUSS = np.polynomial.legendre.leggauss(8)
 
@@ -71,20 +76,9 @@ class ChargedMesh(Pair, OnCells):
         H = checks.shape("H", checks.owned("H", H, theta, "theta"), (len(theta),))
         masses = checks.weights("masses", masses, len(theta) - 1, theta)
         if weights is None:
-            zero = masses.new_zeros(1)
-            weights = 0.5 * (torch.cat([masses, zero]) + torch.cat([zero, masses]))
+            weights = 0.5 * _beside(masses)
         weights = checks.weights("weights", weights, len(theta), theta)
-        gaps = theta.diff()
-        if not bool((gaps > 0).all()):
-            i = int(gaps.argmin())
-            raise ValueError(
-                f"theta[{i}] = {theta[i]:g} and theta[{i + 1}] = {theta[i + 1]:g}; the nodes must increase: a mesh "
-                "is a graph over Theta. Where characteristics cross, use jko.ChargedParticles"
-            )
-        if domain is not None:
-            checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
-            domain.check("theta", theta[:, None])
-        checks.floats("the density masses / gap", masses / gaps)
+        check_cells("theta", theta, masses, domain, INCREASING)
         self._fill(theta=theta, H=H, masses=masses, weights=weights, domain=domain)
 
     @classmethod
@@ -145,9 +139,7 @@ class ChargedMesh(Pair, OnCells):
 
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell (N - 1,) as numbers per node (N,): the mean over the cells beside it, by their masses."""
-        zero = values.new_zeros(1)
-        total = torch.cat([self.masses * values, zero]) + torch.cat([zero, self.masses * values])
-        return total / (torch.cat([self.masses, zero]) + torch.cat([zero, self.masses]))
+        return _beside(self.masses * values) / _beside(self.masses)
 
     def moved(self, theta: Tensor, H: Tensor) -> ChargedMesh:
         """The same masses at new nodes with new charges; trusted, not checked: for use inside loops."""
@@ -169,28 +161,23 @@ class ChargedMesh(Pair, OnCells):
         checks.kind("pair", pair, ChargedDensity)
         if pair.d != 1:
             raise ValueError(f"the pair has d = {pair.d}; a ChargedMesh has d = 1")
-        full = (pair.weights > 0).nonzero()[:, 0]
-        first, last = int(full[0]), int(full[-1]) + 1
-        if len(full) < max(2, last - first):
+        full, theta = filled(pair)
+        if len(theta) < 3 or not bool((pair.weights[full] > 0).all()):
             raise ValueError(
                 "a mesh needs two neighbouring cells with mass or more, and none that is empty between them; "
                 "use particles: pair.to_particles()"
             )
-        lower, h = pair.grid.bounds[0][0], pair.grid.spacing[0]
-        theta = lower + h * torch.arange(first, last + 1, device="cpu").to(pair.values)
-        theta[-1] = min(float(theta[-1]), pair.grid.bounds[0][1])
-        H = pair.H[first:last]
-        ends = 1.5 * H[0] - 0.5 * H[1], 1.5 * H[-1] - 0.5 * H[-2]
-        charge = torch.cat([ends[0][None], 0.5 * (H[1:] + H[:-1]), ends[1][None]])
-        masses = pair.weights[first:last] / pair.rho.mass
-        return cls(theta, charge, masses, domain=pair.domain)
+        H = pair.H[full]
+        ends = 1.5 * H[:1] - 0.5 * H[1:2], 1.5 * H[-1:] - 0.5 * H[-2:-1]
+        charge = torch.cat([ends[0], 0.5 * (H[1:] + H[:-1]), ends[1]])
+        return cls(theta, charge, pair.weights[full] / pair.mass, domain=pair.domain)
 
     def to_density(self, grid: Grid) -> ChargedDensity:
         """The mass of each cell of ``grid`` (d = 1), which must hold the mesh, and the mean of H against it.
 
         H is linear between the nodes; where no mass is it is NaN.  Mass and ``int H drho`` between the nodes are exact.
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid((lower, upper), cells)")
+        checks.kind("grid", grid, Grid)
         line = LineMesh(self.theta, self.masses).to_density(grid)
         faces = grid.faces[0].to(self.theta)
         cell = (torch.searchsorted(self.theta, faces, right=True) - 1).clamp(0, self.N - 2)
@@ -202,3 +189,8 @@ class ChargedMesh(Pair, OnCells):
         charge = (below[cell] + part).diff() / grid.cell
         H = torch.where(line.values > 0, charge / line.values, torch.nan)
         return ChargedDensity(grid, line.values, H)
+
+
+def _beside(cells: Tensor) -> Tensor:
+    """For each node the sum over the cells beside it."""
+    return pad(cells, (0, 1)) + pad(cells, (1, 0))

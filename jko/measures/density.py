@@ -31,8 +31,51 @@ class OnCells(State):
         """Numbers per cell as numbers per atom of :attr:`atoms`."""
 
 
-@dataclass(frozen=True, eq=False)
-class GridDensity(OnCells):
+class OnGrid(OnCells):
+    """One on the cells of a grid, as atoms at their centres; empty cells stay, with weight zero."""
+
+    grid: Grid
+
+    def __repr__(self) -> str:
+        cells = "x".join(map(str, self.grid.shape))
+        return f"{type(self).__name__}({cells} cells on {self.grid.box!r})"
+
+    @cached
+    def volumes(self) -> Tensor:
+        """Volumes of the cells, (N,)."""
+        return torch.full_like(self.weights, self.grid.cell)
+
+    @cached
+    def weights(self) -> Tensor:
+        """Masses of the cells, (N,)."""
+        return self.values.reshape(-1) * self.grid.cell
+
+    @cached
+    def support(self) -> Tensor:
+        """Centres of the cells, (N, d)."""
+        return self.grid.centres.to(self.values)
+
+    @property
+    def domain(self) -> Box:  # type: ignore[override]
+        """The box: no mass leaves it."""
+        return self.grid.box
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """The integral of numbers on the cells, shape (N, ...) or (*grid.shape, ...); empty cells do not count.
+
+        Where there is no mass, values may be infinite.
+        """
+        axes = self.grid.dim
+        axes = axes if tuple(values.shape[:axes]) == self.grid.shape else 1
+        return self.atoms.integrate(values.reshape(self.grid.N, *values.shape[axes:]))
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
+        return values.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GridDensity(OnGrid):
     """A probability density, constant on the cells of a grid.
 
     Parameters
@@ -59,16 +102,14 @@ class GridDensity(OnCells):
     values: Tensor
 
     def __init__(self, grid: Grid, values: Any) -> None:
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         values = checks.density("values", checks.owned("values", values), grid.shape, grid.cell)
         self._fill(grid=grid, values=values)
 
     @classmethod
     def of(cls, grid: Grid, values: Tensor) -> GridDensity:
         """The same without checks: for solvers, which answer for what they return."""
-        new = object.__new__(cls)
-        new._fill(grid=grid, values=values)
-        return new
+        return cls._made(grid=grid, values=values)
 
     @classmethod
     def from_function(cls, grid: Grid, function: Callable[[Tensor], Tensor]) -> GridDensity:
@@ -83,39 +124,16 @@ class GridDensity(OnCells):
         >>> round(float(rho.mass), 12)
         1.0
         """
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid(bounds, shape)")
+        checks.kind("grid", grid, Grid)
         checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
         what = "the density function"
         values = checks.unit(what, checks.values(what, function, grid.centres))
         return cls(grid, (values / (float(values.sum()) * grid.cell)).reshape(grid.shape))
 
-    def __repr__(self) -> str:
-        return f"GridDensity({'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
-
     @property
     def dim(self) -> int:
         """Dimension of the space."""
         return self.grid.dim
-
-    @cached
-    def volumes(self) -> Tensor:
-        """Volumes of the cells, (N,)."""
-        return torch.full_like(self.weights, self.grid.cell)
-
-    @cached
-    def weights(self) -> Tensor:
-        """Masses of the cells, (N,)."""
-        return self.values.reshape(-1) * self.grid.cell
-
-    @cached
-    def support(self) -> Tensor:
-        """Centres of the cells, (N, d)."""
-        return self.grid.centres.to(self.values)
-
-    @property
-    def domain(self) -> Box:  # type: ignore[override]
-        """The box: no mass leaves it."""
-        return self.grid.box
 
     @property
     def is_finite(self) -> bool:
@@ -127,25 +145,10 @@ class GridDensity(OnCells):
         """The masses of all cells at their centres; empty cells stay, with weight zero."""
         return Particles.of(self.support, self.weights, self.domain)
 
-    def integrate(self, values: Tensor) -> Tensor:
-        """The integral of numbers on the cells, shape (N, ...) or (*grid.shape, ...); empty cells do not count.
-
-        Where there is no mass, values may be infinite.
-        """
-        flat = values.reshape(self.grid.N, *values.shape[self._axes_of(values) :])
-        return self.atoms.integrate(flat)
-
-    def _axes_of(self, values: Tensor) -> int:
-        return self.dim if tuple(values.shape[: self.dim]) == self.grid.shape else 1
-
     def weighed(self, masses: Tensor) -> GridDensity:
         """The same cells with other masses."""
         values = (masses / self.grid.cell).reshape(self.grid.shape)
         return self._with(values=values.to(self.values))
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
-        return values.reshape(-1)
 
     def sample(self, N: int, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform inside the cells they fall into."""

@@ -17,9 +17,15 @@ class Frozen:
 
     def _with(self: T, **changes: Any) -> T:
         """The same with other fields; trusted, not checked."""
-        mine, new = self.__dict__, object.__new__(type(self))
+        mine = self.__dict__
         kept = {name: mine[name] for name in self.__dataclass_fields__ if name in mine}  # type: ignore[attr-defined]
-        new.__dict__.update(kept, **changes)
+        return self._made(**kept | changes)
+
+    @classmethod
+    def _made(cls: type[T], **values: Any) -> T:
+        """One of these fields; trusted, not checked."""
+        new = object.__new__(cls)
+        new._fill(**values)
         return new
 
     @classmethod

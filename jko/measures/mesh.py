@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures.density import GridDensity, OnCells
+from jko.measures.density import GridDensity, OnCells, OnGrid
 from jko.measures.state import Particles
 from jko.spaces import Box, Domain, Grid, cached
 
@@ -53,16 +53,7 @@ class LineMesh(OnCells):
         if len(edges) < 2:
             raise ValueError("edges has one entry; a mesh has at least one cell, between two edges")
         masses = checks.weights("masses", masses, len(edges) - 1, edges)
-        width = edges.diff()
-        if not bool((width > 0).all()):
-            i = int(width.argmin())
-            raise ValueError(
-                f"edges[{i}] = {edges[i]:g} and edges[{i + 1}] = {edges[i + 1]:g}; edges must increase"
-            )
-        if domain is not None:
-            checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
-            domain.check("edges", edges[:, None])
-        checks.floats("the density masses / width", masses / width)
+        check_cells("edges", edges, masses, domain, "edges must increase")
         self._fill(edges=edges, masses=masses, domain=domain)
 
     @classmethod
@@ -77,17 +68,13 @@ class LineMesh(OnCells):
         checks.kind("density", density, GridDensity)
         if density.dim != 1:
             raise ValueError(f"the density has dimension {density.dim}; a LineMesh has dimension 1")
-        full = (density.weights > 0).nonzero()[:, 0]
-        first, last = int(full[0]), int(full[-1]) + 1
-        if len(full) < last - first:
+        full, edges = filled(density)
+        if not bool((density.weights[full] > 0).all()):
             raise ValueError(
                 "the density has empty cells between cells that hold mass; a LineMesh has no holes: "
                 "use the grid solver jko.Dynamic(), or particles"
             )
-        lower, h = density.grid.bounds[0][0], density.grid.spacing[0]
-        edges = lower + h * torch.arange(first, last + 1, device="cpu").to(density.values)
-        edges[-1] = min(float(edges[-1]), density.grid.bounds[0][1])
-        return cls(edges, density.weights[first:last] / density.mass, density.domain)
+        return cls(edges, density.weights[full] / density.mass, density.domain)
 
     def __repr__(self) -> str:
         return f"LineMesh({len(self.masses)} cells, {self.edges[0]:g} .. {self.edges[-1]:g})"
@@ -139,7 +126,7 @@ class LineMesh(OnCells):
 
     def to_density(self, grid: Grid) -> GridDensity:
         """The mass of each cell of ``grid`` (d = 1), which must hold the mesh; conservative."""
-        checks.kind("grid", grid, Grid, hint="build it by jko.Grid((lower, upper), cells)")
+        checks.kind("grid", grid, Grid)
         (lower, upper), *more = grid.bounds
         slip = 1e-12 * (upper - lower)
         if more or float(self.edges[0]) < lower - slip or float(self.edges[-1]) > upper + slip:
@@ -153,3 +140,26 @@ class LineMesh(OnCells):
         )
         share = ((faces - self.edges[cell]) / self.volumes[cell]).clamp(0, 1)
         return GridDensity(grid, (below[cell] + share * self.masses[cell]).diff() / grid.cell)
+
+
+def check_cells(
+    name: str, ends: Tensor, masses: Tensor, domain: Domain | None, remedy: str
+) -> None:
+    """Refuse ends of cells that do not increase, or leave their interval, and densities out of range."""
+    widths = ends.diff()
+    if not bool((widths > 0).all()):
+        i = int(widths.argmin())
+        raise ValueError(
+            f"{name}[{i}] = {ends[i]:g} and {name}[{i + 1}] = {ends[i + 1]:g}; {remedy}"
+        )
+    if domain is not None:
+        checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
+        domain.check(name, ends[:, None])
+    checks.floats("the density masses / width", masses / widths)
+
+
+def filled(density: OnGrid) -> tuple[slice, Tensor]:
+    """The cells of the line from the first to the last that holds mass, and their ends."""
+    full = density.weights.nonzero()[:, 0]
+    first, last = int(full[0]), int(full[-1]) + 1
+    return slice(first, last), density.grid.faces[0].to(density.values)[first : last + 1]

@@ -40,7 +40,6 @@ def in_cells(N: int, grid: Grid, masses: Tensor, generator: torch.Generator) -> 
 
 
 def _of(generator: torch.Generator) -> dict[str, Any]:
-    checks.kind(
-        "generator", generator, torch.Generator, hint="pass torch.Generator().manual_seed(0)"
-    )
+    hint = "pass torch.Generator().manual_seed(0)"
+    checks.kind("generator", generator, torch.Generator, hint=hint)
     return {"dtype": torch.float64, "device": generator.device}

@@ -16,7 +16,7 @@ from torch import Tensor
 from jko import checks
 from jko.measures.density import GridDensity
 from jko.measures.mesh import LineMesh
-from jko.measures.state import ChargedParticles, Particles, State
+from jko.measures.state import Lifted, Particles
 from jko.spaces import Domain, cached, cylinder
 
 Measure = Particles | LineMesh | GridDensity
@@ -25,7 +25,7 @@ BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a bloc
 
 
 @dataclass(frozen=True, eq=False)
-class ChargedSpan(State):
+class ChargedSpan(Lifted):
     """A measure rho on Theta with ``H(theta) = alpha H0(theta) - sum_m b[m] h(theta, x[m])``.
 
     Parameters
@@ -119,16 +119,6 @@ class ChargedSpan(State):
         return ChargedSpan(self.rho, self.H0, self.h, self.x, alpha, b)
 
     @property
-    def d(self) -> int:
-        """Dimension of Theta."""
-        return self.rho.dim
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the lift's space R x Theta."""
-        return self.d + 1
-
-    @property
     def domain(self) -> Domain | None:  # type: ignore[override]
         """Theta."""
         return self.rho.domain
@@ -150,11 +140,3 @@ class ChargedSpan(State):
         with torch.no_grad():
             points = torch.cat([self.H(theta)[:, None], theta], dim=1)
         return Particles.of(points, self.weights, cylinder(self.domain))
-
-    def to_particles(self) -> ChargedParticles:
-        """The pair of atoms that hold mass."""
-        return ChargedParticles.of_lift(self.atoms, self.domain)
-
-    def lift(self) -> Particles:
-        """The graph lift ``(id, H)_# rho``. Source: survey section 2.3."""
-        return self.to_particles().atoms

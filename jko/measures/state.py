@@ -41,6 +41,7 @@ class State(Frozen, Quadrature):
     of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
     """
 
+    remedy = "build it by jko.Particles(points)"
     domain: Domain | None
 
     @property
@@ -101,6 +102,8 @@ class Particles(State):
     0.5
     """
 
+    remedy = State.remedy
+
     points: Tensor
     weights: Tensor
     domain: Domain | None
@@ -114,9 +117,7 @@ class Particles(State):
     @classmethod
     def of(cls, points: Tensor, weights: Tensor, domain: Domain | None = None) -> Particles:
         """The same without checks, weights may be zero: for the measures that are read as atoms."""
-        new = object.__new__(cls)
-        new._fill(points=recordable(points), weights=recordable(weights), domain=domain)
-        return new
+        return cls._made(points=recordable(points), weights=recordable(weights), domain=domain)
 
     @classmethod
     def normal(
@@ -188,15 +189,8 @@ class Particles(State):
         return ChargedParticles(theta, H, mass, base_of(self.domain))
 
 
-class Pair(State):
-    """A probability measure rho on Theta with numbers H, one for each atom, node or cell: it moves in D (Remark 3.4).
-
-    Contract
-    --------
-    That of a :class:`State`, whose ``support`` and ``domain`` are those of rho, and H, numbers in the same order.
-    """
-
-    H: Tensor
+class Lifted(State):
+    """A pair (rho, H), which is read off its lift: ``support``, ``weights`` and ``domain`` are those of rho."""
 
     @property
     def d(self) -> int:
@@ -208,12 +202,6 @@ class Pair(State):
         """Dimension of the lift's space R x Theta."""
         return self.d + 1
 
-    @cached
-    def atoms(self) -> Particles:
-        """The lift: atoms (H[i], theta[i])."""
-        points = torch.cat([self.H.reshape(-1, 1), self.support], dim=1)
-        return Particles.of(points, self.weights, cylinder(self.domain))
-
     def to_particles(self) -> ChargedParticles:
         """The pair of the atoms that hold mass."""
         return ChargedParticles.of_lift(self.atoms, self.domain)
@@ -221,6 +209,23 @@ class Pair(State):
     def lift(self) -> Particles:
         """The graph lift ``(id, H)_# rho``, with an atom where there is mass. Source: survey section 2.3."""
         return self.to_particles().atoms
+
+
+class Pair(Lifted):
+    """A probability measure rho on Theta with numbers H, one for each atom, node or cell: it moves in D (Remark 3.4).
+
+    Contract
+    --------
+    That of a :class:`State`, whose ``support`` and ``domain`` are those of rho, and H, numbers in the same order.
+    """
+
+    H: Tensor
+
+    @cached
+    def atoms(self) -> Particles:
+        """The lift: atoms (H[i], theta[i])."""
+        points = torch.cat([self.H.reshape(-1, 1), self.support], dim=1)
+        return Particles.of(points, self.weights, cylinder(self.domain))
 
 
 @dataclass(frozen=True, eq=False)

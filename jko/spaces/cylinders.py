@@ -16,7 +16,7 @@ class Cylinder(Domain):
     base: Domain
 
     def __post_init__(self) -> None:
-        checks.kind("base", self.base, Domain, hint="use jko.Box, jko.Ball or jko.Convex")
+        checks.kind("base", self.base, Domain)
 
     @property
     def extent(self) -> float:  # type: ignore[override]

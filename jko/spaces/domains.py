@@ -29,6 +29,7 @@ class Domain(ABC):
     Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
     """
 
+    remedy = "use jko.Box, jko.Ball or jko.Convex(projection)"
     dim: int | None = None
     extent: float = 1.0  # the size of K: what rounding is judged against
 
@@ -171,5 +172,4 @@ def projected(points: Tensor, domain: Domain | None) -> Tensor:
 def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
     """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
     if domain is not None:
-        hint = "use jko.Box, jko.Ball or jko.Convex(projection)"
-        checks.kind("domain", domain, Domain, hint=hint).check(name, points)
+        checks.kind("domain", domain, Domain).check(name, points)

@@ -41,6 +41,8 @@ class Grid:
     (8, (0.25, 0.5), [0.125, 0.75])
     """
 
+    remedy = "build it by jko.Grid(bounds, shape)"
+
     bounds: tuple[tuple[float, float], ...]
     shape: tuple[int, ...]
 

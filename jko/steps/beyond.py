@@ -60,17 +60,20 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     points = state.atoms.points + ratio * displacement(result)
     domain = state.atoms.domain
     if isinstance(state, ChargedMesh):
-        return _in_order(state, points if domain is None else domain.project(points))
+        points = points if domain is None else domain.project(points)
+        return _in_order(state, points[:, 1], points[:, 0])
     try:
         return state.placed(points if domain is None else domain.project(points))
     except ValueError:  # no graph any more
         return None
 
 
-def _in_order(mesh: ChargedMesh, points: Tensor) -> ChargedMesh | None:
-    theta = points[:, 1]
-    narrow = 4 * torch.finfo(theta.dtype).eps * theta.abs().max()
-    return mesh.moved(theta, points[:, 0]) if bool((theta.diff() > narrow).all()) else None
+def _in_order(
+    mesh: LineMesh | ChargedMesh, edges: Tensor, *H: Tensor
+) -> LineMesh | ChargedMesh | None:
+    """The mesh with its edges moved, unless it folds."""
+    narrow = 4 * torch.finfo(edges.dtype).eps * edges.abs().max()
+    return mesh.moved(edges, *H) if bool((edges.diff() > narrow).all()) else None
 
 
 def displacement(result: StepResult) -> Tensor:
@@ -86,15 +89,14 @@ def displacement(result: StepResult) -> Tensor:
     return -result.problem.tau * result.problem.raised(result.problem.energy.gradient(result.state))
 
 
-def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> LineMesh | None:
+def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> State | None:
     old = result.problem.previous
     assert isinstance(old, LineMesh)
     edges = mesh.edges + ratio * (mesh.edges - old.edges)
     if mesh.domain is not None:
         ends = mesh.domain.project(edges[[0, -1], None])[:, 0]
         edges = torch.cat([ends[:1], edges[1:-1], ends[1:]])
-    narrow = 4 * torch.finfo(edges.dtype).eps * edges.abs().max()
-    return mesh.moved(edges) if bool((edges.diff() > narrow).all()) else None
+    return _in_order(mesh, edges)
 
 
 def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity | None:

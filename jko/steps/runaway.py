@@ -71,13 +71,6 @@ class Runaway:
         if not length > self.reach:
             return False
         self.reach = FAR * length
-        return self._falls(point)
-
-    def torn(self, point: Point, residual: float) -> bool:
-        """Whether the slope grows without end where no lower value was found: a pole, no kink."""
-        return residual > FAR * max(self.steepest, self.length(point) / self.problem.tau)
-
-    def _falls(self, point: Point) -> bool:
         y, domain = self.penalty.partners, self.problem.base.domain
 
         def ahead(factor: float) -> tuple[float, float]:
@@ -86,3 +79,7 @@ class Runaway:
             return trial.value, float(trial.energy.value)
 
         return endless(ahead, point.value, point.x.dtype, far=True)
+
+    def torn(self, point: Point, residual: float) -> bool:
+        """Whether the slope grows without end where no lower value was found: a pole, no kink."""
+        return residual > FAR * max(self.steepest, self.length(point) / self.problem.tau)

@@ -95,6 +95,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> Path:
+    """A text file, written whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+    return path
+
+
 def part_beside(path: Path) -> tuple[int, Path]:
     """A new locked file in the folder of ``path``: its descriptor, to read and write, and its name."""
     _sweep(path.parent)

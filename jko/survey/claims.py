@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from pkgutil import iter_modules
@@ -77,7 +77,7 @@ class Measurement:
     expected: float
     tolerance: float
     printed: float | None = None
-    picture: Picture | None = None
+    picture: Picture | None = field(default=None, repr=False)
 
     def holds(self, kind: Kind) -> bool:
         """Whether the claim is seen to hold; never for numbers that are not."""
@@ -89,9 +89,9 @@ class Measurement:
         return fits and differs
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim with its figures.
+@dataclass(frozen=True, kw_only=True)
+class Claim(Measurement):
+    """One claim with its figures: a measurement, and what it is of.
 
     Attributes
     ----------
@@ -99,9 +99,7 @@ class Claim:
         The survey's own label, such as ``"(3.23)"`` or ``"Remark 3.4"``; of an erratum where it is.
     statement : str
         What is claimed, in a sentence.
-    measured, expected, tolerance, kind
-        See :class:`Measurement`.
-    passed : bool
+    kind : Kind
     seconds : float
         CPU time of the measurement.
     error : str
@@ -110,15 +108,14 @@ class Claim:
 
     equation: str
     statement: str
-    measured: float
-    expected: float
-    tolerance: float
     kind: Kind
-    passed: bool
-    printed: float | None = None
-    picture: Picture | None = field(default=None, repr=False)
     seconds: float = 0.0
     error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is seen to hold."""
+        return self.holds(self.kind)
 
 
 Measure = Callable[[bool], Measurement]
@@ -145,28 +142,18 @@ class Entry:
 
     def run(self, quick: bool = False) -> Claim:
         """Measure."""
-        start = time.process_time()
+        start, found, error = time.process_time(), Measurement(math.nan, math.nan, 0.0), ""
         try:
             found = self.measure(quick)
         except Exception as failure:  # what gave up or broke must not hide the other claims
-            nothing = Measurement(math.nan, math.nan, 0.0)
-            return replace(
-                self._claim(nothing, start), error=f"{type(failure).__name__}: {failure}"
-            )
-        return self._claim(found, start)
-
-    def _claim(self, found: Measurement, start: float) -> Claim:
+            error = f"{type(failure).__name__}: {failure}"
         return Claim(
-            self.equation,
-            self.statement,
-            found.measured,
-            found.expected,
-            found.tolerance,
-            self.kind,
-            found.holds(self.kind),
-            found.printed,
-            found.picture,
-            time.process_time() - start,
+            **vars(found),
+            equation=self.equation,
+            statement=self.statement,
+            kind=self.kind,
+            seconds=time.process_time() - start,
+            error=error,
         )
 
 
@@ -182,6 +169,16 @@ def claim(equation: str, kind: Kind, statement: str) -> Callable[[Measure], Meas
         return measure
 
     return register
+
+
+def _of(kind: Kind) -> Callable[[str, str], Callable[[Measure], Measure]]:
+    """:func:`claim` for one kind: ``@identity("(2.1)", "what is claimed")``."""
+    return lambda equation, statement: claim(equation, kind, statement)
+
+
+identity, inequality, limit = map(_of, (Kind.IDENTITY, Kind.INEQUALITY, Kind.LIMIT))
+counterexample, erratum = map(_of, (Kind.COUNTEREXAMPLE, Kind.ERRATUM))
+experiment = _of(Kind.EXPERIMENT)
 
 
 def named(only: str, label: str) -> bool:

@@ -15,7 +15,7 @@ from jko.measures import ChargedDensity, ChargedParticles
 from jko.networks import Data
 from jko.spaces import Grid
 from jko.survey.claims import Curve, Measurement, Picture
-from jko.survey.instances import Array
+from jko.survey.instances import Array, arrays
 from jko.trajectory import Trajectory
 
 
@@ -44,8 +44,7 @@ class Line:
     @property
     def data(self) -> tuple[Array, Array, Array]:
         """Inputs (M,), targets (M,), quadrature weights (M,)."""
-        data = self.risk.data
-        return data.x[:, 0].numpy(), data.f.numpy(), data.weights.numpy()
+        return arrays(self.risk.data)
 
     def grid(self, cells: int) -> ChargedDensity:
         """The pair on a grid."""
@@ -55,13 +54,12 @@ class Line:
         """The pair in label form."""
         return jko.limits.Labels.chebyshev(self.density, self.charge, (-3.0, 3.0), n)
 
-    def N(self, pair: ChargedParticles) -> tuple[Array, Array]:
-        """N = Lbar + Sbar and its derivative at the atoms, written out."""
+    def N(self, theta: Array, H: Array, m: Array) -> tuple[Array, Array, Array]:
+        """N = Lbar + Sbar of the masses m with charges H at theta, N' and N'' there, written out."""
         x, f, q = self.data
-        theta, H, m = (t.numpy() for t in (pair.theta[:, 0], pair.H, pair.weights))
         t = np.tanh(theta[:, None] + x)
-        g = q * ((m * H) @ t - f)
-        return t @ g, (1 - t * t) @ g
+        s, g = 1 - t * t, q * ((m * H) @ t - f)
+        return t @ g, s @ g, (-2 * t * s) @ g
 
 
 LINE_LAM = 0.1
@@ -89,17 +87,12 @@ def on_cells(run: Trajectory) -> list[ChargedDensity]:
     return [state for state in run.states if isinstance(state, ChargedDensity)]
 
 
-def _curve(pair: ChargedParticles) -> tuple[torch.Tensor, torch.Tensor]:
-    return pair.theta[:, 0], pair.H
-
-
-def _rates(system: System, quick: bool) -> tuple[Array, Array]:
+def _rates(system: System) -> tuple[Array, Array]:
     """By formulas written out: theta' and H' of the labels at time zero."""
     example = line()
     labels = example.labels(48)
-    pair = labels.pair
-    N, slope = example.N(pair)
-    theta, H = pair.theta[:, 0].numpy(), pair.H.numpy()
+    theta, H, m = (t.numpy() for t in (labels.u, labels.H, labels.weights))
+    N, slope, _ = example.N(theta, H, m)
     B = labels.D.numpy() @ H  # the labels are theta at time zero
     p = N + LINE_LAM * H
     w = -H * slope - LINE_LAM * theta  # (3.24)
@@ -108,18 +101,15 @@ def _rates(system: System, quick: bool) -> tuple[Array, Array]:
     return velocity, -p if system.carried else -p + velocity * B
 
 
-def right_side(system: System, quick: bool) -> Measurement:
+def right_side(system: System) -> Measurement:
     """Differences of the label form over a short time, against the printed right side."""
     example, e = line(), 1e-4
     labels = example.labels(48)
     run = system(example.G, labels, t1=2 * e, times=[e, 2 * e], rtol=1e-12)
     a, b, c = (charged(run.at(t)) for t in (0.0, e, 2 * e))
-    velocity, rate = _rates(system, quick)
-    slopes = [
-        ((-3 * p + 4 * q - r) / (2 * e)).numpy()
-        for p, q, r in zip(*map(_curve, (a, b, c)), strict=True)
-    ]
-    error = np.abs(slopes[0] - velocity).max() + np.abs(slopes[1] - rate).max()
+    velocity, rate = _rates(system)
+    slopes = ((-3 * a.lift().points + 4 * b.lift().points - c.lift().points) / (2 * e)).numpy()
+    error = np.abs(slopes[:, 1] - velocity).max() + np.abs(slopes[:, 0] - rate).max()
     return Measurement(float(error), 0.0, 1e-6)
 
 

@@ -5,10 +5,8 @@ velocity of rho and a the one that carries H.  From ``d_t rho = -div(rho u)`` an
 
     d/dt G = int [ -u_D . u + p grad H . (u - a) - p^2 ] drho.
 
-- (3.19): u = u_D - p grad H, a = 0: the survey's ``-int |u|^2 - int p^2``.
-- (3.21): the same u, a = u: ``-int [|u_D|^2 + p^2 - p u_D . grad H]``, positive for some pairs.
-- (3.23): u = a = u_D: Proposition 3.3.
-- Remark 4.1 read literally: a lacks the part ``-c grad U'(rho)`` of u.
+(3.19) has u = u_D - p grad H and a = 0, (3.21) the same u and a = u, (3.23) u = a = u_D; in Remark 4.1, read literally,
+a lacks the part ``-c grad U'(rho)`` of u.  What this is for each: :meth:`jko.limits.systems.System.rate`.
 """
 
 from __future__ import annotations

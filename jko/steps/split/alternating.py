@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from jko import checks
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
-from jko.measures.span import Measure
 from jko.metrics import Wasserstein
 from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
@@ -79,7 +78,8 @@ class Alternating:
         inner = self.transport(span, terms, problem.tau, problem.memory)
         if inner.status is Status.NOT_FINITE:
             return _failed(problem, inner)
-        charged = charge_step(measure(inner), span, terms, problem.tau)
+        rho = checks.kind("rho", inner.state, Particles, LineMesh, GridDensity)
+        charged = charge_step(rho, span, terms, problem.tau)
         if not charged.finite:
             return _failed(problem, inner)
         return _joined(problem, inner, charged)
@@ -92,11 +92,6 @@ class Alternating:
         solver = natural_solver(rho) if self.solver is None else self.solver
         memory = without_evaluation(memory)  # H is another now
         return judged(solver.solve(StepProblem(terms.held(span), Wasserstein(), rho, tau, memory)))
-
-
-def measure(inner: StepResult) -> Measure:
-    """The new rho."""
-    return checks.kind("rho", inner.state, Particles, LineMesh, GridDensity)
 
 
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:

@@ -74,7 +74,8 @@ class Strang:
         """Three midpoints, or one plain step where they are no good."""
         hint = "elsewhere use jko.SDIRK2()"
         state = checks.kind("the state of Strang", state, ChargedSpan, hint=hint)
-        plan, hint = _default(state) if solver is None else solver, "jko.Alternating(solver)"
+        default = Alternating(TIGHT if isinstance(state.rho, Particles) else None)
+        plan, hint = default if solver is None else solver, "jko.Alternating(solver)"
         plan = checks.kind("the solver of Strang", plan, Alternating, hint=hint)
         problem = StepProblem(energy, metric or SplitWasserstein(), state, tau, memory or {})
         before = float(energy(state))
@@ -86,10 +87,6 @@ class Strang:
             if result.energy <= before + rounding(before, result.energy):
                 return result
         return plan.solve(problem).instead_of(inner)
-
-
-def _default(span: ChargedSpan) -> Alternating:
-    return Alternating(TIGHT if isinstance(span.rho, Particles) else None)
 
 
 def _midpoints(

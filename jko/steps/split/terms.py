@@ -74,7 +74,12 @@ class SplitTerms:
     def held(self, span: ChargedSpan) -> Energy:
         """``G(., H)`` for the H of the span, an energy of measures on Theta."""
         charge = Charge.of(span)
-        parts = [c * Risk(risk.data, features=_features(charge, risk)) for c, risk in self.risks]
+        parts: list[Energy] = []
+        for c, risk in self.risks:
+            own = replace(
+                charge, x=risk.data.x
+            )  # the data of the span: h need not be evaluated twice
+            parts.append(c * Risk(risk.data, features=HeldFeatures(own)))
         parts += [c * E for c, E in self.of_rho]
         if self.lam or not parts:
             parts.append(self.lam * HeldNorm(charge))
@@ -87,11 +92,6 @@ class SplitTerms:
             (c * risk.data.weights * risk.data.f for c, risk in self.risks), torch.zeros_like(like)
         )
         return q, qf / q if self.risks else torch.zeros_like(like)
-
-
-def _features(charge: Charge, risk: Risk) -> HeldFeatures:
-    """H h at the data of the risk, which are those of the span: h(theta, x) need not be evaluated twice."""
-    return HeldFeatures(replace(charge, x=risk.data.x))
 
 
 def _check_risk(risk: Risk, span: ChargedSpan) -> None:

@@ -8,11 +8,11 @@ import torch
 from jko.energies import Risk, SquaredNorm
 from jko.measures import Particles
 from jko.networks import Data, Ridge
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, Net, features, loss, net, slopes
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, erratum, identity
+from jko.survey.instances import LAM, Net, features, loss, mixture, net, slopes
 
 
-@claim("(2.1)", Kind.IDENTITY, "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
+@identity("(2.1)", "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
 def network(quick: bool) -> Measurement:
     """The prediction of an empirical measure against the sum, written out: largest difference over the data."""
     example = net(50)
@@ -21,10 +21,8 @@ def network(quick: bool) -> Measurement:
     return Measurement(float(error), 0.0, 1e-12)
 
 
-@claim(
-    "(2.2), footnote 1",
-    Kind.IDENTITY,
-    "h(theta, x) = sigma(theta' . x + theta^(d)), with its slopes in theta",
+@identity(
+    "(2.2), footnote 1", "h(theta, x) = sigma(theta' . x + theta^(d)), with its slopes in theta"
 )
 def ridge(quick: bool) -> Measurement:
     """The written-out slopes of sigmoid, tanh and a softplus against central differences."""
@@ -40,10 +38,8 @@ def ridge(quick: bool) -> Measurement:
     return Measurement(worst, 0.0, 1e-8)
 
 
-@claim(
-    "(2.3)-(2.4)",
-    Kind.IDENTITY,
-    "gradient descent moves neuron i by -N d l / d xi_i = -grad (dF/dmu)(xi_i)",
+@identity(
+    "(2.3)-(2.4)", "gradient descent moves neuron i by -N d l / d xi_i = -grad (dF/dmu)(xi_i)"
 )
 def descent(quick: bool) -> Measurement:
     """The velocity of (3.7) against central differences of the loss in every weight, times N."""
@@ -64,11 +60,7 @@ def _mismatch(example: Net, lam: float, gradient: torch.Tensor) -> float:
     return worst
 
 
-@claim(
-    "footnote 2",
-    Kind.IDENTITY,
-    "a stochastic gradient is, in the mean over the samples, the gradient",
-)
+@identity("footnote 2", "a stochastic gradient is, in the mean over the samples, the gradient")
 def stochastic_gradient(quick: bool) -> Measurement:
     """The mean over all single data of the gradient of the risk of that datum, against that of the risk, by hand."""
     example = net(10)
@@ -85,10 +77,8 @@ def stochastic_gradient(quick: bool) -> Measurement:
     return Measurement(float(np.abs(total.numpy() - whole).max()), 0.0, 1e-12)
 
 
-@claim(
-    "(2.5)",
-    Kind.IDENTITY,
-    "f_mu = int Phi dmu extends f_N to all measures: merging equal neurons changes nothing",
+@identity(
+    "(2.5)", "f_mu = int Phi dmu extends f_N to all measures: merging equal neurons changes nothing"
 )
 def prediction(quick: bool) -> Measurement:
     """Neurons that are there twice, and one with double mass, both against the sum written out."""
@@ -102,7 +92,7 @@ def prediction(quick: bool) -> Measurement:
     return Measurement(error, 0.0, 1e-14)
 
 
-@claim("(2.6)-(2.8)", Kind.IDENTITY, "F(mu) = 1/2 int (f - f_mu)^2 dx + int V dmu, here with (2.8)")
+@identity("(2.6)-(2.8)", "F(mu) = 1/2 int (f - f_mu)^2 dx + int V dmu, here with (2.8)")
 def functional(quick: bool) -> Measurement:
     """F of the library against the formula, with unequal weights."""
     example = net(15)
@@ -113,10 +103,8 @@ def functional(quick: bool) -> Measurement:
     )
 
 
-@claim(
-    "after (2.8)",
-    Kind.COUNTEREXAMPLE,
-    'with V the minimum "will not be zero anymore": it is zero for f = 0',
+@counterexample(
+    "after (2.8)", 'with V the minimum "will not be zero anymore": it is zero for f = 0'
 )
 def minimum_zero(quick: bool) -> Measurement:
     """F at the Dirac mass in 0 for f = 0: no energy at all, though V = LAM |xi|^2 / 2."""
@@ -127,22 +115,15 @@ def minimum_zero(quick: bool) -> Measurement:
     return Measurement(float(F(zero)), 0.0, 1e-14)
 
 
-def _mixture(a: Particles, b: Particles, alpha: float) -> Particles:
-    """(1 - alpha) a + alpha b."""
-    weights = torch.cat([(1 - alpha) * a.weights, alpha * b.weights])
-    return Particles.of(torch.cat([a.points, b.points]), weights)
-
-
-@claim(
+@identity(
     "Remark 2.1",
-    Kind.IDENTITY,
     "F is convex along mixtures (1 - alpha) mu_0 + alpha mu_1: its second derivative is int (f_0 - f_1)^2",
 )
 def convexity(quick: bool) -> Measurement:
     """F at 21 mixtures of two networks: the second difference, of a parabola exact, against f_0 - f_1 written out."""
     example, a, b = net(20), net(20, seed=1).mu, net(30, seed=2).mu
     grid = np.linspace(0, 1, 21)
-    values = [float(example.F(_mixture(a, b, s))) for s in grid]
+    values = [float(example.F(mixture(a, b, s))) for s in grid]
     chord = (1 - grid) * values[0] + grid * values[-1]
     x, _, q = example.data
     apart = features(a.points.numpy(), x).mean(0) - features(b.points.numpy(), x).mean(0)
@@ -156,7 +137,7 @@ def convexity(quick: bool) -> Measurement:
     return Measurement(float(worst), float(q @ apart**2), 1e-10, picture=picture)
 
 
-@claim("footnote 4", Kind.IDENTITY, "the formula for dF(mu_alpha)/dalpha between mu_0 and mu_1")
+@identity("footnote 4", "the formula for dF(mu_alpha)/dalpha between mu_0 and mu_1")
 def mixture_derivative(quick: bool) -> Measurement:
     """The formula at alpha = .3 against a central difference of F."""
     example, b = net(20), net(30, seed=2).mu
@@ -170,13 +151,12 @@ def mixture_derivative(quick: bool) -> Measurement:
         + (1 - 2 * s) * (q * (f - f0) * (f - f1)).sum()
         - V
     )
-    ahead, behind = (example.F(_mixture(a, b, s + e)) for e in (1e-4, -1e-4))
+    ahead, behind = (example.F(mixture(a, b, s + e)) for e in (1e-4, -1e-4))
     return Measurement(float(ahead - behind) / 2e-4, float(formula), 1e-9)
 
 
-@claim(
+@erratum(
     "(2.9)-(2.11)",
-    Kind.ERRATUM,
     "the potential enters F_N as its mean (1/N) sum V(xi_i), not as the sum: else (2.4) is not (3.7)",
 )
 def mean_of_the_potential(quick: bool) -> Measurement:

@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 
 import jko.limits
 from jko.energies import Risk
 from jko.measures import Particles
 from jko.networks import Data
 from jko.steps import LBFGS, step
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, features, net, slopes
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, identity, limit
+from jko.survey.instances import descent, features, net
 
 
-@claim(
+@identity(
     "2.2.1 (ii)",
-    Kind.IDENTITY,
     "the Wasserstein flow from atoms is the gradient descent (2.4) of the discrete problem",
 )
 def flow_of_atoms(quick: bool) -> Measurement:
     """limits.wasserstein against (2.4) written out and integrated by scipy: largest distance of a neuron at t = 2."""
-    from scipy.integrate import solve_ivp
-
     example = net(10)
-    shape, weights = example.points.shape, np.full(10, 1 / 10)
-
-    def velocity(t: float, flat: np.ndarray) -> np.ndarray:
-        return -slopes(flat.reshape(shape), weights, example.data, LAM).ravel()
-
-    start = example.points.ravel()
-    hand = solve_ivp(velocity, (0, 2.0), start, "Radau", rtol=1e-8, atol=1e-10).y[:, -1]
-    run = jko.limits.wasserstein(example.F, example.mu, t1=2.0, rtol=1e-10)
-    ours = run.final.atoms.points.numpy().ravel()
-    return Measurement(float(np.abs(ours - hand).max()), 0.0, 1e-6)
+    hand = descent(example.points, np.full(10, 1 / 10), example.data, 2.0)
+    ours = jko.limits.wasserstein(example.F, example.mu, t1=2.0, rtol=1e-10).final.atoms
+    return Measurement(float(np.abs(ours.points.numpy() - hand).max()), 0.0, 1e-6)
 
 
-@claim(
+@limit(
     "2.2.1 (i)",
-    Kind.LIMIT,
     "N atoms drawn from mu have E F(mu_N) - F(mu) = (1/2N) int Var Phi(., x) dx: order 1/N",
 )
 def sampling(quick: bool) -> Measurement:
@@ -74,9 +62,8 @@ def sampling(quick: bool) -> Measurement:
     return Measurement(ratio, 1.0, 0.1 if quick else 0.03, picture=picture)
 
 
-@claim(
+@identity(
     "2.2 end",
-    Kind.IDENTITY,
     "the flow never splits an atom: what starts at one place stays there, and moves by its whole mass",
 )
 def atoms_in_the_flow(quick: bool) -> Measurement:
@@ -85,21 +72,12 @@ def atoms_in_the_flow(quick: bool) -> Measurement:
     masses = np.arange(1.0, 13.0) / 78
     mu = Particles(example.points.repeat(3, axis=0), masses)
     final = jko.limits.wasserstein(example.F, mu, t1=3.0, rtol=1e-10).final
-    whole = masses.reshape(4, 3).sum(1)
-
-    def velocity(t: float, flat: np.ndarray) -> np.ndarray:
-        return -slopes(flat.reshape(4, 3), whole, example.data, LAM).ravel()
-
-    hand = solve_ivp(velocity, (0, 3.0), example.points.ravel(), rtol=1e-9, atol=1e-11).y[:, -1]
-    apart = np.abs(final.support.numpy() - hand.reshape(4, 3).repeat(3, axis=0)).max()
+    hand = descent(example.points, masses.reshape(4, 3).sum(1), example.data, 3.0)
+    apart = np.abs(final.support.numpy() - hand.repeat(3, axis=0)).max()
     return Measurement(float(apart), 0.0, 1e-6)
 
 
-@claim(
-    "2.2 end",
-    Kind.COUNTEREXAMPLE,
-    "a JKO step of finite tau may split an atom, which the flow never does",
-)
+@counterexample("2.2 end", "a JKO step of finite tau may split an atom, which the flow never does")
 def splitting(quick: bool) -> Measurement:
     """What the step from delta_0 gains by two half atoms over one: features (xi^2, xi), target (1, 0), tau = 2."""
     data = Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])

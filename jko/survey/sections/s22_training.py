@@ -17,8 +17,16 @@ from jko.measures import Particles
 from jko.metrics import distance
 from jko.networks import Data, Ridge
 from jko.steps import LBFGS
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, features, net
+from jko.survey.claims import (
+    Curve,
+    Measurement,
+    Picture,
+    counterexample,
+    identity,
+    inequality,
+    limit,
+)
+from jko.survey.instances import LAM, exponent, features, net, order_in_N, power_law
 
 
 def _wells(starts: list[Particles]) -> Particles:
@@ -37,9 +45,8 @@ def _wells_value(xi: np.ndarray) -> float:
 WELL = 10.0  # depth of the wells
 
 
-@claim(
+@identity(
     "2.2.1 (i)",
-    Kind.IDENTITY,
     "min F_N - min F <= C/N, with C = 1/2 int Var Phi dx at the minimiser; nearly attained by N = 1 in two wells",
 )
 def best_networks(quick: bool) -> Measurement:
@@ -71,10 +78,8 @@ def best_networks(quick: bool) -> Measurement:
     return Measurement(ratio, 1 - 1 / (8 * WELL), 1e-9, picture=picture)
 
 
-@claim(
-    "2.2.1 (iii)",
-    Kind.LIMIT,
-    "stochastic gradient descent tends to the flow: the prediction, like sqrt(rate)",
+@limit(
+    "2.2.1 (iii)", "stochastic gradient descent tends to the flow: the prediction, like sqrt(rate)"
 )
 def samples(quick: bool) -> Measurement:
     """The exponent in the rate of the root mean square distance of f at t = 1, time being rate times updates."""
@@ -90,17 +95,13 @@ def samples(quick: bool) -> Measurement:
             )
             squares.append(float(((example.risk.predict(run.final) - exact) ** 2).mean()))
         errors.append(float(np.mean(squares)) ** 0.5)
-    order = float(np.polyfit(np.log(rates), np.log(errors), 1)[0])
-    slope = [errors[0] * (rate / rates[0]) ** 0.5 for rate in rates]
-    curves = Curve(rates, errors, "samples", "dots"), Curve(rates, slope, "order 1/2", "dashed")
-    return Measurement(
-        order, 0.5, 0.1, picture=Picture(curves, "rate", "distance of $f$ at $t = 1$", True, True)
-    )
+    names = "samples", "order 1/2", "rate", "distance of $f$ at $t = 1$"
+    picture = power_law(rates, errors, 0.5, names)
+    return Measurement(exponent(rates, errors), 0.5, 0.1, picture=picture)
 
 
-@claim(
+@limit(
     "2.2.1 (iv)",
-    Kind.LIMIT,
     "gradient descent of N sampled neurons tends to the flow of their law, like N^{-1/2}",
 )
 def neurons(quick: bool) -> Measurement:
@@ -110,23 +111,12 @@ def neurons(quick: bool) -> Measurement:
     def predict(mu: Particles) -> torch.Tensor:
         return big.risk.predict(jko.limits.wasserstein(big.F, mu, t1=2.0, rtol=1e-5).final)
 
-    limit, sizes, errors = predict(big.mu), [16, 32, 64, 128], []
-    for N in sizes:
-        squares = [
-            float((predict(net(N, seed=k).mu) - limit).square().mean()) for k in range(repeats)
-        ]
-        errors.append(float(np.mean(squares)) ** 0.5)
-    order = -float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
-    slope = [errors[0] * (sizes[0] / N) ** 0.5 for N in sizes]
-    curves = Curve(sizes, errors, "samples", "dots"), Curve(sizes, slope, "$N^{-1/2}$", "dashed")
-    picture = Picture(curves, "neurons $N$", "distance of $f$ at $t = 2$", True, True)
-    return Measurement(order, 0.5, 0.1 if not quick else 0.15, picture=picture)
+    names = "samples", "distance of $f$ at $t = 2$"
+    return order_in_N(predict, big.mu, repeats, 0.15 if quick else 0.1, names)
 
 
-@claim(
-    "2.2.1 (iv)",
-    Kind.INEQUALITY,
-    "many neurons in all directions reach a global minimum, by sigmoids and by ReLU",
+@inequality(
+    "2.2.1 (iv)", "many neurons in all directions reach a global minimum, by sigmoids and by ReLU"
 )
 def global_minimum(quick: bool) -> Measurement:
     """Sigmoid: F - min F by its proved bound, as a part of F_0; ReLU, without V: the risk, whose minimum is 0."""
@@ -139,10 +129,8 @@ def global_minimum(quick: bool) -> Measurement:
     return Measurement(max(first, float(second[-1] / second[0])), 0.0, 0.005)
 
 
-@claim(
-    "2.2.1 (iv)",
-    Kind.COUNTEREXAMPLE,
-    "other initialisations stay: dead ReLUs feel no gradient, whatever N is",
+@counterexample(
+    "2.2.1 (iv)", "other initialisations stay: dead ReLUs feel no gradient, whatever N is"
 )
 def dead_neurons(quick: bool) -> Measurement:
     """The risk that the flow of 60 neurons leaves whose ReLU is off at all data: 1/2 int sin^2 2x = 1 - (sin 8) / 8."""
@@ -163,9 +151,8 @@ def _symmetric(mu: Particles) -> Particles:
     return Particles(torch.cat([mu.points, _mirrored(mu).points]))
 
 
-@claim(
+@identity(
     "after Remark 2.1",
-    Kind.IDENTITY,
     "with a symmetry of the data, averaging over it lowers F, by 1/8 int (f_mu(x) + f_mu(-x))^2 dx",
 )
 def averaged(quick: bool) -> Measurement:
@@ -177,10 +164,8 @@ def averaged(quick: bool) -> Measurement:
     return Measurement(math.fsum(gains), float(sum(q @ s**2 for s in sums) / 8), 1e-12)
 
 
-@claim(
-    "after Remark 2.1",
-    Kind.IDENTITY,
-    "so the symmetry may be built into the minimisation, which loses nothing",
+@identity(
+    "after Remark 2.1", "so the symmetry may be built into the minimisation, which loses nothing"
 )
 def reduced(quick: bool) -> Measurement:
     """The flow of 2 x 12 mirrored neurons stays mirrored (distance), and F ends within .02 F_0 of the proved min F."""
@@ -192,9 +177,8 @@ def reduced(quick: bool) -> Measurement:
     return Measurement(apart if above < 0.02 else np.inf, 0.0, 1e-5)
 
 
-@claim(
+@limit(
     "2.2.1 (i)",
-    Kind.LIMIT,
     "for coercive V the best measures of N atoms tend weakly to the minimiser; in two wells at order 1/2",
 )
 def weak_limit(quick: bool) -> Measurement:

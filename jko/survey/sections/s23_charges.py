@@ -7,7 +7,7 @@ import torch
 
 from jko.energies import Potential, PowerNorm
 from jko.measures import Particles
-from jko.survey.claims import Kind, Measurement, claim
+from jko.survey.claims import Measurement, identity
 from jko.survey.instances import LAM, Net, net
 
 
@@ -20,10 +20,8 @@ def _stacked() -> tuple[Net, Particles]:
     return example, Particles(torch.cat([w[:, None], theta], dim=1), weights / weights.sum())
 
 
-@claim(
-    "2.3",
-    Kind.IDENTITY,
-    "f_mu is the integral of h against the signed measure m = (int w nu_theta(dw)) rho",
+@identity(
+    "2.3", "f_mu is the integral of h against the signed measure m = (int w nu_theta(dw)) rho"
 )
 def signed_measure(quick: bool) -> Measurement:
     """f_mu of a measure with several w at each theta, against sum_j m_j h(theta_j, .)."""
@@ -34,7 +32,7 @@ def signed_measure(quick: bool) -> Measurement:
     return Measurement(float(error), 0.0, 1e-12)
 
 
-@claim("(2.12)", Kind.IDENTITY, "f_{rho,H} = f_mu where H is the conditional mean of w")
+@identity("(2.12)", "f_{rho,H} = f_mu where H is the conditional mean of w")
 def conditional_mean(quick: bool) -> Measurement:
     """The prediction of the pair against that of the measure, largest difference over the data."""
     example, mu = _stacked()
@@ -42,9 +40,8 @@ def conditional_mean(quick: bool) -> Measurement:
     return Measurement(float(error), 0.0, 1e-12)
 
 
-@claim(
+@identity(
     "2.3",
-    Kind.IDENTITY,
     "Jensen: with (2.8), F(mu) - G(rho, H) = lam/2 int Var(w | theta) drho >= 0; and for V = w^4 too",
 )
 def jensen(quick: bool) -> Measurement:
@@ -60,11 +57,7 @@ def jensen(quick: bool) -> Measurement:
     return Measurement(gain, LAM / 2 * float(variance) + quartic, 1e-12)
 
 
-@claim(
-    "(2.13)",
-    Kind.IDENTITY,
-    "G(rho, H) = F((id, H)_# rho), here with Vbar = lam/2 (H^2 + |theta|^2)",
-)
+@identity("(2.13)", "G(rho, H) = F((id, H)_# rho), here with Vbar = lam/2 (H^2 + |theta|^2)")
 def lift(quick: bool) -> Measurement:
     """G of a pair against the formula written out in theta and H."""
     example = net(15)
@@ -76,9 +69,8 @@ def lift(quick: bool) -> Measurement:
     return Measurement(float(example.F(pair)), float(G), 1e-12)
 
 
-@claim(
+@identity(
     "footnote 5, footnote 6",
-    Kind.IDENTITY,
     "int |xi|^p dmu >= int |(H, theta)|^p drho, p >= 1, with H the mean of nu_theta",
 )
 def moments_of_order_p(quick: bool) -> Measurement:

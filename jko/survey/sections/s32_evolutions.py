@@ -13,13 +13,12 @@ from jko.energies import Risk, SquaredNorm
 from jko.measures import ChargedDensity, ChargedParticles
 from jko.networks import Data
 from jko.spaces import Grid
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, erratum, identity
 from jko.survey.systems import LINE_LAM, SYSTEMS, charged, dissipates, line, on_cells, right_side
 
 
-@claim(
+@identity(
     "(3.12)-(3.16)",
-    Kind.IDENTITY,
     "G = |f|^2/2 + int int Kbar H rho H rho + int Sbar H rho + int Vbar rho, with (3.14)",
 )
 def expansion(quick: bool) -> Measurement:
@@ -36,11 +35,7 @@ def expansion(quick: bool) -> Measurement:
     )
 
 
-@claim(
-    "footnote 9",
-    Kind.IDENTITY,
-    "<dG/dH, phi> in L2(rho) is the derivative of G(rho, H + eps phi)",
-)
+@identity("footnote 9", "<dG/dH, phi> in L2(rho) is the derivative of G(rho, H + eps phi)")
 def variation_in_H(quick: bool) -> Measurement:
     """A central difference against int p phi drho, phi = cos 2 theta."""
     example, e = line(), 1e-5
@@ -54,11 +49,7 @@ def variation_in_H(quick: bool) -> Measurement:
     return Measurement((ahead - behind) / (2 * e), float(pair.integrate(p * phi)), 1e-9)
 
 
-@claim(
-    "(3.17)-(3.18)",
-    Kind.IDENTITY,
-    "rho moves by -grad dG/drho, dG/drho = H (Lbar + Sbar) + Vbar(H, theta)",
-)
+@identity("(3.17)-(3.18)", "rho moves by -grad dG/drho, dG/drho = H (Lbar + Sbar) + Vbar(H, theta)")
 def steepest_rho(quick: bool) -> Measurement:
     """The first variation in rho against a difference of G along a change of rho, H held as a function of theta."""
     example, e = line(), 1e-6
@@ -75,29 +66,22 @@ def steepest_rho(quick: bool) -> Measurement:
     return Measurement(difference, float(phi), 1e-5)
 
 
-@claim(
-    "(3.19)",
-    Kind.IDENTITY,
-    "separating variables: d_t rho = div(rho grad dG/drho), d_t H = -dG/dH at each theta",
+@identity(
+    "(3.19)", "separating variables: d_t rho = div(rho grad dG/drho), d_t H = -dG/dH at each theta"
 )
 def separated(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
-    return right_side(jko.limits.separated, quick)
+    return right_side(jko.limits.separated)
 
 
-@claim(
-    "after (3.19)",
-    Kind.IDENTITY,
-    "dG/dt = -int |grad dG/drho|^2 drho - int |dG/dH|^2 drho along (3.19)",
-)
+@identity("after (3.19)", "dG/dt = -int |grad dG/drho|^2 drho - int |dG/dH|^2 drho along (3.19)")
 def separated_dissipates(quick: bool) -> Measurement:
     """Along finite volumes."""
     return dissipates(jko.limits.separated, quick)
 
 
-@claim(
+@identity(
     "after (3.19)",
-    Kind.IDENTITY,
     "so the time integral of both dissipations is what G falls by, at most G(rho_0, H_0)",
 )
 def separated_integral(quick: bool) -> Measurement:
@@ -109,9 +93,8 @@ def separated_integral(quick: bool) -> Measurement:
     return Measurement(float(simpson(rates, x=run.times)), fall, 2e-4)
 
 
-@claim(
+@identity(
     "(3.20), footnote 10",
-    Kind.IDENTITY,
     "rho_t = (X_t)_# rho_0: its integrals are those of rho_0 along the flow X_t",
 )
 def push_forward(quick: bool) -> Measurement:
@@ -123,11 +106,7 @@ def push_forward(quick: bool) -> Measurement:
     return Measurement(values[0], values[1], 20 / n**2)
 
 
-@claim(
-    "before (3.21)",
-    Kind.ERRATUM,
-    "d_t (H o X) = -(Lbar + Sbar + lam H) o X: the sign of lam H is plus",
-)
+@erratum("before (3.21)", "d_t (H o X) = -(Lbar + Sbar + lam H) o X: the sign of lam H is plus")
 def sign_of_lambda(quick: bool) -> Measurement:
     """The coefficient of H in minus the rate of H along (3.21), lam in units of itself; as printed -1."""
     F = LINE_LAM * SquaredNorm()
@@ -139,31 +118,21 @@ def sign_of_lambda(quick: bool) -> Measurement:
     return Measurement(rate / LINE_LAM, 1.0, 1e-7, printed=-1.0)
 
 
-@claim(
-    "(3.21)-(3.22)",
-    Kind.IDENTITY,
-    "H transported along the flow of rho: d_t H + v . grad H = -dG/dH, v of (3.22)",
+@identity(
+    "(3.21)-(3.22)", "H transported along the flow of rho: d_t H + v . grad H = -dG/dH, v of (3.22)"
 )
 def transported(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
-    return right_side(jko.limits.transported, quick)
+    return right_side(jko.limits.transported)
 
 
-@claim(
-    "3.2.2",
-    Kind.IDENTITY,
-    "(3.21) has dG/dt = -int [|w|^2 + p^2 - p w . grad H] drho, which has no sign",
-)
+@identity("3.2.2", "(3.21) has dG/dt = -int [|w|^2 + p^2 - p w . grad H] drho, which has no sign")
 def transported_rate(quick: bool) -> Measurement:
     """Along finite volumes."""
     return dissipates(jko.limits.transported, quick)
 
 
-@claim(
-    "3.2.2",
-    Kind.COUNTEREXAMPLE,
-    '"does not seem to dissipate": here (3.21) raises G, at rate .905565',
-)
+@counterexample("3.2.2", '"does not seem to dissipate": here (3.21) raises G, at rate .905565')
 def transported_grows(quick: bool) -> Measurement:
     """One datum, h = e^{-theta}, lam = 0, rho = N(0, .05^2), H = 1 + tanh 3 theta: dG/dt at time zero.
 

@@ -21,8 +21,17 @@ from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.metrics import action, distance, flow_distance, geodesic, least_action
 from jko.spaces import Grid
 from jko.steps import LBFGS, BlockNewton
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import first_order
+from jko.survey.claims import (
+    Curve,
+    Measurement,
+    Picture,
+    counterexample,
+    erratum,
+    identity,
+    inequality,
+    limit,
+)
+from jko.survey.instances import exponent, first_order
 from jko.survey.systems import line
 from jko.trajectory import Trajectory
 
@@ -33,10 +42,8 @@ def _pair(N: int, d: int, seed: int) -> ChargedParticles:
     return ChargedParticles(theta, torch.randn(N, generator=generator, dtype=torch.float64))
 
 
-@claim(
-    "Remark 3.4",
-    Kind.IDENTITY,
-    "D^2 is the least cost |theta_1 - theta_2|^2 + |H_1 - H_2|^2 over all plans",
+@identity(
+    "Remark 3.4", "D^2 is the least cost |theta_1 - theta_2|^2 + |H_1 - H_2|^2 over all plans"
 )
 def static(quick: bool) -> Measurement:
     """jko.distance, which is W2 of the lifts, against the linear program of the definition, by scipy."""
@@ -49,7 +56,7 @@ def static(quick: bool) -> Measurement:
     return Measurement(distance(a, b).squared, float(found.fun), 1e-9)
 
 
-@claim("Remark 3.4", Kind.INEQUALITY, "D is a metric: the triangle inequality, on random pairs")
+@inequality("Remark 3.4", "D is a metric: the triangle inequality, on random pairs")
 def triangle(quick: bool) -> Measurement:
     """The largest D(a, c) - D(a, b) - D(b, c); there is equality where b lies on the geodesic from a to c."""
     trios: list[list[State]] = [[_pair(6, 2, 3 * k + j) for j in range(3)] for k in range(20)]
@@ -62,9 +69,8 @@ def triangle(quick: bool) -> Measurement:
     return Measurement(max(excess), 0.0, 1e-12)
 
 
-@claim(
+@limit(
     "Remark 3.4",
-    Kind.LIMIT,
     "square waves of period p are a Cauchy sequence without a limit: D is not complete",
 )
 def square_waves(quick: bool) -> Measurement:
@@ -78,17 +84,14 @@ def square_waves(quick: bool) -> Measurement:
 
     found = [distance(wave(k), wave(2 * k)).value for k in waves[:-1]]
     periods = [1 / k for k in waves[:-1]]
-    order = float(np.polyfit(np.log(periods), np.log(found), 1)[0])
     picture = Picture(
         (Curve(periods, found, "", "dots"),), "period $p$", "$D(H_p, H_{p/2})$", True, True
     )
-    return Measurement(order, 1.0, 0.05, picture=picture)
+    return Measurement(exponent(periods, found), 1.0, 0.05, picture=picture)
 
 
-@claim(
-    "Remark 3.4",
-    Kind.COUNTEREXAMPLE,
-    "geodesics may leave the pairs: the midpoint of a swap has two values of H",
+@counterexample(
+    "Remark 3.4", "geodesics may leave the pairs: the midpoint of a swap has two values of H"
 )
 def swap(quick: bool) -> Measurement:
     """theta = -1, 1 and H = (2, -2) -> (-2, 2): the variance of w at theta = 0 half way."""
@@ -99,10 +102,8 @@ def swap(quick: bool) -> Measurement:
     return Measurement(float(half.covariance()[0, 0]) - on_top, 4.0, 1e-12)
 
 
-@claim(
-    "Remark 3.4",
-    Kind.COUNTEREXAMPLE,
-    "flows of Theta by homeomorphisms, as in (3.20), may be longer: 16 against 4",
+@counterexample(
+    "Remark 3.4", "flows of Theta by homeomorphisms, as in (3.20), may be longer: 16 against 4"
 )
 def homeomorphic(quick: bool) -> Measurement:
     """D_flow^2 of the swap, d = 1."""
@@ -128,9 +129,8 @@ def _path(
     return [at(float(s)) for s in np.linspace(0, 1, slabs + 1)]
 
 
-@claim(
+@erratum(
     "Remark 3.4",
-    Kind.ERRATUM,
     "the action is int int (|v|^2 + |d_s H + v . grad H|^2) rho, not |v|^2 (1 + Hdot^2)",
 )
 def translation(quick: bool) -> Measurement:
@@ -146,11 +146,7 @@ def translation(quick: bool) -> Measurement:
     return Measurement(found.corrected, 1.25, 0.01, printed=found.printed)
 
 
-@claim(
-    "Remark 3.4",
-    Kind.ERRATUM,
-    "the printed action is degenerate: with v = 0 it lets H change for nothing",
-)
+@erratum("Remark 3.4", "the printed action is degenerate: with v = 0 it lets H change for nothing")
 def free_change(quick: bool) -> Measurement:
     """rho = N(0, 1) on [-2, 2], H from sin 3 theta to its negative in place: 4 int sin^2 3 theta drho; as printed 0."""
     grid = Grid((-2.0, 2.0), 200)
@@ -168,9 +164,7 @@ def free_change(quick: bool) -> Measurement:
     return Measurement(measured, above / mass, 2e-3, printed=found.printed)
 
 
-@claim(
-    "Remark 3.4", Kind.IDENTITY, "corrected, the infimum of the action over paths is the static D^2"
-)
+@identity("Remark 3.4", "corrected, the infimum of the action over paths is the static D^2")
 def dynamic(quick: bool) -> Measurement:
     """Least action of paths of particles that begin without a plan, against the static D^2; worst of random pairs."""
     worst = 0.0
@@ -180,7 +174,7 @@ def dynamic(quick: bool) -> Measurement:
     return Measurement(worst, 0.0, 1e-4)
 
 
-@claim("Remark 3.4", Kind.LIMIT, "the JKO scheme of G in D converges to (3.23), at order 1 in tau")
+@limit("Remark 3.4", "the JKO scheme of G in D converges to (3.23), at order 1 in tau")
 def gradient_flow(quick: bool) -> Measurement:
     """The last pairwise order of the L2 error of (theta, H) at t = 1.5."""
     example = line()
@@ -194,9 +188,8 @@ def gradient_flow(quick: bool) -> Measurement:
     return first_order(study, "JKO in $D$", "error at $t = 1.5$")
 
 
-@claim(
+@identity(
     "Remark 3.4",
-    Kind.IDENTITY,
     "each step of it obeys G_{k+1} + D^2/(2 tau) <= G_k, for any tau; on a saddle D^2/(2 tau) is nearly all",
 )
 def ledger(quick: bool) -> Measurement:

@@ -12,11 +12,11 @@ from jko.diagnostics import decomposition, minimiser
 from jko.energies import Entropy, Potential, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.spaces import Grid
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, identity, limit
 from jko.survey.regularised import BETA, bumpy, network, plane, spread_order
 
 
-@claim("(4.1)", Kind.IDENTITY, "the heat regularisation adds tau Ent(mu) = tau int rho log rho")
+@identity("(4.1)", "the heat regularisation adds tau Ent(mu) = tau int rho log rho")
 def entropy(quick: bool) -> Measurement:
     """Energy of a normal law under |x|^2/2 + BETA Ent on a fine grid of the line, against the closed form."""
     grid = Grid((-8.0, 8.0), 800)
@@ -25,9 +25,8 @@ def entropy(quick: bool) -> Measurement:
     return Measurement(float((SquaredNorm() + BETA * Entropy())(rho)), value, 1e-4)
 
 
-@claim(
+@limit(
     "(4.2)",
-    Kind.LIMIT,
     "the JKO scheme of F + tau Ent converges to the equation with tau Laplacian mu, at order 1",
 )
 def heat_equation(quick: bool) -> Measurement:
@@ -42,10 +41,8 @@ def heat_equation(quick: bool) -> Measurement:
     return spread_order(SquaredNorm() + BETA * Entropy(), start, after, quick)
 
 
-@claim(
-    "(4.3)",
-    Kind.IDENTITY,
-    "with no flux through the walls the state of rest is e^{x/tau}/Z, for V = -x on [0, 1]",
+@identity(
+    "(4.3)", "with no flux through the walls the state of rest is e^{x/tau}/Z, for V = -x on [0, 1]"
 )
 def walls(quick: bool) -> Measurement:
     """L1 distance of the cell masses of the minimiser from those of the formula."""
@@ -55,9 +52,8 @@ def walls(quick: bool) -> Measurement:
     return Measurement(float(np.abs(rest.weights.numpy() - masses).sum()), 0.0, 1e-4)
 
 
-@claim(
+@identity(
     "(4.4)-(4.5)",
-    Kind.IDENTITY,
     "F(mu) - F(mu_*) = 1/2 |f_mu - f_mu_*|^2 + tau KL(mu, mu_*) at the stationary mu_*",
 )
 def relative_entropy(quick: bool) -> Measurement:
@@ -68,9 +64,8 @@ def relative_entropy(quick: bool) -> Measurement:
     return Measurement(float(F(mu) - F(star)), terms.risk + terms.internal, 1e-10)
 
 
-@claim(
+@identity(
     "after (4.5)",
-    Kind.IDENTITY,
     "so F(mu) >= F(mu_*), and the stationary solution is the unique minimiser: F curves up from it",
 )
 def unique_minimiser(quick: bool) -> Measurement:
@@ -95,10 +90,8 @@ def unique_minimiser(quick: bool) -> Measurement:
     return Measurement(found, exact, 1e-4 * exact)
 
 
-@claim(
-    "4.1",
-    Kind.COUNTEREXAMPLE,
-    "without V, or with w unbounded, there need be no stationary solution: inf F = -infinity",
+@counterexample(
+    "4.1", "without V, or with w unbounded, there need be no stationary solution: inf F = -infinity"
 )
 def no_minimiser(quick: bool) -> Measurement:
     """V = 0: slope of F in log L when w is spread evenly over [-L, L], which leaves f_mu alone; it is -BETA."""

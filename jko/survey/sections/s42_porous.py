@@ -15,11 +15,11 @@ from jko.diagnostics import decomposition, minimiser
 from jko.energies import Energy, PorousMedium, Potential, SquaredNorm
 from jko.measures import GridDensity, LineMesh
 from jko.spaces import Grid
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, erratum, identity, limit
 from jko.survey.regularised import BETA, bumpy, network, plane, spread_order
 
 
-@claim("(4.6)", Kind.IDENTITY, "the porous-medium regularisation adds (tau/2) int mu^2")
+@identity("(4.6)", "the porous-medium regularisation adds (tau/2) int mu^2")
 def square(quick: bool) -> Measurement:
     """Energy of a parabola under |x|^2/2 + BETA/2 int mu^2 on a fine grid of the line, against the closed form."""
     grid = Grid((-1.5, 1.5), 3000)
@@ -28,11 +28,7 @@ def square(quick: bool) -> Measurement:
     return Measurement(float((SquaredNorm() + BETA * PorousMedium(2))(rho)), value, 1e-5)
 
 
-@claim(
-    "(4.7)",
-    Kind.LIMIT,
-    "its JKO scheme converges to the equation with tau div(mu grad mu), at order 1",
-)
+@limit("(4.7)", "its JKO scheme converges to the equation with tau div(mu grad mu), at order 1")
 def porous_medium_equation(quick: bool) -> Measurement:
     """Order in the time step of the second moment of a parabola, to Barenblatt's solution."""
     cells = 200 if quick else 400
@@ -42,10 +38,8 @@ def porous_medium_equation(quick: bool) -> Measurement:
     return spread_order(SquaredNorm() + 1.0 * PorousMedium(2), start, R**2 / 5, quick)
 
 
-@claim(
-    "4.2",
-    Kind.COUNTEREXAMPLE,
-    '"any stationary solution should have full support": it is compact where V confines',
+@counterexample(
+    "4.2", '"any stationary solution should have full support": it is compact where V confines'
 )
 def compact_support(quick: bool) -> Measurement:
     """Radius of the support of the minimiser of |x|^2/2 + 1/2 int mu^2 on the line, against R^3 = 3/2."""
@@ -55,9 +49,8 @@ def compact_support(quick: bool) -> Measurement:
     return Measurement(float(full.max()), exact.barenblatt_rest(m=2, d=1, c=1.0, a=1.0), 0.02)
 
 
-@claim(
+@erratum(
     "(4.8)",
-    Kind.ERRATUM,
     "F(mu) = F(mu_*) + 1/2 |f_mu - f_mu_*|^2 + tau/2 int (mu - mu_*)^2 + int (phi_* - l) dmu",
 )
 def porous_identity(quick: bool) -> Measurement:
@@ -69,9 +62,8 @@ def porous_identity(quick: bool) -> Measurement:
     return Measurement(printed + terms.slope, float(F(mu)), 1e-10, printed=printed)
 
 
-@claim(
+@counterexample(
     "after (4.8)",
-    Kind.COUNTEREXAMPLE,
     '"uniqueness of stationary solutions": two bumps of any masses p, 1 - p are stationary',
 )
 def many_stationary(quick: bool) -> Measurement:

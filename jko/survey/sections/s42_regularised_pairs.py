@@ -9,7 +9,7 @@ from jko.energies import Entropy, SquaredNorm
 from jko.limits.systems import System, chaos, separated, transported
 from jko.measures import ChargedDensity
 from jko.spaces import Grid
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, counterexample, erratum, identity
 
 
 def _affine(n: int) -> ChargedDensity:
@@ -26,9 +26,8 @@ def _affine_rate(system: System, literal: bool, quick: bool) -> float:
     )
 
 
-@claim(
+@counterexample(
     "Remark 4.1",
-    Kind.COUNTEREXAMPLE,
     "a Laplacian in the rho-equation of (3.23) alone can raise the energy: at rate 4.5",
 )
 def literal_chaos(quick: bool) -> Measurement:
@@ -47,10 +46,8 @@ def literal_chaos(quick: bool) -> Measurement:
     return Measurement(_affine_rate(chaos, True, quick), 4.5, 0.01, picture=picture)
 
 
-@claim(
-    "Remark 4.1",
-    Kind.ERRATUM,
-    "the gradient flow in D transports H by -tau grad log rho too, and dissipates",
+@erratum(
+    "Remark 4.1", "the gradient flow in D transports H by -tau grad log rho too, and dissipates"
 )
 def transported_charge(quick: bool) -> Measurement:
     """The rate in the same example; as printed, that of the literal reading."""
@@ -59,21 +56,15 @@ def transported_charge(quick: bool) -> Measurement:
     )
 
 
-@claim(
-    "Remark 4.1",
-    Kind.IDENTITY,
-    "(3.19) with a Laplacian is the split gradient flow of G + tau Ent: it dissipates",
+@identity(
+    "Remark 4.1", "(3.19) with a Laplacian is the split gradient flow of G + tau Ent: it dissipates"
 )
 def literal_separated(quick: bool) -> Measurement:
     """The rate in the same example."""
     return Measurement(_affine_rate(separated, True, quick), -11.25, 0.02)
 
 
-@claim(
-    "Remark 4.1",
-    Kind.COUNTEREXAMPLE,
-    "(3.21) with a Laplacian for rho can raise the energy: at rate 11.25",
-)
+@counterexample("Remark 4.1", "(3.21) with a Laplacian for rho can raise the energy: at rate 11.25")
 def literal_transported(quick: bool) -> Measurement:
     """The rate in the same example."""
     return Measurement(_affine_rate(transported, True, quick), 11.25, 0.02)

@@ -12,7 +12,7 @@ from jko.flows import flow
 from jko.measures import Particles
 from jko.networks import Data
 from jko.steps import BlockNewton
-from jko.survey.claims import Kind, Measurement, claim
+from jko.survey.claims import Measurement, erratum, identity, inequality
 
 
 def _trained() -> tuple[Energy, Particles]:
@@ -26,9 +26,7 @@ def _trained() -> tuple[Energy, Particles]:
     return F, run.final  # type: ignore[return-value]
 
 
-@claim(
-    "(4.9), footnote 11", Kind.IDENTITY, "at a local minimiser dF/dmu is constant on the support"
-)
+@identity("(4.9), footnote 11", "at a local minimiser dF/dmu is constant on the support")
 def constant_on_support(quick: bool) -> Measurement:
     """The spread of dF/dmu over the atoms at the end of a flow."""
     F, mu = _trained()
@@ -36,10 +34,8 @@ def constant_on_support(quick: bool) -> Measurement:
     return Measurement(float(phi.max() - phi.min()), 0.0, 1e-9)
 
 
-@claim(
-    "(4.10), footnote 12",
-    Kind.INEQUALITY,
-    "and nowhere smaller: then F(mu_*) is the minimum over all measures",
+@inequality(
+    "(4.10), footnote 12", "and nowhere smaller: then F(mu_*) is the minimum over all measures"
 )
 def smallest_on_support(quick: bool) -> Measurement:
     """How far dF/dmu is below its value on the support, over a grid of Omega and the support itself."""
@@ -54,11 +50,7 @@ def smallest_on_support(quick: bool) -> Measurement:
     return Measurement(float(F.variation(mu).mean() - phi.min()), 0.0, 1e-9)
 
 
-@claim(
-    "4.3",
-    Kind.ERRATUM,
-    "F(mu) - F(mu_*) >= 1/2 int (f_mu - f_mu_*)^2 dx: the constant is 1/2, not 1",
-)
+@erratum("4.3", "F(mu) - F(mu_*) >= 1/2 int (f_mu - f_mu_*)^2 dx: the constant is 1/2, not 1")
 def half(quick: bool) -> Measurement:
     """The ratio of both sides where it is smallest: V = 0 and f_{mu_*} = f."""
     x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
@@ -73,7 +65,7 @@ def half(quick: bool) -> Measurement:
     return Measurement(float(F(mu) - F(star)) / square, 0.5, 1e-12, printed=1.0)
 
 
-@claim("4.3", Kind.INEQUALITY, "minimality can be proved: the gap of (4.10) bounds F(mu_*) - min F")
+@inequality("4.3", "minimality can be proved: the gap of (4.10) bounds F(mu_*) - min F")
 def proved(quick: bool) -> Measurement:
     """:func:`jko.optimality` at the end of a flow."""
     F, mu = _trained()

@@ -12,49 +12,30 @@ from jko import exact
 from jko.diagnostics import decay, decomposition, dissipation, minimiser
 from jko.energies import Entropy
 from jko.measures import Particles
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
-from jko.survey.instances import LAM, Array, net, slopes
+from jko.survey.claims import Curve, Measurement, Picture, experiment, identity
+from jko.survey.instances import LAM, Array, net, order_in_N, slopes
 from jko.survey.regularised import bumpy, network, plane
 
 
-@claim(
-    "5.1",
-    Kind.EXPERIMENT,
-    "N neurons follow the limit N -> infinity uniformly in time here, at order N^{-1/2}",
+@experiment(
+    "5.1", "N neurons follow the limit N -> infinity uniformly in time here, at order N^{-1/2}"
 )
 def uniform_in_time(quick: bool) -> Measurement:
     """The exponent in N of the root mean square over samples of sup_{t <= T} |f_{mu_N(t)} - f_{mu(t)}|."""
     repeats, T = (4, 10.0) if quick else (16, 40.0)
     big = net(1000 if quick else 4000, seed=100)
     times = np.linspace(0, T, 21)
-    sizes = [16, 32, 64, 128]
 
     def predictions(mu: Particles) -> torch.Tensor:
         run = jko.limits.wasserstein(big.F, mu, t1=T, rtol=1e-6, times=times)
         return torch.stack([big.risk.predict(state) for state in run.states])
 
-    limit, errors = predictions(big.mu), []
-    for N in sizes:
-        sups = [
-            float((predictions(net(N, seed=k).mu) - limit).square().mean(1).max())
-            for k in range(repeats)
-        ]
-        errors.append(float(np.mean(sups)) ** 0.5)
-    order = -float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
-    slope = [errors[0] * (sizes[0] / N) ** 0.5 for N in sizes]
-    curves = (
-        Curve(sizes, errors, f"$\\sup_{{t \\leq {T:g}}}$", "dots"),
-        Curve(sizes, slope, "$N^{-1/2}$", "dashed"),
-    )
-    return Measurement(
-        order, 0.5, 0.25, picture=Picture(curves, "neurons $N$", "distance of $f$", True, True)
-    )
+    names = f"$\\sup_{{t \\leq {T:g}}}$", "distance of $f$"
+    return order_in_N(predictions, big.mu, repeats, 0.25, names)
 
 
-@claim(
-    "5.1 (iii)",
-    Kind.EXPERIMENT,
-    "with a porous medium on the line and V = x^2/2 the decay is exponential, rate 6",
+@experiment(
+    "5.1 (iii)", "with a porous medium on the line and V = x^2/2 the decay is exponential, rate 6"
 )
 def porous_decay(quick: bool) -> Measurement:
     """The fitted rate of F - F_* along Barenblatt's solution of (4.7); R^3 tends to its limit like e^{-3t}."""
@@ -71,9 +52,7 @@ def porous_decay(quick: bool) -> Measurement:
     return Measurement(found.rate, 6.0, 0.02, picture=picture)
 
 
-@claim(
-    "5.1", Kind.EXPERIMENT, "without regularisation a small network comes to rest exponentially too"
-)
+@experiment("5.1", "without regularisation a small network comes to rest exponentially too")
 def rate_of_atoms(quick: bool) -> Measurement:
     """The rate at which the dissipation of ten neurons with V = LAM |xi|^2/2 decays, fitted late.
 
@@ -100,10 +79,8 @@ def rate_of_atoms(quick: bool) -> Measurement:
     return Measurement(rate, expected, 0.02 * expected, picture=picture)
 
 
-@claim(
-    "footnote 13",
-    Kind.IDENTITY,
-    "int dF/dmu d(mu - mu_*) = F(mu) - F_* + 1/2 |f_mu - f_*|^2 + tau KL(mu_*, mu)",
+@identity(
+    "footnote 13", "int dF/dmu d(mu - mu_*) = F(mu) - F_* + 1/2 |f_mu - f_*|^2 + tau KL(mu_*, mu)"
 )
 def proximal_identity(quick: bool) -> Measurement:
     """Both sides at a measure with random masses on a grid: the natural script F of the footnote is KL(mu_*, mu)."""

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from jko import exact
 from jko.diagnostics import decay
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, erratum, experiment
 from jko.survey.instances import Array
 
 GAUSS = {"s2": 0.8, "target": 1.5, "lam": 1.0, "beta": 0.3}
@@ -72,10 +72,8 @@ def _least_ratio(T: float) -> float:
     )
 
 
-@claim(
-    "5.1 (ii)",
-    Kind.EXPERIMENT,
-    "the dissipation controls F - F_* along the flow: their ratio stays away from zero",
+@experiment(
+    "5.1 (ii)", "the dissipation controls F - F_* along the flow: their ratio stays away from zero"
 )
 def dissipation_ratio(quick: bool) -> Measurement:
     """The infimum over t in [0, 4] of -dF/dt / (F - F_*) for the Gaussian network with entropy, by differences.
@@ -99,11 +97,7 @@ def dissipation_ratio(quick: bool) -> Measurement:
     return Measurement(float(ratios.min()), _least_ratio(4.0), 1e-3, picture=picture)
 
 
-@claim(
-    "5.1 (iii)",
-    Kind.EXPERIMENT,
-    "with entropy the Gaussian network decays exponentially, at rate 2.85",
-)
+@experiment("5.1 (iii)", "with entropy the Gaussian network decays exponentially, at rate 2.85")
 def exponential_decay(quick: bool) -> Measurement:
     """The fitted rate of F - F_* along (4.2), against twice the least rate of the covariance at rest, 2.84845."""
     times = np.linspace(0, 8, 41)
@@ -122,10 +116,8 @@ def exponential_decay(quick: bool) -> Measurement:
     return Measurement(found.rate, 2 * float(_rates_by_hand()[0]), 0.005, picture=picture)
 
 
-@claim(
-    "footnote 13",
-    Kind.ERRATUM,
-    'the rate "1/t" is not sharp: under its own assumption the decay is exponential',
+@erratum(
+    "footnote 13", 'the rate "1/t" is not sharp: under its own assumption the decay is exponential'
 )
 def not_algebraic(quick: bool) -> Measurement:
     """The misfit of e^{-rt} in log(F - F_*), for the Gaussian network; as printed, that of t^{-p}."""

@@ -11,14 +11,13 @@ from scipy.integrate import solve_ivp
 import jko.limits
 from jko.diagnostics import decay, dissipation, fold_free, motion
 from jko.measures import ChargedParticles, ChargedSpan, Particles
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, experiment
 from jko.survey.instances import Array
 from jko.survey.systems import LINE_LAM, SYSTEMS, line
 
 
-@claim(
+@experiment(
     "5.1 (iii)",
-    Kind.EXPERIMENT,
     "(3.19) comes to rest three times as fast as (3.23) in the example, both exponentially",
 )
 def two_rates(quick: bool) -> Measurement:
@@ -45,15 +44,15 @@ def two_rates(quick: bool) -> Measurement:
 
 def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
     """The same ratio for both systems written out: (3.19) has H_t = e^{-lam t} H_0 + sum_m a_m h(., x_m)."""
-    x, f, q = line().data
+    example = line()
+    x, f, q = example.data
     m, theta0, H0 = (t.numpy() for t in (pair.weights, pair.theta[:, 0], pair.H))
     n = len(m)
 
     def together(t: float, y: Array) -> Array:
         theta, H = y[:n], y[n:]
-        h = np.tanh(theta[:, None] + x)
-        g = q * ((m * H) @ h - f)
-        return np.concatenate([-H * ((1 - h * h) @ g) - LINE_LAM * theta, -h @ g - LINE_LAM * H])
+        N, slope, _ = example.N(theta, H, m)
+        return np.concatenate([-H * slope - LINE_LAM * theta, -N - LINE_LAM * H])
 
     def apart(t: float, y: Array) -> tuple[Array, Array, Array]:
         theta, a, fade = y[:n], y[n:], math.exp(-LINE_LAM * t)
@@ -81,9 +80,8 @@ def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
     return fitted(second) / fitted(first)
 
 
-@claim(
+@experiment(
     "5.1 (iii)",
-    Kind.EXPERIMENT,
     "(3.21) has no rate in the example: G falls to its least value, then rises by .0064 as rho gathers",
 )
 def no_rest(quick: bool) -> Measurement:
@@ -128,10 +126,8 @@ def _rise_by_hand(n: int) -> float:
     return values[-1] - min(values)
 
 
-@claim(
-    "5.1 (i)",
-    Kind.EXPERIMENT,
-    "a smooth pair may become singular in finite time: a large charge folds the graph",
+@experiment(
+    "5.1 (i)", "a smooth pair may become singular in finite time: a large charge folds the graph"
 )
 def folding(quick: bool) -> Measurement:
     """(3.23) from H = A sin 2 theta to t = 4: no fold for A = .5; for A = 6 its time, against tangents by scipy."""
@@ -150,18 +146,15 @@ def folding(quick: bool) -> Measurement:
 
 def _fold_by_hand(u: Array, A: float) -> float:
     """When a tangent of the graph stands upright: (3.23) for (theta, H) and its derivative in the label."""
-    x, f, q = line().data
-    n = len(u)
+    example, n = line(), len(u)
 
     def velocity(t: float, y: Array) -> Array:
         theta, H, dtheta, dH = y.reshape(4, n)
-        h = np.tanh(theta[:, None] + x)
-        g, s = q * (H @ h / n - f), 1 - h * h
-        first, second = s @ g, (-2 * h * s) @ g  # N' and N''
+        N, first, second = example.N(theta, H, np.full(n, 1 / n))
         return np.concatenate(
             [
                 -H * first - LINE_LAM * theta,
-                -h @ g - LINE_LAM * H,
+                -N - LINE_LAM * H,
                 -dH * first - H * second * dtheta - LINE_LAM * dtheta,
                 -first * dtheta - LINE_LAM * dH,
             ]

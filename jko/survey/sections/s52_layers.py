@@ -13,13 +13,12 @@ from jko.flows import flow
 from jko.measures import Particles
 from jko.networks import Data
 from jko.steps import LBFGS
-from jko.survey.claims import Curve, Kind, Measurement, Picture, claim
+from jko.survey.claims import Curve, Measurement, Picture, identity
 from jko.survey.instances import Array
 
 
-@claim(
+@identity(
     "(5.1)",
-    Kind.IDENTITY,
     "two hidden layers: the JKO scheme on both layers of particles dissipates; small steps pay half of the fall",
 )
 def two_layers(quick: bool) -> Measurement:
