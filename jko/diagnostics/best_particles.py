@@ -145,12 +145,11 @@ def best_particles(
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
-    given = [starts] if isinstance(starts, Atoms) else _listed(starts)
-    if not given:
+    clouds = [starts] if isinstance(starts, Atoms) else _listed(starts)
+    if not clouds:
         raise ValueError("no start: give jko.Particles, or a list of them")
-    for k, state in enumerate(given):
+    for k, state in enumerate(clouds):
         checks.kind(f"starts[{k}]", state, Particles, ChargedParticles)
-    clouds = list(given)
     if warm is not None:
         found = warm.state if isinstance(warm, BestParticles) else warm
         checks.kind(
@@ -160,7 +159,7 @@ def best_particles(
             ChargedParticles,
             hint="what best_particles gave for fewer atoms",
         )
-        clouds += _repeated(energy, found, given[0])
+        clouds += _repeated(energy, found, clouds[0])
     for k, state in enumerate(clouds):
         if not math.isfinite(float(energy(state))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
