@@ -102,9 +102,10 @@ class Columns:
         return z[keep], block[keep], mass[keep]
 
     def _best(self, A: Tensor, b: Tensor, cost: Tensor, block: Tensor, start: Tensor) -> Tensor:
-        arrays = [t.detach().cpu().double().numpy() for t in (A.T, b, cost, self.masses, start)]
-        plan = best_plan(*arrays[:3], block.cpu().numpy(), *arrays[3:])
-        return torch.from_numpy(plan).to(cost)
+        floats = (t.detach().cpu().double().numpy() for t in (A.T, b, cost, self.masses, start))
+        columns, target, costs, masses, plan = floats
+        best = best_plan(columns, target, costs, block.cpu().numpy(), masses, plan)
+        return torch.from_numpy(best).to(cost)
 
     def newton_step(self, g: Tensor, minima: Minima) -> Tensor:
         """The maximum over g of the planes, less half the curvature of D at g times the squared step.
