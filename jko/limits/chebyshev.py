@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import dct
 
 Array = NDArray[np.float64]
 
@@ -48,10 +49,8 @@ def evaluation(u: Array, at: Array) -> Array:
 
 def tail(u: Array, values: Array) -> float:
     """Size of the last tenth of the Chebyshev coefficients, relative to the largest: how well n points resolve."""
-    K = len(u) - 1
-    even = np.concatenate([values, values[-2:0:-1]])
-    coefficients = np.abs(np.fft.rfft(even))[: K + 1]
-    last = coefficients[-max(2, (K + 1) // 10) :].max()
+    coefficients = np.abs(dct(values, type=1))
+    last = coefficients[-max(2, len(u) // 10) :].max()
     return float(last / max(coefficients.max(), np.finfo(np.float64).tiny))
 
 

@@ -9,9 +9,7 @@ from torch import Tensor
 def labels(theta: Tensor) -> Tensor:
     """Number the distinct rows in order of first appearance."""
     order = torch.sort(theta[:, 0]).values
-    if len(theta) == 1 or bool(
-        (order[1:] > order[:-1]).all()
-    ):  # one coordinate alone tells all atoms apart
+    if bool((order.diff() > 0).all()):  # one coordinate alone tells all atoms apart
         return torch.arange(len(theta), device=theta.device)
     _, label = torch.unique(theta, dim=0, return_inverse=True)
     first = first_rows(label)
@@ -22,10 +20,8 @@ def labels(theta: Tensor) -> Tensor:
 
 def first_rows(label: Tensor) -> Tensor:
     """The first row that carries each label."""
-    rows = torch.arange(len(label), device=label.device)
-    return torch.full((int(label.max()) + 1,), len(label), device=label.device).scatter_reduce_(
-        0, label, rows, "amin"
-    )
+    rows, first = torch.arange(len(label)).to(label), label.new_zeros(int(label.max()) + 1)
+    return first.scatter_reduce_(0, label, rows, "amin", include_self=False)
 
 
 def merged(theta: Tensor, w: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,11 +40,9 @@ def check_graph(theta: Tensor, H: Tensor) -> None:
     count = int(label.max()) + 1
     if count == len(theta):
         return
-    low = torch.full((count,), torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
-        0, label, H, "amin"
-    )
-    high = torch.full((count,), -torch.inf, dtype=H.dtype, device=H.device).scatter_reduce_(
-        0, label, H, "amax"
+    low, high = (
+        H.new_zeros(count).scatter_reduce_(0, label, H, which, include_self=False)
+        for which in ("amin", "amax")
     )
     if bool((low < high).any()):
         bad = int((high - low).argmax())

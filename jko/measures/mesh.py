@@ -79,11 +79,6 @@ class LineMesh(OnCells):
     def __repr__(self) -> str:
         return f"LineMesh({len(self.masses)} cells, {self.edges[0]:g} .. {self.edges[-1]:g})"
 
-    @property
-    def dim(self) -> int:
-        """One."""
-        return 1
-
     @cached
     def volumes(self) -> Tensor:
         """Widths of the cells, (N,)."""

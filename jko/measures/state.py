@@ -50,9 +50,9 @@ class State(Frozen, Quadrature):
         """The measure, or the lift of the pair, as atoms in the order of ``weights``, some perhaps without mass."""
 
     @property
-    @abstractmethod
     def dim(self) -> int:
         """Dimension of the space of the atoms."""
+        return self.support.shape[1]
 
     @property
     def is_finite(self) -> bool:
@@ -103,7 +103,6 @@ class Particles(State):
     """
 
     remedy = State.remedy
-
     points: Tensor
     weights: Tensor
     domain: Domain | None
@@ -146,19 +145,13 @@ class Particles(State):
         """The points."""
         return self.points
 
-    @property
-    def dim(self) -> int:
-        """Dimension of the space."""
-        return self.points.shape[1]
-
     def integrate_blocks(self, function: Callable[[Particles], Tensor], rows: int) -> Tensor:
         """The sum of ``function`` over :meth:`blocks`, each block's integral: so that memory stays bounded."""
         return reduce(Tensor.add_, map(function, self.blocks(rows)))
 
     def blocks(self, rows: int) -> Iterator[Particles]:
         """The measure cut in pieces of at most ``rows`` consecutive atoms; masses stay as they are."""
-        for k in range(0, self.N, rows):
-            yield Particles.of(self.points[k : k + rows], self.weights[k : k + rows])
+        return map(Particles.of, self.points.split(rows), self.weights.split(rows))
 
     def moved(self, points: Tensor) -> Particles:
         """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""

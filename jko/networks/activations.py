@@ -74,7 +74,7 @@ class Ridge(FeatureMap):
 
     def _slopes(self, s: Tensor, order: int) -> tuple[Any, ...]:
         """sigma(s), then ``order`` functions that give sigma'(s), sigma''(s) when asked."""
-        rule = None if self.gradient else _rule(self.sigma)
+        rule = None if self.gradient else _RULES.get(id(self.sigma))
         return (rule(s) if rule else _slopes(self._function, s, order))[: order + 1]
 
 
@@ -93,9 +93,8 @@ def _affine(z: Tensor, x: Tensor) -> Tensor:
 
 
 def _tanh(s: Tensor) -> tuple[Any, ...]:
-    h = (
-        torch.sigmoid(2 * s).mul_(2).sub_(1) if not s.requires_grad else torch.tanh(s)
-    )  # 3 times faster than tanh
+    # without a record by sigmoid, which is 3 times faster
+    h = torch.tanh(s) if s.requires_grad else torch.sigmoid(2 * s).mul_(2).sub_(1)
     return h, lambda: 1 - h * h, lambda: 2 * h * (h * h - 1)
 
 
@@ -108,16 +107,8 @@ def _relu(s: Tensor) -> tuple[Any, ...]:
     return torch.relu(s), lambda: (s > 0).to(s), lambda: torch.zeros_like(s)
 
 
-_RULES: dict[Any, Callable[[Tensor], tuple[Any, ...]]] = {
-    torch.tanh: _tanh,
-    torch.sigmoid: _sigmoid,
-    torch.relu: _relu,
-}
-
-
-def _rule(sigma: Any) -> Callable[[Tensor], tuple[Any, ...]] | None:
-    """The slopes that are written out, if they are; a callable need not have a hash."""
-    return next((rule for known, rule in _RULES.items() if known is sigma), None)
+#: the slopes that are written out, by what they are of: a callable need not have a hash
+_RULES = {id(torch.tanh): _tanh, id(torch.sigmoid): _sigmoid, id(torch.relu): _relu}
 
 
 def _slopes(sigma: Differentiable, s: Tensor, order: int) -> tuple[Any, ...]:

@@ -65,9 +65,7 @@ class FeatureMap(ABC):
             value = recorded(self._name, lambda z: self(z, x), z)
             u = torch.zeros_like(value).requires_grad_()
             first = slope((value * u).sum(), z, create=True)
-            if (
-                not first.requires_grad
-            ):  # torch cannot differentiate the slope: a backward of one's own
+            if not first.requires_grad:  # a backward of one's own, which torch cannot differentiate
                 return differences(lambda z: self(z, x), z.detach())
             columns = [slope(first[:, k].sum(), u, retain=True) for k in range(z.shape[1])]
         return torch.stack(columns, dim=2) if columns else z.new_zeros(*value.shape, 0)
@@ -149,7 +147,7 @@ class Neuron(FeatureMap):
             return z.new_zeros(len(z), 1, 1)
         _, pull_h = self.h.linearise(theta, x)
         _, slope = pull_h(g)
-        result = torch.zeros(len(z), z.shape[1], z.shape[1], dtype=z.dtype, device=z.device)
+        result = z.new_zeros(len(z), z.shape[1], z.shape[1])
         result[:, 0, 1:] = result[:, 1:, 0] = slope
         result[:, 1:, 1:] = w[:, :, None] * self.h.hessian(theta, x, g)
         return result

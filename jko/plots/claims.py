@@ -6,10 +6,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from jko.plots.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, COLOURS, legend_below
 from jko.survey import Picture
 
-COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)
 STYLES: dict[str, dict[str, Any]] = {
     "line": {"lw": 1.6},
     "dots": {"marker": "o", "ms": 5, "lw": 1.2},

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import Convergence, ErrorBudget
-from jko.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, RED, legend_below
 from jko.trajectory import Trajectory
 
 
@@ -113,13 +113,10 @@ def proofs(trajectory: Trajectory, ax: Axes) -> Axes:
 
 def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) -> Axes:
     """Errors against tau (or the study's parameter) on logarithmic axes, with the slope of the expected order."""
-    colours = [BLUE, RED, GREEN, ORANGE, SKY]
     for k, (name, table) in enumerate(tables.items()):
-        style = {"color": colours[k % 5], "marker": "os^Dv"[k % 5], "mfc": "none", "lw": 1.5}
-        style |= {
-            "ms": 8 - 1.5 * (k % 5),
-            "ls": ["-", (0, (4, 4))][min(k, 1)],
-        }  # curves may lie on each other
+        style = {"color": COLOURS[k % 5], "marker": "os^Dv"[k % 5], "mfc": "none", "lw": 1.5}
+        # curves may lie on each other
+        style |= {"ms": 8 - 1.5 * (k % 5), "ls": ["-", (0, (4, 4))][min(k, 1)]}
         ax.loglog(table.parameters, table.errors, label=name, **style)
     first = next(iter(tables.values()))
     line = 0.6 * first.errors[0] * (first.parameters / first.parameters[0]) ** order

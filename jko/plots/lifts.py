@@ -64,17 +64,13 @@ def graph(state: State, ax: Axes, colour: str) -> None:
     ax.autoscale_view()
 
 
-def check(state: State, dims: tuple[int, ...]) -> None:
-    """Refuse what is no pair, and pairs in other dimensions."""
-    checks.kind("the state", state, Pair, hint="measures of (w, theta): plots.particles")
-    if d_of(state) not in dims:
+def check(state: State, dims: tuple[int, ...]) -> int:
+    """The dimension of Theta; refuse what is no pair, and pairs in other dimensions."""
+    pair = checks.kind("the state", state, Pair, hint="measures of (w, theta): plots.particles")
+    if pair.d not in dims:
         allowed = " or ".join(map(str, dims))
-        raise ValueError(f"this picture is of pairs in d = {allowed}; the state has {d_of(state)}")
-
-
-def d_of(state: State) -> int:
-    """The dimension of Theta."""
-    return state.atoms.dim - 1
+        raise ValueError(f"this picture is of pairs in d = {allowed}; the state has {pair.d}")
+    return pair.d
 
 
 def same_limits(axes: Sequence[Axes]) -> None:

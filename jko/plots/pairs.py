@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.patheffects import withStroke
 
+from jko import checks
 from jko.measures import ChargedDensity, ChargedParticles, State
 from jko.plots import cells
 from jko.plots.atoms import particles
 from jko.plots.densities import moments
-from jko.plots.lifts import THETA, check, curve_of, d_of, graph, name_first, name_lift, same_limits
+from jko.plots.lifts import THETA, check, curve_of, graph, name_first, name_lift, same_limits
 from jko.plots.style import BLUE, GREY, RED
 from jko.trajectory import Trajectory
 
@@ -42,15 +43,14 @@ def pair(state: State, ax: Axes, colour: str = BLUE) -> Axes:
     colour : str
         Of the graph, d = 1.
     """
-    check(state, (1, 2))
-    if d_of(state) == 1:
+    if check(state, (1, 2)) == 1:
         graph(state, ax, colour)
         if not isinstance(state, ChargedParticles):
             _silhouette(state, ax, colour)
         return name_lift(ax)
     if isinstance(state, ChargedParticles):
-        return _name_plane(particles(state, ax, plane=(1, 2)))
-    assert isinstance(state, ChargedDensity)
+        return particles(state, ax, plane=(1, 2))
+    state = checks.kind("the state", state, ChargedDensity)
     values = state.values.cpu().numpy()
     picture = cells.image(values, state.grid, ax, (0, 1), AXES, Normalize(0, values.max()))
     cells.colour_bar(picture, [ax], "$\\rho$")
@@ -75,15 +75,14 @@ def charges(state: State, ax: Axes, colour: str = BLUE) -> Axes:
     colour : str
         Of the curve.
     """
-    check(state, (1, 2))
-    if d_of(state) == 1:
+    if check(state, (1, 2)) == 1:
         theta, H, rho = curve_of(state)
         ax.plot(theta, np.where(rho > 0, H, np.nan), color=colour, lw=1.6)
         ax.set(xlabel=THETA, ylabel="$H(\\theta)$")
         return ax
     if isinstance(state, ChargedParticles):
-        return _name_plane(particles(state, ax, plane=(1, 2)))
-    assert isinstance(state, ChargedDensity)
+        return particles(state, ax, plane=(1, 2))
+    state = checks.kind("the state", state, ChargedDensity)
     values = state.values.cpu().numpy()
     H = np.ma.masked_where(values <= SEEN * values.max(), state.H.cpu().numpy())
     largest = float(np.abs(H).max()) or 1.0
@@ -102,14 +101,9 @@ def pair_snapshots(
     """
     for ax, (t, state) in zip(axes, moments(trajectory, times, axes), strict=True):
         pair(state, ax).set_title(f"$t$ = {t:.4g}", fontsize=10)
-    if d_of(trajectory.states[0]) == 1:
+    if check(trajectory.states[0], (1, 2)) == 1:
         same_limits(axes)
     return name_first(axes)
-
-
-def _name_plane(ax: Axes) -> Axes:
-    ax.set(xlabel=AXES[0], ylabel=AXES[1])
-    return ax
 
 
 def _silhouette(state: State, ax: Axes, colour: str) -> None:

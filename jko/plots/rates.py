@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import FoldFree, Identity
-from jko.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, legend_below
+from jko.plots.style import BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, RED, legend_below
 from jko.trajectory import Trajectory
 
-COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)
 STYLES = ("-", (0, (5, 2)), (0, (2, 1.5)))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # this module is light: colours need no matplotlib
 BLACK, GREY, BLUE, SKY, GREEN, ORANGE, RED = (
     "#222222", "#9a9a9a", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00",
 )  # fmt: skip
+COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)  # of curves, one after another
 
 
 def canvas(

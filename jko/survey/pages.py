@@ -19,7 +19,7 @@ def equations(claims: Iterable[Entry]) -> str:
             e.equation,
             _cell(e.statement),
             e.kind.value,
-            _cell(_first(e)),
+            _cell(" ".join((e.measure.__doc__ or "").split())),
             f"`survey/sections/{e.module}.py` `{e.name}`",
         )
         for e in claims
@@ -44,10 +44,6 @@ def write(folder: Path) -> list[Path]:
     for name, text in found.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in found]
-
-
-def _first(entry: Entry) -> str:
-    return " ".join((entry.measure.__doc__ or "").strip().split())
 
 
 def _row(*cells: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import jko.limits
+from jko import checks
 from jko.energies import Energy, Risk, SquaredNorm
 from jko.limits.systems import System
 from jko.measures import ChargedDensity, ChargedParticles
@@ -78,8 +79,7 @@ SYSTEMS = (jko.limits.chaos, jko.limits.separated, jko.limits.transported)
 
 def charged(pair: object) -> ChargedParticles:
     """The pair on atoms that a run in label form has."""
-    assert isinstance(pair, ChargedParticles)
-    return pair
+    return checks.kind("the state", pair, ChargedParticles)
 
 
 def on_cells(run: Trajectory) -> list[ChargedDensity]:

@@ -320,9 +320,10 @@ def random_start(seed, N=40):
     return G + lam * jko.SquaredNorm(), mesh, slope, lam
 
 
-def test_the_guaranteed_time_is_never_too_late_on_a_hundred_random_starts():
+@pytest.mark.parametrize("count", [30, pytest.param(100, marks=pytest.mark.slow)])
+def test_the_guaranteed_time_is_never_too_late_on_random_starts(count):
     folded, worst = 0, math.inf
-    for seed in range(100):
+    for seed in range(count):
         G, mesh, slope, lam = random_start(seed)
         found = jko.diagnostics.fold_free(G, mesh, t1=2.0, slope=slope, rtol=1e-6)
         sizes = {"slope": float(slope.abs().max()), "charge": float(mesh.H.abs().max())}
@@ -335,7 +336,7 @@ def test_the_guaranteed_time_is_never_too_late_on_a_hundred_random_starts():
         assert (np.abs(found.angles - found.angles[0]) <= found.turned + 1e-4).all()
         folded += found.fold < math.inf
         worst = min(worst, found.fold / found.guaranteed)
-    assert folded >= 35  # the starts are steep enough to tell
+    assert folded >= 0.35 * count  # the starts are steep enough to tell
     assert worst < 1.5  # and the guarantee is not far too early on all of them
 
 

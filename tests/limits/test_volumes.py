@@ -63,8 +63,10 @@ def test_fokker_planck_is_of_order_two_in_the_plane_and_in_space(d):
     assert abs(orders(errors)[-1] - 2) < 0.15
 
 
-@pytest.mark.parametrize("d", [1, 2])
-@pytest.mark.parametrize("m", [2, 3])
+@pytest.mark.parametrize(
+    ("m", "d"),
+    [(2, 1), (3, 1), (2, 2), pytest.param(3, 2, marks=pytest.mark.slow)],
+)
 def test_porous_media_are_of_order_two_where_the_density_is_positive(m, d):
     # no closed form between walls: against the same on a finer grid, by pairwise differences
     F = 5.0 * jko.PorousMedium(m) + 0.1 * jko.Potential(lambda x: torch.cos(3 * x).sum(-1))
@@ -109,7 +111,11 @@ def net():
 
 
 @pytest.mark.parametrize(
-    "internal", [0.3 * jko.Entropy(), 0.3 * jko.PorousMedium(2)], ids=["heat", "porous medium"]
+    "internal",
+    [
+        pytest.param(0.3 * jko.Entropy(), id="heat"),
+        pytest.param(0.3 * jko.PorousMedium(2), id="porous medium", marks=pytest.mark.slow),
+    ],
 )
 def test_it_rests_where_the_minimiser_is(internal):
     F, grid = net() + jko.SquaredNorm() + internal, jko.Grid((-2.0, 2.0), (16, 16))
