@@ -163,26 +163,22 @@ def _number(
         from jko import checks  # loads torch, which --help does not need
 
         try:
-            value = checks.number("the value", float(text), above, below)
+            return checks.number("the value", float(text), above, below, least)
         except ValueError:
-            value = math.nan
-        if not value >= least:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a finite number {rule}")
-        return value
+            said = f"{text!r} must be a finite number {rule}"
+            raise argparse.ArgumentTypeError(said) from None
 
     return parse
 
 
 def _count(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
+        from jko import checks
+
         try:
-            value = int(text)
+            return checks.count("the value", int(text), least, most)
         except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} must be a whole number from {least} to {most}"
-            )
-        return value
+            said = f"{text!r} must be a whole number from {least} to {most}"
+            raise argparse.ArgumentTypeError(said) from None
 
     return parse

@@ -17,9 +17,8 @@ DELIMITERS = ("\t", ";", ",", "|", BLANKS)
 SAMPLE = 500  # rows that decide the delimiter
 GLANCE = 20_000  # cells that decide between delimiters which cut alike
 MOST = 25_000_000  # cells; as text in lists they take some two gigabytes
-EXCEL = re.compile(
-    r'"?sep=(.)"?[ \t]*(?:\r\n|\n|\r|$)'
-)  # a first line by which Excel names the delimiter
+# a first line by which Excel names the delimiter
+EXCEL = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\n|\r|$)')
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 FLAT = (
-    1e-12  # a column whose deviation is below this fraction of its size is constant up to rounding
+    1e-12  # a column whose deviation is a smaller fraction of its size is constant up to rounding
 )
 
 

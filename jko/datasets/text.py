@@ -5,12 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 LARGEST = 256 * 2**20  # bytes; as lists of cells they take some ten times as much
-PIECE = 2**20  # bytes read at once
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark begins alike
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -78,33 +75,23 @@ def _bytes(path: str | Path) -> bytes:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be the path of a file, not {type(path).__name__} ({path!r})")
     try:
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        found = os.stat(path)
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise ValueError(
                 f"--csv {str(path)!r} is no regular file (but a pipe, socket or device); "
                 "save its contents in a file first"
             )
-        with open(path, "rb") as file:
-            raw = b"".join(_pieces(file))
+        if found.st_size > LARGEST:
+            raise ValueError(
+                f"--csv {str(path)!r} has more than {LARGEST // 2**20} MiB; a table is read into memory as a whole: "
+                "take fewer rows or columns"
+            )
+        return Path(path).read_bytes()
     except OSError as error:
         raise ValueError(
             f"--csv {str(path)!r} cannot be read: {error.strerror}; check the path"
         ) from None
     except ValueError as error:
-        if "null" not in str(error):  # what open says to a path with a zero byte
+        if "embedded null" not in str(error):  # what the system says to a path with a zero byte
             raise
         raise ValueError(f"--csv {str(path)!r} cannot be read: {error}; check the path") from None
-    if len(raw) > LARGEST:
-        raise ValueError(
-            f"--csv {str(path)!r} has more than {LARGEST // 2**20} MiB; a table is read into memory as a whole: "
-            "take fewer rows or columns"
-        )
-    return raw
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """What the file holds, a little beyond the largest size at most."""
-    left = LARGEST + 1
-    while left > 0 and (piece := file.read(min(left, PIECE))):
-        left -= len(piece)
-        yield piece

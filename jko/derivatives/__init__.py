@@ -10,7 +10,7 @@ JAX, behind ``.detach()`` or ``torch.no_grad()``.  A value without a record is *
 """
 
 from jko.derivatives.callables import Differentiable
-from jko.derivatives.comparison import SHARES, Disagreement, disagreement, probes
+from jko.derivatives.comparison import Disagreement, along_moves, beside, probes
 from jko.derivatives.recording import (
     OVERRIDE,
     derivative_along,
@@ -28,12 +28,12 @@ from jko.derivatives.recording import (
 
 __all__ = [
     "OVERRIDE",
-    "SHARES",
     "Differentiable",
     "Disagreement",
+    "along_moves",
+    "beside",
     "derivative_along",
     "differences",
-    "disagreement",
     "generic",
     "gradient",
     "hessian",

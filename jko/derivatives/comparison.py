@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from jko.derivatives.recording import generic
+from jko.derivatives.recording import generic, recordable
 
 POINTS = 8  # at which the two are compared
+MOVES = 2  # of all atoms, where it is the slope of a function of all of them
+NEAR = 0.01  # how far from the atoms, relative to 1 + |x|: off the kinks that they may sit on
 STEP = 2.0**-12  # of the differences, relative to the size of a move
 SHARES = (0.0, STEP, -STEP, STEP / 2, -STEP / 2)
 WRONG = 1e-2  # the relative error that is called wrong
@@ -30,6 +32,21 @@ def probes(z: Tensor) -> tuple[Tensor, Tensor]:
     points = z[[k % len(z) for k in range(POINTS)]]
     points = points + 0.1 * (1 + points.abs()) * generic(points)
     return points, (1 + points.abs()) * generic(points, points.numel())
+
+
+def beside(atoms: Tensor) -> Tensor:
+    """Points near all atoms (n, dim), to compare at."""
+    x = recordable(atoms)
+    return x + NEAR * (1 + x.abs()) * generic(x)
+
+
+def along_moves(
+    x: Tensor, value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]
+) -> Disagreement | None:
+    """Compare ``slope(v)`` with differences of ``value`` (a number), as all points x (n, dim) move along v."""
+    moves = [(1 + x.abs()) * generic(x, (k + 1) * x.numel()) for k in range(MOVES)]
+    values = [torch.stack([value(x + h * v) for v in moves]).detach() for h in SHARES]
+    return disagreement(values, torch.stack([slope(v) for v in moves]))
 
 
 def disagreement(

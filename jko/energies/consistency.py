@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from jko.derivatives import OVERRIDE, SHARES, Disagreement, disagreement, generic, recordable
+from jko.derivatives import OVERRIDE, Disagreement, along_moves, beside
 from jko.energies.base import Energy
 from jko.measures import ChargedParticles, Particles, State
-
-MOVES = 2  # of all atoms, along which values and gradient are compared
-NEAR = 0.01  # how far from the atoms, relative to 1 + |x|: off the kinks that they may sit on
 
 
 def check_variations(energy: Energy, state: State) -> None:
@@ -48,10 +45,6 @@ def _is_foreign(energy: Energy) -> bool:
 
 def _disagreement(energy: Energy, mu: Particles) -> Disagreement | None:
     with torch.inference_mode(False), torch.no_grad():
-        x = recordable(mu.points)
-        x = x + NEAR * (1 + x.abs()) * generic(x)
-        moves = [(1 + x.abs()) * generic(x, (k + 1) * x.numel()) for k in range(MOVES)]
+        x = beside(mu.points)
         gradient = energy.gradient(mu.moved(x))
-        slopes = torch.stack([mu.inner(gradient, v) for v in moves])
-        values = [torch.stack([energy(mu.moved(x + h * v)) for v in moves]) for h in SHARES]
-        return disagreement(values, slopes)
+        return along_moves(x, lambda z: energy(mu.moved(z)), lambda v: mu.inner(gradient, v))

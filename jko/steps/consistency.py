@@ -6,12 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.derivatives import SHARES, Disagreement, disagreement, generic, leaf, recordable, recording
+from jko.derivatives import Disagreement, along_moves, beside, leaf, recording
 from jko.steps.penalty import OwnCost, differentiable
 from jko.steps.problem import Form, StepProblem
-
-MOVES = 2  # of all atoms, along which values and slope are compared
-NEAR = 0.01  # how far from the base point, relative to 1 + |x|: there the slope is not zero
 
 
 def check_cost(problem: StepProblem) -> None:
@@ -41,16 +38,12 @@ def check_cost(problem: StepProblem) -> None:
 
 
 def _disagreement(problem: StepProblem) -> Disagreement | None:
-    name, base = type(problem.metric).__name__, recordable(problem.base.points)
-    near = base + NEAR * (1 + base.abs()) * generic(base)
-    moves = [(1 + base.abs()) * generic(base, (k + 1) * base.numel()) for k in range(MOVES)]
-
     def cost(points: Tensor) -> Tensor:
         found = problem.metric.cost(problem.state(points), problem.previous)
-        return differentiable(name, found, points)
+        return differentiable(type(problem.metric).__name__, found, points)
 
     with recording():
+        near = beside(problem.base.points)
         x = leaf(near)
         (slope,) = torch.autograd.grad(cost(x), x)
-        values = [torch.stack([cost(leaf(near + h * v)) for v in moves]).detach() for h in SHARES]
-        return disagreement(values, torch.stack([(slope * v).sum() for v in moves]))
+        return along_moves(near, lambda z: cost(leaf(z)), lambda v: (slope * v).sum())

@@ -18,13 +18,10 @@ class Words:
         self._known: dict[str, int] = {}
         self._codes = array("I")
 
-    def append(self, word: str) -> None:
-        """One more."""
+    def enter(self, k: int, word: str) -> None:
+        """The word of row k, in place of an earlier one and all that follow it."""
+        del self._codes[k:]
         self._codes.append(self._known.setdefault(word, len(self._known)))
-
-    def cut(self, rows: int) -> None:
-        """Keep the first ``rows``."""
-        del self._codes[rows:]
 
     def array(self, first: int, last: int) -> np.ndarray:
         """The rows from ``first`` on and before ``last``; one word again and again takes no room."""
@@ -44,17 +41,14 @@ class Numbers:
     def __init__(self, whole: bool) -> None:
         self._values: array[Any] = array("q" if whole else "d")
 
-    def append(self, value: float) -> None:
-        """One more."""
+    def enter(self, k: int, value: float) -> None:
+        """The number of row k, in place of an earlier one and all that follow it."""
+        del self._values[k:]
         try:
             self._values.append(value)
         except (TypeError, OverflowError):
             self._values = array("d", self._values)
             self._values.append(float(value))
-
-    def cut(self, rows: int) -> None:
-        """Keep the first ``rows``."""
-        del self._values[rows:]
 
     def array(self, first: int, last: int) -> np.ndarray:
         """The rows from ``first`` on and before ``last``, float64 or int64."""
@@ -95,8 +89,7 @@ class Figures:
                     f"the figure {name!r} of a step is {value!r}, a {type(value).__name__}; a solver reports numbers "
                     "(or words) under a name, and always the same kind"
                 )
-            column.cut(k)
-            column.append(value)  # type: ignore[arg-type]
+            column.enter(k, value)  # type: ignore[arg-type]
 
     def extend(self, k: int, columns: Mapping[str, np.ndarray], rows: int) -> None:
         """Enter the rows from k on, given by columns."""
@@ -117,6 +110,6 @@ class Figures:
         column = (
             Words() if isinstance(value, str) else Numbers(isinstance(value, Integral) and not rows)
         )
-        for _ in range(rows):
-            column.append("" if isinstance(column, Words) else math.nan)  # type: ignore[arg-type]
+        for k in range(rows):
+            column.enter(k, "" if isinstance(column, Words) else math.nan)  # type: ignore[arg-type]
         self._columns[name] = column

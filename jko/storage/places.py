@@ -18,9 +18,7 @@ from typing import Any, BinaryIO
 
 try:
     import fcntl
-except (
-    ImportError
-):  # no locks on this system: files of killed runs stay until somebody removes them
+except ImportError:  # no locks here: files of killed runs stay until somebody removes them
     fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".npz"

@@ -27,9 +27,8 @@ from jko.storage.states import DTYPES, Arrays, refuse_dtype
 
 MAGIC = b"jko journal 1\n"
 HEAD, CHECK = struct.Struct("<4sQI"), struct.Struct("<I")
-STEP = struct.Struct(
-    "<QQB"
-)  # index of the state, rows before it, whether the state before is dropped
+# index of the state, rows before it, whether the state before is dropped
+STEP = struct.Struct("<QQB")
 SLOT = struct.Struct("<QQI")  # index of the step, bytes used, digest
 CHUNK = 1 << 18
 LONGEST = 200_000  # characters of a layout
