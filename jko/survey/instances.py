@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,6 +98,12 @@ def descent(points: Array, weights: Array, data: tuple[Array, Array, Array], t: 
 
     run = solve_ivp(velocity, (0, t), points.ravel(), rtol=1e-9, atol=1e-11)
     return run.y[:, -1].reshape(points.shape)
+
+
+def central(function: Callable[[Array], Any], at: Array, e: float = 1e-5) -> Array:
+    """Derivatives of a function in all coordinates of ``at``, by central differences, (at.size, ...)."""
+    steps = e * np.eye(at.size).reshape(at.size, *at.shape)
+    return np.array([(function(at + s) - function(at - s)) / (2 * e) for s in steps])
 
 
 STEP = 1e-3  # of central differences in time
