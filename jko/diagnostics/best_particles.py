@@ -17,6 +17,7 @@ from jko.diagnostics.dissipation import speed
 from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import Wasserstein
+from jko.spaces import projected
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory
@@ -144,12 +145,11 @@ def best_particles(
     checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
-    given = [starts] if isinstance(starts, Atoms) else _listed(starts)
-    if not given:
+    clouds = [starts] if isinstance(starts, Atoms) else _listed(starts)
+    if not clouds:
         raise ValueError("no start: give jko.Particles, or a list of them")
-    for k, state in enumerate(given):
+    for k, state in enumerate(clouds):
         checks.kind(f"starts[{k}]", state, Particles, ChargedParticles)
-    clouds = list(given)
     if warm is not None:
         found = warm.state if isinstance(warm, BestParticles) else warm
         checks.kind(
@@ -159,7 +159,7 @@ def best_particles(
             ChargedParticles,
             hint="what best_particles gave for fewer atoms",
         )
-        clouds += _repeated(energy, found, given[0])
+        clouds += _repeated(energy, found, clouds[0])
     for k, state in enumerate(clouds):
         if not math.isfinite(float(energy(state))):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
@@ -213,8 +213,7 @@ def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
     move = torch.where(lowest[:, 0] < 0, reach, 0.0)[:, None] * vectors[:, :, 0]
     sides = torch.linspace(-1, 1, copies).to(mu)  # their mean is zero: the first order cancels
     parted = mu + sides.repeat(small.N)[:, None] * move.repeat_interleave(copies, 0)
-    parted = parted if small.domain is None else small.domain.project(parted)
-    return [state(mu), state(parted)]
+    return [state(mu), state(projected(parted, small.domain))]
 
 
 def _descend(energy: Energy, mu: Particles, tol: float, max_iterations: int) -> BestParticles:

@@ -6,6 +6,7 @@ A run of JKO steps obeys a discrete identity, up to the order of its steps: see 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,33 @@ from scipy.interpolate import CubicSpline
 from jko import checks
 from jko.diagnostics.dissipation import dissipation
 from jko.energies import Energy
-from jko.measures import State
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 Rate = Callable[[Energy, Any], float]
 
 
-@dataclass(frozen=True, eq=False)
-class Identity:
+class Residuals(ABC):
+    """How far an identity is from holding, step by step."""
+
+    @property
+    @abstractmethod
+    def residuals(self) -> Array:
+        """What is left of it, (K,)."""
+
+    @property
+    def worst(self) -> float:
+        """The largest residual."""
+        return float(np.abs(self.residuals).max())
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.residuals)} steps, worst residual {self.worst:.3g})"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Identity(Residuals):
     """dE/dt of a run against the formula for it; prints as a table.
 
     Attributes
@@ -47,9 +66,6 @@ class Identity:
     means: Array
     quadrature: Array
 
-    def __repr__(self) -> str:
-        return f"Identity({len(self.means)} steps, worst residual {self.worst:.3g})"
-
     @property
     def residuals(self) -> Array:
         """``differences - means``, (K,)."""
@@ -60,11 +76,6 @@ class Identity:
         """``E(t) - E(0)`` less the integral of the formula, at all times, (K + 1,)."""
         steps = np.diff(self.times) * self.residuals
         return np.concatenate([[0.0], np.cumsum(steps)])
-
-    @property
-    def worst(self) -> float:
-        """The largest residual."""
-        return float(np.abs(self.residuals).max())
 
     def __str__(self) -> str:
         head = f"{'t':>10}  {'dE/dt':>13}  {'formula':>13}  {'residual':>10}  {'drift':>10}"
@@ -125,8 +136,8 @@ def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = No
     )
 
 
-@dataclass(frozen=True, eq=False)
-class StepIdentity:
+@dataclass(frozen=True, eq=False, repr=False)
+class StepIdentity(Residuals):
     """Where the energy of each JKO step went; prints as a table.
 
     Attributes
@@ -142,9 +153,6 @@ class StepIdentity:
     moved: Array
     slopes: Array
 
-    def __repr__(self) -> str:
-        return f"StepIdentity({len(self.moved)} steps, worst residual {self.worst:.3g})"
-
     @property
     def residuals(self) -> Array:
         """``(lowered - moved - slopes) / tau``, of the order of tau; not negative where E is convex along geodesics."""
@@ -154,11 +162,6 @@ class StepIdentity:
     def excess(self) -> Array:
         """``(slopes - moved) / tau``: half of ``|dE|^2(mu_{k+1}) - (metric / tau)^2``, not positive for a minimiser."""
         return (self.slopes - self.moved) / np.diff(self.times)
-
-    @property
-    def worst(self) -> float:
-        """The largest residual."""
-        return float(np.abs(self.residuals).max())
 
     def __str__(self) -> str:
         head = f"{'t':>10}  {'lowered':>11}  {'cost/2tau':>11}  {'tau/2 slope^2':>13}  {'residual':>10}"
@@ -221,11 +224,7 @@ def _rates(energy: Energy, run: Trajectory, rate: Rate | None) -> Array:
             f"the run moved in {run.columns['metrics'][-1]}, and the dissipation is that of the natural metric; pass "
             "rate=, minus the squared slope in the run's own metric"
         )
-
-    def by_dissipation(E: Energy, state: State) -> float:
-        return -dissipation(E, state)
-
-    formula = by_dissipation if rate is None else rate
+    formula = (lambda E, state: -dissipation(E, state)) if rate is None else rate
     checks.function("rate", formula, hint="it takes energy and state and gives back dE/dt")
     values = np.array([float(formula(energy, state)) for state in run.states])
     if not np.isfinite(values).all():

@@ -9,6 +9,7 @@ from jko.deprecation import renamed
 from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.spaces import projected
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
@@ -87,15 +88,11 @@ def optimality(energy: Energy, state: State, *, max_iterations: int | None = Non
 def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:
     """The gap to the minimum over all measures, by the envelope with one block."""
     minorant = Minorant.of(energy, mu)
-    anchor = torch.zeros_like(mu.points[:1])
-    if mu.domain is not None:
-        anchor = mu.domain.project(anchor)
+    anchor = projected(torch.zeros_like(mu.points[:1]), mu.domain)
     envelope = Envelope(minorant, anchor, 0.0, mu.domain, mu.points)
     with torch.no_grad():
-        mixture = (
-            minorant.residual + minorant.f,
-            float(mu.integrate(minorant.potential(mu.points))),
-        )
+        cost = float(mu.integrate(minorant.potential(mu.points)))
+    mixture = minorant.residual + minorant.f, cost
     one = torch.ones_like(mu.weights[:1])
     dual = Dual(envelope, one, value, mixture)
     return dual.gap((ROUNDS if dual.affordable else 0) if rounds is None else rounds)

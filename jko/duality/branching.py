@@ -106,10 +106,7 @@ def _least(gradient: Tensor, curvature: Tensor, half: Tensor) -> Tensor:
 def _first_boxes(reduced: ReducedEnvelope, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One box for each problem, outside of which the quadratic part alone exceeds the best value."""
     n = torch.arange(len(reduced.a), device=best.device)
-    lower, upper = (
-        torch.full_like(reduced.beta, -torch.inf),
-        torch.full_like(reduced.beta, torch.inf),
-    )
+    lower, upper = (torch.full_like(reduced.beta, end) for end in (-torch.inf, torch.inf))
     if reduced.k > 0:
         C0 = torch.full_like(best, reduced.slopes.everywhere[0])
         v = torch.minimum(reduced.best_w(C0, n)[1], reduced.best_w(-C0, n)[1])
@@ -152,10 +149,8 @@ class Balls:
         lowest = minima.lowest[reduced.block]
         good = minima.block[row] == reduced.block[:, None]
         good &= minima.values[row] <= (lowest + 1e-6 * (1 + lowest.abs()))[:, None]
-        theta, i = (
-            minima.points[row.flatten(), 1:],
-            torch.arange(n, device=first.device).repeat_interleave(BALLS),
-        )
+        theta = minima.points[row.flatten(), 1:]
+        i = torch.arange(n, device=first.device).repeat_interleave(BALLS)
         value, gradient, least, w, _, _ = reduced.psi(theta, i)
         eigen = torch.linalg.eigvalsh(least)[:, 0]
         radius, floor = torch.zeros_like(eigen), torch.full_like(eigen, torch.inf)

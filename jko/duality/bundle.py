@@ -15,8 +15,10 @@ from jko.duality.envelope import Envelope
 from jko.duality.master import best_plan
 from jko.duality.minima import Minima
 from jko.measures import Particles
+from jko.spaces import projected
 
 MERGE = 1e-4  # of a position, relative
+COLUMN = ("points", "block", "features", "cost", "plan", "mixed")  # what is known of each column
 
 
 class Columns:
@@ -27,11 +29,7 @@ class Columns:
     ) -> None:
         self.envelope, self.masses = envelope, masses
         every = torch.arange(envelope.N, device=envelope.anchors.device)
-        z = (
-            envelope.anchors
-            if envelope.domain is None
-            else envelope.domain.project(envelope.anchors)
-        )
+        z = projected(envelope.anchors, envelope.domain)
         self.points, self.block = z, every
         self.features = envelope.minorant.features(z)
         self.cost = envelope.cost(z, every)
@@ -45,25 +43,18 @@ class Columns:
             self._append(z[:1], every[:1], phi[None], cost * torch.ones_like(self.cost[:1]))
             self.mixed[-1] = True
 
-    def _append(self, z: Tensor, block: Tensor, features: Tensor, cost: Tensor) -> None:
-        self.mixed = torch.cat([self.mixed, torch.zeros_like(block, dtype=torch.bool)])
-        self.points = torch.cat([self.points, z])
-        self.block = torch.cat([self.block, block])
-        self.features = torch.cat([self.features, features])
-        self.cost = torch.cat([self.cost, cost])
-        self.plan = torch.cat([self.plan, torch.zeros_like(cost)])
+    def _append(self, *columns: Tensor) -> None:
+        """More points, with their blocks, features and costs; they hold no mass yet."""
+        none = torch.zeros_like(columns[-1])
+        for name, more in zip(COLUMN, (*columns, none, none > 0), strict=True):
+            setattr(self, name, torch.cat([getattr(self, name), more]))
 
     def add(self, minima: Minima) -> None:
         """Take in minimisers; drop what holds no mass once there are very many."""
         if len(self.plan) > 30 * self.envelope.N + 300:
             keep = self.plan > 0
-            self.points, self.block, self.plan = (
-                self.points[keep],
-                self.block[keep],
-                self.plan[keep],
-            )
-            self.features, self.cost = self.features[keep], self.cost[keep]
-            self.mixed = self.mixed[keep]
+            for name in COLUMN:
+                setattr(self, name, getattr(self, name)[keep])
         envelope = self.envelope
         phi = envelope.minorant.features(minima.points)
         self._append(minima.points, minima.block, phi, envelope.cost(minima.points, minima.block))
@@ -111,13 +102,10 @@ class Columns:
         return z[keep], block[keep], mass[keep]
 
     def _best(self, A: Tensor, b: Tensor, cost: Tensor, block: Tensor, start: Tensor) -> Tensor:
-        arrays = (
-            t.detach().cpu().double().numpy() for t in (A.T, b, cost, block, self.masses, start)
-        )
-        A_, b_, cost_, block_, masses_, start_ = arrays
-        return torch.from_numpy(best_plan(A_, b_, cost_, block_.astype(int), masses_, start_)).to(
-            cost
-        )
+        floats = (t.detach().cpu().double().numpy() for t in (A.T, b, cost, self.masses, start))
+        columns, target, costs, masses, plan = floats
+        best = best_plan(columns, target, costs, block.cpu().numpy(), masses, plan)
+        return torch.from_numpy(best).to(cost)
 
     def newton_step(self, g: Tensor, minima: Minima) -> Tensor:
         """The maximum over g of the planes, less half the curvature of D at g times the squared step.

@@ -40,7 +40,8 @@ def deeper(envelope: Envelope, g: Tensor, known: Minima, turn: int) -> Minima:
     count = breadth(envelope)
     if not count:
         return known
-    lattice = _lattice(envelope, turn)
+    scale = torch.tensor(SCALES).to(envelope.own).repeat_interleave(POINTS)[:, None]
+    lattice = envelope.lattice(len(scale), 1 + len(scale) * turn, scale)
     starts = [_basins(envelope, g, lattice, count), _basins(envelope, g, known.points, count)]
     starts.append((known.points, known.block))
     z, block = (torch.cat(part) for part in zip(*starts, strict=True))
@@ -56,19 +57,6 @@ def breadth(envelope: Envelope) -> int:
     most = BREADTH if envelope.N > 1 else 2 * BREADTH
     M, dim = len(envelope.minorant.q), envelope.anchors.shape[1]
     return min(most, int(WORK / (envelope.N * max(M, 1) * dim**2)))
-
-
-def _lattice(envelope: Envelope, turn: int) -> Tensor:
-    """The points of one turn, (4 POINTS, dim)."""
-    points = torch.cat([envelope.own, envelope.anchors])
-    dim, middle = points.shape[1], points.mean(0)
-    engine = torch.quasirandom.SobolEngine(dim)
-    engine.fast_forward(1 + len(SCALES) * POINTS * turn)
-    sobol = engine.draw(len(SCALES) * POINTS, dtype=points.dtype).to(points.device)
-    scale = torch.tensor(SCALES).to(points).repeat_interleave(POINTS)[:, None]
-    reach = 1.0 + 2 * (points - middle).abs().amax(0)
-    lattice = middle + scale * reach * (2 * sobol - 1)
-    return lattice if envelope.domain is None else envelope.domain.project(lattice)
 
 
 def _basins(envelope: Envelope, g: Tensor, pool: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko.numerics.blocks import descending
-from jko.spaces import Box, Domain
+from jko.spaces import Box, Domain, projected
 
 NEWTON = 60  # iterations
 TRIALS = 12  # halvings along the Newton direction, then as many steps along the gradient
@@ -53,17 +53,15 @@ def descend(
     -------
     points (b, dim), values (b,)
     """
-    start, z = z, z if domain is None else domain.project(z)
+    start, z = z, projected(z, domain)
     live = torch.arange(len(z), device=z.device)
     values = f.value(z, live)
     z = z.clone()
     for _ in range(NEWTON):
         gradient, rounding = f.slope(z[live], live)
-        natural = (
-            gradient
-            if domain is None
-            else (z[live] - domain.project(z[live] - step * gradient)) / step
-        )
+        natural = gradient
+        if domain is not None:
+            natural = (z[live] - domain.project(z[live] - step * gradient)) / step
         going = (natural.norm(dim=1) > rounding) & ((z[live] - start[live]).norm(dim=1) < far)
         live, gradient = live[going], gradient[going]
         if not len(live):
@@ -77,9 +75,8 @@ def descend(
 def newton_directions(H: Tensor, gradient: Tensor, held: Tensor) -> Tensor:
     """``-|H|^{-1} gradient`` in the coordinates that are not held."""
     free = (~held).to(H)
-    H = H.nan_to_num(
-        0.0, 0.0, 0.0
-    )  # at a kink, or above the largest number: the gradient then leads
+    # at a kink, or above the largest number: the gradient then leads
+    H = H.nan_to_num(0.0, 0.0, 0.0)
     H = descending(free[:, :, None] * H * free[:, None, :] + torch.diag_embed(1 - free))
     factor, failed = torch.linalg.cholesky_ex(H)
     d = -torch.cholesky_solve((free * gradient)[:, :, None], factor)[:, :, 0]
@@ -111,12 +108,11 @@ def _search(
         if not len(rows):
             break
         here = live[rows]
-        ahead = (
-            0.5**trial * d[rows]
-            if trial < TRIALS
-            else -step * 0.25 ** (trial - TRIALS) * gradient[rows]
-        )
-        new = z[here] + ahead if domain is None else domain.project(z[here] + ahead)
+        if trial < TRIALS:
+            ahead = 0.5**trial * d[rows]
+        else:
+            ahead = -step * 0.25 ** (trial - TRIALS) * gradient[rows]
+        new = projected(z[here] + ahead, domain)
         found = f.value(new, here)
         predicted = (gradient[rows] * (new - z[here])).sum(1)
         better = found <= values[here] + 1e-4 * predicted

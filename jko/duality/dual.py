@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from jko.duality.bundle import Columns
@@ -31,6 +32,7 @@ REPAIRS = 5  # of what the enclosure finds to be missing
 DEEPER, QUIET = 12, 3  # looks of the corrective search, at most; those that find nothing
 CORRECTIVE = 3  # rounds of the maximisation after each look: the columns of all looks stay, so few are enough
 SCALINGS = 3  # rounds of the search for the best multiple of g
+MULTIPLE = {"xatol": 1e-5, "maxiter": 30}  # of that multiple, in one round
 PROGRESS = 0.01  # a round that closes less of the gap fails
 FAILURES = 8  # so many in a row end the maximisation
 TOL = 1e-13  # of the difference of bounds, relative to the numbers it is a difference of
@@ -101,9 +103,7 @@ class Dual:
             return Gap.unknown(why, reachable, best.g)
         dual = self.value(best.g, found.lowest)
         proved = found.proved and dual <= reachable + self.noise(best) + self._cancelled()
-        dual = min(
-            dual, reachable
-        )  # what was found can be too high, but not above what is attained
+        dual = min(dual, reachable)  # what was found can be too high, not above what is attained
         return Gap(self.objective - dual, proved, f"{found.reason}; {how}", dual, reachable, best.g)
 
     def _cancelled(self) -> float:
@@ -208,21 +208,10 @@ class Dual:
         return best
 
     def _best_multiple(self, g: Tensor, points: Tensor) -> tuple[Tensor, float]:
-        """Maximiser s g and maximum of ``D(s g)`` with z restricted to ``points``: concave, so by golden section."""
+        """Maximiser s g and maximum of ``D(s g)``, s in [0, 2], with z restricted to ``points``: concave in s."""
 
-        def value(s: float) -> float:
-            return self.value(s * g, self.envelope.table(s * g, points).amin(1))
+        def below(s: float) -> float:
+            return -self.value(s * g, self.envelope.table(s * g, points).amin(1))
 
-        low, high, ratio = 0.0, 2.0, (math.sqrt(5) - 1) / 2
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        at_left, at_right = value(left), value(right)
-        for _ in range(25):
-            if at_left > at_right:
-                high, right, at_right = right, left, at_left
-                left = high - ratio * (high - low)
-                at_left = value(left)
-            else:
-                low, left, at_left = left, right, at_right
-                right = low + ratio * (high - low)
-                at_right = value(right)
-        return 0.5 * (low + high) * g, max(at_left, at_right)
+        found = minimize_scalar(below, bounds=(0.0, 2.0), method="bounded", options=MULTIPLE)
+        return found.x * g, -float(found.fun)

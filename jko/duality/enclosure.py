@@ -17,6 +17,7 @@ from jko.duality.envelope import Envelope
 from jko.duality.minima import Minima
 from jko.duality.reduced import ReducedEnvelope
 from jko.duality.slopes import Slopes
+from jko.spaces import projected
 
 DIMENSIONS = 3  # of theta, up to which it is searched
 
@@ -81,6 +82,6 @@ def _closed_form(envelope: Envelope, k: float, minima: Minima) -> Enclosure:
             minima.lowest, False, "the potential is not bounded below by its curvature"
         )
     z = envelope.rate / k * y if k > 0 else y
-    z = z if domain is None else domain.project(z)
+    z = projected(z, domain)
     every = torch.arange(len(y), device=y.device)
     return Enclosure(envelope.cost(z, every), True, "the inner problem is quadratic")

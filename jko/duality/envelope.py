@@ -17,7 +17,7 @@ from torch import Tensor
 from jko.duality.descent import descend
 from jko.duality.minima import Minima, order, rank
 from jko.duality.minorant import Minorant
-from jko.spaces import Box, Cylinder, Domain
+from jko.spaces import Box, Cylinder, Domain, projected
 
 STARTS = 4  # of each block from the pool; a single block takes SINGLE
 SINGLE = 12
@@ -70,11 +70,9 @@ class Envelope:
         """The interval of w where the domain is R x Theta or a box; None where w and theta are tied."""
         if self.domain is None or isinstance(self.domain, Cylinder):
             return -math.inf, math.inf
-        return (
-            (float(self.domain.lower[0]), float(self.domain.upper[0]))
-            if isinstance(self.domain, Box)
-            else None
-        )
+        if isinstance(self.domain, Box):
+            return float(self.domain.lower[0]), float(self.domain.upper[0])
+        return None
 
     @cached_property
     def size(self) -> float:
@@ -85,16 +83,16 @@ class Envelope:
     @cached_property
     def pool(self) -> Tensor:
         """Points that any block may start from: the atoms, the anchors and a lattice around them, (C, dim)."""
+        return torch.cat([self.own, self.anchors, self.lattice(LATTICE, 1)])
+
+    def lattice(self, count: int, first: int, scale: Tensor | float = 1.0) -> Tensor:
+        """Points of the low-discrepancy sequence from the ``first`` on, in a box around the atoms, (count, dim)."""
         points = torch.cat([self.own, self.anchors])
-        dim = points.shape[1]
-        sobol = (
-            torch.quasirandom.SobolEngine(dim)
-            .draw(LATTICE + 1, dtype=points.dtype)[1:]
-            .to(points.device)
-        )
-        reach = 1.0 + 2 * (points - points.mean(0)).abs().amax(0)
-        lattice = points.mean(0) + reach * (2 * sobol - 1)
-        return torch.cat([points, lattice if self.domain is None else self.domain.project(lattice)])
+        middle, engine = points.mean(0), torch.quasirandom.SobolEngine(points.shape[1])
+        engine.fast_forward(first)
+        sobol = engine.draw(count, dtype=points.dtype).to(points.device)
+        reach = 1.0 + 2 * (points - middle).abs().amax(0)
+        return projected(middle + scale * reach * (2 * sobol - 1), self.domain)
 
     def value(self, g: Tensor, z: Tensor, block: Tensor) -> Tensor:
         """phi_g(z) + rate |z - y|^2 / 2, shape (b,)."""
@@ -209,9 +207,8 @@ class Envelope:
         sources = [self.anchors, *([self.own] if len(self.own) == self.N else [])]
         starts = []
         for z in sources:
-            H = self.hessian(g, z).nan_to_num(
-                0.0, 0.0, 0.0
-            )  # at a kink, or above the largest number
+            # at a kink, or above the largest number, it is no number
+            H = self.hessian(g, z).nan_to_num(0.0, 0.0, 0.0)
             lowest = torch.linalg.eigh(H)[1][:, :, 0]
             starts += [z + s * lowest for s in (-1.0, -0.1, 0.1, 1.0)]
         return torch.cat(starts), every.repeat(len(starts))
@@ -234,7 +231,7 @@ class Envelope:
         )
 
     def _at_once(self, g: Tensor, every: Tensor) -> Minima:
-        z = self.anchors if self.domain is None else self.domain.project(self.anchors)
+        z = projected(self.anchors, self.domain)
         value = self.value(g, z, every)
         zero = bool((self.minorant.q * g == 0).all())
         return Minima(z, every, value, value if zero else torch.full_like(value, -torch.inf))

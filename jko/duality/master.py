@@ -52,9 +52,8 @@ def best_plan(
     for _ in range(ROUNDS):
         gradient = A.T @ (A @ p - b) + cost
         heavy = _lightest(-p, block, len(masses))
-        reduced = (
-            gradient - gradient[heavy[block]]
-        )  # zero on the support, nowhere negative: optimal
+        # zero on the support, nowhere negative: optimal
+        reduced = gradient - gradient[heavy[block]]
         on = _others(support, heavy)
         if settled or np.abs(reduced[on]).max(initial=0.0) <= tol:
             entering = _lightest(np.where(support | refused, np.inf, reduced), block, len(masses))

@@ -18,7 +18,7 @@ from torch import Tensor
 from jko.duality.envelope import Envelope
 from jko.duality.minima import Minima
 from jko.duality.slopes import Slopes
-from jko.spaces import Box, Cylinder, Domain
+from jko.spaces import Box, Cylinder, Domain, projected
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,8 @@ class ReducedEnvelope:
     @classmethod
     def of(cls, envelope: Envelope, slopes: Slopes) -> ReducedEnvelope:
         """All blocks of an envelope; without curvature in w only its two bounds matter: each block is there twice."""
-        y, rate, domain, k = (
-            envelope.anchors,
-            envelope.rate,
-            envelope.domain,
-            envelope.stiffness or 0.0,
-        )
+        y, rate, domain = envelope.anchors, envelope.rate, envelope.domain
+        k = envelope.stiffness or 0.0
         theta: Domain | None = None
         if isinstance(domain, Cylinder):
             theta = domain.base
@@ -113,7 +109,7 @@ class ReducedEnvelope:
     def below(self, theta: Tensor, value: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
         """The minimum over the domain of ``value + gradient . d + curvature |d|^2 / 2`` around theta."""
         target = theta - gradient / curvature[:, None]
-        d = (target if self.domain is None else self.domain.project(target)) - theta
+        d = projected(target, self.domain) - theta
         return value + (gradient * d).sum(1) + 0.5 * curvature * (d * d).sum(1)
 
     def strongly_convex(self, minima: Minima) -> tuple[Tensor, Tensor]:

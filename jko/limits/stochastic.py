@@ -87,18 +87,16 @@ def sgd(
     """
     _check(energy, start)
     checks.count("batch", batch)
+    terms = sorted_terms(energy)
 
     def velocity(mu: Particles) -> Tensor:
-        return -sum(
-            (
-                c * (_sampled(E, batch, generator) if isinstance(E, Risk) else E).gradient(mu)
-                for c, E in energy.terms
-            ),
-            torch.zeros_like(mu.points),
+        drawn = (
+            (c, _sampled(E, batch, generator) if isinstance(E, Risk) else E) for c, E in terms.all
         )
+        return -sum((c * E.gradient(mu) for c, E in drawn), torch.zeros_like(mu.points))
 
     refuse(
-        sorted_terms(energy).internal,
+        terms.internal,
         "{energy} in the energy: stochastic gradient descent moves atoms, which have no density; leave it out",
         TypeError,
     )
@@ -160,13 +158,14 @@ def langevin(
     0.5
     """
     _check(energy, start)
-    noise = sum(c for c, E in energy.terms if isinstance(E, Entropy))
+    terms = sorted_terms(energy)
+    noise = sum(c for c, _ in terms.of(Entropy))
     if not noise > 0:
         raise ValueError(
             f"the coefficients of Entropy add up to {noise:g}; they are the strength of the noise, so add c * "
             "jko.Entropy() with c > 0, or use jko.limits.wasserstein"
         )
-    others = sorted_terms(energy).without(Entropy)
+    others = terms.without(Entropy)
     refuse(
         ((c, E) for c, E in others if isinstance(E, Internal)),
         "{energy} in the energy: noise is the limit of Entropy alone; leave it out",

@@ -36,9 +36,7 @@ def _circles(before: Index) -> list[Index]:
     for _ in range(P.bit_length()):
         far = far[far]
     seen, found = np.zeros(P, dtype=np.int64), []
-    for start in np.unique(
-        far[far < P]
-    ):  # after P steps or more, a way is on its circle or has ended
+    for start in np.unique(far[far < P]):  # after P steps a way is on its circle or has ended
         node, way = start, []
         while node >= 0 and not seen[node]:
             seen[node] = start + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,6 @@ def spacings(axes: Sequence[Array]) -> tuple[float, ...]:
 def deposited(points: Array, masses: Array, axes: Sequence[Array]) -> Array:
     """Masses at points, shared between the centres around them, in the shape of the grid."""
     index, share = corners(points, axes)
-    total = sums(
-        index.ravel(), (masses[:, None] * share).ravel(), int(np.prod([len(t) for t in axes]))
-    )
-    return total.reshape([len(t) for t in axes])
+    shape = [len(t) for t in axes]
+    total = sums(index.ravel(), (masses[:, None] * share).ravel(), math.prod(shape))
+    return total.reshape(shape)

@@ -53,10 +53,7 @@ def line_distance(a: LineMesh, b: LineMesh) -> Distance:
     """W2 of two meshes, exact; the plan says what mass goes from cell to cell, and there are no potentials."""
     p = pieces(a, b)
     left, right = p.left_a - p.left_b, p.right_a - p.right_b
-    mean, half = (
-        0.5 * (left + right),
-        0.5 * (left - right),
-    )  # of the displacement, linear on each piece
+    mean, half = 0.5 * (left + right), 0.5 * (left - right)  # of the displacement on each piece
     with np.errstate(over="ignore", under="ignore"):
         squared = float((p.mass * (left**2 + left * right + right**2)).sum() / 3)
     length = norm(p.mass, np.stack([mean, half / math.sqrt(3)], axis=1), squared)

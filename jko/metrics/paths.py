@@ -107,8 +107,8 @@ def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     """
     checks.count("slabs", slabs)
     one_sort(a, b, "paths are made of atoms")
-    ends = (s.lift() if isinstance(s, Pair) else s.atoms for s in (a, b))  # those with mass
-    mu, nu = alike(*ends, why="a path needs one space for both")
+    start, end = (s.lift() if isinstance(s, Pair) else s for s in (a, b))  # atoms with mass
+    mu, nu = alike(start, end, why="a path needs one space for both")
     x, y = as_array(mu.points), as_array(nu.points)
     masses = supplies(as_array(mu.weights), as_array(nu.weights))
     total = float(masses.a.sum())

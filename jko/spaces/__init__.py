@@ -2,7 +2,7 @@
 
 from jko.spaces.cached import cached
 from jko.spaces.cylinders import Cylinder, base_of, cylinder
-from jko.spaces.domains import Ball, Box, Convex, Domain, check_inside
+from jko.spaces.domains import Ball, Box, Convex, Domain, check_inside, projected
 from jko.spaces.grids import Grid
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "cached",
     "check_inside",
     "cylinder",
+    "projected",
 ]

@@ -164,6 +164,11 @@ class Convex(Domain):
         )
 
 
+def projected(points: Tensor, domain: Domain | None) -> Tensor:
+    """The nearest points (N, dim) of a domain; None is the whole space."""
+    return points if domain is None else domain.project(points)
+
+
 def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
     """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
     if domain is not None:

@@ -54,10 +54,7 @@ class Normals:
         """The Hessian of phi at the atoms, (N, dim, dim)."""
         total = mu.points.new_zeros(mu.N, mu.dim, mu.dim)
         terms = sorted_terms(self.energy)
-        for (
-            c,
-            R,
-        ) in terms.risks:  # without the derivatives of each feature, which second_order has too
+        for c, R in terms.risks:  # without the derivatives of each feature, as second_order has
             force = R.data.weights * R.residual(mu)
             total += c * R.features.hessian(mu.points, R.data.x, force)
         for c, E in terms.without(Risk):

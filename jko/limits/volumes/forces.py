@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Risk, Sum
+from jko.energies import Energy, Risk, joined, sorted_terms
 from jko.limits.rule import Rule
 from jko.limits.volumes import faces
 from jko.measures import ChargedDensity
@@ -62,17 +62,16 @@ class Forces:
         cells = grid.centres.to(like)
         middles = tuple(faces.places(grid, k).to(like) for k in range(grid.dim))
         tabulated = () if rule.total else middles
-        rest: list[Energy] = []
+        rest: list[tuple[float, Energy]] = []
         tables: list[FeatureTable] = []
-        for c, E in () if energy is None else energy.terms:
+        for c, E in () if energy is None else sorted_terms(energy).all:
             rows = len(cells) + sum(len(m) for m in tabulated)
             if isinstance(E, Risk) and E.activation is not None and rows * E.data.M <= keep:
                 keep -= rows * E.data.M
                 tables.append(_table(c, E, cells, tabulated))
             else:
-                rest.append(c * E)
-        other = Sum(tuple(rest)) if rest else None
-        return cls(rule.total, grid, cells, middles, other, tuple(tables))
+                rest.append((c, E))
+        return cls(rule.total, grid, cells, middles, joined(rest), tuple(tables))
 
     def __call__(self, pair: ChargedDensity) -> tuple[list[Tensor], Tensor]:
         """The velocities on the faces across each axis, and p in the cells."""

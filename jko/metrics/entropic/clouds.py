@@ -10,7 +10,7 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums
+from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums, plain_sums, times
 
 BLOCK = 2**18  # pairs at a time: what fits in the cache
 KEEP = 2**22  # pairs up to which a matrix is kept: 32 MiB
@@ -131,21 +131,11 @@ class CloudKernel(Kernel):
 
     def sums(self, u: Tensor, depth: float) -> Sums:
         """Plain where the matrix is kept and that is deep enough, otherwise in logarithms over all points."""
-        return self._plain(u) if self.costs.small and depth <= PLAIN else self._exact(u)
-
-    def _plain(self, u: Tensor) -> Sums:
-        top = float(u.max())
-        weight = (u - top).exp()
-        weight = weight.masked_fill(weight < TINY, 0)
-        total = self.factor @ weight
-        seen = total > math.exp(-PLAIN)
-        inverse = torch.where(seen, 1 / total, 0)
-        return Sums(
-            torch.where(seen, total.log() + top, -torch.inf),
-            top - PLAIN,
-            lambda v: _times(inverse, self.factor @ _times(weight, v)),
-            lambda: ((self.factor * self.costs.squares) @ weight) * inverse,
-            self._log_weights(u),
+        if not self.costs.small or depth > PLAIN:
+            return self._exact(u)
+        K, costs = self.factor, self.costs
+        return plain_sums(
+            u, lambda v: K @ v, lambda v: (K * costs.squares) @ v, self._log_weights(u)
         )
 
     def _exact(self, u: Tensor) -> Sums:
@@ -159,7 +149,7 @@ class CloudKernel(Kernel):
                 yield c, term.sub_(top).exp_(), top[:, 0], term.sum(-1)
 
         def weighted(pair: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-            return torch.cat([_times(1 / total, pair(t, c)) for c, t, _, total in terms()])
+            return torch.cat([times(1 / total, pair(t, c)) for c, t, _, total in terms()])
 
         @cache
         def weights() -> Tensor:
@@ -180,11 +170,6 @@ class CloudKernel(Kernel):
         if max(len(self.costs.x), len(self.costs.y)) > DENSE:
             return None
         return lambda: (u - self.costs.squares / self.epsilon).log_softmax(-1)
-
-
-def _times(factor: Tensor, v: Tensor) -> Tensor:
-    """``factor_i v_i`` for v (n,) or (n, k)."""
-    return factor * v if v.ndim == 1 else factor[:, None] * v
 
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:

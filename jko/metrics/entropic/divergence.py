@@ -229,10 +229,8 @@ def costs_between(a: Side, b: Side, keep: int) -> Costs:
     if isinstance(a, GridDensity) and isinstance(b, GridDensity):
         axes = _axes(a)
         return GridCosts(axes, axes if a.grid == b.grid else _axes(b))
-    assert isinstance(a, Particles)
-    assert isinstance(b, Particles)
-    x = a.points.detach().double()
-    return CloudCosts(x, x if a is b else b.points.detach().double(), keep)
+    x = a.atoms.points.detach().double()
+    return CloudCosts(x, x if a is b else b.atoms.points.detach().double(), keep)
 
 
 def _axes(state: GridDensity) -> tuple[Tensor, ...]:

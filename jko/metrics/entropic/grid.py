@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums
+from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums, plain_sums
 
 ROUNDING = 37.0  # e^-37 = 1e-16: what may be left out of a sum
 BLOCK = 2**21  # numbers at a time
@@ -98,29 +98,25 @@ class GridKernel(Kernel):
 
     def sums(self, u: Tensor, depth: float) -> Sums:
         """Plain where that is deep enough, otherwise in logarithms over a window."""
-        u = u.reshape([len(q) for q in self.costs.y])
-        return self._plain(u) if depth <= PLAIN else self._windowed(u, depth)
+        if depth <= PLAIN:
+            return plain_sums(u, self._along, self._costs_along)
+        return self._windowed(u.reshape([len(q) for q in self.costs.y]), depth)
 
-    def _plain(self, u: Tensor) -> Sums:
-        top = float(u.max())
-        weight = (u - top).exp()
-        weight = weight.masked_fill(weight < TINY, 0)
-        total = _along(self.factors, weight)
-        seen = total > math.exp(-PLAIN)
-        log = torch.where(seen, total.log() + top, -torch.inf)
-        inverse = torch.where(seen, 1 / total, 0)
+    def _along(self, v: Tensor, factors: Sequence[Tensor] | None = None) -> Tensor:
+        """One matrix along each axis, of the kernel unless others are given, applied to v (M,); shape (N,)."""
+        v = v.reshape([len(q) for q in self.costs.y])
+        for k, K in enumerate(self.factors if factors is None else factors):
+            v = (K @ v.movedim(k, -2)).movedim(-2, k) if v.ndim > 1 else K @ v
+        return v.reshape(-1)
 
-        def average(v: Tensor) -> Tensor:
-            return (_along(self.factors, weight * v.reshape(u.shape)) * inverse).reshape(-1)
-
-        def cost() -> Tensor:
-            summed = torch.zeros_like(total)
-            for k, (K, c) in enumerate(zip(self.factors, self.costs.squares, strict=True)):
-                factors = (*self.factors[:k], K * c, *self.factors[k + 1 :])
-                summed += _along(factors, weight)
-            return (summed * inverse).reshape(-1)
-
-        return Sums(log.reshape(-1), top - PLAIN, average, cost)
+    def _costs_along(self, v: Tensor) -> Tensor:
+        """The same for the kernel times the costs, which are a sum over axes."""
+        K = self.factors
+        parts = [
+            self._along(v, (*K[:k], K[k] * c, *K[k + 1 :]))
+            for k, c in enumerate(self.costs.squares)
+        ]
+        return torch.stack(parts).sum(0)
 
     def _windowed(self, u: Tensor, depth: float) -> Sums:
         reach = math.sqrt(self.epsilon * (depth + ROUNDING + math.log(u.numel())))
@@ -147,13 +143,6 @@ class GridKernel(Kernel):
 
         log = torch.where(log > floor, log, -torch.inf)
         return Sums(log.reshape(-1), floor, average, cost)
-
-
-def _along(factors: Sequence[Tensor], values: Tensor) -> Tensor:
-    """Apply one matrix along each axis."""
-    for k, K in enumerate(factors):
-        values = (K @ values.movedim(k, -2)).movedim(-2, k) if values.ndim > 1 else K @ values
-    return values
 
 
 def _spread(x: Tensor, y: Tensor) -> Tensor:

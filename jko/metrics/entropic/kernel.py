@@ -100,6 +100,33 @@ class Kernel(ABC):
         """Weight of the diagonal in each row: near 1 says that it is diagonal; 0-d or (N,), zero between two sides."""
 
 
+def plain_sums(
+    u: Tensor,
+    apply: Callable[[Tensor], Tensor],
+    apply_costs: Callable[[Tensor], Tensor],
+    log_weights: Callable[[], Tensor] | None = None,
+) -> Sums:
+    """The sums by products: ``apply`` is the kernel, ``apply_costs`` the kernel times the costs, on v (M,)."""
+    top = float(u.max())
+    weight = (u - top).exp()
+    weight = weight.masked_fill(weight < TINY, 0)
+    total = apply(weight)
+    seen = total > math.exp(-PLAIN)
+    inverse = torch.where(seen, 1 / total, 0)
+    return Sums(
+        torch.where(seen, total.log() + top, -torch.inf),
+        top - PLAIN,
+        lambda v: times(inverse, apply(times(weight, v))),
+        lambda: apply_costs(weight) * inverse,
+        log_weights,
+    )
+
+
+def times(factor: Tensor, v: Tensor) -> Tensor:
+    """``factor_i v_i`` for v (n,) or (n, k)."""
+    return factor * v if v.ndim == 1 else factor[:, None] * v
+
+
 def deep_sums(
     kernel: Kernel, u: Tensor, where: Tensor | None = None, depth: float = PLAIN
 ) -> tuple[Sums, float]:

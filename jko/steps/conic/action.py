@@ -13,10 +13,8 @@ from typing import Any, ClassVar
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from jko import checks
-from jko.energies import Entropy, Mixture
 from jko.measures import GridDensity
 from jko.metrics import ACTION, as_array
 from jko.steps.conic.bounds import action_bound
@@ -25,10 +23,9 @@ from jko.steps.conic.form import ConicForm, Reading, energy_cones, quadratic_ove
 from jko.steps.conic.plan import on_grid, weak_duality
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
+from jko.steps.vacuum import mobility, reached
 
 Array = NDArray[np.float64]
-
-SMOOTH_FLOOR, FLOOR = 1e-6, 1e-4  # with an entropy, and without: those of jko.Dynamic
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +54,21 @@ class CornerForm(ConicForm):
         n, volume = terms.n, grid.cell
         unit = 1 / (n * volume)
         rho0 = as_array(state.values).reshape(-1)[terms.free]
-        floor = vacuum_mobility(terms.internal, eps) * float(rho0.max())
+        floor = mobility(terms.internal.summands, eps) * float(rho0.max())
         corners = cp.Variable(n * 2**geometry.dim, name="corners", nonneg=True)
         flux = cp.Variable(len(geometry.width), name="flux")
         cells = geometry.mean @ corners
         balance = cells - rho0 / unit == geometry.difference.T @ flux
         still = (0.5 * (geometry.between @ rho0) + floor) / unit
-        mobility = 0.5 * (geometry.touch @ corners) + still
-        action, cones = quadratic_over(flux, mobility)
+        on_faces = 0.5 * (geometry.touch @ corners) + still
+        action, cones = quadratic_over(flux, on_faces)
         energy, more = energy_cones(terms, cells / n, corners, volume / 2**geometry.dim, unit)
         kinetic = (geometry.width**2 / (2 * step.tau * n)) @ action
         program = cp.Problem(cp.Minimize(energy + kinetic), [balance, *cones, *more])
         x = as_array(state.support)[terms.free]
         return cls(
             step, x, volume, cells / n, program,
-            corners, flux, mobility, balance, terms, geometry, rho0, floor,
+            corners, flux, on_faces, balance, terms, geometry, rho0, floor,
         )  # fmt: skip
 
     def answer(self, value: float) -> Reading:
@@ -110,16 +107,3 @@ class CornerForm(ConicForm):
             figures={"floor": self.floor},
             gap=weak_duality(value, bound, corrected),
         )
-
-
-def vacuum_mobility(internal: Mixture, eps: float | None) -> float:
-    """The mobility of the vacuum, as a part of the largest density."""
-    if eps is not None:
-        return eps
-    return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal.summands) else FLOOR
-
-
-def reached(free: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The free cells whose chamber (cells connected by open faces) holds mass."""
-    chamber, _ = label(free)
-    return np.asarray(free & np.isin(chamber, np.unique(chamber[free & full])))

@@ -29,7 +29,7 @@ from jko.metrics.couplings import all_costs
 from jko.status import Status
 from jko.steps.conic.bounds import risk_part
 from jko.steps.conic.form import ConicForm, Reading, exact_coupling, quadratic_over
-from jko.steps.conic.plan import CUT, DRIFT, STAYED, feasible, spacing
+from jko.steps.conic.plan import CUT, STAYED, drifts, feasible
 from jko.steps.conic.terms import ConeTerms
 from jko.steps.problem import StepProblem
 
@@ -98,7 +98,8 @@ class PairForm(ConicForm):
         state, (cost, coupling) = self._projected(rho[full], mean, full)
         stayed = float(plan[self.base_costs.argmin(0), np.arange(len(m))].sum())
         is_graph = variance <= FLAT * float((plan * charges**2).sum())
-        locked = stayed >= STAYED and self._drifts(state)
+        slope = self.step.energy.gradient(state)[:, 1:]
+        locked = stayed >= STAYED and drifts(self, state, state.theta, slope)
         bad = Status.LOCKED if locked else None if is_graph else Status.NOT_A_GRAPH
         return Reading(
             state=state,
@@ -128,12 +129,6 @@ class PairForm(ConicForm):
         over_w = H**2 / (2 * tau) - (H / tau - slope) ** 2 / (2 * k)
         theta = 0.5 * self.ridge * (self.positions**2).sum(1)[:, None]
         return risk_part(self.terms, lam) + float(m @ (self.base_costs + theta + over_w).min(0))
-
-    def _drifts(self, state: ChargedParticles) -> bool:
-        slope = self.step.energy.gradient(state)[:, 1:]
-        goal = state.theta - self.step.tau * slope
-        moved = (goal if state.domain is None else state.domain.project(goal)) - state.theta
-        return float(state.inner(moved, moved)) ** 0.5 > DRIFT * spacing(self.positions)
 
 
 def _sorted(energy: Energy, theta: Array) -> tuple[float, ConeTerms]:

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from jko.duality import Gap
-from jko.measures import GridDensity, Particles
+from jko.measures import GridDensity, Particles, State
 from jko.metrics import as_array
 from jko.metrics.couplings import all_costs
+from jko.spaces import projected
 from jko.status import Status
 from jko.steps.conic.bounds import plan_bound
 from jko.steps.conic.corners import Corners
@@ -124,16 +126,19 @@ class PlanForm(ConicForm):
     def _drifts(self, state: Particles | GridDensity, masses: Array) -> bool:
         """Whether the energy asks the mass to move, by more than rounding of the spacing."""
         if isinstance(state, Particles):
-            goal = state.points - self.step.tau * self.step.energy.gradient(state)
-            moved = goal if state.domain is None else state.domain.project(goal)
-            drift = float(state.inner(moved - state.points, moved - state.points)) ** 0.5
-            return drift > DRIFT * spacing(self.positions)
+            return drifts(self, state, state.points, self.step.energy.gradient(state))
         grid = state.grid
         corners = Corners.of(self.terms.free.reshape(grid.shape), grid.spacing)
         slope = self.terms.slope(masses) + self.terms.pressure(masses / self.volume)
         both = (np.abs(corners.difference) @ (masses > 0)) == 2
         v = self.step.tau * np.where(both, corners.difference @ slope / corners.width, 0.0)
         return float(corners.between @ masses @ (v * v)) ** 0.5 > DRIFT * min(grid.spacing)
+
+
+def drifts(form: ConicForm, state: State, x: Tensor, slope: Tensor) -> bool:
+    """Whether the mass at x goes further in a step along ``-slope`` than rounding of the candidates' spacing."""
+    moved = projected(x - form.step.tau * slope, state.domain) - x
+    return float(state.inner(moved, moved)) ** 0.5 > DRIFT * spacing(form.positions)
 
 
 def _source(step: StepProblem) -> Particles:

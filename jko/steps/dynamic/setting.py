@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from torch import Tensor
 
-from jko.energies import Entropy, Parts
+from jko.energies import Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved
@@ -24,9 +24,8 @@ from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.problem import StepProblem
+from jko.steps.vacuum import FLOOR, mobility, reached
 
-SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, with an entropy: small, tails of a density stay exact
-FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 ROUNDING = 1e-12  # of the energy, relative to the numbers it is a sum of
 
 
@@ -116,11 +115,9 @@ class GridSetting:
 
     def data(self, extra: Array | None = None) -> GridStep:
         """The dual's data, with ``extra`` added to the potential."""
-        smooth = any(isinstance(E, Entropy) for _, E in self.parts.internal)
-        eps = self.eps if self.eps is not None else SMOOTH_FLOOR if smooth else FLOOR
         V = self.V if extra is None else self.V + extra
         grid = self.previous.grid
-        floor = eps * float(self.rho0.max())
+        floor = mobility(self.parts.internal, self.eps) * float(self.rho0.max())
         return GridStep(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
 
     @property
@@ -189,9 +186,7 @@ def opened(V: Array, rho0: Array) -> Array:
     """V with the chambers that hold no mass made obstacles too: nothing can enter them."""
     if np.isfinite(V).all():
         return V
-    names, count = label(np.isfinite(V))
-    masses = np.bincount(names.ravel(), rho0.ravel(), count + 1)
-    return np.where(masses[names] > 0, V, np.inf)
+    return np.where(reached(np.isfinite(V), rho0 > 0), V, np.inf)
 
 
 def factors(V: Array, rho: Array, rho0: Array) -> Array:
