@@ -13,7 +13,6 @@ from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weigh
 from jko.checks.scalars import (
     ENTRIES,
     LARGEST,
-    MOST,
     SMALLEST,
     count,
     interval,
@@ -25,7 +24,6 @@ from jko.checks.scalars import (
 __all__ = [
     "ENTRIES",
     "LARGEST",
-    "MOST",
     "SMALLEST",
     "WEIGHT_TOLERANCE",
     "able",

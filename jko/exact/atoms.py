@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.exact.rules import Array, Numbers, Positive, PositiveNumbers, Vector, pointwise
+from jko.exact.rules import Array, Numbers, Positive, PositiveNumbers, Vector, curvature, pointwise
 
 # A quadratic potential
 
@@ -23,11 +23,7 @@ def quadratic_step(xi: Numbers, *, a: Numbers, c: Numbers, tau: PositiveNumbers)
     >>> float(exact.quadratic_step(3.0, a=2.0, c=1.0, tau=0.5))
     2.0
     """
-    if not np.min(1 + tau * a) > 0:
-        raise ValueError(
-            f"1 + tau a goes down to {np.min(1 + tau * a):g}: the step has no minimum; lower tau"
-        )
-    return (xi + tau * a * c) / (1 + tau * a)
+    return (xi + tau * a * c) / curvature(a, tau)
 
 
 @pointwise

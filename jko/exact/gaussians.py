@@ -25,6 +25,7 @@ from jko.exact.rules import (
     PositiveNumbers,
     Vector,
     cholesky,
+    curvature,
     formula,
     point,
     pointwise,
@@ -206,9 +207,5 @@ def deviation_step(
     >>> round(float(exact.deviation_step(1.0, a=0.0, beta=0.6, tau=0.1)), 12)
     1.056776436283
     """
-    k = 1 + a * tau
-    if not np.min(k) > 0:
-        raise ValueError(
-            f"1 + a tau goes down to {np.min(k):g}: the step has no minimum; lower tau"
-        )
+    k = curvature(a, tau)
     return (s + np.sqrt(s**2 + 4 * beta * tau * k)) / (2 * k)

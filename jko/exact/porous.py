@@ -29,6 +29,7 @@ from jko.exact.rules import (
     Positive,
     Real,
     Whole,
+    curvature,
     formula,
     point,
     pointwise,
@@ -106,15 +107,11 @@ def barenblatt_step(
     >>> round(exact.barenblatt_step(1.0, m=2, d=1, c=0.5, tau=0.1), 12)
     1.066000394654
     """
-    b, q = _rate(m, d, c)
-    if 1 + tau * a <= 0:
-        raise ValueError(
-            f"a = {a:g} with tau = {tau:g}: the step has no minimum; 1 + tau a > 0 is needed, lower tau"
-        )
-    still, spread = R / (1 + tau * a), (tau * b / (1 + tau * a)) ** (1 / q)
+    (b, q), k = _rate(m, d, c), curvature(a, tau)
+    still, spread = R / k, (tau * b / k) ** (1 / q)
 
     def excess(r: float) -> float:  # increasing
-        return (1 + tau * a) * r - R - tau * b * r ** (1 - q)
+        return k * r - R - tau * b * r ** (1 - q)
 
     return root(excess, max(still, spread), still + spread)
 

@@ -89,6 +89,16 @@ def point(name: str, z: Array, d: int) -> Array:
     return np.broadcast_to(z, (d,))
 
 
+def curvature(a: Any, tau: Any) -> Any:
+    """``1 + tau a``, the curvature of a step times tau; where it is not positive the step has no minimum."""
+    k = 1 + tau * a
+    if not np.min(k) > 0:
+        raise ValueError(
+            f"1 + tau a goes down to {np.min(k):g}: the step has no minimum; lower tau"
+        )
+    return k
+
+
 # The rules, for annotations.  ``Numbers`` and its kin are arrays of any shape.
 Real = Annotated[float, checks.number]
 Positive = Annotated[float, partial(checks.number, above=0)]

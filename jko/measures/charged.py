@@ -149,9 +149,8 @@ class ChargedDensity(Pair, OnGrid):
     @cached
     def atoms(self) -> Particles:
         """The lift with an atom for every cell; empty cells stay, with weight zero and, where H is NaN, at w = 0."""
-        w = torch.where(self.weights > 0, self.H.reshape(-1), 0.0)
-        w = torch.where(torch.isfinite(self.H.reshape(-1)), self.H.reshape(-1), w)
-        points = torch.cat([w[:, None], self.support], dim=1)
+        w = torch.where((self.values > 0) | torch.isfinite(self.H), self.H, 0.0)
+        points = torch.cat([w.reshape(-1, 1), self.support], dim=1)
         return Particles.of(points, self.weights, cylinder(self.domain))
 
     def signed_measure(self) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.derivatives import Differentiable, leaf, recording, slope, width
+from jko.derivatives import Differentiable, hessian, leaf, recording, slope
 from jko.networks.features import FeatureMap, Pullback
 
 
@@ -115,26 +115,16 @@ def _slopes(sigma: Differentiable, s: Tensor, order: int) -> tuple[Any, ...]:
     """Slopes of an elementwise function by torch, or those given for it."""
     if order == 0:
         return (sigma(s),)
-    with recording():
-        s = leaf(s)
-        h = sigma(s)
-        first = slope(h.sum(), s, create=order > 1)
-        curvature = _curvature(sigma, first, s) if order > 1 else None
-    return h.detach(), first.detach, lambda: curvature
 
+    def first(s: Tensor) -> tuple[Tensor, Tensor]:
+        with recording():
+            s = leaf(s)
+            h = sigma(s)
+            return h.detach(), slope(h.sum(), s)
 
-def _curvature(sigma: Differentiable, first: Tensor, s: Tensor) -> Tensor:
-    """sigma'' by torch; where it cannot differentiate sigma', by central differences of it, zero if it is constant."""
-    if first.requires_grad:
-        return slope(first.sum(), s)
-
-    def at(s: Tensor) -> Tensor:
-        s = leaf(s)
-        return slope(sigma(s).sum(), s)
-
-    step = width(s.detach())
-    up, down = s.detach() + step, s.detach() - step
-    return (at(up) - at(down)) / (up - down)
+    h, rise = first(s)
+    bend = hessian(sigma, lambda s: first(s)[1], s.reshape(-1, 1)) if order > 1 else s
+    return h, lambda: rise, lambda: bend.reshape(s.shape)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def push(
         None where it would take more than 5000 substeps: then the velocity is of no use.
     """
     shape = density.shape
-    axes = np.array([_axis(shape, k) for k in range(len(shape))])
+    axes = np.array(
+        [(math.prod(shape[:k]), n, math.prod(shape[k + 1 :])) for k, n in enumerate(shape)]
+    )
     h = np.array(spacing, dtype=np.float64)
     taken = np.zeros(density.size, np.bool_) if closed is None else np.ravel(closed).copy()
     phi = np.where(taken, 0.0, np.ravel(potential).astype(np.float64))
@@ -64,10 +66,6 @@ def push(
     substeps = max(1, math.ceil(fastest / OUTFLOW))
     start = np.ravel(density).astype(np.float64)
     return transport(start, velocity, axes, h, time / substeps, substeps).reshape(shape)
-
-
-def _axis(shape: tuple[int, ...], k: int) -> tuple[int, int, int]:
-    return math.prod(shape[:k]), shape[k], math.prod(shape[k + 1 :])
 
 
 @njit(cache=True)
