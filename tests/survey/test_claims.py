@@ -18,6 +18,7 @@ from jko.survey import Kind, Measurement
 ENTRIES = survey.entries()
 NAMES = {f"{e.module}.{e.name}": e for e in ENTRIES}
 BROKEN = [(name, what) for what, names in NOTICED.items() for name in names.split()]
+LONG = {"s22_training.global_minimum", "s22_training.best_networks", "s51_systems.no_rest"}
 
 
 @cache
@@ -49,7 +50,10 @@ def test_every_claim_is_watched():
     assert sorted(name for name, _ in BROKEN) == sorted(NAMES)
 
 
-@pytest.mark.parametrize(("name", "what"), BROKEN)
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [pytest.param(*case, marks=[pytest.mark.slow] if case[0] in LONG else []) for case in BROKEN],
+)
 def test_the_claim_notices_what_is_broken(name, what):
     """Off by a percent, or by a floor under falling errors: the claim fails, by its figures and not by an error."""
     with BREAKS[what]():
