@@ -90,12 +90,11 @@ class Cells:
     def of(cls, terms: Parts) -> Cells:
         """The problem of an energy without rest; on a mesh, cells have the mean of their Gauss points."""
         terms = terms.on_cells()
-        V, A, b, volumes = terms.potential, terms.features, terms.targets, terms.volumes
+        V, volumes = terms.potential, terms.volumes
         assert volumes is not None
-        A = V.new_zeros(0, len(V)) if A is None else A
-        b = V.new_zeros(0) if b is None else b
         inside = V.isfinite()
-        return cls(inside, V[inside], volumes[inside], terms.mixture, A[:, inside].contiguous(), b)
+        A = terms.A[:, inside].contiguous()
+        return cls(inside, V[inside], volumes[inside], terms.mixture, A, terms.b)
 
     def at(self, g: Tensor, guess: float = -math.inf) -> CellBound:
         """D(g), with its gradient and the minimising density; ``guess`` is where the search for l begins."""

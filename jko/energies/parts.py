@@ -57,11 +57,20 @@ class Parts:
         """The internal energies as one."""
         return Mixture.of(self.internal)
 
+    @property
+    def A(self) -> Tensor:
+        """The features, (r, N); r = 0 without a risk."""
+        V = self.potential
+        return V.new_zeros(0, len(V)) if self.features is None else self.features
+
+    @property
+    def b(self) -> Tensor:
+        """The targets, (r,); r = 0 without a risk."""
+        return self.potential.new_zeros(0) if self.targets is None else self.targets
+
     def residual(self, m: Tensor) -> Tensor:
-        """``A m - b``, (r,); r = 0 without a risk."""
-        if self.features is None or self.targets is None:
-            return m.new_zeros(0)
-        return self.features @ m - self.targets
+        """``A m - b``, (r,)."""
+        return self.A @ m - self.b
 
     def value(self, m: Tensor) -> float:
         """``E(m)``; a cell without mass pays no potential."""

@@ -228,17 +228,11 @@ def _clouds(states: Sequence[State], start: State | None) -> tuple[list[Particle
     every = [*states] if start is None else [*states, start]
     names = [f"states[{k}]" for k in range(len(states))] + ["start"]
     sort = Pair if isinstance(states[0], Pair) else Particles
+    clouds = []
     for name, state in zip(names, every, strict=False):
-        checks.kind(
-            name,
-            state,
-            sort,
-            hint="all must be pairs (rho, H), or all Particles: pass .lift(), or .to_particles()",
-        )
-    clouds = [
-        alike(state, states[0], (name, names[0]))[0]
-        for name, state in zip(names, every, strict=False)
-    ]
+        hint = "all must be pairs (rho, H), or all Particles: pass .lift(), or .to_particles()"
+        checks.kind(name, state, sort, hint=hint)
+        clouds.append(alike(state, states[0], (name, names[0]))[0])
     if start is not None:
         return clouds[:-1], clouds[-1]
     return clouds, max(clouds, key=lambda cloud: cloud.N)

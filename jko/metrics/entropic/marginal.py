@@ -38,6 +38,11 @@ class Marginal:
     lam: Tensor
     conjugate: float
 
+    @property
+    def value(self) -> float:
+        """The conjugate: what a search for lam lowers."""
+        return self.conjugate
+
 
 class MarginalMap(Protocol):
     """The proximal map ``log z -> rho`` of what is asked of the first marginal."""

@@ -82,9 +82,7 @@ class ConeTerms:
         )
         V = as_array(read.potential)
         free = np.isfinite(V)
-        A, b = np.zeros((0, int(free.sum()))), np.zeros(0)
-        if read.features is not None and read.targets is not None:
-            A, b = as_array(read.features)[:, free], as_array(read.targets)
+        A, b = as_array(read.A)[:, free], as_array(read.b)
         terms = cls(free, V[free], read.mixture, A, b, read.constant)
         points = state.atoms.points[torch.from_numpy(free)]
         for c, E in _interactions(read.rest):

@@ -28,21 +28,12 @@ NOISE = 1e-14  # of the conjugate: differences below it are rounding
 
 
 @dataclass(frozen=True, eq=False)
-class Found(Marginal):
-    """The minimiser; ``alpha`` is ``-kappa E'(rho)``, ``lam`` the residual of the risks.
-
-    ``conjugate`` is ``sum_i v_i U*(s_i + 1 - kappa (V + A^T lam)_i) + kappa (|lam|^2 / 2 + b . lam)``.
-    """
-
-    @property
-    def value(self) -> float:
-        """What lam minimises."""
-        return self.conjugate
-
-
-@dataclass(frozen=True, eq=False)
 class ProximalMap:
-    """The map s -> rho, for an energy sorted into ``parts`` and cells of the given volumes."""
+    """The map s -> rho, for an energy sorted into ``parts`` and cells of the given volumes.
+
+    Of what it finds ``alpha`` is ``-kappa E'(rho)``, ``lam`` the residual of the risks, and ``conjugate``, which lam
+    minimises, is ``sum_i v_i U*(s_i + 1 - kappa (V + A^T lam)_i) + kappa (|lam|^2 / 2 + b . lam)``.
+    """
 
     parts: Parts
     volumes: Tensor
@@ -56,23 +47,11 @@ class ProximalMap:
             [(1.0, Entropy()), *((self.kappa * c, U) for c, U in self.parts.internal)]
         )
 
-    @cached_property
-    def features(self) -> Tensor:
-        """A, (r, N)."""
-        A = self.parts.features
-        return self.volumes.new_zeros(0, len(self.volumes)) if A is None else A
-
-    @cached_property
-    def targets(self) -> Tensor:
-        """``b``, (r,)."""
-        b = self.parts.targets
-        return self.volumes.new_zeros(0) if b is None else b
-
-    def __call__(self, s: Tensor, near: Marginal | None = None) -> Found:
+    def __call__(self, s: Tensor, near: Marginal | None = None) -> Marginal:
         """Minimise: Newton's method for lam, which minimises the conjugate."""
-        found = self._at(s, torch.zeros_like(self.targets) if near is None else near.lam)
+        found = self._at(s, torch.zeros_like(self.parts.b) if near is None else near.lam)
         for _ in range(ROUNDS):
-            F = found.lam + self.targets - self.features @ self.masses(found)
+            F = found.lam + self.parts.b - self.parts.A @ self.masses(found)
             if float(F.norm()) <= TOL * (1 + float(found.lam.norm())):
                 break
             step = -torch.cholesky_solve(F[:, None], self.factor(found))[:, 0]
@@ -90,7 +69,7 @@ class ProximalMap:
 
     def factor(self, found: Marginal) -> Tensor:
         """Cholesky factor of ``I + kappa A diag(m d log rho / ds) A^T``, (r, r)."""
-        A = self.features
+        A = self.parts.A
         weighted = A * (self.kappa * self.masses(found) * found.elasticity)
         return torch.linalg.cholesky(
             torch.eye(len(A), dtype=A.dtype, device=A.device) + weighted @ A.T
@@ -98,19 +77,19 @@ class ProximalMap:
 
     def coupling(self, found: Marginal) -> Tensor:
         """The features whitened by the factor, times sqrt(kappa)."""
-        A = self.kappa**0.5 * self.features
+        A = self.kappa**0.5 * self.parts.A
         return torch.linalg.solve_triangular(self.factor(found), A, upper=False)
 
-    def _along(self, s: Tensor, lam: Tensor, step: Tensor, length: float) -> Found:
+    def _along(self, s: Tensor, lam: Tensor, step: Tensor, length: float) -> Marginal:
         return self._at(s, lam + length * step)
 
-    def _at(self, s: Tensor, lam: Tensor) -> Found:
+    def _at(self, s: Tensor, lam: Tensor) -> Marginal:
         """Solve every cell for a given lam."""
-        V, kappa = self.parts.potential + self.features.T @ lam, self.kappa
+        V, kappa = self.parts.potential + self.parts.A.T @ lam, self.kappa
         log = self.U.log_density(s + 1 - kappa * V)
         slope, rise = self.parts.mixture.of_log(log)
         alpha = torch.where(log == -torch.inf, -torch.inf, -kappa * (V + slope))
         rho = log.exp()
         value = float((self.volumes * (rho + kappa * self.parts.mixture.pressure(rho))).sum())
-        value += kappa * float(0.5 * lam @ lam + self.targets @ lam)
-        return Found(log, alpha, 1 / (1 + kappa * rise), lam, value)
+        value += kappa * float(0.5 * lam @ lam + self.parts.b @ lam)
+        return Marginal(log, alpha, 1 / (1 + kappa * rise), lam, value)
