@@ -142,7 +142,7 @@ def best_particles(
     >>> bound <= best.energy
     True
     """
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.SquaredNorm, ... by +")
+    checks.kind("energy", energy, Energy)
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     clouds = [starts] if isinstance(starts, Atoms) else _listed(starts)

@@ -82,9 +82,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
     Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
     """
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
+    checks.kind("energy", energy, Energy)
     for name, state in (("mu", mu), ("star", star)):
         checks.kind(name, state, State, hint="build it by jko.Particles(points)")
     if type(mu) is not type(star):

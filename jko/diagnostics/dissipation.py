@@ -106,9 +106,7 @@ def has_internal(energy: Energy) -> bool:
 
 
 def _check(energy: Energy, state: State) -> None:
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
+    checks.kind("energy", energy, Energy)
     checks.kind("state", state, State, hint="build it by jko.Particles(points)")
 
 

@@ -99,7 +99,7 @@ def minimiser(
     >>> round(float(found.state.covariance()[0, 0]), 6)
     0.5
     """
-    checks.kind("energy", energy, Energy, hint="build it from jko.Risk, jko.Entropy, ... by +")
+    checks.kind("energy", energy, Energy)
     checks.kind("grid", grid, Grid, GridDensity, hint="build it by jko.Grid(bounds, shape)")
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)

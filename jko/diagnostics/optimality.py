@@ -62,9 +62,7 @@ def optimality(energy: Energy, state: State, *, max_iterations: int | None = Non
     >>> found.rigorous, abs(found.value) < 1e-12
     (True, True)
     """
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
+    checks.kind("energy", energy, Energy)
     checks.kind(
         "the state",
         state,

@@ -51,12 +51,7 @@ class StepProblem:
     memory: Memory = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.kind(
-            "energy",
-            self.energy,
-            Energy,
-            hint="build it from jko.Risk, jko.Potential, ... by + and *",
-        )
+        checks.kind("energy", self.energy, Energy)
         checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)

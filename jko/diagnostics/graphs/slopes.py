@@ -85,9 +85,7 @@ def _differences(H: Tensor, axis: int, h: float) -> Tensor:
 
 def smooth(energy: Energy, why: str) -> Energy:
     """The energy, unless it has entropies or their kin, which need the density of rho."""
-    checks.kind(
-        "energy", energy, Energy, hint="build it from jko.Risk, jko.Potential, ... by + and *"
-    )
+    checks.kind("energy", energy, Energy)
     refuse(
         sorted_terms(energy).internal, "the energy has the internal term {c:g} * {energy}: " + why
     )
