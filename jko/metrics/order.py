@@ -17,7 +17,7 @@ from jko.measures import Pair, State
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Plan, as_array, pair_costs
 from jko.metrics.supplies import settled
-from jko.metrics.transport import on_the_line
+from jko.metrics.transport import in_order
 
 
 def flow_distance(a: State, b: State) -> Distance:
@@ -67,7 +67,7 @@ def flow_distance(a: State, b: State) -> Distance:
     checks.alike("a", a.atoms.points, "b", b.atoms.points)
     (x, m), (y, n) = ((as_array(s.points), as_array(s.weights)) for s in (a.atoms, b.atoms))
     rows, cols = (np.flatnonzero(masses > 0) for masses in (m, n))
-    ordered = on_the_line(x[rows, 1:], m[rows], y[cols, 1:], n[cols])[0]
+    ordered = in_order(x[rows, 1], m[rows], y[cols, 1], n[cols])
     costs = pair_costs(x[rows], y[cols], ordered.rows, ordered.cols)
     ordered = settled(ordered, m[rows], n[cols], costs)
     plan = Plan(rows[ordered.rows], cols[ordered.cols], ordered.mass, (len(m), len(n)))

@@ -15,7 +15,7 @@ from jko.measures import Particles, State
 from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
-from jko.metrics.transport import on_the_line
+from jko.metrics.transport import in_order
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -133,5 +133,5 @@ def squares_on_lines(x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
 def cheapest(lines: Array, mu: Particles, nu: Particles, x: Array, y: Array) -> Plan:
     """Of the couplings in the order along each line, the one that costs least in the whole space."""
     a, b = as_array(mu.weights), as_array(nu.weights)
-    plans = [on_the_line(x @ u[:, None], a, y @ u[:, None], b)[0] for u in lines]
+    plans = [in_order(x @ u, a, y @ u, b) for u in lines]
     return min(plans, key=lambda plan: plan.cost(x, y))

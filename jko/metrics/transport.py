@@ -127,14 +127,26 @@ def _nearest_square(cloud: Array, points: Array, own: Array) -> Array:
     return own - price(cloud, points, np.zeros(len(cloud)), own).deficit
 
 
+def in_order(x: Array, a: Array, y: Array, b: Array) -> Plan:
+    """Monotone coupling of atoms at x (N,) and y (M,) on a line."""
+    return _staircase(x, a, y, b)[0]
+
+
+def _staircase(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array, Array, Array]:
+    """The coupling; the orders of x and y; and rows and columns of the staircase in them."""
+    exact = supplies(a, b)
+    order_x, order_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
+    rows, cols, flow = staircase(exact.a[order_x], exact.b[order_y])
+    plan = plan_of_flow(order_x[rows], order_y[cols], flow, exact, a, b)
+    return plan, order_x, order_y, rows, cols
+
+
 def on_the_line(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
-    """Monotone coupling of sorted atoms, and its potentials along the staircase.
+    """Monotone coupling of atoms at x (N, 1) and y (M, 1), and its potentials along the staircase.
 
     One step along the staircase changes one potential, by ``c(x', y) - c(x, y) = (x' - x)(x' + x - 2 y)``.
     """
-    exact = supplies(a, b)
-    order_x, order_y = np.argsort(x[:, 0], kind="stable"), np.argsort(y[:, 0], kind="stable")
-    rows, cols, flow = staircase(exact.a[order_x], exact.b[order_y])
+    plan, order_x, order_y, rows, cols = _staircase(x[:, 0], a, y[:, 0], b)
     xs, ys = x[order_x, 0], y[order_y, 0]
     down = np.diff(rows) == 1
     i, j = rows[:-1][down], cols[:-1][down]
@@ -145,7 +157,6 @@ def on_the_line(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Ar
     beta[order_y[0]] = first
     steps = (ys[j + 1] - ys[j]) * ((ys[j + 1] - xs[i]) + (ys[j] - xs[i]))
     beta[order_y[1:]] = first + np.cumsum(steps)
-    plan = plan_of_flow(order_x[rows], order_y[cols], flow, exact, a, b)
     return plan, alpha, beta
 
 

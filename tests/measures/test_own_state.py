@@ -137,7 +137,7 @@ def test_a_metric_and_a_solver_of_its_own_are_registered_for_the_class():
 
 
 def test_a_sentence_names_the_kinds_there_are_this_one_too():
-    with pytest.raises(TypeError, match=r"the state must be Particles or .*Twins, not list"):
+    with pytest.raises(TypeError, match=r"the state must be Particles or .*Twins.*, not list"):
         jko.SquaredNorm()([[1.0]])
 
 
