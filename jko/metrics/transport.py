@@ -132,7 +132,7 @@ def in_order(x: Array, a: Array, y: Array, b: Array) -> Plan:
     return _staircase(x, a, y, b)[0]
 
 
-def _staircase(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array, Array, Array]:
+def _staircase(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Index, Index, Index, Index]:
     """The coupling; the orders of x and y; and rows and columns of the staircase in them."""
     exact = supplies(a, b)
     order_x, order_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
