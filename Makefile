@@ -24,8 +24,9 @@ help:
 demo: .venv/.dev
 	$(BIN)/python -m jko train breast-cancer
 
-# A process for each core; a file's tests stay together, so what a file computes once is computed once.
-PARALLEL := -n auto --dist loadfile
+# A process for each core; a file's tests stay together, so what a file computes once is computed once.  Files go in
+# their order: few tests may take long, and such files must not come last.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL)

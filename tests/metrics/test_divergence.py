@@ -256,6 +256,7 @@ def test_blocks_and_a_start_on_part_of_the_points_change_nothing(monkeypatch):
     torch.testing.assert_close(slope_of_parts, slope, atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_large_cloud_is_near_the_closed_form_of_normal_laws():
     # Janati, Muzellec, Peyre and Cuturi (NeurIPS 2020): quantiles of normal laws, H affine, on one line of the plane
     N, epsilon = 2100, 0.5
