@@ -32,7 +32,7 @@ ROUGHEST = 1e-2  # and at most this
 # evaluations of J on one grid after which a step is hard: of an entropy, which is hard early or never, and of powers,
 # at whose fronts many short steps may still be cheaper than the other method
 PATIENCE_ENTROPIC = 50
-PATIENCE = 200
+PATIENCE = 300
 
 
 @dataclass(frozen=True)
