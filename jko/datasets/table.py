@@ -12,7 +12,7 @@ from jko import checks
 from jko.networks import Data
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 FLAT = (
     1e-12  # a column whose deviation is a smaller fraction of its size is constant up to rounding
@@ -127,7 +127,7 @@ def _centre_and_scale(values: Array) -> tuple[Array, Array]:
     return size * unit.mean(0), size * unit.std(0)
 
 
-def _parts(table: Table, fraction: float, generator: torch.Generator) -> tuple[Rows, Rows]:
+def _parts(table: Table, fraction: float, generator: torch.Generator) -> tuple[Indices, Indices]:
     """Rows of the test part and of the training part, each in the order of the table."""
     groups = {"the table": np.arange(len(table.f))}
     if table.classes:
@@ -141,8 +141,8 @@ def _parts(table: Table, fraction: float, generator: torch.Generator) -> tuple[R
 
 
 def _shuffled(
-    rows: Rows, kind: str, fraction: float, generator: torch.Generator
-) -> tuple[Rows, Rows]:
+    rows: Indices, kind: str, fraction: float, generator: torch.Generator
+) -> tuple[Indices, Indices]:
     """Rows of the test part and of the training part."""
     held = round(fraction * len(rows))
     if not 0 < held < len(rows):

@@ -20,7 +20,7 @@ OUTSIDE = (
     "outside torch (numpy, JAX, .detach(), torch.no_grad(), torch.inference_mode(), comparisons)"
 )
 
-Rows = Callable[[Tensor], Tensor]  # points (n, ...) to values (n, ...), row by row
+RowWise = Callable[[Tensor], Tensor]  # points (n, ...) to values (n, ...), row by row
 
 
 def recording() -> AbstractContextManager[object]:
@@ -55,7 +55,7 @@ def slope(value: Tensor, z: Tensor, retain: bool = False, create: bool = False) 
     )[0]
 
 
-def recorded(name: str, call: Rows, z: Tensor, remedy: str = REMEDY) -> Tensor:
+def recorded(name: str, call: RowWise, z: Tensor, remedy: str = REMEDY) -> Tensor:
     """``call(z)`` with a record of how it depends on ``z``; any shape.
 
     Raises
@@ -67,7 +67,7 @@ def recorded(name: str, call: Rows, z: Tensor, remedy: str = REMEDY) -> Tensor:
     return value if value.requires_grad else constant(name, call, z, value, remedy)
 
 
-def gradient(name: str, call: Rows, at: Tensor, remedy: str = REMEDY) -> tuple[Tensor, Tensor]:
+def gradient(name: str, call: RowWise, at: Tensor, remedy: str = REMEDY) -> tuple[Tensor, Tensor]:
     """Values (n,) of a function of points (n, dim), row by row, and their gradients (n, dim)."""
     with recording():
         z = leaf(at)
@@ -79,7 +79,7 @@ def gradient(name: str, call: Rows, at: Tensor, remedy: str = REMEDY) -> tuple[T
     return value.detach(), found
 
 
-def hessian(call: Rows, slopes: Rows, at: Tensor) -> Tensor:
+def hessian(call: RowWise, slopes: RowWise, at: Tensor) -> Tensor:
     """Second derivatives (n, dim, dim) of a function of points (n, dim), row by row; ``slopes`` is its gradient.
 
     By torch; where it has no record of the slope, by :func:`differences` of it, exactly zero where it is constant.
@@ -93,7 +93,7 @@ def hessian(call: Rows, slopes: Rows, at: Tensor) -> Tensor:
     return differences(slopes, z.detach())
 
 
-def differences(function: Rows, z: Tensor) -> Tensor:
+def differences(function: RowWise, z: Tensor) -> Tensor:
     """Central differences of a function of points (n, dim), row by row: (n, ..., dim).
 
     The step is ``eps^(1/3) (1 + |z|)``: an error of about 1e-10 for a function that varies over lengths of order one
@@ -111,7 +111,7 @@ def differences(function: Rows, z: Tensor) -> Tensor:
     return torch.stack(columns, dim=-1)
 
 
-def derivative_along(function: Rows, z: Tensor, v: Tensor) -> Tensor:
+def derivative_along(function: RowWise, z: Tensor, v: Tensor) -> Tensor:
     """The central difference of a field on all points (n, dim) at once, when they move along v (n, dim)."""
     size = float((v.abs() / (1 + z.abs())).max())
     if not 0 < size < torch.inf:
@@ -158,7 +158,7 @@ class Constant(torch.autograd.Function):
         return g.new_zeros(ctx.shape), None
 
 
-def constant(name: str, call: Rows, z: Tensor, value: Tensor, remedy: str = REMEDY) -> Tensor:
+def constant(name: str, call: RowWise, z: Tensor, value: Tensor, remedy: str = REMEDY) -> Tensor:
     """A value without a record: the same at other points, so with the slope zero; or refused."""
     points = z.detach()
     with torch.no_grad(), np.errstate(all="ignore"):
@@ -170,7 +170,7 @@ def constant(name: str, call: Rows, z: Tensor, value: Tensor, remedy: str = REME
     return Constant.apply(z, value)
 
 
-def _quickly_constant(call: Rows, z: Tensor, value: Tensor) -> bool:
+def _quickly_constant(call: RowWise, z: Tensor, value: Tensor) -> bool:
     """One call, for a few points, at all scales of moves around them and around zero."""
     if value.ndim == 0 or z.ndim != 2:
         return False
@@ -186,7 +186,7 @@ def _quickly_constant(call: Rows, z: Tensor, value: Tensor) -> bool:
         return False
 
 
-def _constant(call: Rows, z: Tensor, value: Tensor) -> bool:
+def _constant(call: RowWise, z: Tensor, value: Tensor) -> bool:
     """The same points, moved by one scale after the other; moves at which it is not defined say nothing."""
     asked = 0
     for turn, scale in enumerate(SCALES):
