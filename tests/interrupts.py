@@ -19,7 +19,12 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import numba  # noqa: F401
 
 import jko
+import jko.plots
 from jko.cli import main, pictures, train  # noqa: F401
+
+for package in (jko, jko.plots):  # the names load when they are asked for: here, not in a fork
+    for name in package.__all__:
+        getattr(package, name)
 
 TRAIN = ["--target", "y", "--neurons", "20", "--steps", "60", "--tau", "0.5"]
 BEFORE = 77  # the exit code where the signal came before the command began
