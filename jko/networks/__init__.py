@@ -2,13 +2,16 @@
 
 from jko.networks.activations import GaussianBump, Ridge
 from jko.networks.data import Data
-from jko.networks.features import Custom, FeatureMap, Neuron, Pullback, feature_map
+from jko.networks.features import Custom, FeatureMap, Neuron, feature_map
+from jko.networks.kernels import Block, Kernel, Pullback
 
 __all__ = [
+    "Block",
     "Custom",
     "Data",
     "FeatureMap",
     "GaussianBump",
+    "Kernel",
     "Neuron",
     "Pullback",
     "Ridge",
