@@ -18,7 +18,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
-from jko.networks import Block, Data, FeatureMap, Kernel, Neuron, feature_map
+from jko.networks import Block, Data, FeatureMap, Passes, Neuron, feature_map
 
 BLOCK = 2**20  # bytes of feature values at a time, so that the passes over a block stay in cache
 KEEP = 2**20  # feature values kept between the passes of an evaluation; beyond, recomputed
@@ -93,8 +93,8 @@ class Risk(Energy):
             return mu.integrate_blocks(
                 lambda block: block.integrate(self.features(block.points, x)), _rows(x)
             )
-        with torch.no_grad(), self.features.kernel(x, _rows(x)) as kernel:
-            return mu.integrate_blocks(partial(_integral, kernel), _rows(x))
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+            return mu.integrate_blocks(partial(_integral, passes), _rows(x))
 
     def residual(self, state: State) -> Tensor:
         """r = f_mu - f at the data, shape (M,)."""
@@ -116,17 +116,17 @@ class Risk(Energy):
         blocks = at.split(_rows(x))
         if _recorded(g, at):
             return torch.cat([self.features(z, x) @ g for z in blocks])
-        with torch.no_grad(), self.features.kernel(x, _rows(x)) as kernel:
-            return torch.cat([kernel.at(z).pairing(g) for z in blocks])
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+            return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient grad <r, Phi(xi, .)>, shape (n, dim). Source: (3.5)."""
         mu, x = state.atoms, self.data.x
         if at is None:
             return self.evaluate(mu).gradient
-        with torch.no_grad(), self.features.kernel(x, _rows(x)) as kernel:
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
             g = self.data.weights * self.residual(mu)
-            return _pulled_back(at, map(kernel.at, at.split(_rows(x))), g)[1]
+            return _pulled_back(at, map(passes.at, at.split(_rows(x))), g)[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
@@ -136,14 +136,14 @@ class Risk(Energy):
         kept: list[Block] = []
 
         def forward(block: Particles) -> Tensor:
-            features = kernel.at(block.points)
+            features = passes.at(block.points)
             kept.append(features)
             return features.integral(block.weights)
 
-        with torch.no_grad(), self.features.kernel(data.x, rows, keep) as kernel:
-            r = mu.integrate_blocks(forward if keep else partial(_integral, kernel), rows) - data.f
+        with torch.no_grad(), self.features.passes(data.x, rows, keep) as passes:
+            r = mu.integrate_blocks(forward if keep else partial(_integral, passes), rows) - data.f
             g = data.weights * r
-            blocks = kept or (kernel.at(block.points) for block in mu.blocks(rows))
+            blocks = kept or (passes.at(block.points) for block in mu.blocks(rows))
             return Evaluation(0.5 * (g @ r), *_pulled_back(mu.points, blocks, g))
 
     def second_order(self, mu: Particles) -> Curvature:
@@ -207,12 +207,12 @@ def _recorded(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
-def _integral(kernel: Kernel, block: Particles) -> Tensor:
+def _integral(passes: Passes, block: Particles) -> Tensor:
     """int Phi(xi, x) over a block; where there is no mass the features may be infinite."""
     points, weights = block.points, block.weights
     if block.has_empty_atoms:
         points, weights = points[weights > 0], weights[weights > 0]
-    return kernel.at(points).integral(weights)
+    return passes.at(points).integral(weights)
 
 
 def _pulled_back(at: Tensor, blocks: Iterable[Block], g: Tensor) -> tuple[Tensor, Tensor]:

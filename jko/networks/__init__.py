@@ -3,7 +3,7 @@
 from jko.networks.activations import GaussianBump, Ridge
 from jko.networks.data import Data
 from jko.networks.features import Custom, FeatureMap, Neuron, feature_map
-from jko.networks.kernels import Block, Kernel, Pullback
+from jko.networks.passes import Block, Passes, Pullback
 
 __all__ = [
     "Block",
@@ -11,7 +11,7 @@ __all__ = [
     "Data",
     "FeatureMap",
     "GaussianBump",
-    "Kernel",
+    "Passes",
     "Neuron",
     "Pullback",
     "Ridge",

@@ -11,8 +11,8 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, hessian, leaf, recording, slope
 from jko.networks.features import FeatureMap
-from jko.networks.kernels import Kernel, Pullback, RuleKernel
-from jko.networks.rules import EXPONENTIAL, RULES, Rule
+from jko.networks.passes import Passes, Pullback, ProfilePasses
+from jko.networks.profiles import EXPONENTIAL, PROFILES, Profile
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ridge(FeatureMap):
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Values h(theta_i, x_m), shape (b, M)."""
         s = _affine(z, x)
-        if self._rule is not None and torch.is_grad_enabled() and s.requires_grad:
+        if self._profile is not None and torch.is_grad_enabled() and s.requires_grad:
             return self.sigma(s)
         return self._slopes(s, 0)[0]
 
@@ -77,21 +77,21 @@ class Ridge(FeatureMap):
         outer = (g[:, None] * one)[:, :, None] * one[:, None, :]
         return (curvature() @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
 
-    def kernel(self, x: Tensor, rows: int, keep: bool = False) -> Kernel:
-        """By the rule of sigma, if it has one."""
-        if self._rule is None:
-            return super().kernel(x, rows, keep)
-        return _RidgeKernel(self._rule, x, rows, keep)
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """By the profile of sigma, if it has one."""
+        if self._profile is None:
+            return super().passes(x, rows, keep)
+        return _RidgePasses(self._profile, x, rows, keep)
 
     @property
-    def _rule(self) -> Rule | None:
-        return None if self.gradient else RULES.get(id(self.sigma))
+    def _profile(self) -> Profile | None:
+        return None if self.gradient else PROFILES.get(id(self.sigma))
 
     def _slopes(self, s: Tensor, order: int) -> tuple[Any, ...]:
         """sigma(s), then ``order`` functions that give sigma'(s), sigma''(s) when asked."""
-        if self._rule is None:
+        if self._profile is None:
             return _slopes(self._function, s, order)[: order + 1]
-        return self._rule.derivatives(s)[: order + 1]
+        return self._profile.derivatives(s)[: order + 1]
 
 
 def _with_one(x: Tensor) -> Tensor:
@@ -112,11 +112,11 @@ def _affine(z: Tensor, x: Tensor) -> Tensor:
     return torch.addmm(z[:, -1:], z[:, :-1], x.T)
 
 
-class _RidgeKernel(RuleKernel):
+class _RidgePasses(ProfilePasses):
     """``a(x) = (x, 1)``."""
 
-    def __init__(self, rule: Rule, x: Tensor, rows: int, keep: bool) -> None:
-        super().__init__(rule, _with_one(x).T, rows, keep)
+    def __init__(self, profile: Profile, x: Tensor, rows: int, keep: bool) -> None:
+        super().__init__(profile, _with_one(x).T, rows, keep)
 
     def arguments(self, z: Tensor, out: Tensor) -> Tensor:
         """``inner theta . (x, 1)``."""
@@ -173,9 +173,9 @@ class GaussianBump(FeatureMap):
 
         return h, pull
 
-    def kernel(self, x: Tensor, rows: int, keep: bool = False) -> Kernel:
-        """By the rule of the exponential."""
-        return _BumpKernel(self.width, x, rows, keep)
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """By the profile of the exponential."""
+        return _BumpPasses(self.width, x, rows, keep)
 
 
 def _check_bump(z: Tensor, n: int) -> None:
@@ -186,7 +186,7 @@ def _check_bump(z: Tensor, n: int) -> None:
         )
 
 
-class _BumpKernel(RuleKernel):
+class _BumpPasses(ProfilePasses):
     """``exp s`` with ``s = -|x - theta|^2 / (2 width^2)``: in columns of its own, which keeps small distances exact."""
 
     def __init__(self, width: float, x: Tensor, rows: int, keep: bool) -> None:

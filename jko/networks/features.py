@@ -24,7 +24,7 @@ from jko.derivatives import (
     recording,
     slope,
 )
-from jko.networks.kernels import Kernel, NeuronKernel, PlainKernel, Pullback
+from jko.networks.passes import Passes, NeuronPasses, PlainPasses, Pullback
 
 
 class FeatureMap(ABC):
@@ -53,12 +53,12 @@ class FeatureMap(ABC):
 
         return value.detach(), pull
 
-    def kernel(self, x: Tensor, rows: int, keep: bool = False) -> Kernel:
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """What makes blocks of at most ``rows`` parameters at the inputs x, in a ``with``; torch records nothing.
 
         ``keep``: all blocks are there until the end, so that a second pass need not make them again.
         """
-        return PlainKernel(lambda z: self(z, x), lambda z: self.linearise(z, x), keep)
+        return PlainPasses(lambda z: self(z, x), lambda z: self.linearise(z, x), keep)
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """Derivatives grad_z value(z[i], x[m]), shape (b, M, p).
@@ -137,9 +137,9 @@ class Neuron(FeatureMap):
 
         return w * h, pull
 
-    def kernel(self, x: Tensor, rows: int, keep: bool = False) -> Kernel:
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """That of h, times w."""
-        return NeuronKernel(self.h.kernel(x, rows, keep))
+        return NeuronPasses(self.h.passes(x, rows, keep))
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """(h, w grad_theta h)."""

@@ -1,4 +1,4 @@
-"""Numerical methods that know nothing of measures: scratch memory, blocks, conjugate gradients, line searches, banded systems.
+"""Numerical methods that know nothing of measures.
 
-One small idea a file, each with a test of its own.
+Scratch memory, blocks, conjugate gradients, line searches, banded systems.  One small idea a file, each with a test of its own.
 """

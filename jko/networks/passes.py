@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jko.networks.rules import Rule
+from jko.networks.profiles import Profile
 from jko.numerics.scratch import scratch
 
 Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -40,7 +40,7 @@ class Block(ABC):
         """Write c to ``c`` (b,) and its gradient in z to ``slope`` (b, p); the last that a block is asked."""
 
 
-class Kernel(AbstractContextManager["Kernel"]):
+class Passes(AbstractContextManager["Passes"]):
     """A feature map at inputs x (M, n), for use in a ``with``."""
 
     def __init__(self) -> None:
@@ -48,14 +48,14 @@ class Kernel(AbstractContextManager["Kernel"]):
 
     @abstractmethod
     def at(self, z: Tensor) -> Block:
-        """The features of parameters z (b, p); the last block is no more, unless the kernel keeps them."""
+        """The features of parameters z (b, p); the block before is no more, unless blocks are kept."""
 
     def __exit__(self, *error: Any) -> None:
         """What was lent goes back."""
         self.lent.close()
 
 
-class PlainKernel(Kernel):
+class PlainPasses(Passes):
     """Any feature map, by its values and its ``linearise``."""
 
     def __init__(
@@ -73,19 +73,19 @@ class PlainKernel(Kernel):
 
 
 class _PlainBlock(Block):
-    def __init__(self, kernel: PlainKernel, z: Tensor) -> None:
-        self.kernel, self.z = kernel, z
+    def __init__(self, passes: PlainPasses, z: Tensor) -> None:
+        self.passes, self.z = passes, z
 
     def __len__(self) -> int:
         return len(self.z)
 
     @cached_property
     def linear(self) -> tuple[Tensor, Pullback]:
-        return self.kernel.linearise(self.z)
+        return self.passes.linearise(self.z)
 
     @property
     def values(self) -> Tensor:
-        return self.linear[0] if self.kernel.keep else self.kernel.values(self.z)
+        return self.linear[0] if self.passes.keep else self.passes.values(self.z)
 
     def integral(self, weights: Tensor) -> Tensor:
         return weights @ self.values
@@ -98,10 +98,10 @@ class _PlainBlock(Block):
             target.copy_(result)
 
 
-class RuleKernel(Kernel):
-    """``sigma(z . a(x))`` by a rule, in kept memory: a product, an activation in place; back, a slope and a product.
+class ProfilePasses(Passes):
+    """``sigma(z . a(x))`` by a profile, in kept memory: a product, then u in place; back, its slope and a product.
 
-    Numbers of the rule go into small matrices and sums: ``tanh = 2 u - 1`` is never formed, but ``2 sum w u - sum w``.
+    Numbers of the profile go into small matrices and sums: ``tanh = 2 u - 1`` is never formed, only sums of it.
 
     Parameters
     ----------
@@ -113,16 +113,16 @@ class RuleKernel(Kernel):
         Whether blocks are all there until the end, each in memory of its own.
     """
 
-    def __init__(self, rule: Rule, a: Tensor, rows: int, keep: bool) -> None:
+    def __init__(self, profile: Profile, a: Tensor, rows: int, keep: bool) -> None:
         super().__init__()
-        self.rule, self.keep, self.shape = rule, keep, (rows, a.shape[1])
-        self.a = a * rule.inner
+        self.profile, self.keep, self.shape = profile, keep, (rows, a.shape[1])
+        self.a = a * profile.inner
         self.back: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def at(self, z: Tensor) -> Block:
         """A block of values, where the slope is a function of these, else of arguments."""
         s = self.arguments(z, self.room(len(z)))
-        return _RuleBlock(self, z, self.rule.value(s, s) if self.rule.of_value else s)
+        return _ProfileBlock(self, z, self.profile.value(s, s) if self.profile.of_value else s)
 
     def arguments(self, z: Tensor, out: Tensor) -> Tensor:
         """``inner z . a(x)``, written to ``out`` (b, M); a copy of z stands where it is fast to read."""
@@ -135,12 +135,12 @@ class RuleKernel(Kernel):
     def backwards(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``outer g``, ``shift sum g``, ``outer inner g a`` (M, k): small, and the same for all blocks."""
         if self.back is None or self.back[0] is not g:
-            v = g * self.rule.outer
-            self.back = g, v, self.rule.shift * g.sum(), (self.a * v).T.contiguous()
+            v = g * self.profile.outer
+            self.back = g, v, self.profile.shift * g.sum(), (self.a * v).T.contiguous()
         return self.back[1:]
 
     def room(self, rows: int) -> Tensor:
-        """Memory for a block: the same again, unless the kernel keeps."""
+        """Memory for a block: the same again, unless blocks are kept."""
         lent = (
             self.lent.enter_context(scratch(self.a, rows, self.shape[1])) if self.keep else self.own
         )
@@ -157,9 +157,9 @@ class RuleKernel(Kernel):
         return self.lent.enter_context(scratch(self.a, *self.shape))
 
 
-class _RuleBlock(Block):
-    def __init__(self, kernel: RuleKernel, z: Tensor, known: Tensor) -> None:
-        self.kernel, self.z, self.known = kernel, z, known
+class _ProfileBlock(Block):
+    def __init__(self, passes: ProfilePasses, z: Tensor, known: Tensor) -> None:
+        self.passes, self.z, self.known = passes, z, known
 
     def __len__(self) -> int:
         return len(self.z)
@@ -167,34 +167,34 @@ class _RuleBlock(Block):
     @property
     def values(self) -> Tensor:
         """u(s)."""
-        rule = self.kernel.rule
-        return self.known if rule.of_value else rule.value(self.known, self._spare)
+        profile = self.passes.profile
+        return self.known if profile.of_value else profile.value(self.known, self._spare)
 
     @property
     def _spare(self) -> Tensor:
-        return self.kernel.spare[: len(self.z)]
+        return self.passes.spare[: len(self.z)]
 
     def integral(self, weights: Tensor) -> Tensor:
-        rule = self.kernel.rule
-        total = (weights * rule.outer) @ self.values
-        return total.add_(rule.shift * weights.sum()) if rule.shift else total
+        profile = self.passes.profile
+        total = (weights * profile.outer) @ self.values
+        return total.add_(profile.shift * weights.sum()) if profile.shift else total
 
     def pairing(self, g: Tensor) -> Tensor:
-        v, constant, _ = self.kernel.backwards(g)
+        v, constant, _ = self.passes.backwards(g)
         return (self.values @ v).add_(constant)
 
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
-        kernel = self.kernel
-        v, constant, back = kernel.backwards(g)
+        passes = self.passes
+        v, constant, back = passes.backwards(g)
         torch.mv(self.values, v, out=c).add_(constant)
-        out = self.known if kernel.rule.of_value else self._spare
-        kernel.chain(self.z, kernel.rule.slope(self.known, out), c, back, slope)
+        out = self.known if passes.profile.of_value else self._spare
+        passes.chain(self.z, passes.profile.slope(self.known, out), c, back, slope)
 
 
-class NeuronKernel(Kernel):
-    """``w h(theta, x)`` of z = (w, theta), by the kernel of h."""
+class NeuronPasses(Passes):
+    """``w h(theta, x)`` of z = (w, theta), by the passes of h."""
 
-    def __init__(self, inner: Kernel) -> None:
+    def __init__(self, inner: Passes) -> None:
         self.inner, self.lent = inner, inner.lent
 
     def at(self, z: Tensor) -> Block:
