@@ -36,12 +36,12 @@ def test_inner_is_the_integral_of_the_scalar_product(weights):
 
 
 @pytest.mark.parametrize("weights", [None, random_weights(9)])
-@pytest.mark.parametrize(("k", "l"), [(1, 1), (3, 8), (8, 3), (0, 4)])
-def test_products_are_the_inner_products_of_each_with_each(weights, k, l):
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 8), (8, 3), (0, 4)])
+def test_products_are_the_inner_products_of_each_with_each(weights, k, n):
     mu = jko.Particles(cloud(9, 4), weights)
-    left, right = cloud(k * 9, 4, 1).view(k, 9, 4), cloud(l * 9, 5, 2).view(l, 9, 5)[:, :, :4]
+    left, right = cloud(k * 9, 4, 1).view(k, 9, 4), cloud(n * 9, 5, 2).view(n, 9, 5)[:, :, :4]
     expected = mu.integrate((left[:, None] * right).sum(-1).permute(2, 0, 1))
-    assert mu.products(left, right).shape == (k, l)
+    assert mu.products(left, right).shape == (k, n)
     assert torch.allclose(mu.products(left, right), expected, rtol=1e-14, atol=1e-14)
 
 
