@@ -39,10 +39,10 @@ STATES = {
 MOVERS = {
     "LBFGS": jko.LBFGS(),
     "loose": jko.LBFGS(fraction=0.9),
-    "training": jko.LBFGS.training(),
     "tight": jko.LBFGS(tol=1e-9),
     "Newton": jko.BlockNewton(),
     "Plans": jko.Plans(),
+    "training": jko.LBFGS.training(),
 }
 FRACTIONS = {"LBFGS": 0.1, "Plans": 0.1, "loose": 0.9, "training": 5.0}
 HILLS = {
