@@ -68,7 +68,7 @@ class LBFGS:
     def __post_init__(self) -> None:
         if self.tol is not None:
             checks.number("tol", self.tol, above=0)
-        checks.number("fraction", self.fraction, above=0, below=1)
+        checks.number("fraction", self.fraction, above=0)
         checks.count("history", self.history)
         checks.count("max_iterations", self.max_iterations)
 
