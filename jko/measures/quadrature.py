@@ -1,6 +1,7 @@
 """Masses at places, and the integral against them.
 
-Every sum over atoms goes through :meth:`Quadrature.integrate` and :meth:`Quadrature.inner`: they *are* the integral.
+Every sum over atoms goes through :meth:`Quadrature.integrate`, :meth:`Quadrature.inner` and
+:meth:`Quadrature.products`: they *are* the integral.
 """
 
 from __future__ import annotations
@@ -71,6 +72,32 @@ class Quadrature(ABC):
             flat = u.reshape(-1)
             return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """The Gram matrix of vector fields on the atoms, in one sum: quickest where ``left`` has the fewer fields.
+
+        Parameters
+        ----------
+        left : (k, N, dim)
+            Vector fields.
+        right : (l, N, dim)
+            Vector fields.
+
+        Returns
+        -------
+        Tensor (k, l)
+            ``int left[i] . right[j]``, the :meth:`inner` product of each with each.
+
+        Examples
+        --------
+        >>> import jko
+        >>> mu = jko.Particles([[1.0, 0.0], [0.0, 1.0]])
+        >>> mu.products(mu.points[None], mu.points[None]).tolist()
+        [[1.0]]
+        """
+        if self.has_equal_weights:
+            return self._first_weight * (left.flatten(1) @ right.flatten(1).T)
+        return (self.weights[:, None] * left).flatten(1) @ right.flatten(1).T
 
     def mean(self) -> Tensor:
         """The mean of the atoms, shape (d,)."""
