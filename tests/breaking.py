@@ -17,7 +17,7 @@ from jko import exact
 from jko.energies import Energy, Internal
 from jko.limits.systems import System
 from jko.networks import Ridge
-from jko.networks.passes import ProfilePasses
+from jko.networks.passes import SigmaPasses
 
 
 class Off:
@@ -222,7 +222,7 @@ BREAKS: dict[str, Callable[[], Any]] = {
     "signed": lambda: method(jko.ChargedParticles, "signed_measure"),
     "project": lambda: method(jko.Particles, "project", displaced),
     "slopes": lambda: both(
-        method(Ridge, "_slopes", _wrong_slope), method(ProfilePasses, "backwards", _wrong_back)
+        method(Ridge, "_slopes", _wrong_slope), method(SigmaPasses, "backwards", _wrong_back)
     ),
 }
 

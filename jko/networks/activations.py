@@ -11,8 +11,8 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import Differentiable, hessian, leaf, recording, slope
 from jko.networks.features import FeatureMap
-from jko.networks.passes import Passes, Pullback, ProfilePasses
-from jko.networks.profiles import EXPONENTIAL, PROFILES, Profile
+from jko.networks.passes import Passes, Pullback, SigmaPasses
+from jko.networks.sigmas import EXPONENTIAL, SIGMAS, Sigma
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Ridge(FeatureMap):
     Parameters
     ----------
     sigma
-        An elementwise torch function, such as ``torch.tanh``, ``torch.sigmoid``, ``torch.relu``.  Slopes of these
-        three are written out; those of any other function come from autograd.
+        An elementwise torch function.  ``torch.tanh``, ``sigmoid``, ``relu``, ``sin`` and
+        ``torch.nn.functional.softplus`` and ``gelu`` (as they are: without arguments) are written out, with their
+        slopes, and evaluated in kept memory; slopes of any other function come from autograd.
     gradient
         The derivative sigma', elementwise too, of a sigma that is not written in torch.  Both get tensors of which
         torch records nothing, and may return numpy arrays; sigma'' is then a central difference.
@@ -52,7 +53,7 @@ class Ridge(FeatureMap):
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Values h(theta_i, x_m), shape (b, M)."""
         s = _affine(z, x)
-        if self._profile is not None and torch.is_grad_enabled() and s.requires_grad:
+        if self._written is not None and torch.is_grad_enabled() and s.requires_grad:
             return self.sigma(s)
         return self._slopes(s, 0)[0]
 
@@ -78,20 +79,20 @@ class Ridge(FeatureMap):
         return (curvature() @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
-        """By the profile of sigma, if it has one."""
-        if self._profile is None:
+        """In kept memory, if sigma is one of those that are written out."""
+        if self._written is None:
             return super().passes(x, rows, keep)
-        return _RidgePasses(self._profile, x, rows, keep)
+        return _RidgePasses(self._written, x, rows, keep)
 
     @property
-    def _profile(self) -> Profile | None:
-        return None if self.gradient else PROFILES.get(id(self.sigma))
+    def _written(self) -> Sigma | None:
+        return None if self.gradient else SIGMAS.get(id(self.sigma))
 
     def _slopes(self, s: Tensor, order: int) -> tuple[Any, ...]:
         """sigma(s), then ``order`` functions that give sigma'(s), sigma''(s) when asked."""
-        if self._profile is None:
+        if self._written is None:
             return _slopes(self._function, s, order)[: order + 1]
-        return self._profile.derivatives(s)[: order + 1]
+        return self._written.derivatives(s)[: order + 1]
 
 
 def _with_one(x: Tensor) -> Tensor:
@@ -112,11 +113,11 @@ def _affine(z: Tensor, x: Tensor) -> Tensor:
     return torch.addmm(z[:, -1:], z[:, :-1], x.T)
 
 
-class _RidgePasses(ProfilePasses):
+class _RidgePasses(SigmaPasses):
     """``a(x) = (x, 1)``."""
 
-    def __init__(self, profile: Profile, x: Tensor, rows: int, keep: bool) -> None:
-        super().__init__(profile, _with_one(x).T, rows, keep)
+    def __init__(self, sigma: Sigma, x: Tensor, rows: int, keep: bool) -> None:
+        super().__init__(sigma, _with_one(x).T, rows, keep)
 
     def arguments(self, z: Tensor, out: Tensor) -> Tensor:
         """``inner theta . (x, 1)``."""
@@ -174,7 +175,7 @@ class GaussianBump(FeatureMap):
         return h, pull
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
-        """By the profile of the exponential."""
+        """In kept memory."""
         return _BumpPasses(self.width, x, rows, keep)
 
 
@@ -186,7 +187,7 @@ def _check_bump(z: Tensor, n: int) -> None:
         )
 
 
-class _BumpPasses(ProfilePasses):
+class _BumpPasses(SigmaPasses):
     """``exp s`` with ``s = -|x - theta|^2 / (2 width^2)``: in columns of its own, which keeps small distances exact."""
 
     def __init__(self, width: float, x: Tensor, rows: int, keep: bool) -> None:

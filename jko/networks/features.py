@@ -24,7 +24,7 @@ from jko.derivatives import (
     recording,
     slope,
 )
-from jko.networks.passes import Passes, NeuronPasses, PlainPasses, Pullback
+from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
 
 
 class FeatureMap(ABC):

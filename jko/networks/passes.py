@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jko.networks.profiles import Profile
+from jko.networks.sigmas import Sigma
 from jko.numerics.scratch import scratch
 
 Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -98,10 +98,10 @@ class _PlainBlock(Block):
             target.copy_(result)
 
 
-class ProfilePasses(Passes):
-    """``sigma(z . a(x))`` by a profile, in kept memory: a product, then u in place; back, its slope and a product.
+class SigmaPasses(Passes):
+    """``sigma(z . a(x))`` of a sigma that is written out, in kept memory: a product, then u in place; back, its slope and a product.
 
-    Numbers of the profile go into small matrices and sums: ``tanh = 2 u - 1`` is never formed, only sums of it.
+    The numbers of sigma go into small matrices and sums: ``tanh = 2 u - 1`` is never formed, only sums of it.
 
     Parameters
     ----------
@@ -113,16 +113,16 @@ class ProfilePasses(Passes):
         Whether blocks are all there until the end, each in memory of its own.
     """
 
-    def __init__(self, profile: Profile, a: Tensor, rows: int, keep: bool) -> None:
+    def __init__(self, sigma: Sigma, a: Tensor, rows: int, keep: bool) -> None:
         super().__init__()
-        self.profile, self.keep, self.shape = profile, keep, (rows, a.shape[1])
-        self.a = a * profile.inner
+        self.sigma, self.keep, self.shape = sigma, keep, (rows, a.shape[1])
+        self.a = a * sigma.inner
         self.back: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def at(self, z: Tensor) -> Block:
         """A block of values, where the slope is a function of these, else of arguments."""
         s = self.arguments(z, self.room(len(z)))
-        return _ProfileBlock(self, z, self.profile.value(s, s) if self.profile.of_value else s)
+        return _SigmaBlock(self, z, self.sigma.value(s, s) if self.sigma.of_value else s)
 
     def arguments(self, z: Tensor, out: Tensor) -> Tensor:
         """``inner z . a(x)``, written to ``out`` (b, M); a copy of z stands where it is fast to read."""
@@ -135,8 +135,8 @@ class ProfilePasses(Passes):
     def backwards(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``outer g``, ``shift sum g``, ``outer inner g a`` (M, k): small, and the same for all blocks."""
         if self.back is None or self.back[0] is not g:
-            v = g * self.profile.outer
-            self.back = g, v, self.profile.shift * g.sum(), (self.a * v).T.contiguous()
+            v = g * self.sigma.outer
+            self.back = g, v, self.sigma.shift * g.sum(), (self.a * v).T.contiguous()
         return self.back[1:]
 
     def room(self, rows: int) -> Tensor:
@@ -157,8 +157,8 @@ class ProfilePasses(Passes):
         return self.lent.enter_context(scratch(self.a, *self.shape))
 
 
-class _ProfileBlock(Block):
-    def __init__(self, passes: ProfilePasses, z: Tensor, known: Tensor) -> None:
+class _SigmaBlock(Block):
+    def __init__(self, passes: SigmaPasses, z: Tensor, known: Tensor) -> None:
         self.passes, self.z, self.known = passes, z, known
 
     def __len__(self) -> int:
@@ -167,17 +167,17 @@ class _ProfileBlock(Block):
     @property
     def values(self) -> Tensor:
         """u(s)."""
-        profile = self.passes.profile
-        return self.known if profile.of_value else profile.value(self.known, self._spare)
+        sigma = self.passes.sigma
+        return self.known if sigma.of_value else sigma.value(self.known, self._spare)
 
     @property
     def _spare(self) -> Tensor:
         return self.passes.spare[: len(self.z)]
 
     def integral(self, weights: Tensor) -> Tensor:
-        profile = self.passes.profile
-        total = (weights * profile.outer) @ self.values
-        return total.add_(profile.shift * weights.sum()) if profile.shift else total
+        sigma = self.passes.sigma
+        total = (weights * sigma.outer) @ self.values
+        return total.add_(sigma.shift * weights.sum()) if sigma.shift else total
 
     def pairing(self, g: Tensor) -> Tensor:
         v, constant, _ = self.passes.backwards(g)
@@ -187,8 +187,8 @@ class _ProfileBlock(Block):
         passes = self.passes
         v, constant, back = passes.backwards(g)
         torch.mv(self.values, v, out=c).add_(constant)
-        out = self.known if passes.profile.of_value else self._spare
-        passes.chain(self.z, passes.profile.slope(self.known, out), c, back, slope)
+        out = self.known if passes.sigma.of_value else self._spare
+        passes.chain(self.z, passes.sigma.slope(self.known, out), c, back, slope)
 
 
 class NeuronPasses(Passes):

@@ -1,6 +1,6 @@
 """Elementwise activations that are written out: values, slopes and curvatures, each computed into given memory.
 
-:data:`PROFILES` is all there is to know of an activation, once.  They hold for tensors of which torch records nothing,
+:data:`SIGMAS` is all there is to know of an activation, once.  They hold for tensors of which torch records nothing,
 and go by what a function *is*, since a callable need not have a hash.
 """
 
@@ -19,7 +19,7 @@ Into = Callable[[Tensor, Tensor], Tensor]  # (s, out) -> the result, which may s
 
 
 @dataclass(frozen=True)
-class Profile:
+class Sigma:
     """``sigma(t) = outer u(inner t) + shift`` with a function u and its derivatives.
 
     Parameters
@@ -91,30 +91,30 @@ def _bell_curvature(s: Tensor, out: Tensor) -> Tensor:
     return torch.mul((1 - square) * (4 / math.sqrt(math.pi)), (-square).exp(), out=out)
 
 
-LOGISTIC = Profile(
+LOGISTIC = Sigma(
     value=lambda s, out: torch.sigmoid(s, out=out),
     slope=_logistic_slope,
     curvature=_logistic_curvature,
     of_value=True,
 )
-RELU = Profile(
+RELU = Sigma(
     value=lambda s, out: torch.clamp_min(s, 0, out=out),
     slope=lambda u, out: torch.sign(u, out=out),
     curvature=lambda u, out: out.zero_(),
     of_value=True,
 )
-SINE = Profile(
+SINE = Sigma(
     value=lambda s, out: torch.sin(s, out=out),
     slope=lambda s, out: torch.cos(s, out=out),
     curvature=lambda s, out: torch.sin(s, out=out).neg_(),
 )
-SOFTPLUS = Profile(
+SOFTPLUS = Sigma(
     value=lambda s, out: torch.ops.aten.softplus.out(s, 1, 20, out=out),
     slope=_softplus_slope,
     curvature=_softplus_curvature,
 )
-BELL = Profile(value=_bell_value, slope=_bell_slope, curvature=_bell_curvature)
-EXPONENTIAL = Profile(
+BELL = Sigma(value=_bell_value, slope=_bell_slope, curvature=_bell_curvature)
+EXPONENTIAL = Sigma(
     value=lambda s, out: torch.exp(s, out=out),
     slope=lambda u, out: u,
     curvature=lambda u, out: u,
@@ -122,7 +122,7 @@ EXPONENTIAL = Profile(
 )
 
 #: the activations that are written out: ``tanh t = 2 sigmoid(2 t) - 1``, ``gelu t = t (1 + erf(t / sqrt 2)) / 2``
-PROFILES = {
+SIGMAS = {
     id(torch.tanh): replace(LOGISTIC, inner=2.0, outer=2.0, shift=-1.0),
     id(torch.sigmoid): LOGISTIC,
     id(torch.relu): RELU,
