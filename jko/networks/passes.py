@@ -99,7 +99,7 @@ class _PlainBlock(Block):
 
 
 class SigmaPasses(Passes):
-    """``sigma(z . a(x))`` of a sigma that is written out, in kept memory: a product, then u in place; back, its slope and a product.
+    """``sigma(z . a(x))`` in kept memory: a product, then the activation in place; back, its slope and a product.
 
     The numbers of sigma go into small matrices and sums: ``tanh = 2 u - 1`` is never formed, only sums of it.
 
