@@ -118,7 +118,8 @@ class Risk(Energy):
         if at is None:
             return self.evaluate(mu).gradient
         with torch.no_grad():
-            return self._pull_back(self.data.weights * self.residual(mu), at)[1]
+            g = self.data.weights * self.residual(mu)
+            return self._pull_back(g, at.split(_rows(self.data.M)))[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
@@ -136,18 +137,21 @@ class Risk(Energy):
         with torch.no_grad():
             r = mu.integrate_blocks(forward, rows) - data.f
             g = data.weights * r
-            return Evaluation(0.5 * (g @ r), *self._pull_back(g, mu.points, pulls))
+            blocks = [block.points for block in mu.blocks(rows)]
+            return Evaluation(0.5 * (g @ r), *self._pull_back(g, blocks, pulls))
 
     def _pull_back(
-        self, g: Tensor, at: Tensor, pulls: Sequence[Pullback] = ()
+        self, g: Tensor, blocks: Sequence[Tensor], pulls: Sequence[Pullback] = ()
     ) -> tuple[Tensor, Tensor]:
-        """sum_m g[m] Phi(., x_m) and its gradient at the points, from pullbacks kept or made again.
+        """sum_m g[m] Phi(., x_m) and its gradient at blocks of points, from pullbacks kept or made again.
 
         Blocks are written into place: small results kept between large temporaries would tear the heap.
         """
-        variation, gradient = at.new_empty(len(at)), torch.empty_like(at)
-        split = (t.split(_rows(self.data.M)) for t in (at, variation, gradient))
-        for k, (points, *into) in enumerate(zip(*split, strict=True)):
+        sizes = [len(points) for points in blocks]
+        variation = g.new_empty(sum(sizes))
+        gradient = g.new_empty(sum(sizes), blocks[0].shape[1])
+        split = (variation.split(sizes), gradient.split(sizes))
+        for k, (points, *into) in enumerate(zip(blocks, *split, strict=True)):
             pull = pulls[k] if pulls else self.features.linearise(points, self.data.x)[1]
             for target, result in zip(into, pull(g), strict=True):
                 target.copy_(result)
