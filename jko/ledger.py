@@ -115,7 +115,7 @@ class Ledger:
 
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
-        k = self.now.steps + 1
+        k, coupling = self.now.steps + 1, result.coupling.known
         row = {
             "statuses": result.status.name,
             "costs": result.cost,
@@ -123,8 +123,8 @@ class Ledger:
             "residuals": result.residual,
             "iterations": result.iterations,
             "evaluations": result.evaluations,
-            "bounds": result.coupling.bound,
-            "proofs": result.coupling.proof.name,
+            "bounds": coupling.bound,
+            "proofs": coupling.proof.name,
             **result.figures,
         }
         self._figures.enter(k - 1, row)

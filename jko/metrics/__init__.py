@@ -27,6 +27,7 @@ from jko.metrics.natural import distance, natural_metric
 from jko.metrics.order import flow_distance
 from jko.metrics.paths import LeastAction, least_action
 from jko.metrics.projection import projection_loss
+from jko.metrics.requested import OnRequest
 from jko.metrics.scaled import ScaledWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.sliced import SlicedWasserstein
@@ -63,6 +64,7 @@ __all__ = [
     "transport",
     "referee",
     "Certificate",
+    "OnRequest",
     "Proof",
     "NO_PROOF",
     "MONOTONE",

@@ -58,15 +58,21 @@ def descend(
     max_iterations: int,
     flatness: float | None = None,
 ) -> Minimised:
-    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
+    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``.
+
+    The second is relative error; with it goes sufficient decrease: no step ends where its slack is negative, not even
+    where only slopes told points apart.
+    """
     objective = Counted(penalty.objective(problem))
-    start, values = float(problem.before.value), [point.value]
+    first, start, values = point, float(problem.before.value), [point.value]
     runaway = Runaway(problem, penalty, objective, fraction)
     status, residual = Status.MAX_ITERATIONS, float("nan")
-    while finite(point):
+    while finite(problem, point):
         r = natural_residual(problem, point)
         residual, d = problem.norm(r), None
         ending = arrived(tol, fraction, problem, penalty, point, residual)
+        if ending is Status.CONVERGED and tol is None and slack(problem, penalty, point) < 0:
+            ending = None
         if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
             d = model.direction(point, r)
             ending = ending if runaway.close(point, d) else None
@@ -94,6 +100,9 @@ def descend(
         status, residual = Status.NOT_FINITE, float("nan")
         if point.value == -float("inf"):
             status = Status.UNBOUNDED
+    if status is Status.STALLED and tol is None and slack(problem, penalty, point) < 0:
+        point = first  # rounding made all others worse
+        residual = problem.norm(natural_residual(problem, point))
     return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
 
 
@@ -120,12 +129,21 @@ class Counted:
 
 def flat(values: list[float], start: float, share: float) -> bool:
     """Whether the last WINDOW iterations brought at most this share of what the step has brought."""
-    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= share * (start - values[-1])
+    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= share * max(
+        start - values[-1], 0
+    )
 
 
-def finite(point: Point) -> bool:
+def slack(problem: StepProblem, penalty: Penalty, point: Point) -> float:
+    """``E(mu_k) - E(T_# mu_k) - cost / (2 tau)``, in the order in which a result sums it."""
+    half = penalty.cost(problem, point.x) / (2 * problem.tau)
+    return float(problem.before.value) - float(point.energy.value) - half
+
+
+def finite(problem: StepProblem, point: Point) -> bool:
     """Whether value and gradient are finite."""
-    return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
+    known = abs(point.value) < float("inf")
+    return known and problem.base.every(torch.isfinite(point.gradient))
 
 
 def arrived(

@@ -48,6 +48,8 @@ class BlockNewton:
         Residual in L2(mu_k) at which to stop; default None: ``1e-8 |T - id| / tau``.
     max_iterations
         In one minimisation.
+    examine
+        Whether a step proves its coupling optimal, as for :class:`jko.LBFGS`.
 
     Notes
     -----
@@ -71,16 +73,18 @@ class BlockNewton:
 
     tol: float | None = None
     max_iterations: int = 100
+    examine: bool = True
     forms: ClassVar = frozenset({Form.NATURAL, Form.SCALED})
 
     def __post_init__(self) -> None:
         if self.tol is not None:
             checks.number("tol", self.tol, above=0)
         checks.count("max_iterations", self.max_iterations)
+        checks.kind("examine", self.examine, bool)
 
     def solve(self, problem: StepProblem) -> StepResult:
-        """Minimise, certify the coupling, relabel or re-plan where it is not optimal."""
-        return solve_lagrangian(problem, self.minimise)
+        """Minimise, certify the coupling, relabel or re-plan where it is not optimal; not if it is not examined."""
+        return solve_lagrangian(problem, self.minimise, examine=self.examine)
 
     def minimise(
         self, problem: StepProblem, penalty: Penalty, point: Point, memory: Memory

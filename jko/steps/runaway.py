@@ -47,7 +47,12 @@ class Runaway:
             self.reach = min(self.reach, 0.5 * self.length(new))
 
     def trusted(self, point: Point) -> bool:
-        """Whether nothing has been seen that no convex energy does: so a small residual is a small error."""
+        """Whether nothing has been seen that no convex energy does: so a small residual is a small error.
+
+        A fraction of at least one asks for descent, not for the minimum: then there is nothing to doubt.
+        """
+        if self.fraction >= 1:
+            return True
         return self.convex and self.length(point) <= (1 + self.fraction) * self.longest
 
     def close(self, point: Point, d: Tensor) -> bool:
