@@ -111,18 +111,14 @@ def told(thing: T, source: int = 0) -> T:
     return things[0]
 
 
-def together(action: Callable[[], T], only: int | None = None) -> T | None:
-    """Do something that may fail in one process: then all of them fail, with its sentence.
-
-    With ``only`` it is done by this one, while the others wait.
-    """
-    result, error = None, None
+def together(action: Callable[[], T]) -> T:
+    """Do something that may fail in one process: then all of them fail, and none goes on before all have done it."""
+    error: Exception | None = None
     try:
-        if only is None or only == rank():
-            result = action()
+        result = action()
     except Exception as mine:
         error = mine
-    failed = gather(torch.tensor(error is not None, dtype=torch.uint8, device=_device())).tolist()
+    failed = gather(torch.tensor(error is not None, dtype=torch.uint8, device=local())).tolist()
     if error is not None:
         raise error
     if any(failed):
@@ -131,10 +127,10 @@ def together(action: Callable[[], T], only: int | None = None) -> T | None:
     return result
 
 
-def _device() -> torch.device:
-    """Where small messages are."""
+def local() -> torch.device:
+    """The device of this process, where messages are."""
     nccl = dist.is_initialized() and dist.get_backend() == "nccl"
-    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.currentlocal()) if nccl else torch.device("cpu")
 
 
 def _reached(send: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar, overload
 import torch
 from torch import Tensor
 
-from jko.distributed.processes import count, gather, rank, together, told
+from jko.distributed.processes import count, gather, local, rank, together, told
 from jko.distributed.sharded import Sharded, cuts
 from jko.measures import Particles, State
 from jko.spaces import Domain
@@ -42,7 +42,7 @@ class Shares(places.Place):
         if self._whole:
             return
         together(lambda: None)  # all have written
-        together(self._publish, only=0)
+        together(lambda: self._publish() if rank() == 0 else None)
         self._whole = True
 
     def _publish(self) -> None:
@@ -87,9 +87,10 @@ def load(path: str | Path, domain: Domain | None = None) -> Trajectory:
     ValueError
         No such run, or files that were changed; shards that the processes do not divide.
     """
-    runs = together(lambda: _read(places.to_read(path), domain))
-    last = -int(max(gather(torch.tensor([-len(run.times) for run in runs]).max())))
-    return together(lambda: _mine([run.until(last - 1) for run in runs]))
+    files = together(lambda: _read(places.to_read(path), domain))
+    here = torch.tensor([len(file.run.times) - 1 for file in files]).min()
+    last = int(gather(here.to(local())).min())
+    return together(lambda: _mine([file.until(last) for file in files]))
 
 
 class _File(NamedTuple):
@@ -186,9 +187,10 @@ def gathered(thing: Whole) -> Whole:
         return thing
     ends = cuts(thing.total, thing.shards)[:: thing.shards // count()]
     sizes = [b - a for a, b in pairwise(ends)]
-    fields = []
-    for field in (thing.points, thing.weights):
+
+    def whole(field: Tensor) -> Tensor:
         padded = field.new_zeros(max(sizes), *field.shape[1:])
         padded[: thing.N] = field
-        fields.append(torch.cat([t[:n] for t, n in zip(gather(padded), sizes, strict=True)]))
-    return Particles.of(*fields, thing.domain)
+        return torch.cat([t[:n] for t, n in zip(gather(padded), sizes, strict=True)])
+
+    return Particles.of(whole(thing.points), whole(thing.weights), thing.domain)

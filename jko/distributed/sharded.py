@@ -73,7 +73,7 @@ class Sharded(Particles):
         domain: Domain | None = None,
         shards: int = SHARDS,
         total: int | None = None,
-        first: int | None = None,
+        first: int = 0,
     ) -> None:
         points = checks.shape("points", checks.owned("points", points), ("N", "dim"))
         check_inside("points", points, domain)
@@ -168,13 +168,21 @@ class Sharded(Particles):
         fields = zip(self.pieces, self._cut(u), self._cut(v), strict=True)
         return self._sum(mu.inner(a, b) for mu, a, b in fields)
 
+    def inners(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """The inner product of each pair of fields, in one message."""
+        parts = [(self._cut(u), self._cut(v)) for u, v in pairs]
+        return self._sum(
+            torch.stack([mu.inner(u[k], v[k]) for u, v in parts])
+            for k, mu in enumerate(self.pieces)
+        )
+
     def products(self, left: Tensor, right: Tensor) -> Tensor:
         """The inner products of the fields (k, N, dim) with the fields (l, N, dim), in one message."""
         fields = zip(self.pieces, self._cut(left, 1), self._cut(right, 1), strict=True)
         return self._sum(mu.products(a, b) for mu, a, b in fields)
 
     @cached
-    def mass(self) -> Tensor:  # type: ignore[override]
+    def mass(self) -> Tensor:
         """Total mass, one up to rounding."""
         return self._sum(mu.mass for mu in self.pieces)
 
