@@ -130,7 +130,7 @@ def together(action: Callable[[], T]) -> T:
 def local() -> torch.device:
     """The device of this process, where messages are."""
     nccl = dist.is_initialized() and dist.get_backend() == "nccl"
-    return torch.device("cuda", torch.cuda.currentlocal()) if nccl else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
 
 
 def _reached(send: Callable[[], object]) -> None:
