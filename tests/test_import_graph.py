@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
     "steps": STEPS,
+    "distributed": STATES
+    | {"derivatives", "metrics", "storage", "trajectory"},  # as the ledger sees them
     "schemes": STEPS | {"steps"},
     "observers": RECORDS | {"steps.result"},  # they see results, not solvers
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written

@@ -67,7 +67,7 @@ def descend(
     first, start, values = point, float(problem.before.value), [point.value]
     runaway = Runaway(problem, penalty, objective, fraction)
     status, residual = Status.MAX_ITERATIONS, float("nan")
-    while finite(point):
+    while finite(problem, point):
         r = natural_residual(problem, point)
         residual, d = problem.norm(r), None
         ending = arrived(tol, fraction, problem, penalty, point, residual)
@@ -140,9 +140,10 @@ def slack(problem: StepProblem, penalty: Penalty, point: Point) -> float:
     return float(problem.before.value) - float(point.energy.value) - half
 
 
-def finite(point: Point) -> bool:
+def finite(problem: StepProblem, point: Point) -> bool:
     """Whether value and gradient are finite."""
-    return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
+    known = abs(point.value) < float("inf")
+    return known and problem.base.every(torch.isfinite(point.gradient))
 
 
 def arrived(
