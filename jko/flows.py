@@ -156,7 +156,8 @@ def _recorded(
         try:
             ledger.status, failed = march()
         except KeyboardInterrupt:
-            ledger.status = Status.INTERRUPTED
+            if not ledger.alone:
+                raise
         return ledger.close(), failed
     except BaseException as error:  # not ours to explain
         ledger.fail(error)

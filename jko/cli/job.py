@@ -45,6 +45,7 @@ class Settings:
     test_fraction: float
     seed: int
     threads: int
+    examine: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,7 @@ def train(
                 tau=settings.tau,
                 steps=settings.steps,
                 t1=settings.t1,
+                solver=jko.LBFGS.training(examine=settings.examine),
                 save=max(1, int(_count(settings)) // STATES),
                 observers=(*observers, pause),
             )

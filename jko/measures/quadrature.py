@@ -1,7 +1,9 @@
 """Masses at places, and the integral against them.
 
 Every sum over atoms goes through :meth:`Quadrature.integrate`, :meth:`Quadrature.inner`, :meth:`Quadrature.inners`
-and :meth:`Quadrature.products`: they *are* the integral.
+and :meth:`Quadrature.products`: they *are* the integral.  Every decision that looks at all atoms asks
+:meth:`Quadrature.every` or :meth:`Quadrature.largest`.  So a measure whose atoms lie in several processes
+(:mod:`jko.distributed`) needs to know these few alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ class Quadrature(ABC):
     """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
 
     weights: Tensor
+    is_part = False  # whether some atoms are in other processes
 
     @property
     @abstractmethod
@@ -102,6 +105,22 @@ class Quadrature(ABC):
         if self.has_equal_weights:
             return self._first_weight * (left.flatten(1) @ right.flatten(1).T)
         return (self.weights[:, None] * left).flatten(1) @ right.flatten(1).T
+
+    def every(self, true: Tensor | bool) -> bool:
+        """Whether something that was asked of each atom, or of each process, holds for all of them."""
+        return bool(true.all()) if isinstance(true, Tensor) else true
+
+    def largest(self, values: Tensor) -> float:
+        """The largest of numbers at the atoms, (N, ...); NaN if one is."""
+        return float(values.max())
+
+    def refuse_part(self, what: str) -> None:
+        """TypeError for ``what`` needs all atoms at once, where only some of them are here."""
+        if self.is_part:
+            raise TypeError(
+                f"{what} needs all atoms, and this process holds {self.N} of them; collect them by "
+                "jko.distributed.gathered(state), which every process calls"
+            )
 
     def mean(self) -> Tensor:
         """The mean of the atoms, shape (d,)."""

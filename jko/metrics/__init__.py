@@ -20,6 +20,7 @@ from jko.metrics.certificates import (
 )
 from jko.metrics.couplings import Plan, as_array
 from jko.metrics.entropic import Divergence, SinkhornDivergence
+from jko.metrics.examined import examined
 from jko.metrics.geodesics import geodesic
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.natural import distance, natural_metric
@@ -72,6 +73,7 @@ __all__ = [
     "OWN_COST",
     "certify",
     "certify_plan",
+    "examined",
     "small_displacement",
     "by_potential",
     "by_assignment",

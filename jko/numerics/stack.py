@@ -20,8 +20,6 @@ class Stack:
         size = like.element_size() * like.numel() * width
         spare = most if most * size <= SMALL else 1 + most // 4
         self.like, self.width, self.slots = like, width, most + 2 + spare
-        self.shown: Tensor | None = None
-        self._first = self._last = self._kept = 0
         self._clear()
 
     def __len__(self) -> int:
@@ -34,8 +32,9 @@ class Stack:
         return self._between(self._first, self._last)
 
     def take(self, groups: Tensor | None) -> None:
-        """Hold these groups (n, width, ...) and no others: as they are if they are what was shown, else copied."""
+        """Hold these groups (n, width, ...) and no others: copied, unless they are what was shown last."""
         if groups is not None and groups is self.shown:
+            self._first, self._last = self._window
             return
         self._clear()
         for group in () if groups is None else groups[-self.slots + 2 :]:
@@ -44,7 +43,7 @@ class Stack:
 
     def show(self) -> Tensor:
         """The groups, (n, width, ...), for good."""
-        self._kept = self._last
+        self._window = self._first, self._last
         flat = self._array[self._first : self._last, :, : self.like.numel()]
         self.shown = flat.unflatten(-1, self.like.shape)
         return self.shown
@@ -75,7 +74,7 @@ class Stack:
         size = self.like.numel()
         line = LINE // self.like.element_size()
         self._array = self.like.new_empty(self.slots, self.width, -(-size // line) * line)
-        self._first = self._last = self._kept = 0
+        self._begin(0)
 
     def _slot(self, k: int) -> Tensor:
         return self._array[k, :, : self.like.numel()].unflatten(-1, self.like.shape)
@@ -87,8 +86,13 @@ class Stack:
     def _move(self) -> None:
         """To the beginning of the array, or of another where somebody may look at this one."""
         old, first, n = self._array, self._first, len(self)
-        if self._kept:
+        if self.shown is not None:
             self._array = torch.empty_like(old)
         for k in range(n):
             self._array[k].copy_(old[first + k])
-        self._first, self._last, self._kept = 0, n, 0
+        self._begin(n)
+
+    def _begin(self, count: int) -> None:
+        """So many groups at the beginning of the array, of which nothing was shown."""
+        self._first, self._last, self._window = 0, count, (0, 0)
+        self.shown: Tensor | None = None

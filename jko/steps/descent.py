@@ -144,7 +144,7 @@ def finite(problem: StepProblem, point: Point, residual: float) -> bool:
     if not abs(point.value) < float("inf"):
         return False
     seen = problem.base.domain is None and abs(residual) < float("inf")
-    return seen or bool(torch.isfinite(point.gradient).all())
+    return seen or problem.base.every(torch.isfinite(point.gradient))
 
 
 def arrived(

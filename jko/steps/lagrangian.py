@@ -133,7 +133,8 @@ def _result(
     try:
         state = problem.state(point.x)
     except ValueError:
-        status = Status.NOT_A_GRAPH if torch.isfinite(point.x).all() else Status.NOT_FINITE
+        finite = problem.base.every(torch.isfinite(point.x))
+        status = Status.NOT_A_GRAPH if finite else Status.NOT_FINITE
     return StepResult.of(
         problem,
         state,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko.derivatives import leaf, recording
 from jko.energies import Evaluation
-from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify, certify_plan
+from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify_plan, examined
 from jko.steps.linesearch import Objective, Pair, Point, with_gradient
 from jko.steps.problem import Form, StepProblem, in_range
 
@@ -111,9 +111,10 @@ class Coupling(Penalty):
         """Whether the coupling is optimal between the new atoms and the old ones, and a better plan if it is not."""
         base, potential = problem.base, problem.tau * point.energy.variation
         x, y = (as_array(problem.stretched(p)) for p in (point.x, base.points))
-        m, p = as_array(base.weights), as_array(potential)
         if self.plan is None and not exact_plans:
-            return certify(x, y, m, p)
+            return examined(base, x, y, as_array(potential))
+        base.refuse_part("an exact plan")
+        m = as_array(base.weights)
         return certify_plan(x, y, m, self.plan or Plan.identity(m))
 
 

@@ -55,6 +55,8 @@ class StepProblem:
         checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
+        if self.form is Form.OWN_COST:
+            self.base.refuse_part(f"a step in {self.metric!r}")
         if self.scales is not None:
             _refuse_bent(self.base.domain, self.scales)
         memory, evaluation = taken_up(self.memory, self.energy, self.previous)
@@ -150,7 +152,7 @@ class StepProblem:
         square = self.square(u)
         if in_range(square) or not u.numel():
             return square**0.5
-        unit = float(u.abs().max())  # squares that leave the range of numbers
+        unit = self.base.largest(u.abs())  # squares that leave the range of numbers
         return unit * self.square(u / unit) ** 0.5 if 0 < unit < LARGEST else unit
 
     @cached_property

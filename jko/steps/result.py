@@ -193,7 +193,7 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
         return result
     state = result.state
     mu = state.masses if isinstance(state, LineMesh) else state.weights
-    mass = float(mu.sum())
+    mass = float(mu.sum() if isinstance(state, LineMesh) else state.mass)
     numbers = (result.energy, result.cost, mass)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
     rise = {
