@@ -20,6 +20,8 @@ class Stack:
         size = like.element_size() * like.numel() * width
         spare = most if most * size <= SMALL else 1 + most // 4
         self.like, self.width, self.slots = like, width, most + 2 + spare
+        self.shown: Tensor | None = None
+        self._window = (0, 0)
         self._clear()
 
     def __len__(self) -> int:
@@ -94,5 +96,4 @@ class Stack:
 
     def _begin(self, count: int) -> None:
         """So many groups at the beginning of the array, of which nothing was shown."""
-        self._first, self._last, self._window = 0, count, (0, 0)
-        self.shown: Tensor | None = None
+        self._first, self._last, self.shown = 0, count, None
