@@ -16,7 +16,7 @@ from torch import Tensor
 from jko.derivatives import leaf, recording
 from jko.energies import Evaluation
 from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify_plan, examined
-from jko.steps.linesearch import Objective, Pair, Point, with_gradient
+from jko.steps.linesearch import Evaluator, Pair, Point, with_gradient
 from jko.steps.problem import Form, StepProblem, in_range
 
 BELOW = 1e-6  # of the second moments: how far below zero a cost may be, for metrics that iterate
@@ -39,7 +39,7 @@ class Penalty(ABC):
         energy: Evaluation,
         *pairs: Pair,
     ) -> Point:
-        """The objective at ``points``, of which the energy is known, with the sums of an :class:`Objective`."""
+        """The objective at ``points``, of which the energy is known, with the sums of an :class:`Evaluator`."""
 
     def distance(self, problem: StepProblem, point: Point) -> float:
         """``|T - y|``, how far the atoms are from where they came from."""
@@ -60,7 +60,7 @@ class Penalty(ABC):
         examine = partial(self.prove, problem, point, False)
         return OnRequest(examine, point.cost)
 
-    def objective(self, problem: StepProblem) -> Objective:
+    def objective(self, problem: StepProblem) -> Evaluator:
         """T -> ``E(T_# mu_k) + cost / (2 tau)``, with its gradient in the metric's inner product."""
         base = problem.base
 
