@@ -28,10 +28,6 @@ class Penalty(ABC):
     partners: Tensor  # where each atom came from
 
     @abstractmethod
-    def cost(self, problem: StepProblem, points: Tensor) -> float:
-        """The cost of having the atoms at ``points``."""
-
-    @abstractmethod
     def point(
         self,
         problem: StepProblem,
@@ -84,10 +80,6 @@ class Coupling(Penalty):
     variance: float = 0.0
     plan: Plan | None = None  # None: the index coupling
 
-    def cost(self, problem: StepProblem, points: Tensor) -> float:
-        """int |T - y|^2 dmu + variance."""
-        return problem.square(points - self.partners) + self.variance
-
     def point(
         self,
         problem: StepProblem,
@@ -96,8 +88,8 @@ class Coupling(Penalty):
         *pairs: Pair,
     ) -> Point:
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
-        z = points - self.partners
-        gradient = problem.raised(energy.gradient) + z / problem.tau
+        z = points - self.partners  # cost: int |T - y|^2 dmu + variance
+        gradient = torch.add(problem.raised(energy.gradient), z, alpha=1 / problem.tau)
         square, sums = problem.inners(z, *with_gradient(gradient, pairs))
         cost = square + self.variance
         value = float(energy.value) + cost / (2 * problem.tau)
