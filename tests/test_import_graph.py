@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "derivatives": GROUND,
     "spaces": GROUND,
     "measures": GROUND | {"derivatives", "spaces"},
-    "networks": STATES | {"derivatives"},
+    "networks": STATES | {"derivatives", "numerics"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
     "metrics": STATES | {"numerics", "status"},  # never energies
     "duality": STATES | {"numerics", "networks", "energies"},
