@@ -199,7 +199,7 @@ class Sharded(Particles):
 
     def largest(self, values: Tensor) -> float:
         """The largest number of all processes."""
-        return float(gather(values.max()).max())
+        return float(gather(values.max().to(self.points.device)).max())
 
     @property
     def is_part(self) -> bool:  # type: ignore[override]
