@@ -25,6 +25,8 @@ from jko.storage import archive, places
 from jko.storage.states import PARTS
 from jko.trajectory import Trajectory
 
+TABLE = "products"  # in a memory: what says nothing of single atoms, however many numbers there are
+
 
 class Shares(places.Place):
     """The file of this process, and the manifest; where there is one process, they are one."""
@@ -171,7 +173,7 @@ def _memory(runs: Sequence[Trajectory], shards: tuple[int, int]) -> dict[str, Te
     memory = {}
     for name, known in runs[0].memory.items():
         axis = max(known.ndim - 2, 0)
-        of_atoms = known.ndim > 0 and known.shape[axis] == first.N
+        of_atoms = name != TABLE and known.ndim > 0 and known.shape[axis] == first.N
         whole = torch.cat([run.memory[name] for run in runs], axis) if of_atoms else known
         cut = whole.movedim(axis, 0)[here].movedim(0, axis) if of_atoms else whole
         memory[name] = cut.contiguous()

@@ -1,7 +1,7 @@
 """Masses at places, and the integral against them.
 
-Every sum over atoms goes through :meth:`Quadrature.integrate`, :meth:`Quadrature.inner` and
-:meth:`Quadrature.products`: they *are* the integral.  Every decision that looks at all atoms asks
+Every sum over atoms goes through :meth:`Quadrature.integrate`, :meth:`Quadrature.inner`, :meth:`Quadrature.inners`
+and :meth:`Quadrature.products`: they *are* the integral.  Every decision that looks at all atoms asks
 :meth:`Quadrature.every` or :meth:`Quadrature.largest`.  So a measure whose atoms lie in several processes
 (:mod:`jko.distributed`) needs to know these few alone.
 """
@@ -75,6 +75,10 @@ class Quadrature(ABC):
             flat = u.reshape(-1)
             return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def inners(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """The inner product of each of k pairs of vector fields, (k,), in one sum."""
+        return torch.stack([self.inner(u, v) for u, v in pairs])
 
     def products(self, left: Tensor, right: Tensor) -> Tensor:
         """The Gram matrix of vector fields on the atoms, in one sum: quickest where ``left`` has the fewer fields.

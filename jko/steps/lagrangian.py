@@ -24,7 +24,7 @@ from jko.measures import ChargedParticles, OnCells, Particles, State
 from jko.metrics import NO_PROOF, Certificate, Plan, Proof, as_array
 from jko.status import Status
 from jko.steps.linesearch import Point
-from jko.steps.memory import Memory
+from jko.steps.memory import PAIRS, Memory
 from jko.steps.penalty import Coupling, Penalty, penalty_of
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
@@ -114,9 +114,7 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
 
 def permuted(memory: Memory, order: Tensor) -> Memory:
     """Curvature pairs of the relabelled atoms."""
-    return {
-        name: pair[order] for name, pair in memory.items() if name.startswith(("move/", "slope/"))
-    }
+    return memory | ({PAIRS: memory[PAIRS][:, :, order]} if PAIRS in memory else {})
 
 
 def _result(
@@ -141,7 +139,7 @@ def _result(
         problem,
         state,
         energy=float(point.energy.value),
-        cost=penalty.cost(problem, point.x),
+        cost=point.cost,
         before=float(problem.before.value),
         residual=found.residual,
         iterations=iterations,

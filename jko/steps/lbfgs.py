@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from jko import checks
 from jko.steps.descent import FLAT, STILL, descend
-from jko.steps.lagrangian import Minimised, natural_residual, solve_lagrangian
+from jko.steps.lagrangian import Minimised, solve_lagrangian
 from jko.steps.linesearch import Point
 from jko.steps.memory import Memory
+from jko.steps.pairs import CurvaturePairs
 from jko.steps.penalty import Penalty
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
@@ -131,69 +130,3 @@ class LBFGS:
             max_iterations=self.max_iterations,
             flatness=FLAT if self.tol is None else noisy,
         )
-
-
-class CurvaturePairs:
-    """Curvature pairs (s, y) with ``y = H s``: y is the energy's gradient difference plus ``s / tau``."""
-
-    def __init__(self, problem: StepProblem, history: int, memory: Memory) -> None:
-        self.problem, self.history = problem, history
-        self.pairs: list[tuple[Tensor, Tensor, Tensor, float]] = []
-        for k in range(history):
-            s, slope = memory.get(f"move/{k}"), memory.get(f"slope/{k}")
-            if s is not None and slope is not None and s.shape == problem.base.points.shape:
-                self.add(s, slope)
-
-    def learn(self, old: Point, new: Point, r: Tensor) -> None:
-        """Take in a move, less the metric's share; with a domain, of the projected equation."""
-        s, problem = new.x - old.x, self.problem
-        if problem.base.domain is None and problem.form is not Form.OWN_COST:
-            self.add(s, problem.raised(new.energy.gradient - old.energy.gradient))
-        else:
-            self.add(s, natural_residual(problem, new) - r - s / problem.tau)
-
-    def forget(self) -> bool:
-        """Drop all pairs."""
-        known, self.pairs = bool(self.pairs), []
-        return known
-
-    def add(self, s: Tensor, slope: Tensor) -> None:
-        """Keep a pair if the curvature along it is positive."""
-        y = slope + s / self.problem.tau
-        curvature = float(self.problem.inner(s, y))
-        by = self.problem.magnified
-        if curvature > 1e-10 * (by * self.problem.norm(s)) * (by * self.problem.norm(y)):
-            self.pairs = [*self.pairs, (s, slope, y, curvature)][-self.history :]
-
-    def direction(self, point: Point, r: Tensor) -> Tensor:
-        """Two-loop recursion: -H^{-1} r.
-
-        Before anything is learned the inverse curvature is ``2 |E| / |r|^2``, the step after which the linear model
-        has lost twice the energy (Polyak's length if the minimum is near zero), and at most tau.
-        """
-        inner = self.problem.inner
-        d, alphas = -r, []
-        for s, _, y, curvature in reversed(self.pairs):
-            alphas.append(float(inner(s, d)) / curvature)
-            d.add_(y, alpha=-alphas[-1])
-        if self.pairs:
-            _, _, y, curvature = self.pairs[-1]
-            d.mul_(curvature / float(inner(y, y)))
-        else:
-            d.mul_(self.first_scale(r))
-        for (s, _, y, curvature), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            d.add_(s, alpha=alpha - float(inner(y, d)) / curvature)
-        return d
-
-    def first_scale(self, r: Tensor) -> float:
-        """The length ``min(tau, 2 |E| / |r|^2)``."""
-        square = float(self.problem.inner(r, r))
-        by = self.problem.magnified
-        polyak = 2 * abs(float(self.problem.before.value)) * by * by / square if square > 0 else 0.0
-        return min(self.problem.tau, polyak) if polyak > 0 else self.problem.tau
-
-    @property
-    def memory(self) -> Memory:
-        """What the next step can use: moves and the energy's gradient differences along them, (N, dim) each."""
-        moves = {f"move/{k}": pair[0] for k, pair in enumerate(self.pairs)}
-        return moves | {f"slope/{k}": pair[1] for k, pair in enumerate(self.pairs)}

@@ -21,6 +21,9 @@ from jko.measures import State
 
 Memory = dict[str, Tensor]
 
+PAIRS = "pairs"  # of a memory: curvature pairs of moves and slopes along them, (n, 2, N, dim)
+PRODUCTS = "products"  # and the inner products of these 2n fields
+
 ROUNDING = 512  # of a number that was summed up, in units of its last place
 
 

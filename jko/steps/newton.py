@@ -107,12 +107,13 @@ class SecondOrder:
 
     problem: StepProblem
 
+    def see(self, point: Point, r: Tensor) -> float:
+        """The norm of the residual."""
+        return self.problem.norm(r)
+
     def direction(self, point: Point, r: Tensor) -> Tensor:
         """Newton's move."""
         return newton_direction(self.problem, point, r)
-
-    def learn(self, old: Point, new: Point, r: Tensor) -> None:
-        """Nothing."""
 
     def forget(self) -> bool:
         """Nothing was learned."""

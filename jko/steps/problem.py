@@ -129,13 +129,36 @@ class StepProblem:
     def _inner(self, u: Tensor, v: Tensor) -> Tensor:
         return self.base.inner(u if self.scales is None else self.scales * u, v)
 
+    def inners(self, u: Tensor, *pairs: tuple[Tensor, Tensor]) -> tuple[float, tuple[float, ...]]:
+        """``square(u)``, and ``inner`` of each pair: all in one sum over the atoms."""
+        by, scales = self.magnified, self.scales
+        if by != 1:
+            return self.square(u), tuple(float(self.inner(*pair)) for pair in pairs)
+        if scales is None:
+            found = self.base.inners((u, u), *pairs)
+        else:
+            found = self.base.inners(*((scales * a, b) for a, b in ((u, u), *pairs)))
+        square, *rest = found.tolist()
+        return square, tuple(rest)
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """``inner`` of each of the fields (k, N, dim) with each of the fields (l, N, dim), shape (k, l), in one sum."""
+        if self.magnified != 1:
+            left, right = self.magnified * left, self.magnified * right
+        return self.base.products(left if self.scales is None else self.scales * left, right)
+
     def norm(self, u: Tensor) -> float:
         """The norm of this inner product."""
         square = self.square(u)
-        if SMALLEST < square < LARGEST or not u.numel():
+        if in_range(square) or not u.numel():
             return square**0.5
         unit = self.base.largest(u.abs())  # squares that leave the range of numbers
         return unit * self.square(u / unit) ** 0.5 if 0 < unit < LARGEST else unit
+
+    @cached_property
+    def size(self) -> float:
+        """The norm of the base point."""
+        return self.norm(self.base.points)
 
     def square(self, u: Tensor) -> float:
         """The square of the norm, as it is: the cost of moving each atom by u."""
@@ -148,6 +171,11 @@ class StepProblem:
     def stretched(self, points: Tensor) -> Tensor:
         """Coordinates in which the metric is W2: times the roots of the factors."""
         return points if self.scales is None else points * self.scales.sqrt()
+
+
+def in_range(square: float) -> bool:
+    """Whether a square has all its digits, so that its root is the size of what was squared."""
+    return SMALLEST < square < LARGEST
 
 
 def _refuse_unfit(metric: Metric, state: State) -> None:
