@@ -123,11 +123,12 @@ def _start(
     arguments: argparse.Namespace, job: Job, folder: Folder | None
 ) -> State | jko.Trajectory:
     """The neurons as they are drawn, or the saved run that goes on."""
-    run = folder.saved() if folder and arguments.resume else None
+    if folder is None:
+        return processes.shared(job.start)
+    run = folder.saved() if arguments.resume else None
     if run is not None:
         distributed.together(lambda: refuse_another_run(job, run, str(folder.trajectory)))
-    if folder:
-        processes.by_first(lambda: folder.clear(run=run is None))
+    processes.by_first(lambda: folder.clear(run=run is None))
     return processes.shared(job.start) if run is None else run
 
 

@@ -109,8 +109,10 @@ def test_where_one_process_fails_the_others_do_not_wait(two):
     assert other == "process 1 has stopped, and says why; process 0 with it"
 
 
-def test_four_messages_an_evaluation(two):
-    assert two["found"][0]["messages"]["per evaluation"] <= 4
+def test_four_messages_an_evaluation_and_three_a_step(two):
+    first = 10  # to begin with
+    for sent, steps, evaluations in two["found"][0]["messages"].values():
+        assert sent <= 4 * evaluations + 3 * steps + first
 
 
 def test_when_a_process_dies_the_others_say_so_and_end(two):
