@@ -98,7 +98,7 @@ class Coupling(Penalty):
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
         z = points - self.partners
         gradient = problem.raised(energy.gradient) + z / problem.tau
-        square, sums = 0.0, ()
+        square, sums = 0.0, tuple[float, ...]()
         if pairs or points is not self.partners:
             square, sums = problem.inners(z, *with_gradient(gradient, pairs))
         cost = square + self.variance
