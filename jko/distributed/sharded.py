@@ -199,7 +199,7 @@ class Sharded(Particles):
 
     def largest(self, values: Tensor) -> float:
         """The largest number of all processes."""
-        return float(gather(values.max()).max())
+        return float(gather(values.max().to(self.points.device)).max())
 
     @property
     def is_part(self) -> bool:  # type: ignore[override]
@@ -208,7 +208,13 @@ class Sharded(Particles):
 
     def moved(self, points: Tensor) -> Sharded:
         """The same masses with the atoms here at ``points``; trusted, not checked."""
-        return self._with(points=recordable(points))
+        mine = self.__dict__  # what was found out about the masses alone holds there, too
+        known = {
+            name: mine[name] for name in ("sizes", "mass", "has_equal_weights") if name in mine
+        }
+        new = self._with(points=recordable(points))
+        new.__dict__.update(known)
+        return new
 
     placed = moved
 

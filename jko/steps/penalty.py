@@ -39,7 +39,7 @@ class Penalty(ABC):
 
     def distance(self, problem: StepProblem, point: Point) -> float:
         """``|T - y|``, how far the atoms are from where they came from."""
-        if in_range(point.square):
+        if in_range(point.square) or point.x is self.partners:
             return point.square**0.5
         return problem.norm(point.x - self.partners)
 
@@ -90,7 +90,9 @@ class Coupling(Penalty):
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
         z = points - self.partners  # cost: int |T - y|^2 dmu + variance
         gradient = torch.add(problem.raised(energy.gradient), z, alpha=1 / problem.tau)
-        square, sums = problem.inners(z, *with_gradient(gradient, pairs))
+        square, sums = 0.0, tuple[float, ...]()
+        if pairs or points is not self.partners:
+            square, sums = problem.inners(z, *with_gradient(gradient, pairs))
         cost = square + self.variance
         value = float(energy.value) + cost / (2 * problem.tau)
         return Point(points, value, gradient, energy, cost, square, sums)
