@@ -228,7 +228,9 @@ class Ledger:
         try:
             error.trajectory = self.trajectory()  # type: ignore[attr-defined]
             if not self.alone:
-                note += f"; the last save of all processes stays in {str(self._path)!r}"
+                note += (
+                    f"; jko.distributed.load({str(self._path)!r}) has what all processes have saved"
+                )
             elif self._path is not None and (
                 self.now.steps > self._begun or not self._path.exists()
             ):

@@ -21,7 +21,7 @@ RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
-ANALYSIS = NUMERIC | {"diagnostics"}
+ANALYSIS = NUMERIC | {"diagnostics", "distributed"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.

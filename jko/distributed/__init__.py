@@ -15,6 +15,7 @@ Particles(N=512, dim=1, equal weights)
 from jko.distributed import certificates  # noqa: F401 (registers the certificate of shards)
 from jko.distributed.processes import (
     ProcessLost,
+    Stopped,
     count,
     gather,
     launched,
@@ -23,7 +24,7 @@ from jko.distributed.processes import (
     together,
     told,
 )
-from jko.distributed.saving import gathered, load
+from jko.distributed.saving import gathered, load, manifest, steps
 from jko.distributed.sharded import Sharded
 
 __all__ = [
@@ -37,5 +38,8 @@ __all__ = [
     "gather",
     "told",
     "together",
+    "manifest",
+    "steps",
     "ProcessLost",
+    "Stopped",
 ]

@@ -23,6 +23,10 @@ PATIENCE = 300.0  # seconds that one process waits for another, unless told othe
 T = TypeVar("T")
 
 
+class Stopped(RuntimeError):
+    """Another process has failed, and says why: this one ends with it."""
+
+
 class ProcessLost(RuntimeError):
     """Another process has died, or did not answer: this one cannot go on without its atoms."""
 
@@ -112,18 +116,21 @@ def told(thing: T, source: int = 0) -> T:
 
 
 def together(action: Callable[[], T]) -> T:
-    """Do something that may fail in one process: then all of them fail, and none goes on before all have done it."""
+    """Do something that may fail in one process: then all of them do, and none goes on before all have done it.
+
+    The first one that failed raises what it met, the others :class:`Stopped`.
+    """
     error: Exception | None = None
     try:
         result = action()
     except Exception as mine:
         error = mine
     failed = gather(torch.tensor(error is not None, dtype=torch.uint8, device=local())).tolist()
-    if error is not None:
-        raise error
     if any(failed):
         first = failed.index(1)
-        raise RuntimeError(f"process {first} has stopped, and says why; process {rank()} with it")
+        if error is not None and first == rank():
+            raise error
+        raise Stopped(f"process {first} has stopped, and says why; process {rank()} with it")
     return result
 
 
@@ -137,8 +144,7 @@ def _reached(send: Callable[[], object]) -> None:
     try:
         send()
     except RuntimeError as error:
-        why = str(error).split("\n")[0].rsplit("] ", 1)[-1]
+        why = str(error).split("\n")[0].split(". ")[0]
         raise ProcessLost(
-            f"process {rank()} of {count()} has lost another, which has died or does not answer ({why}); "
-            "jko.distributed.load(checkpoint) has the last save, for as many processes as divide its shards"
+            f"process {rank()} of {count()} has lost another, which has died or does not answer ({why})"
         ) from None

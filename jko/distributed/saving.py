@@ -71,6 +71,12 @@ def manifest(path: Path) -> list[str]:
     return [Path(str(name)).name for name in names]
 
 
+def steps(path: Path) -> int:
+    """How many steps all processes have saved, seen by one of them."""
+    files = [path.with_name(name) for name in manifest(path) or [path.name]]
+    return min(len(Trajectory.load(file).times) for file in files) - 1
+
+
 def load(path: str | Path, domain: Domain | None = None) -> Trajectory:
     """The shards of this process of a run that was saved by several; every process calls it.
 

@@ -199,7 +199,7 @@ class Sharded(Particles):
 
     def largest(self, values: Tensor) -> float:
         """The largest number of all processes."""
-        return float(gather(values.max()).max())
+        return float(gather(values.max().to(self.points.device)).max())
 
     @property
     def is_part(self) -> bool:  # type: ignore[override]
@@ -208,7 +208,11 @@ class Sharded(Particles):
 
     def moved(self, points: Tensor) -> Sharded:
         """The same masses with the atoms here at ``points``; trusted, not checked."""
-        return self._with(points=recordable(points))
+        new = self._with(points=recordable(points))
+        for name in ("sizes", "mass", "has_equal_weights"):  # of the masses alone
+            if name in self.__dict__:
+                new.__dict__[name] = self.__dict__[name]
+        return new
 
     placed = moved
 

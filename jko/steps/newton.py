@@ -196,9 +196,7 @@ class NewtonSystem:
             return self._iterated(d)
         if J is not None:  # (1 + int J^T D^-1 tau P' J) c = int J^T D^-1 right
             spread = self.precondition(self.scaled(J))
-            system = self.mu.integrate_blocks(
-                lambda block: _gram(block.weights, J, spread), self.mu.N
-            )
+            system = self.mu.products(J.permute(2, 0, 1), spread.permute(2, 0, 1))
             system.diagonal().add_(1)
             c = torch.linalg.solve(system, self.mu.integrate((J * d).sum(1)))
             d = d - (spread @ c)[:, :, None]
@@ -217,11 +215,6 @@ class NewtonSystem:
             operator, target.flatten().cpu().numpy(), rtol=1e-10, restart=100, maxiter=5
         )
         return torch.from_numpy(solution).to(target).view(target.shape)[:, :, 0]
-
-
-def _gram(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """int J^T J' dmu, shape (M, M)."""
-    return (left * weights[:, None, None]).flatten(0, 1).T @ right.flatten(0, 1)
 
 
 def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:

@@ -113,7 +113,7 @@ class StepProblem:
     @cached_property
     def magnified(self) -> float:
         """The power of two by which ``inner`` multiplies both fields: 1, but where squares of slopes would vanish."""
-        size = self.norm(self.raised(self.before.gradient))
+        size = self.steepest
         if size == 0 or not size < VANISHING:
             return 1.0
         return math.ldexp(1.0, min(-math.frexp(size)[1], 1000))  # 2^1074 is no number
@@ -131,15 +131,15 @@ class StepProblem:
 
     def inners(self, u: Tensor, *pairs: tuple[Tensor, Tensor]) -> tuple[float, tuple[float, ...]]:
         """``square(u)``, and ``inner`` of each pair: all in one sum over the atoms."""
-        by, scales = self.magnified, self.scales
-        if by != 1:
+        if self.magnified != 1:
             return self.square(u), tuple(float(self.inner(*pair)) for pair in pairs)
-        if scales is None:
-            found = self.base.inners((u, u), *pairs)
-        else:
-            found = self.base.inners(*((scales * a, b) for a, b in ((u, u), *pairs)))
-        square, *rest = found.tolist()
+        square, *rest = self._inners((u, u), *pairs)
         return square, tuple(rest)
+
+    def _inners(self, *pairs: tuple[Tensor, Tensor]) -> list[float]:
+        scales = self.scales
+        scaled = pairs if scales is None else [(scales * u, v) for u, v in pairs]
+        return self.base.inners(*scaled).tolist()
 
     def products(self, left: Tensor, right: Tensor) -> Tensor:
         """``inner`` of each of the fields (k, N, dim) with each of the fields (l, N, dim), shape (k, l), in one sum."""
@@ -155,10 +155,25 @@ class StepProblem:
         unit = self.base.largest(u.abs())  # squares that leave the range of numbers
         return unit * self.square(u / unit) ** 0.5 if 0 < unit < LARGEST else unit
 
-    @cached_property
+    @property
     def size(self) -> float:
         """The norm of the base point."""
-        return self.norm(self.base.points)
+        return self._norms[0]
+
+    @property
+    def steepest(self) -> float:
+        """The norm of the energy's slope there."""
+        return self._norms[1]
+
+    @cached_property
+    def _norms(self) -> tuple[float, ...]:
+        """Both, in one sum."""
+        fields = self.base.points, self.raised(self.before.gradient)
+        squares = self._inners(*((u, u) for u in fields))
+        return tuple(
+            square**0.5 if in_range(square) else self.norm(u)
+            for u, square in zip(fields, squares, strict=True)
+        )
 
     def square(self, u: Tensor) -> float:
         """The square of the norm, as it is: the cost of moving each atom by u."""

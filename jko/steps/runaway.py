@@ -13,7 +13,7 @@ import math
 from torch import Tensor
 
 from jko.steps.endless import endless
-from jko.steps.linesearch import Move, Objective, Point
+from jko.steps.linesearch import Evaluator, Move, Point
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
 
@@ -27,13 +27,12 @@ class Runaway:
     """What the moves of one minimisation say about the shape of the objective."""
 
     def __init__(
-        self, problem: StepProblem, penalty: Penalty, objective: Objective, fraction: float
+        self, problem: StepProblem, penalty: Penalty, objective: Evaluator, fraction: float
     ) -> None:
         self.problem, self.penalty, self.objective = problem, penalty, objective
         self.fraction = fraction
         self.convex, self.last = True, 0.0  # the curvature along the last move, times tau
-        self.steepest = problem.norm(problem.raised(problem.before.gradient))
-        self.longest = problem.tau * self.steepest  # of a convex energy
+        self.longest = problem.tau * problem.steepest  # of a convex energy
         self.reach = FAR * self.longest
 
     def learn(self, move: Move) -> None:
@@ -79,4 +78,4 @@ class Runaway:
 
     def torn(self, point: Point, residual: float) -> bool:
         """Whether the slope grows without end where no lower value was found: a pole, no kink."""
-        return residual > FAR * max(self.steepest, self.length(point) / self.problem.tau)
+        return residual > FAR * max(self.problem.steepest, self.length(point) / self.problem.tau)
