@@ -8,7 +8,7 @@ One thread, CPU seconds.  Each size has a process of its own, so that peak memor
 included; times are medians of repeated evaluations (one, where it takes more than a few seconds).  Page faults are
 counted in all evaluations but the first.
 
-``ns`` is for each feature, that is for each neuron and data point.  The last column compares with the matrix products of
+``ns`` is for each feature: neuron and data point.  The last column compares with the matrix products of
 the evaluation alone, timed in turn with it: forward and back, and once more forward where features are not kept.
 """
 
