@@ -17,7 +17,7 @@ from jko.metrics.couplings import Array, Index, Plan, pair_costs, squares
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
-from jko.metrics.simplex import sparse_simplex
+from jko.metrics.simplex import ALL_PAIRS, all_pairs
 from jko.metrics.supplies import astray, plan_of_flow, settled, staircase, supplies
 
 TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of pairs above
@@ -101,8 +101,15 @@ def _transport(x: Array, a: Array, y: Array, b: Array) -> Distance:
         found = nearest_partners(x, y)
         if found is not None:
             return _proved(x, a, y, b, Plan.identity(a), *found)
-    solve = on_the_line if x.shape[1] == 1 else sparse_simplex
-    return _proved(x, a, y, b, *solve(x, a, y, b))
+    if x.shape[1] == 1:
+        found = on_the_line(x, a, y, b)
+    elif len(x) * len(y) <= ALL_PAIRS:
+        found = all_pairs(x, a, y, b)
+    else:
+        from jko.metrics.multiscale import multiscale  # numba loads here
+
+        found = multiscale(x, a, y, b)
+    return _proved(x, a, y, b, *found)
 
 
 def nearest_partners(x: Array, y: Array) -> tuple[Array, Array] | None:

@@ -1,0 +1,135 @@
+"""Exact transport from coarse to fine: few arcs and good potentials at each level, and pricing of all pairs at the end.
+
+Cells of both clouds, each with its mass at its barycentre, are a transport problem of the same kind.  Its plan says
+which pairs of half as large cells are likely, and its potentials nearly solve that problem (Schmitzer, J. Math. Imaging
+Vis. 56, 2016, for the idea).  Between the atoms themselves, pairs with a negative reduced cost are then looked for
+among *all* pairs and added, until there is none: then the plan is optimal among all plans.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.metrics.augmentation import Arcs
+from jko.metrics.boxes import price_in_boxes
+from jko.metrics.cells import Cells
+from jko.metrics.couplings import Array, Index, Plan
+from jko.metrics.neighbours import Coarse, candidates
+from jko.metrics.pricing import Pricing, price
+from jko.metrics.simplex import optimal_tree
+from jko.metrics.supplies import Supplies, plan_of_flow, supplies
+
+COARSEST = 2**16  # pairs: up to here all of them are arcs
+HALVINGS = 2  # from a level to the next
+BOXES_DIM = 4  # boxes tell which pairs to price up to this dimension
+BUDGET = 8  # arcs looked at by augmentation, for each arc, before the simplex takes over
+ROUNDS = 200
+
+
+class Solved(NamedTuple):
+    """A whole-number flow on the pairs with keys i M + j, and potentials that are tight where it is not zero."""
+
+    keys: Index
+    flow: Index
+    alpha: Array
+    beta: Array
+
+
+def multiscale(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
+    """An optimal plan and potentials (not yet shifted to exact feasibility) for any weights and dimension."""
+    exact, M = supplies(a, b), len(y)
+    cells = Cells.of(x), Cells.of(y)
+    order_x, order_y = cells[0].order, cells[1].order
+    coarse = None
+    for level in _levels(cells):
+        (X, A), (Y, B) = (
+            side.barycentres(level, *cloud)
+            for side, cloud in zip(cells, ((x, exact.a), (y, exact.b)), strict=True)
+        )
+        masses = Supplies(A, B)
+        if coarse is None:
+            keys, beta = np.arange(len(X) * len(Y)), np.zeros(len(Y))
+        else:
+            keys, beta = candidates(X, Y, masses, coarse)
+        if len(X) == len(x) == len(y) == len(Y):
+            keys = np.union1d(keys, np.argsort(order_x) * M + np.argsort(order_y))
+        solved = _solved(X, Y, masses, keys, beta)
+        plan = _plan(solved, masses)
+        coarse = Coarse(X, Y, plan, solved.alpha, solved.beta)
+    solved = _priced(X, Y, masses, solved)
+    moved = solved.flow > 0
+    rows, cols = order_x[solved.keys[moved] // M], order_y[solved.keys[moved] % M]
+    plan = plan_of_flow(rows, cols, solved.flow[moved].astype(np.float64), exact, a, b)
+    alpha, beta = np.empty(len(x)), np.empty(M)
+    alpha[order_x], beta[order_y] = solved.alpha, solved.beta
+    return plan, alpha, beta
+
+
+def _levels(cells: tuple[Cells, Cells]) -> list[int]:
+    """Numbers of halvings, from few pairs of cells to the atoms."""
+    levels = [max(len(side.bounds) for side in cells) - 1]
+    while True:
+        pairs = 1
+        for side in cells:
+            pairs *= len(side.bounds[min(levels[0], len(side.bounds) - 1)]) - 1
+        if pairs <= COARSEST:
+            return levels
+        levels.insert(0, levels[0] - HALVINGS)
+
+
+def _solved(x: Array, y: Array, masses: Supplies, keys: Index, beta: Array) -> Solved:
+    """The optimum on some pairs, from about the optimal ``beta``."""
+    arcs = Arcs.of(x, y, keys)
+    alpha, beta = arcs.feasible(beta)
+    return _completed(x, y, masses, arcs, Solved(keys, np.zeros(len(keys), np.int64), alpha, beta))
+
+
+def _completed(x: Array, y: Array, masses: Supplies, arcs: Arcs, start: Solved) -> Solved:
+    """Send the mass that is left: by augmentation where that is quick, else by the simplex."""
+    keys, flow, alpha, beta = start
+    a, b = (m.astype(np.int64) for m in masses)
+    assignment = (a == a[0]).all() and (b == a[0]).all()
+    if arcs.completed(a, b, flow, alpha, beta, 2**62 if assignment else BUDGET * len(keys)):
+        return start
+    tree = optimal_tree(x, y, masses, arcs.rows, arcs.cols, alpha, beta)
+    flow = np.zeros(len(keys), dtype=np.int64)
+    flow[np.searchsorted(keys, tree.rows * len(y) + tree.cols)] = tree.flow
+    return Solved(keys, flow, tree.alpha, tree.beta)
+
+
+def _priced(x: Array, y: Array, masses: Supplies, solved: Solved) -> Solved:
+    """Add violated pairs, and solve again, until there are none."""
+    M = len(y)
+    for _ in range(ROUNDS):
+        keys, flow, alpha, beta = solved
+        if len(keys) == len(x) * M:
+            return solved
+        priced = _pricing(x, y, masses, solved)
+        more = np.union1d(keys, priced.rows * M + priced.cols)
+        if len(more) == len(keys):
+            return solved
+        kept = np.zeros(len(more), dtype=np.int64)
+        kept[np.searchsorted(more, keys)] = np.where(priced.deficit[keys % M] > 0, 0, flow)
+        start = Solved(more, kept, alpha, beta - priced.deficit)
+        solved = _completed(x, y, masses, Arcs.of(x, y, more), start)
+    raise RuntimeError(
+        f"transport of {len(x)} to {M} atoms still found violated pairs after {ROUNDS} rounds of pricing; "
+        "this is a defect: please report the clouds"
+    )
+
+
+def _pricing(x: Array, y: Array, masses: Supplies, solved: Solved) -> Pricing:
+    """The constraints that all pairs violate."""
+    if x.shape[1] > BOXES_DIM:
+        return price(x, y, solved.alpha, solved.beta)
+    plan = _plan(solved, masses)
+    forth, back = plan.barycentres(y), plan.transposed.barycentres(x)
+    return price_in_boxes(x, y, solved.alpha, solved.beta, forth, back)
+
+
+def _plan(solved: Solved, masses: Supplies) -> Plan:
+    M, moved = len(masses.b), solved.flow > 0
+    keys, mass = solved.keys[moved], solved.flow[moved].astype(np.float64)
+    return Plan(keys // M, keys % M, mass, (len(masses.a), M))
