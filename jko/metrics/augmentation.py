@@ -53,7 +53,9 @@ class Arcs(NamedTuple):
 
 
 @njit(cache=True)
-def _augmented(rows, cols, costs, first, by_col, first_col, flow, alpha, beta, excess, lack, budget):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _augmented(
+    rows, cols, costs, first, by_col, first_col, flow, alpha, beta, excess, lack, budget
+):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Send the excess of all rows, one shortest way after the other; whether the budget sufficed.
 
     ``rows_seen`` are reached at ``far_row`` by the arc ``from_col``, ``cols_seen`` at ``far`` by ``from_row``.

@@ -1,8 +1,8 @@
 """Pricing in low dimension: most pairs are seen to be allowed by the boxes that they lie in.
 
 With ``phi = (|x|^2 - alpha) / 2`` and ``psi = (|y|^2 - beta) / 2`` a pair is allowed where ``x.y <= phi(x) + psi(y)``.
-In a box with centre c and half widths h let ``phi >= p + g.(x - c)`` at its atoms, where g is a guess of the gradient of
-phi, which is where the atoms go; and ``psi >= s + q.(y - d)`` in a box with centre d and half widths w.  Then
+In a box with centre c and half widths h let ``phi >= p + g.(x - c)`` at its atoms, where g is a guess of the gradient
+of phi, which is where the atoms go; and ``psi >= s + q.(y - d)`` in a box with centre d and half widths w.  Then
 
 ``x.y - phi - psi <= c.d - p - s + sum_k max over e = w_k, -w_k of (c_k - q_k) e + h_k |d_k + e - g_k|``,
 
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from jko.metrics.cells import Cells
 from jko.metrics.couplings import Array, Index
 from jko.metrics.expansions import EPS
+from jko.metrics.halving import Halving
 from jko.metrics.pricing import Pricing
 
 LEAF = 4  # atoms of a box, at least
@@ -38,7 +38,7 @@ class Boxes(NamedTuple):
     @classmethod
     def of(cls, x: Array, phi: Array, slope: Array) -> Boxes:
         """Boxes of the atoms x (N, dim) with ``phi`` (N,), whose gradient is about ``slope`` (N, dim)."""
-        order, bounds = Cells.of(x, LEAF)
+        order, bounds = Halving.of(x, LEAF)
         x, phi, slope = x[order], phi[order], slope[order]
         parts = []
         for level in bounds:
@@ -62,7 +62,7 @@ def price_in_boxes(
     Parameters
     ----------
     x, y : (N, dim), (M, dim)
-        Atoms; at least ``LEAF`` on each side.
+        Atoms.
     alpha, beta : (N,), (M,)
         Potentials.
     forth, back : (N, dim), (M, dim)
@@ -78,9 +78,7 @@ def price_in_boxes(
     found = _violated(x, y, alpha, beta, *rows, *cols, room)
     deficit, safe, best_row, best_col = found
     (i, p), (q, j) = np.nonzero(best_row >= 0), np.nonzero(best_col.T >= 0)
-    pairs = np.unique(
-        np.concatenate([i * len(y) + best_row[i, p], best_col[j, q] * len(y) + j])
-    )
+    pairs = np.unique(np.concatenate([i * len(y) + best_row[i, p], best_col[j, q] * len(y) + j]))
     return Pricing(deficit, safe - deficit, pairs // len(y), pairs % len(y))
 
 
@@ -117,7 +115,7 @@ def _violated(x, y, alpha, beta, order, start, c, h, g, p, other, begin, d, w, q
                 bound += c[A, k] * d[B, k] + max(above, below)
             if bound < -room:
                 continue
-            if B < leaves:
+            if leaves > B:  # it has halves
                 stack[waiting], stack[waiting + 1] = 2 * B + 1, 2 * B + 2
                 waiting += 2
                 continue

@@ -13,22 +13,20 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.metrics.augmentation import Arcs
-from jko.metrics.boxes import price_in_boxes
-from jko.metrics.cells import Cells
+from jko.metrics.constraints import price_beside
 from jko.metrics.couplings import Array, Index, Plan
-from jko.metrics.neighbours import Coarse, candidates
-from jko.metrics.pricing import Pricing, price
+from jko.metrics.halving import Halving
+from jko.metrics.neighbours import Coarse, candidates, distinct
 from jko.metrics.simplex import optimal_tree
 from jko.metrics.supplies import Supplies, plan_of_flow, supplies
 
 COARSEST = 2**16  # pairs: up to here all of them are arcs
 HALVINGS = 2  # from a level to the next
-BOXES_DIM = 4  # boxes tell which pairs to price up to this dimension
-BUDGET = 8  # arcs looked at by augmentation, for each arc, before the simplex takes over
+BUDGET = 8
 ROUNDS = 200
 
 
-class Solved(NamedTuple):
+class OnPairs(NamedTuple):
     """A whole-number flow on the pairs with keys i M + j, and potentials that are tight where it is not zero."""
 
     keys: Index
@@ -40,7 +38,7 @@ class Solved(NamedTuple):
 def multiscale(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
     """An optimal plan and potentials (not yet shifted to exact feasibility) for any weights and dimension."""
     exact, M = supplies(a, b), len(y)
-    cells = Cells.of(x), Cells.of(y)
+    cells = Halving.of(x), Halving.of(y)
     order_x, order_y = cells[0].order, cells[1].order
     coarse = None
     for level in _levels(cells):
@@ -54,7 +52,7 @@ def multiscale(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Arr
         else:
             keys, beta = candidates(X, Y, masses, coarse)
         if len(X) == len(x) == len(y) == len(Y):
-            keys = np.union1d(keys, np.argsort(order_x) * M + np.argsort(order_y))
+            keys = distinct(np.append(keys, np.argsort(order_x) * M + np.argsort(order_y)))
         solved = _solved(X, Y, masses, keys, beta)
         plan = _plan(solved, masses)
         coarse = Coarse(X, Y, plan, solved.alpha, solved.beta)
@@ -67,7 +65,7 @@ def multiscale(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Arr
     return plan, alpha, beta
 
 
-def _levels(cells: tuple[Cells, Cells]) -> list[int]:
+def _levels(cells: tuple[Halving, Halving]) -> list[int]:
     """Numbers of halvings, from few pairs of cells to the atoms."""
     levels = [max(len(side.bounds) for side in cells) - 1]
     while True:
@@ -79,14 +77,14 @@ def _levels(cells: tuple[Cells, Cells]) -> list[int]:
         levels.insert(0, levels[0] - HALVINGS)
 
 
-def _solved(x: Array, y: Array, masses: Supplies, keys: Index, beta: Array) -> Solved:
+def _solved(x: Array, y: Array, masses: Supplies, keys: Index, beta: Array) -> OnPairs:
     """The optimum on some pairs, from about the optimal ``beta``."""
     arcs = Arcs.of(x, y, keys)
     alpha, beta = arcs.feasible(beta)
-    return _completed(x, y, masses, arcs, Solved(keys, np.zeros(len(keys), np.int64), alpha, beta))
+    return _completed(x, y, masses, arcs, OnPairs(keys, np.zeros(len(keys), np.int64), alpha, beta))
 
 
-def _completed(x: Array, y: Array, masses: Supplies, arcs: Arcs, start: Solved) -> Solved:
+def _completed(x: Array, y: Array, masses: Supplies, arcs: Arcs, start: OnPairs) -> OnPairs:
     """Send the mass that is left: by augmentation where that is quick, else by the simplex."""
     keys, flow, alpha, beta = start
     a, b = (m.astype(np.int64) for m in masses)
@@ -96,23 +94,23 @@ def _completed(x: Array, y: Array, masses: Supplies, arcs: Arcs, start: Solved) 
     tree = optimal_tree(x, y, masses, arcs.rows, arcs.cols, alpha, beta)
     flow = np.zeros(len(keys), dtype=np.int64)
     flow[np.searchsorted(keys, tree.rows * len(y) + tree.cols)] = tree.flow
-    return Solved(keys, flow, tree.alpha, tree.beta)
+    return OnPairs(keys, flow, tree.alpha, tree.beta)
 
 
-def _priced(x: Array, y: Array, masses: Supplies, solved: Solved) -> Solved:
+def _priced(x: Array, y: Array, masses: Supplies, solved: OnPairs) -> OnPairs:
     """Add violated pairs, and solve again, until there are none."""
     M = len(y)
     for _ in range(ROUNDS):
         keys, flow, alpha, beta = solved
         if len(keys) == len(x) * M:
             return solved
-        priced = _pricing(x, y, masses, solved)
-        more = np.union1d(keys, priced.rows * M + priced.cols)
+        priced = price_beside(x, y, alpha, beta, _plan(solved, masses))
+        more = distinct(np.append(keys, priced.rows * M + priced.cols))
         if len(more) == len(keys):
             return solved
         kept = np.zeros(len(more), dtype=np.int64)
         kept[np.searchsorted(more, keys)] = np.where(priced.deficit[keys % M] > 0, 0, flow)
-        start = Solved(more, kept, alpha, beta - priced.deficit)
+        start = OnPairs(more, kept, alpha, beta - priced.deficit)
         solved = _completed(x, y, masses, Arcs.of(x, y, more), start)
     raise RuntimeError(
         f"transport of {len(x)} to {M} atoms still found violated pairs after {ROUNDS} rounds of pricing; "
@@ -120,16 +118,7 @@ def _priced(x: Array, y: Array, masses: Supplies, solved: Solved) -> Solved:
     )
 
 
-def _pricing(x: Array, y: Array, masses: Supplies, solved: Solved) -> Pricing:
-    """The constraints that all pairs violate."""
-    if x.shape[1] > BOXES_DIM:
-        return price(x, y, solved.alpha, solved.beta)
-    plan = _plan(solved, masses)
-    forth, back = plan.barycentres(y), plan.transposed.barycentres(x)
-    return price_in_boxes(x, y, solved.alpha, solved.beta, forth, back)
-
-
-def _plan(solved: Solved, masses: Supplies) -> Plan:
+def _plan(solved: OnPairs, masses: Supplies) -> Plan:
     M, moved = len(masses.b), solved.flow > 0
     keys, mass = solved.keys[moved], solved.flow[moved].astype(np.float64)
     return Plan(keys // M, keys % M, mass, (len(masses.a), M))

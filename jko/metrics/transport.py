@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from jko.metrics.base import EXACT, Distance
+from jko.metrics.constraints import price_beside
 from jko.metrics.couplings import Array, Index, Plan, pair_costs, squares
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
@@ -173,7 +174,7 @@ def _proved(
     """Shift the potentials to feasibility and measure what they leave open; where that is too much, refine."""
     line, unsure = x.shape[1] == 1, 0.0
     if not line or len(x) * len(y) <= 2**22:
-        priced = price(x, y, alpha, beta)
+        priced = price_beside(x, y, alpha, beta, plan)
         beta, unsure = beta - priced.deficit, float(b @ priced.unsure)
     left, right = alpha[plan.rows], beta[plan.cols]
     costs = pair_costs(x, y, plan.rows, plan.cols)

@@ -9,19 +9,19 @@ import numpy as np
 from jko.metrics.couplings import Array, Index
 
 
-class Cells(NamedTuple):
+class Halving(NamedTuple):
     """Nested cells: ``order`` (N,) lists the atoms, and cell k after l halvings has those between two ``bounds[l]``."""
 
     order: Index
     bounds: list[Index]
 
     @classmethod
-    def of(cls, x: Array, leaf: int = 1) -> Cells:
+    def of(cls, x: Array, leaf: int = 1) -> Halving:
         """Halve all cells while each half has at least ``leaf`` atoms, or, with single atoms, until no cell has two.
 
         Examples
         --------
-        >>> Cells.of(np.array([[3.0], [0.0], [1.0]])).order.tolist()
+        >>> Halving.of(np.array([[3.0], [0.0], [1.0]])).order.tolist()
         [1, 2, 0]
         """
         order, bounds = np.arange(len(x)), [np.array([0, len(x)])]
