@@ -47,15 +47,28 @@ class Arcs(NamedTuple):
         self, a: Index, b: Index, flow: Index, alpha: Array, beta: Array, budget: int
     ) -> bool:
         """Send all mass that ``flow`` (K,) has not sent, in place; False if that would look at more arcs than that."""
-        sent = [sums(index, flow, len(m)) for index, m in ((self.rows, a), (self.cols, b))]
-        left = (m - s.astype(np.int64) for m, s in zip((a, b), sent, strict=True))
-        return bool(_augmented(*self, flow, alpha, beta, *left, budget))
+        excess, lack = (
+            m - sums(index, flow.astype(np.float64), len(m)).astype(np.int64)
+            for index, m in ((self.rows, a), (self.cols, b))
+        )
+        return bool(_augmented(*self, flow, alpha, beta, excess, lack, budget))
 
 
 @njit(cache=True)
 def _augmented(
-    rows, cols, costs, first, by_col, first_col, flow, alpha, beta, excess, lack, budget
-):  # type: ignore[no-untyped-def]  # pragma: no cover
+    rows: Index,
+    cols: Index,
+    costs: Array,
+    first: Index,
+    by_col: Index,
+    first_col: Index,
+    flow: Index,
+    alpha: Array,
+    beta: Array,
+    excess: Index,
+    lack: Index,
+    budget: int,
+) -> bool:  # pragma: no cover
     """Send the excess of all rows, one shortest way after the other; whether the budget sufficed.
 
     ``rows_seen`` are reached at ``far_row`` by the arc ``from_col``, ``cols_seen`` at ``far`` by ``from_row``.
@@ -129,7 +142,9 @@ def _augmented(
 
 
 @njit(cache=True)
-def _push(heap, size, value, index):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _push(
+    heap: tuple[Array, Index], size: int, value: float, index: int
+) -> None:  # pragma: no cover
     """Put an entry into a binary heap of ``size`` entries."""
     values, indices, k = heap[0], heap[1], size
     while k > 0 and values[(k - 1) >> 1] > value:
@@ -139,7 +154,7 @@ def _push(heap, size, value, index):  # type: ignore[no-untyped-def]  # pragma: 
 
 
 @njit(cache=True)
-def _pop(heap, size):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _pop(heap: tuple[Array, Index], size: int) -> None:  # pragma: no cover
     """Take the least entry out of a binary heap; ``size`` are left."""
     values, indices, k = heap[0], heap[1], 0
     value, index = values[size], indices[size]

@@ -95,7 +95,25 @@ def _noted(value: float, index: int, values: Array, indices: Index) -> None:  # 
 
 
 @njit(cache=True)
-def _violated(x, y, alpha, beta, order, start, c, h, g, p, other, begin, d, w, q, s, room):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _violated(
+    x: Array,
+    y: Array,
+    alpha: Array,
+    beta: Array,
+    order: Index,
+    start: Index,
+    c: Array,
+    h: Array,
+    g: Array,
+    p: Array,
+    other: Index,
+    begin: Index,
+    d: Array,
+    w: Array,
+    q: Array,
+    s: Array,
+    room: float,
+) -> tuple[Array, Array, Index, Index]:  # pragma: no cover
     """Deficits, deficits that are safe from rounding, and the most violated pairs of each row and column."""
     N, M, dim = len(x), len(y), x.shape[1]
     deficit, safe = np.zeros(M), np.zeros(M)

@@ -99,9 +99,9 @@ def unit_of(*clouds: Array) -> float:
 
 def _transport(x: Array, a: Array, y: Array, b: Array) -> Distance:
     if x.shape == y.shape and np.array_equal(a, b):
-        found = nearest_partners(x, y)
-        if found is not None:
-            return _proved(x, a, y, b, Plan.identity(a), *found)
+        potentials = nearest_partners(x, y)
+        if potentials is not None:
+            return _proved(x, a, y, b, Plan.identity(a), *potentials)
     if x.shape[1] == 1:
         found = on_the_line(x, a, y, b)
     elif len(x) * len(y) <= ALL_PAIRS:
