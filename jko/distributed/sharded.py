@@ -208,12 +208,10 @@ class Sharded(Particles):
 
     def moved(self, points: Tensor) -> Sharded:
         """The same masses with the atoms here at ``points``; trusted, not checked."""
-        mine = self.__dict__  # what was found out about the masses alone holds there, too
-        known = {
-            name: mine[name] for name in ("sizes", "mass", "has_equal_weights") if name in mine
-        }
         new = self._with(points=recordable(points))
-        new.__dict__.update(known)
+        for name in ("sizes", "mass", "has_equal_weights"):  # of the masses alone
+            if name in self.__dict__:
+                new.__dict__[name] = self.__dict__[name]
         return new
 
     placed = moved

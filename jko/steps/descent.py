@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jko.status import Status
 from jko.steps.lagrangian import Minimised, natural_residual
-from jko.steps.linesearch import Move, Objective, Pair, Point, projected_path, weak_wolfe
+from jko.steps.linesearch import Evaluator, Move, Pair, Point, projected_path, weak_wolfe
 from jko.steps.memory import Memory
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
@@ -105,7 +105,7 @@ def descend(
     return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
 
 
-def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) -> Move | None:
+def search(problem: StepProblem, objective: Evaluator, point: Point, d: Tensor) -> Move | None:
     """A move to a lower point along d, in the domain where there is one; None where none was found."""
     domain = problem.base.domain
     noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
@@ -117,7 +117,7 @@ def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) 
 class Counted:
     """An objective that counts its calls."""
 
-    def __init__(self, function: Objective) -> None:
+    def __init__(self, function: Evaluator) -> None:
         self.function, self.count = function, 0
 
     def __call__(self, x: Tensor, *pairs: Pair) -> Point:

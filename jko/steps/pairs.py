@@ -59,15 +59,14 @@ class CurvaturePairs:
         Before anything is learned the inverse curvature is ``2 |E| / |r|^2``, the step after which the linear model
         has lost twice the energy (Polyak's length if the minimum is near zero), and at most tau.
         """
-        shares = np.array([-self._first_scale()])
+        shares = np.empty(0)
         if len(self.stack):
-            with np.errstate(all="ignore"):
-                found = compact(self.gram, self.table[-1], self.problem.tau)
-            if np.isfinite(found).all():
-                shares = found
-            else:
+            shares = compact(self.gram, self.table[-1], self.problem.tau)
+            if not np.isfinite(shares).all():
                 self.forget()
-        return (r.new_tensor(shares)[None] @ self.fields.flatten(1)).view_as(r)
+        if not len(self.stack):
+            return -self._first_scale() * r
+        return (torch.from_numpy(shares).to(r)[None] @ self.fields.flatten(1)).view_as(r)
 
     def forget(self) -> bool:
         """Drop all pairs."""
@@ -110,7 +109,9 @@ class CurvaturePairs:
             self.fields = self.stack.with_one(r, False)
             return
         self.stack.append()
-        self.gram = np.block([[self.gram, table[:2, :new].T], [table[:2, :new], block]])
+        known, self.gram = self.gram, np.empty((new + 2, new + 2))
+        self.gram[:new, :new] = known
+        self.gram[new:], self.gram[:, new:] = table[:2, : new + 2], table[:2, : new + 2].T
         self._drop(len(self.stack) - self.history)
 
     def _drop(self, count: int) -> None:
@@ -149,6 +150,7 @@ class CurvaturePairs:
         return bool((np.abs(gram[-2:] - rows) <= ALIKE * size[-2:, None] * size).all())
 
 
+@np.errstate(all="ignore")  # whoever asks looks whether they are numbers
 def compact(gram: Array, along: Array, tau: float) -> Array:
     """The shares of ``s_1, g_1, ..., s_n, g_n, r`` in ``-H^{-1} r``, of their inner products.
 
@@ -175,13 +177,13 @@ def compact(gram: Array, along: Array, tau: float) -> Array:
     return shares
 
 
+@np.errstate(all="ignore")  # what is no number is not curved
 def curved(gram: Array, tau: float) -> NDArray[np.bool_]:
     """Whether ``s . y > 0``, for each pair of which these are the inner products."""
     diagonal = gram.diagonal()
     ss, sg, gg = diagonal[::2], gram.diagonal(1)[::2], diagonal[1::2]
-    with np.errstate(all="ignore"):  # what is no number is not curved
-        sy, yy = sg + ss / tau, gg + 2 * sg / tau + ss / tau**2
-        return sy > CURVED * np.sqrt(ss) * np.sqrt(np.maximum(yy, 0))
+    sy, yy = sg + ss / tau, gg + 2 * sg / tau + ss / tau**2
+    return sy > CURVED * np.sqrt(ss) * np.sqrt(np.maximum(yy, 0))
 
 
 def _pairs(memory: Memory, like: Tensor) -> Tensor | None:
