@@ -94,8 +94,8 @@ def solve_lagrangian(
         if certificate.optimal or certificate.plan is None:
             break
         order, penalty = follow(problem, certificate.plan)
-        point = penalty.start(problem, found.point.x[order])
-        memory = permuted(found.memory, order)
+        point = penalty.start(problem, base.reordered(found.point.x, order))
+        memory = permuted(base, found.memory, order)
         evaluations += 1
     return _result(problem, penalty, found, certificate, iterations, evaluations)
 
@@ -113,9 +113,11 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
     return stay, Coupling(means.to(base.points), plan.cost(*ends), plan)
 
 
-def permuted(memory: Memory, order: Tensor) -> Memory:
+def permuted(base: Particles, memory: Memory, order: Tensor) -> Memory:
     """Curvature pairs of the relabelled atoms."""
-    return memory | ({PAIRS: memory[PAIRS][:, :, order]} if PAIRS in memory else {})
+    if PAIRS not in memory:
+        return memory
+    return memory | {PAIRS: base.reordered(memory[PAIRS], order, axis=2)}
 
 
 def _result(
