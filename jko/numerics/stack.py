@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 LINE = 64  # bytes: each tensor begins at a multiple, so that its place in the array changes no bits
-SMALL = 2**25  # bytes of an array that may have as much room to spare as it is long
+SMALL = 2**25  # bytes of the groups up to which an array has as much room to spare as they take
+BEHIND = 2  # places behind the groups: for one that is written, and for one more tensor
 
 
 class Stack:
@@ -17,12 +18,18 @@ class Stack:
     """
 
     def __init__(self, like: Tensor, width: int, most: int) -> None:
-        size = like.element_size() * like.numel() * width
-        spare = most if most * size <= SMALL else 1 + most // 4
-        self.like, self.width, self.slots = like, width, most + 2 + spare
+        spare = most if most * width * like.element_size() * like.numel() <= SMALL else most // 4
+        self.like, self.width, self.most = like, width, most
+        self.slots = most + BEHIND + spare
         self.shown: Tensor | None = None
         self._window = (0, 0)
         self._clear()
+
+    @staticmethod
+    def fits(like: Tensor, width: int, room: float) -> int:
+        """How many groups fit into so many bytes, while they move from one array to another."""
+        size = width * like.element_size() * max(like.numel(), 1)
+        return int(min(room / (2 * size), 2**31)) - BEHIND
 
     def __len__(self) -> int:
         """Groups that are there."""
@@ -39,7 +46,7 @@ class Stack:
             self._first, self._last = self._window
             return
         self._clear()
-        for group in () if groups is None else groups[-self.slots + 2 :]:
+        for group in () if groups is None else groups[BEHIND - self.slots :]:
             self._view(self._last, self.width).copy_(group)
             self._last += 1
 

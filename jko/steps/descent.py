@@ -46,6 +46,11 @@ class CurvatureModel(Protocol):
         """What the next step can use."""
         ...
 
+    @property
+    def figures(self) -> dict[str, float | str]:
+        """What the result says of it."""
+        ...
+
 
 def descend(
     problem: StepProblem,
@@ -64,7 +69,7 @@ def descend(
     where only slopes told points apart.
     """
     objective = Counted(penalty.objective(problem))
-    first, start, values = point, float(problem.before.value), [point.value]
+    first, start, values = point.x, float(problem.before.value), [point.value]
     runaway = Runaway(problem, penalty, objective, fraction)
     status = Status.MAX_ITERATIONS
     while True:
@@ -100,9 +105,10 @@ def descend(
         point = move.end
         values.append(point.value)
     if status is Status.STALLED and tol is None and slack(problem, point) < 0:
-        point = first  # rounding made all others worse
+        point = penalty.start(problem, first)  # rounding made all others worse
         residual = problem.norm(natural_residual(problem, point))
-    return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
+    done = len(values) - 1, objective.count
+    return Minimised(point, residual, *done, status, model.memory, model.figures)
 
 
 def search(problem: StepProblem, objective: Evaluator, point: Point, d: Tensor) -> Move | None:

@@ -43,6 +43,7 @@ class Minimised(NamedTuple):
     evaluations: int
     status: Status
     memory: Memory
+    figures: dict[str, float | str] = {}  # noqa: RUF012 (never changed)
 
 
 #: (problem, penalty, starting point, memory) -> Minimised
@@ -149,15 +150,17 @@ def _result(
         status=status,
         coupling=certificate,
         memory=found.memory | point.energy._asdict(),
-        **({} if problem.form is Form.NATURAL else _elsewhere(problem)),
+        **_said(problem, found.figures),
     )
 
 
-def _elsewhere(problem: StepProblem) -> dict[str, Any]:
-    """What a step in another metric than the natural one says: which, and that no gap is known."""
+def _said(problem: StepProblem, figures: dict[str, float | str]) -> dict[str, Any]:
+    """The figures; of a step in another metric than the natural one also which, and that no gap is known."""
+    if problem.form is Form.NATURAL:
+        return {"figures": figures}
     name = repr(problem.metric)
     name = name if len(name) <= NAMED else type(problem.metric).__name__
     return {
         "gap": Gap.unknown(f"no lower bound is known for a step in {name}"),
-        "figures": {"metrics": name},
+        "figures": {"metrics": name, **figures},
     }

@@ -88,10 +88,10 @@ class Coupling(Penalty):
         *pairs: Pair,
     ) -> Point:
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
-        z = points - self.partners  # cost: int |T - y|^2 dmu + variance
-        gradient = torch.add(problem.raised(energy.gradient), z, alpha=1 / problem.tau)
-        square, sums = 0.0, tuple[float, ...]()
+        gradient, square, sums = problem.raised(energy.gradient), 0.0, tuple[float, ...]()
         if pairs or points is not self.partners:
+            z = points - self.partners
+            gradient = torch.add(gradient, z, alpha=1 / problem.tau)
             square, sums = problem.inners(z, *with_gradient(gradient, pairs))
         cost = square + self.variance
         value = float(energy.value) + cost / (2 * problem.tau)
