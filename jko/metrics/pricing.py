@@ -47,6 +47,11 @@ class RoughCosts:
         )
         self.error = 4 * (x.shape[1] + 4) * EPS * float(scale)
 
+    def all(self) -> Array:
+        """All of them, (N, M)."""
+        # by torch, whose number of threads a caller can set
+        return np.asarray((torch.from_numpy(self.left) @ torch.from_numpy(self.right).T).numpy())
+
     def blocks(self) -> Iterator[tuple[int, Array]]:
         """First row and reduced costs (rows, M) of every block."""
         height = max(1, BLOCK // len(self.right))
