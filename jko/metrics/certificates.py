@@ -272,7 +272,9 @@ def by_assignment(
         4 * EPS * math.sqrt(len(m)) * float(costs.max()) + 2 * error
     )  # sums along paths of costs
     if unsure <= TOLERANCE * _cost(x, y, m):
-        new, old = linear_sum_assignment(costs.T)  # new atoms in turn: the other way takes five times as long
+        new, old = linear_sum_assignment(
+            costs.T
+        )  # new atoms in turn: the other way takes five times as long
         best = Plan(new, old, m[new], (len(m), len(m)))
         if unsure <= TOLERANCE * best.cost(x, y):
             return _compared(Proof.ASSIGNMENT, x, y, m, Plan.identity(m), best, unsure)

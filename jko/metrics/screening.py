@@ -5,7 +5,7 @@ than x_i <-> y_i, and ``cost - W2^2 <= 2 sum_i m_i max_j violation_ij`` for ever
 cost N^2 products of float32 numbers, to which a bound of their rounding is added; only pairs that this leaves in doubt
 are computed again, from coordinate differences.  So what is handed back is never below the exact gap.
 
-Rows i are taken in cells of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
+Rows i are taken in parts of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
 
 ``violation_ij = a_i + r_i . z_j - b_j,   a_i = (|x_i - y_i|^2 - |r_i|^2)/2 + p_i - p_c,   b_j = |z_j|^2/2 + p_j - p_c``
 
@@ -14,23 +14,23 @@ u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
 float32 before makes it K + 2.  Here K = dim + 1, and ``|r_i| |z_j| <= |r_i|^2/2 + |z_j|^2/2``: a share of the row and
 a share of the column, each added before the maximum is taken, which then is one of upper bounds.  They are small where
 the origin is near.
-
-*Pruning.*  ``violation_ij <= max a + rho |z_j| - b_j``, rho the largest ``|r_i|`` of the cell: where moves are short
-next to the cloud, most columns are too far for any row of a cell.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from jko.metrics.couplings import BLOCK, Array, Index, pair_costs, squares
+from jko.metrics.couplings import Array, Index, pair_costs, squares
 from jko.metrics.expansions import EPS
 
-CELL = 1024  # atoms of a cell, at most
+HEIGHT, WIDTH = 256, 1024  # of a block of pairs: what fits in the cache
+PART = 2048  # neighbours that share an origin, at most
 FIRST = 64  # rows that are looked at first
 CLOSE = 4096  # pairs of a row, in the mean, that are computed again at most
 SPARE = 8  # roundings counted beyond the dim of a product
@@ -59,20 +59,34 @@ def screened(x: Array, y: Array, m: Array, potential: Array, limit: float = math
         From where on the bound is of no use.
     """
     N = len(m)
-    own = pair_costs(x, y, np.arange(N), np.arange(N))
-    cells = [rows[np.argsort(-own[rows], kind="stable")] for rows in parts(y, CELL)]
-    cells.sort(key=lambda rows: -float(own[rows[0]]))  # what is not optimal shows in long moves
-    total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a potential may be of another scale
-        for rows in cells:
-            cell, start, height = Cell(x, y, own, potential, rows), 0, FIRST
-            while start < len(rows):
-                some = slice(start, start + height)
-                total += 2 * float(m[rows[some]] @ cell.largest(some))
-                if not total <= limit:
-                    return Screening(math.inf, total)
-                start, height = start + height, 2 * height
+        x, y, p, square = _scaled(x, y, potential)
+        own = pair_costs(x, y, np.arange(N), np.arange(N))
+        groups = [rows[np.argsort(-own[rows], kind="stable")] for rows in parts(y, PART)]
+        groups.sort(
+            key=lambda rows: -float(own[rows[0]])
+        )  # what is not optimal shows in long moves
+        groups = [groups[0][:FIRST], groups[0][FIRST:], *groups[1:]]
+        ends = np.cumsum([len(rows) for rows in groups if len(rows)]).tolist()
+        x, y, own, p, m = (v[np.concatenate(groups)] for v in (x, y, own, p, m))
+        room = torch.empty(HEIGHT * WIDTH, dtype=_precision()[1])
+        total, start = 0.0, 0
+        for end in ends:
+            total += (
+                2 * square * float(m[start:end] @ Rows(x, y, own, p, start, end, room).largest())
+            )
+            if not total <= limit:
+                return Screening(math.inf, total)
+            start = end
     return Screening(total * (1 + N * EPS), total)
+
+
+def _scaled(x: Array, y: Array, p: Array) -> tuple[Array, Array, Array, float]:
+    """The clouds over a power of two, p and the squares over its square: differences are at most one."""
+    apart = 2 * max(float(np.abs(cloud - y[0]).max()) for cloud in (x, y))
+    largest = max(x.shape[1] * apart * apart, float(np.ptp(p)))
+    unit = math.ldexp(1.0, (math.frexp(largest)[1] + 1) // 2)
+    return x / unit, y / unit, p / unit / unit, unit * unit
 
 
 def parts(points: Array, size: int) -> list[Index]:
@@ -89,67 +103,78 @@ def parts(points: Array, size: int) -> list[Index]:
     return done
 
 
-class Cell:
-    """Some rows of the violations over ``unit^2``, without the columns that pruning takes away.
+class Rows:
+    """The rows ``start <= i < end`` of the violations, of clouds whose coordinates and potential differ by at most one.
 
     ``left[i] . right[j] + offset[i]`` is at least the violation, and above it by at most ``2 (share[i] + shares[j])``.
-    The first columns are the rows' own.
     """
 
-    def __init__(self, x: Array, y: Array, own: Array, p: Array, rows: Index) -> None:
-        """About the one of the rows' old atoms that is nearest to their mean."""
-        self.x, self.y, self.own, self.p, self.rows = x, y, own, p, rows
-        dim, (u, dtype) = x.shape[1], _precision()
-        first = rows[squares(y[rows] - y[rows].mean(0)).argmin()]
-        r, z, rise = y[rows] - y[first], x - y[first], p - p[first]
-        r2, z2 = squares(r), squares(z)
-        a, b = (own[rows] - r2) / 2 + rise[rows], z2 / 2 + rise
-        gamma = (dim + SPARE) * u / (1 - (dim + SPARE) * u)
-        share = gamma * r2 / 2 + (dim + SPARE) * EPS * (own[rows] + r2 + np.abs(rise[rows]))
-        shares = gamma * (z2 / 2 + np.abs(b))
-        near = (a + share).max() + math.sqrt(r2.max()) * np.sqrt(z2) > b - shares
-        near[rows] = False
-        self.columns = np.concatenate([rows, np.flatnonzero(near)])
-        z2, b, shares = z2[self.columns], b[self.columns], shares[self.columns]
-        self.unit = _root_above(max(float(v.max()) for v in (r2, z2, np.abs(b))))
-        self.left = torch.ones(len(rows), dim + 1, dtype=dtype)
-        self.left[:, :dim] = torch.from_numpy(r / self.unit)
-        self.right = torch.empty(len(b), dim + 1, dtype=dtype)
-        self.right[:, :dim] = torch.from_numpy(z[self.columns] / self.unit)
-        self.right[:, dim] = torch.from_numpy((shares - b) / self.unit**2)
-        self.share = share / self.unit**2 + (dim + SPARE) * TINY
-        self.shares, self.offset = shares / self.unit**2, a / self.unit**2 + self.share
+    def __init__(
+        self, x: Array, y: Array, own: Array, p: Array, start: int, end: int, room: Tensor
+    ) -> None:
+        """About the one of the rows' old atoms that is nearest to their mean; ``room`` is for blocks of products."""
+        self.x, self.y, self.own, self.p, self.start, self.room = x, y, own, p, start, room
+        rows, spare, u = slice(start, end), x.shape[1] + SPARE, _precision()[0]
+        first = start + int(squares(y[rows] - y[rows].mean(0)).argmin())
+        self.origin, self.level = y[first], p[first]
+        r, rise = y[rows] - self.origin, p[rows] - self.level
+        r2 = squares(r)
+        self.gamma = spare * u / (1 - spare * u)
+        self.share = self.gamma * r2 / 2 + spare * TINY
+        self.share += spare * EPS * (own[rows] + r2 + np.abs(rise))  # of a itself
+        self.offset = (own[rows] - r2) / 2 + rise + self.share
+        self.left = torch.ones(len(r), x.shape[1] + 1, dtype=room.dtype)
+        self.left[:, :-1] = torch.from_numpy(r)
 
-    def largest(self, some: slice) -> Array:
-        """Upper bounds of ``max(0, max_j violation_ij)`` for some of the rows."""
-        offset, width = self.offset[some], max(len(self.rows), BLOCK // len(self.offset[some]))
-        top = np.full(len(offset), -np.inf)
-        for start in range(0, len(self.columns), width):
-            block = self.left[some] @ self.right[start : start + width].T
-            if start == 0:
-                block.diagonal(some.start).fill_(-math.inf)  # the own pair
-            np.maximum(top, block.amax(1).numpy(), out=top)
-        bound = np.maximum(0.0, top + offset) * self.unit**2
-        doubt, height = np.flatnonzero(bound), max(1, BLOCK // len(self.columns))
-        for start in range(0, len(doubt), height):
-            part = doubt[start : start + height]
-            i, j = self._close(some.start + part)
-            if len(i) <= CLOSE * len(part):
-                bound[part] = 0.0
-                np.maximum.at(bound, part[i], self._violations(some.start + part[i], j))
+    def largest(self) -> Array:
+        """Upper bounds of ``max(0, max_j violation_ij)``, (R,)."""
+        R = len(self.left)
+        top = np.full(R, -np.inf)
+        for rows, _, block, _ in self._blocks(np.arange(R)):
+            np.maximum(top[rows], block.amax(1).numpy(), out=top[rows])
+        bound = np.maximum(0.0, top + self.offset)
+        doubt = np.flatnonzero(bound)
+        if len(doubt):
+            i, j = self._close(doubt)
+            if len(i) <= CLOSE * len(doubt):
+                bound[doubt] = 0.0
+                np.maximum.at(bound, i, self._violations(i, j))
         return bound
 
-    def _close(self, rows: Index) -> tuple[Index, Index]:
-        """The pairs among which the largest violation of each of some rows is, if it is positive."""
-        block = self.left[rows] @ self.right.T
-        block[np.arange(len(rows)), rows] = -math.inf
-        top, where = (v.numpy() for v in block.max(1))
-        sure = top - 2 * (self.share[rows] + self.shares[where])
-        return np.nonzero(block.numpy() > np.maximum(sure, -self.offset[rows])[:, None])
+    def _blocks(self, chosen: Index) -> Iterator[tuple[slice, int, Tensor, Array]]:
+        """Which of the chosen rows, the first j, ``left . right`` without own pairs, and the shares of the columns."""
+        left, own = self.left[chosen], self.start + chosen
+        for start in range(0, len(self.x), WIDTH):
+            z = self.x[start : start + WIDTH] - self.origin
+            half = squares(z) / 2
+            b = half + (self.p[start : start + WIDTH] - self.level)
+            shares = self.gamma * (half + np.abs(b))
+            right = torch.empty(len(z), left.shape[1], dtype=left.dtype)
+            right[:, :-1], right[:, -1] = torch.from_numpy(z), torch.from_numpy(shares - b)
+            inside = (own >= start) & (own < start + len(z))
+            for low in range(0, len(own), HEIGHT):
+                rows = slice(low, low + HEIGHT)
+                block = self.room[: len(own[rows]) * len(z)].view(-1, len(z))
+                torch.mm(left[rows], right.T, out=block)
+                if (some := np.flatnonzero(inside[rows])).size:
+                    block.numpy()[some, own[rows][some] - start] = -np.inf
+                yield rows, start, block, shares
 
-    def _violations(self, rows: Index, columns: Index) -> Array:
+    def _close(self, chosen: Index) -> tuple[Index, Index]:
+        """Pairs among which is the largest violation of each of some rows, if it is positive."""
+        sure, found = -self.offset[chosen], []
+        for rows, start, block, shares in self._blocks(chosen):
+            top, where = (v.numpy() for v in block.max(1))
+            lower = top - 2 * (self.share[chosen[rows]] + shares[where])
+            np.maximum(sure[rows], lower, out=sure[rows])
+            i, j = np.nonzero(block.numpy() > sure[rows, None])
+            found.append((chosen[rows][i], start + j))
+        i, j = (np.concatenate(side) for side in zip(*found, strict=True))
+        return i, j
+
+    def _violations(self, rows: Index, j: Index) -> Array:
         """Upper bounds of the violations of some pairs, from coordinate differences."""
-        i, j = self.rows[rows], self.columns[columns]
+        i = self.start + rows
         own, other, rise = self.own[i], pair_costs(self.x, self.y, j, i), self.p[i] - self.p[j]
         rounding = EPS * ((self.x.shape[1] + SPARE) * (own + other) / 2 + 4 * np.abs(rise))
         return (own - other) / 2 + rise + rounding
@@ -160,8 +185,3 @@ def _precision() -> tuple[float, torch.dtype]:
     if torch.get_float32_matmul_precision() == "highest":
         return 2.0**-24, torch.float32
     return EPS / 2, torch.float64
-
-
-def _root_above(square: float) -> float:
-    """A power of two whose square is at least the number."""
-    return math.ldexp(1.0, (math.frexp(square)[1] + 1) // 2)
