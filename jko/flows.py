@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from jko import checks
 from jko.energies import Energy, check_variations
 from jko.ledger import Ledger, Present
@@ -156,7 +158,8 @@ def _recorded(
         try:
             ledger.status, failed = march()
         except KeyboardInterrupt:
-            ledger.status = Status.INTERRUPTED
+            if not ledger.alone:
+                raise
         return ledger.close(), failed
     except BaseException as error:  # not ours to explain
         ledger.fail(error)
@@ -199,7 +202,9 @@ def _march(
     watchers: tuple[Observer, ...],
 ) -> tuple[Status, StepResult | None]:
     """Step until something ends it: how it ended, and the step that failed."""
-    alone = not callable(clock.tau) and all(map(own, watchers))  # no code of others between steps
+    state = ledger.now.state  # whose processes decide together, where there are several
+    watched = not state.every(not watchers)
+    alone = state.every(not callable(clock.tau) and all(map(own, watchers)))  # no code of others
     fixed, seen = own(energy), edits(energy)
     keep = Keep(energy, sure=not ledger.now.memory)
     memory: Memory = Owned(ledger.now.memory, keep, ledger.now.state)
@@ -223,15 +228,30 @@ def _march(
         if not keep.sure:
             _unchanged(now, result)
         ledger.enter(t, result)
-        for observer in watchers:
-            try:
-                observer(k, t, result)
-            except StopIteration as stop:
-                return stop.value if isinstance(stop.value, Status) else Status.STOPPED, None
+        if watched and (ended := _agreed(state, _observed(watchers, k, t, result))):
+            return ended, None
         memory, keep.sure = result.memory, True
-        if not alone and not (fixed and edits(energy) == seen):
+        if not alone and not state.every(fixed and edits(energy) == seen):
             keep.doubt()
     return Status.FINISHED, None
+
+
+def _observed(
+    watchers: tuple[Observer, ...], k: int, t: float, result: StepResult
+) -> Status | None:
+    """Show a step to the observers, up to one that ends the flow: with this status."""
+    for observer in watchers:
+        try:
+            observer(k, t, result)
+        except StopIteration as stop:
+            return stop.value if isinstance(stop.value, Status) else Status.STOPPED
+    return None
+
+
+def _agreed(state: State, ended: Status | None) -> Status | None:
+    """How the flow ends where the observers of any process end it."""
+    known = [None, *Status]
+    return known[int(state.largest(torch.tensor(known.index(ended))))]
 
 
 def _watchers(observers: Any) -> tuple[Observer, ...]:

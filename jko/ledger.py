@@ -17,7 +17,7 @@ from jko.steps import Memory, StepResult
 from jko.storage.figures import Figures
 from jko.storage.journal import Journal
 from jko.storage.kept import HELD, Kept, kept
-from jko.storage.places import to_write
+from jko.storage.places import Place, place, to_write
 from jko.storage.scan import Source
 from jko.storage.states import Arrays
 from jko.trajectory import Trajectory
@@ -61,6 +61,7 @@ class Ledger:
         self._held: dict[int, State] = {}
         self._source: Source | None = None
         self._journal: Journal | None = None
+        self._place: Place | None = None
         if isinstance(start, Trajectory):
             self._continue(start)
         else:
@@ -73,6 +74,11 @@ class Ledger:
         self._begun = self.now.steps
         self._first = start.states if isinstance(start, Trajectory) else (start,)
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process can close the run by itself; else the others may be waiting elsewhere."""
+        return self._place is None or self._place.alone
+
     def open(self) -> None:
         """Begin the checkpoint: the journal that the run came from goes on, any other gets what there is.
 
@@ -83,10 +89,11 @@ class Ledger:
         """
         if self._path is None:
             return
+        self._place = place(self._first[0], self._path)
         if self._source is not None:
             self._journal = Journal.resume(self._path, self._source)
         if self._journal is None:
-            self._journal = Journal.begin(self._path, self._first[0])
+            self._journal = Journal.begin(self._place.path, self._first[0])
             try:
                 self._copy(self._journal)
             except BaseException:
@@ -108,7 +115,7 @@ class Ledger:
 
     def enter(self, t: float, result: StepResult) -> None:
         """Enter a step, at once: an interruption finds all of it or nothing."""
-        k = self.now.steps + 1
+        k, coupling = self.now.steps + 1, result.coupling.known
         row = {
             "statuses": result.status.name,
             "costs": result.cost,
@@ -116,8 +123,8 @@ class Ledger:
             "residuals": result.residual,
             "iterations": result.iterations,
             "evaluations": result.evaluations,
-            "bounds": result.coupling.bound,
-            "proofs": result.coupling.proof.name,
+            "bounds": coupling.bound,
+            "proofs": coupling.proof.name,
             **result.figures,
         }
         self._figures.enter(k - 1, row)
@@ -129,7 +136,14 @@ class Ledger:
         self.now = Present(k, t, result.energy, result.state, result.memory)
         if self._journal is not None and k % self.save == 0:
             self._write()
-            self._journal.settle()
+            self._settle()
+
+    def _settle(self) -> None:
+        """The checkpoint takes its place, in every process that writes a part of it."""
+        assert self._journal is not None
+        assert self._place is not None
+        self._journal.settle()
+        self._place.settled()
 
     def _keep(self, now: Present) -> None:
         """The present state stays when the next one comes."""
@@ -200,6 +214,7 @@ class Ledger:
             return result
         self._write()
         self._journal.finish(self.status.name)
+        self._settle()
         return self.trajectory()
 
     def fail(self, error: BaseException) -> None:
@@ -212,7 +227,13 @@ class Ledger:
         note = f"the {self.now.steps} steps before this are in error.trajectory"
         try:
             error.trajectory = self.trajectory()  # type: ignore[attr-defined]
-            if self._path is not None and (self.now.steps > self._begun or not self._path.exists()):
+            if not self.alone:
+                note += (
+                    f"; jko.distributed.load({str(self._path)!r}) has what all processes have saved"
+                )
+            elif self._path is not None and (
+                self.now.steps > self._begun or not self._path.exists()
+            ):
                 error.trajectory = self.close()  # type: ignore[attr-defined]
                 note += f", and in {str(self._path)!r}"
         except BaseException as again:

@@ -167,13 +167,19 @@ class Trajectory:
         ValueError
             No such folder, a folder or a device of that name, a disk that is full or cannot be written.
         """
-        target = places.to_write(path)
-        arrays, facts = self._packed()
-        return archive.write(target, arrays, facts)
+        name = places.to_write(path)
+        target = places.place(self.states[0], name)
+        archive.write(target.path, *self._packed())
+        target.settled()
+        return name
 
     @classmethod
     def load(
-        cls, path: str | Path, domain: Domain | None = None, like: State | None = None
+        cls,
+        path: str | Path,
+        domain: Domain | None = None,
+        like: State | None = None,
+        until: int | None = None,
     ) -> Trajectory:
         """Read a file of :meth:`save`, or a checkpoint of :func:`jko.flow`; no code in it is run.
 
@@ -188,6 +194,8 @@ class Trajectory:
             For a convex set given by its projection.
         like
             For pairs :class:`jko.ChargedSpan`, one of them, with the functions H0 and h.
+        until
+            The step to end with: of a checkpoint the last save, or the one before.
 
         Raises
         ------
@@ -196,9 +204,13 @@ class Trajectory:
             do not rise, columns of other lengths.  Files of format 1 have no digest, and only their form is checked.
         """
         file = places.to_read(path)
-        read = cls._of_journal if scan.is_journal(file) else cls._of_archive
         try:
-            return read(file, domain, like)
+            if scan.is_journal(file):
+                return cls._of_journal(file, domain, like, until)
+            run = cls._unpacked(*archive.read(file), domain, like)
+            if until is not None and until != len(run.times) - 1:
+                raise ValueError(f"it ends with step {len(run.times) - 1}, not {until}")
+            return run
         except NeedsMore:
             raise
         except (TypeError, ValueError, KeyError) as error:
@@ -235,12 +247,10 @@ class Trajectory:
         return cls(**arrays, states=states, columns=columns, status=status, memory=memory)
 
     @classmethod
-    def _of_archive(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
-        return cls._unpacked(*archive.read(file), domain, like)
-
-    @classmethod
-    def _of_journal(cls, file: Path, domain: Domain | None, like: State | None) -> Trajectory:
-        record, source = scan.opened(file, domain, like)
+    def _of_journal(
+        cls, file: Path, domain: Domain | None, like: State | None, until: int | None
+    ) -> Trajectory:
+        record, source = scan.opened(file, domain, like, until)
         memory = {n.removeprefix("memory/"): torch.from_numpy(a) for n, a in record.memory.items()}
         return cls(
             times=np.array(record.times),

@@ -17,6 +17,7 @@ from jko import exact
 from jko.energies import Energy, Internal
 from jko.limits.systems import System
 from jko.networks import Ridge
+from jko.networks.passes import SigmaPasses
 
 
 class Off:
@@ -127,6 +128,10 @@ def _wrong_slope(found: tuple[Any, ...]) -> tuple[Any, ...]:
     return (found[0], *((lambda f=f: 1.01 * f()) for f in found[1:]))
 
 
+def _wrong_back(found: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*found[:-1], 1.01 * found[-1])
+
+
 def _wrong_gradient(found: Any) -> Any:
     return found._replace(gradient=off(found.gradient))
 
@@ -216,7 +221,9 @@ BREAKS: dict[str, Callable[[], Any]] = {
     ),
     "signed": lambda: method(jko.ChargedParticles, "signed_measure"),
     "project": lambda: method(jko.Particles, "project", displaced),
-    "slopes": lambda: method(Ridge, "_slopes", _wrong_slope),
+    "slopes": lambda: both(
+        method(Ridge, "_slopes", _wrong_slope), method(SigmaPasses, "backwards", _wrong_back)
+    ),
 }
 
 #: what is broken, and the claims that must notice, by module and function

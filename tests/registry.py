@@ -9,6 +9,7 @@ import pkgutil
 import torch
 
 import jko
+from jko.distributed import Sharded
 from jko.energies import Mixture, Scaled, Sum
 from jko.energies.kernel import _FrozenVariation
 from jko.measures import State
@@ -129,6 +130,11 @@ def charged_mesh(turn: int = 0) -> jko.ChargedMesh:
     return jko.ChargedMesh.from_density(charged_density(turn))
 
 
+def sharded(turn: int = 0) -> Sharded:
+    whole = samples.cloud(2, turn, N=70)
+    return Sharded(whole.points, whole.weights, shards=2)
+
+
 #: class -> a function of a number that makes a state, another for another number
 STATES = {
     jko.Particles: lambda turn=0: samples.cloud(2, turn),
@@ -138,6 +144,7 @@ STATES = {
     jko.GridDensity: lambda turn=0: samples.bump(2, turn),
     jko.LineMesh: samples.mesh,
     jko.ChargedSpan: span,
+    Sharded: sharded,
 }
 
 #: class -> a function that makes a metric, or a metric, states, and what it is not

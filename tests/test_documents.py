@@ -27,11 +27,12 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("densities", "pairs", "callables", "tables", "by_hand")
+        for name in ("training", "densities", "pairs", "callables", "tables", "by_hand")
     ),
 ]
 SAID = {
     "README.md": ("FINISHED", "minimum >= ", "gap", "proved"),
+    "training.md": ("slack > 0: True", "NOT_EXAMINED", "W2^2", "as good: True\nTrue"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
     "by_hand.md": ("mean [", "at rest after", "Trajectory(40 steps"),
     "tables.md": ("('area',) ('id',)",),

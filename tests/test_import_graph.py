@@ -21,7 +21,7 @@ RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
-ANALYSIS = NUMERIC | {"diagnostics"}
+ANALYSIS = NUMERIC | {"diagnostics", "distributed"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
@@ -34,13 +34,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "derivatives": GROUND,
     "spaces": GROUND,
     "measures": GROUND | {"derivatives", "spaces"},
-    "networks": STATES | {"derivatives"},
+    "networks": STATES | {"derivatives", "numerics"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
     "metrics": STATES | {"numerics", "status"},  # never energies
     "duality": STATES | {"numerics", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
     "steps": STEPS,
+    "distributed": STATES
+    | {"derivatives", "metrics", "storage", "trajectory"},  # as the ledger sees them
     "schemes": STEPS | {"steps"},
     "observers": RECORDS | {"steps.result"},  # they see results, not solvers
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written

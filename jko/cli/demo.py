@@ -18,7 +18,8 @@ def run(arguments: argparse.Namespace) -> int:
     x = torch.linspace(-math.pi, math.pi, COLUMNS, dtype=torch.float64)[:, None]
     risk = jko.Risk(jko.Data(x, torch.sin(x[:, 0])), activation=jko.Ridge(torch.tanh))
     neurons = jko.Particles.normal(100, 3, generator=torch.Generator().manual_seed(0))
-    flow = jko.flow(risk + 1e-4 * jko.SquaredNorm(), neurons, tau=10.0, steps=40)
+    train = jko.LBFGS.training()
+    flow = jko.flow(risk + 1e-4 * jko.SquaredNorm(), neurons, tau=10.0, steps=40, solver=train)
     for line in _drawing(risk.predict(flow.final).tolist(), risk.data.f.tolist()):
         say(line)
     say(

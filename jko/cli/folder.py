@@ -9,7 +9,10 @@ from itertools import count
 from pathlib import Path
 
 import jko
+from jko import distributed
+from jko.cli import processes
 
+PARTS = "trajectory.*of*.npz"  # of a run of several processes
 FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
 
 
@@ -64,23 +67,25 @@ class Folder:
         """What an earlier run left goes; if it goes on, ``run`` is False: only its report, which is no longer true."""
         for name in FILES if run else FILES[1:]:
             (self.path / name).unlink(missing_ok=True)
+        for part in self.path.glob(PARTS) if run else ():
+            part.unlink(missing_ok=True)
 
     def saved(self) -> jko.Trajectory | None:
         """The run as it lies there."""
-        return jko.Trajectory.load(self.trajectory) if self.trajectory.exists() else None
+        return processes.saved(self.trajectory) if self.trajectory.exists() else None
 
     def account(self) -> str:
         """What is saved and what is not, read from the disk."""
         try:
-            run = self.saved()
+            steps = distributed.steps(self.trajectory) if self.trajectory.exists() else None
         except ValueError as error:
             return f"what was saved cannot be read: {error}"
-        if run is None:
+        if steps is None:
             return "nothing was saved"
         there = [name for name in FILES[1:] if (self.path / name).exists()]
         report = f", beside {' and '.join(there)}" if there else ""
         return (
-            f"{len(run.times) - 1} steps were done, they are in {self.trajectory}{report}; "
+            f"{steps} steps were done, they are in {self.trajectory}{report}; "
             "the same command with --resume goes on from there"
         )
 

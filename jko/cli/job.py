@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 import jko
-from jko import datasets
-from jko.cli import memory
+from jko import datasets, distributed
+from jko.cli import memory, processes
 from jko.flows import Observer
 from jko.measures import State
 from jko.storage.states import held
@@ -45,6 +45,7 @@ class Settings:
     test_fraction: float
     seed: int
     threads: int
+    examine: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,6 @@ class _Pause:
     """An observer that ends a flow after a while."""
 
     seconds: float
-    over: bool = False
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -96,7 +96,6 @@ class _Pause:
     def __call__(self, k: int, t: float, result: jko.StepResult) -> None:
         """StopIteration when the time is over."""
         if time.monotonic() - self.began > self.seconds:
-            self.over = True
             raise StopIteration
 
 
@@ -122,6 +121,7 @@ def train(
                 tau=settings.tau,
                 steps=settings.steps,
                 t1=settings.t1,
+                solver=jko.LBFGS.training(examine=settings.examine),
                 save=max(1, int(_count(settings)) // STATES),
                 observers=(*observers, pause),
             )
@@ -129,11 +129,13 @@ def train(
             if checkpoint:
                 failure.trajectory.save(checkpoint)
             raise
+        if trajectory.status is jko.Status.INTERRUPTED and distributed.count() > 1:
+            raise KeyboardInterrupt(processes.ENDED)  # the others may be at another step
         if checkpoint:
             saving = time.monotonic()
             trajectory.save(checkpoint)
             wait = min(PAUSE, SHARE * (time.monotonic() - saving))
-        if not pause.over:
+        if trajectory.status is not jko.Status.STOPPED:
             return trajectory, time.process_time() - began
         start = trajectory
 
@@ -145,13 +147,13 @@ def _count(settings: Settings) -> float:
 
 def refuse_another_run(job: Job, run: jko.Trajectory, name: str) -> None:
     """ValueError if ``run`` is not a beginning of this job: it must have its start, its energy there, its tau."""
-    settings, done = job.settings, len(run.times) - 1
-    if not _same(run.states[0], job.start):
+    settings, done, start = job.settings, len(run.times) - 1, processes.shared(job.start, run)
+    if not start.every(_same(run.states[0], start)):
         raise ValueError(
             f"{name!r} is no beginning of this run: it starts from other neurons; --resume needs the data, --neurons, "
             "--seed, --test-fraction and --formulation of that run"
         )
-    here, there = float(job.energy(job.start)), float(run.energies[0])
+    here, there = float(job.energy(start)), float(run.energies[0])
     if not abs(here - there) <= SAME * max(abs(here), abs(there)):
         raise ValueError(
             f"{name!r} is no beginning of this run: its energy is {there:g} at the start, here it is {here:g}; "
@@ -177,7 +179,10 @@ def _same(a: State, b: State) -> bool:
     if type(a) is not type(b):
         return False
     pairs = [(getattr(a, name), getattr(b, name)) for name in held(type(a))]
-    return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
+    return all(
+        x.dtype == y.dtype and torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+        for x, y in pairs
+    )
 
 
 def score(job: Job, state: State, data: jko.Data) -> float | None:

@@ -92,7 +92,7 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Train a shallow network by JKO steps, each certified, on a shipped data set or on a CSV file "
+        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or a CSV file "
         "(two values in the target: classification; numbers: regression)."
     )
     _of_data(parser.add_argument_group("data").add_argument)
@@ -139,6 +139,8 @@ def _of_steps(group: argparse._ArgumentGroup) -> None:
     length("--t1", type=_number(above=0), metavar="T", help="or the end of the flow time")
     weight = "weight of |xi|^2 / 2; default .01"
     add("--lam", type=_number(least=0), default=0.01, help=weight)
+    proved = "prove the coupling of each step optimal, and relabel where it is not"
+    add("--examine", action="store_true", help=proved)
     add("--threads", type=_count(1, 1024), default=1, metavar="K", help="default 1")
 
 

@@ -21,6 +21,8 @@ from jko.storage.places import write_text
 
 Summary = dict[str, Any]
 
+ROUNDING = 1e-12  # of an energy; a difference below it says nothing
+
 
 def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
     """Everything worth knowing, in numbers that JSON can hold: where there is none, null and a reason."""
@@ -72,10 +74,11 @@ def _data(job: Job) -> Summary:
 
 
 def _certificates(trajectory: jko.Trajectory) -> Summary:
-    """How many couplings were proved optimal in which way; a flow goes on only from steps that are."""
+    """How many couplings were examined, and proved optimal in which way."""
     proofs = dict(Counter(str(name) for name in trajectory.columns["proofs"]))
+    proved = proofs.keys().isdisjoint({Proof.NONE.name, Proof.NOT_EXAMINED.name})
     return {
-        "all_certified": trajectory.status.ok and Proof.NONE.name not in proofs,
+        "all_certified": trajectory.status.ok and proved,
         "proofs": proofs,
         "largest_bound": float(trajectory.columns["bounds"].max()),
     }
@@ -141,14 +144,21 @@ def _gap(summary: Summary) -> str:
     if summary["optimality_rigorous"]:
         return f"at most {gap:.3g}, above the lower bound {summary['optimality_lower_bound']:.5g}"
     reachable = summary["optimality_reachable"]
-    sure = 0.0 if reachable is None else summary["energies"][-1] - reachable
-    return f"estimated {gap:.3g}, no bound" + (f"; at least {sure:.3g}" if sure > 0 else "")
+    size = summary["energies"][-1]
+    sure = 0.0 if reachable is None else size - reachable
+    return f"estimated {gap:.3g}, no bound" + (
+        f"; at least {sure:.3g}" if sure > ROUNDING * size else ""
+    )
 
 
 def _couplings(certificates: Summary) -> str:
-    proofs = certificates["proofs"]
+    proofs, unexamined = certificates["proofs"], Proof.NOT_EXAMINED
+    if proofs.keys() == {unexamined.name}:
+        return f"{unexamined.value} (--examine)"
     verdict = "all certified" if certificates["all_certified"] else "NOT all certified"
-    return f"{verdict}: {', '.join(f'{count} by {name.lower()}' for name, count in proofs.items())}"
+    how = {unexamined.name: "not examined"}
+    found = (f"{count} {how.get(name, f'by {name.lower()}')}" for name, count in proofs.items())
+    return f"{verdict}: {', '.join(found)}"
 
 
 def write(folder: Folder, summary: Summary, job: Job, trajectory: jko.Trajectory) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 
 import jko
-from jko import datasets
-from jko.cli import report
+from jko import datasets, distributed
+from jko.cli import processes, report
 from jko.cli.folder import Folder
 from jko.cli.job import Job, Settings, prepare, refuse_another_run, score, score_name, train
 from jko.cli.refusal import refusing
 from jko.cli.terminal import say
+from jko.distributed import ProcessLost, Stopped
 from jko.measures import State
 
 STEPS = 20  # where neither steps nor t1 is given
@@ -32,17 +33,21 @@ def run(arguments: argparse.Namespace) -> int:
         **{name: getattr(arguments, name) for name in Settings.__dataclass_fields__}
     )
     torch.set_num_threads(settings.threads)
-    with refusing():
-        _refuse_contradictions(arguments)
-        job = prepare(_table(arguments), settings)
-        folder = _folder(arguments, job)
-        start = _start(arguments, job, folder)
+    processes.join()
+    try:
+        with refusing():
+            _refuse_contradictions(arguments)
+            job = distributed.together(lambda: prepare(_table(arguments), settings))
+            folder = processes.by_first(lambda: _folder(arguments, job))
+            start = _start(arguments, job, folder)
+    except Stopped:
+        return 2
     try:
         return _trained(arguments, job, folder, start)
-    except jko.StepFailed as failure:
+    except (jko.StepFailed, ProcessLost) as failure:
         return _unfinished(str(failure), folder, 1)
-    except KeyboardInterrupt:
-        return _unfinished("interrupted from the keyboard", folder, 130)
+    except KeyboardInterrupt as stop:
+        return _unfinished(str(stop) or "interrupted from the keyboard", folder, 130)
     except (OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError) or not isinstance(error.__cause__ or error, OSError):
             raise
@@ -52,13 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _trained(
     arguments: argparse.Namespace, job: Job, folder: Folder | None, start: State | jko.Trajectory
 ) -> int:
-    observers = () if arguments.json else (_progress(job),)
+    observers = () if arguments.json or not processes.first() else (_progress(job),)
     checkpoint = folder.trajectory if folder else None
     trajectory, seconds = train(job, start, observers, checkpoint)
     if not arguments.json and sys.stderr is not None and sys.stderr.isatty():
         say("", error=True)
     if trajectory.status is jko.Status.INTERRUPTED:
         return _unfinished("interrupted from the keyboard", folder, 130)
+    trajectory = processes.ends(trajectory)
+    if not processes.first():
+        return 0
     summary = report.summary(job, trajectory, seconds)
     if folder:
         folder.written.append(folder.trajectory.name)
@@ -116,19 +124,17 @@ def _start(
 ) -> State | jko.Trajectory:
     """The neurons as they are drawn, or the saved run that goes on."""
     if folder is None:
-        return job.start
-    if not arguments.resume:
-        folder.clear()
-        return job.start
-    run = folder.saved()
-    if run is None:
-        return job.start
-    refuse_another_run(job, run, str(folder.trajectory))
-    folder.clear(run=False)
-    return run
+        return processes.shared(job.start)
+    run = folder.saved() if arguments.resume else None
+    if run is not None:
+        distributed.together(lambda: refuse_another_run(job, run, str(folder.trajectory)))
+    processes.by_first(lambda: folder.clear(run=run is None))
+    return processes.shared(job.start) if run is None else run
 
 
 def _progress(job: Job) -> jko.Progress:
+    if distributed.count() > 1:
+        return jko.Progress()  # the others would have to know that it is asked for more
     regularisation = jko.SquaredNorm()
 
     def more(k: int, t: float, result: jko.StepResult) -> dict[str, float]:
@@ -153,8 +159,9 @@ def _deaf() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {name: signal.signal(name, signal.SIG_IGN) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -66,6 +66,7 @@ class Minorant:
     @classmethod
     def of(cls, energy: Energy, mu: Particles) -> Minorant:
         """The minorant that touches ``energy`` at ``mu``; ``obstacle(energy)`` must be None."""
+        mu.refuse_part("a lower bound over all measures")
         terms = sorted_terms(energy)
         risks, others = terms.risks, SortedTerms(terms.without(Risk))
         none = mu.points.new_zeros(0)

@@ -80,6 +80,7 @@ class Interaction(Energy):
 
     def _potential(self, at: Tensor, state: State) -> Tensor:
         mu = state.atoms
+        mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
         return torch.cat([mu.integrate(self.between(mu.points, x)) for x in at.split(rows)])
 

@@ -27,6 +27,7 @@ class PairKernel:
     """
 
     def __init__(self, mu: Particles, bandwidth: float) -> None:
+        mu.refuse_part("a sum over pairs of atoms")
         points, m = mu.points.detach(), mu.weights
         axis = int((points.amax(0) - points.amin(0)).argmax())
         self.order = points[:, axis].argsort()
@@ -172,6 +173,7 @@ def sums(at: Tensor, mu: Particles, w: Tensor, bandwidth: float) -> Tensor:
 
 
 def _exponents(at: Tensor, mu: Particles, bandwidth: float) -> Iterator[Tensor]:
+    mu.refuse_part("a sum over pairs of atoms")
     rows = max(1, BLOCK // (mu.N * mu.dim))
     for part in at.split(rows):
         square = (part[:, None, :] - mu.points).square().sum(-1)

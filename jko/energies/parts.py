@@ -147,6 +147,7 @@ def parts(energy: Energy, state: State) -> Parts:
         A risk whose dimension is not that of the state; a potential that is +inf everywhere or NaN.
     """
     mu, terms = state.atoms, sorted_terms(energy)
+    mu.refuse_part("a solver whose unknowns are the masses")
     V = torch.zeros_like(mu.weights)
     with torch.no_grad():
         for c, E in terms.linear:

@@ -7,9 +7,9 @@ The operators of (3.3)-(3.8) are its expansion ``R = 1/2 |f|^2 + int int K dmu d
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,10 +18,10 @@ from torch import Tensor
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
-from jko.networks import Data, FeatureMap, Neuron, Pullback, feature_map
+from jko.networks import Block, Data, FeatureMap, Neuron, Passes, feature_map
 
-BLOCK = 2**17  # feature values at a time: 1 MiB, so that the passes over a block stay in cache
-KEEP = 2**27  # feature values kept between passes of an evaluation: 1 GiB; beyond, recomputed
+BLOCK = 2**20  # bytes of feature values at a time, so that the passes over a block stay in cache
+KEEP = 2**20  # feature values kept between the passes of an evaluation; beyond, recomputed
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +89,12 @@ class Risk(Energy):
             else checks.shape("x", checks.floats("x", x, data), ("M", self.data.n))
         )
         checks.alike("the points of the state", mu.points, "x", x)
-        return mu.integrate_blocks(
-            lambda block: block.integrate(self.features(block.points, x)), _rows(len(x))
-        )
+        if _recorded(mu.points, mu.weights, x):
+            return mu.integrate_blocks(
+                lambda block: block.integrate(self.features(block.points, x)), _rows(x)
+            )
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+            return mu.integrate_blocks(partial(_integral, passes), _rows(x))
 
     def residual(self, state: State) -> Tensor:
         """r = f_mu - f at the data, shape (M,)."""
@@ -109,56 +112,46 @@ class Risk(Energy):
 
     def pairing(self, g: Tensor, at: Tensor) -> Tensor:
         """sum_m g[m] Phi(at, x_m), shape (n,)."""
-        rows = _rows(self.data.M)
-        return torch.cat([self.features(z, self.data.x) @ g for z in at.split(rows)])
+        x = self.data.x
+        blocks = at.split(_rows(x))
+        if _recorded(g, at):
+            return torch.cat([self.features(z, x) @ g for z in blocks])
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+            return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient grad <r, Phi(xi, .)>, shape (n, dim). Source: (3.5)."""
-        mu = state.atoms
+        mu, x = state.atoms, self.data.x
         if at is None:
             return self.evaluate(mu).gradient
-        with torch.no_grad():
-            return self._pull_back(self.data.weights * self.residual(mu), at)[1]
+        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+            g = self.data.weights * self.residual(mu)
+            return _pulled_back(at, map(passes.at, at.split(_rows(x))), g)[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
-        data, rows = self.data, _rows(self.data.M)
+        data, rows = self.data, _rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
-        keep = mu.N * data.M <= KEEP
-        pulls: list[Pullback] = []
+        keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
+        kept: list[Block] = []
 
         def forward(block: Particles) -> Tensor:
-            values, pull = self.features.linearise(block.points, data.x)
-            if keep:
-                pulls.append(pull)
-            return block.integrate(values)
+            features = passes.at(block.points)
+            kept.append(features)
+            return features.integral(block.weights)
 
-        with torch.no_grad():
-            r = mu.integrate_blocks(forward, rows) - data.f
+        with torch.no_grad(), self.features.passes(data.x, rows, keep) as passes:
+            r = mu.integrate_blocks(forward if keep else partial(_integral, passes), rows) - data.f
             g = data.weights * r
-            return Evaluation(0.5 * (g @ r), *self._pull_back(g, mu.points, pulls))
-
-    def _pull_back(
-        self, g: Tensor, at: Tensor, pulls: Sequence[Pullback] = ()
-    ) -> tuple[Tensor, Tensor]:
-        """sum_m g[m] Phi(., x_m) and its gradient at the points, from pullbacks kept or made again.
-
-        Blocks are written into place: small results kept between large temporaries would tear the heap.
-        """
-        variation, gradient = at.new_empty(len(at)), torch.empty_like(at)
-        split = (t.split(_rows(self.data.M)) for t in (at, variation, gradient))
-        for k, (points, *into) in enumerate(zip(*split, strict=True)):
-            pull = pulls[k] if pulls else self.features.linearise(points, self.data.x)[1]
-            for target, result in zip(into, pull(g), strict=True):
-                target.copy_(result)
-        return variation, gradient
+            blocks = kept or (passes.at(block.points) for block in mu.blocks(rows))
+            return Evaluation(0.5 * (g @ r), *_pulled_back(mu.points, blocks, g))
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess <r, Phi>(xi_i) and the factor J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)."""
         q = self.data.weights
         with torch.no_grad():
             g = q * self.residual(mu)
-            chunks = mu.points.split(_rows(self.data.M))
+            chunks = mu.points.split(_rows(self.data.x))
             blocks = torch.cat([self.features.hessian(z, self.data.x, g) for z in chunks])
             factor = torch.cat([self.features.jacobian(z, self.data.x) for z in chunks])
             return Curvature(blocks, factor.mul_(q.sqrt()[:, None]).transpose(1, 2).contiguous())
@@ -205,6 +198,27 @@ def _kernel(phi: FeatureMap, data: Data, a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * (phi(a, data.x) * data.weights) @ phi(b, data.x).T
 
 
-def _rows(M: int) -> int:
+def _rows(x: Tensor) -> int:
     """Atoms in a block."""
-    return max(1, math.ceil(BLOCK / M))
+    return max(1, BLOCK // (len(x) * x.element_size()))
+
+
+def _recorded(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
+def _integral(passes: Passes, block: Particles) -> Tensor:
+    """int Phi(xi, x) over a block; where there is no mass the features may be infinite."""
+    points, weights = block.points, block.weights
+    if block.has_empty_atoms:
+        points, weights = points[weights > 0], weights[weights > 0]
+    return passes.at(points).integral(weights)
+
+
+def _pulled_back(at: Tensor, blocks: Iterable[Block], g: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_m g[m] Phi(., x_m) and its gradient at the points, of which ``blocks`` are the features."""
+    variation, gradient, start = at.new_empty(len(at)), torch.empty_like(at), 0
+    for block in blocks:
+        part = slice(start, start := start + len(block))
+        block.pull_back(g, variation[part], gradient[part])
+    return variation, gradient

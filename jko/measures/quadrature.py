@@ -1,6 +1,9 @@
 """Masses at places, and the integral against them.
 
-Every sum over atoms goes through :meth:`Quadrature.integrate` and :meth:`Quadrature.inner`: they *are* the integral.
+Every sum over atoms goes through :meth:`Quadrature.integrate`, :meth:`Quadrature.inner`, :meth:`Quadrature.inners`
+and :meth:`Quadrature.products`: they *are* the integral.  Every decision that looks at all atoms asks
+:meth:`Quadrature.every` or :meth:`Quadrature.largest`.  So a measure whose atoms lie in several processes
+(:mod:`jko.distributed`) needs to know these few alone.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ class Quadrature(ABC):
     """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
 
     weights: Tensor
+    is_part = False  # whether some atoms are in other processes
 
     @property
     @abstractmethod
@@ -71,6 +75,52 @@ class Quadrature(ABC):
             flat = u.reshape(-1)
             return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
+
+    def inners(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """The inner product of each of k pairs of vector fields, (k,), in one sum."""
+        return torch.stack([self.inner(u, v) for u, v in pairs])
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """The Gram matrix of vector fields on the atoms, in one sum: quickest where ``left`` has the fewer fields.
+
+        Parameters
+        ----------
+        left : (k, N, dim)
+            Vector fields.
+        right : (l, N, dim)
+            Vector fields.
+
+        Returns
+        -------
+        Tensor (k, l)
+            ``int left[i] . right[j]``, the :meth:`inner` product of each with each.
+
+        Examples
+        --------
+        >>> import jko
+        >>> mu = jko.Particles([[1.0, 0.0], [0.0, 1.0]])
+        >>> mu.products(mu.points[None], mu.points[None]).tolist()
+        [[1.0]]
+        """
+        if self.has_equal_weights:
+            return self._first_weight * (left.flatten(1) @ right.flatten(1).T)
+        return (self.weights[:, None] * left).flatten(1) @ right.flatten(1).T
+
+    def every(self, true: Tensor | bool) -> bool:
+        """Whether something that was asked of each atom, or of each process, holds for all of them."""
+        return bool(true.all()) if isinstance(true, Tensor) else true
+
+    def largest(self, values: Tensor) -> float:
+        """The largest of numbers at the atoms, (N, ...); NaN if one is."""
+        return float(values.max())
+
+    def refuse_part(self, what: str) -> None:
+        """TypeError for ``what`` needs all atoms at once, where only some of them are here."""
+        if self.is_part:
+            raise TypeError(
+                f"{what} needs all atoms, and this process holds {self.N} of them; collect them by "
+                "jko.distributed.gathered(state), which every process calls"
+            )
 
     def mean(self) -> Tensor:
         """The mean of the atoms, shape (d,)."""

@@ -57,7 +57,7 @@ class State(Frozen, Quadrature):
     @property
     def is_finite(self) -> bool:
         """Whether the mass is somewhere: no coordinate is infinite or NaN."""
-        return bool(torch.isfinite(self.atoms.points).all())
+        return self.every(torch.isfinite(self.atoms.points))
 
     def placed(self, points: Tensor) -> State:
         """A state of the same kind, weights and domain with its atoms at ``points`` (N, dim); trusted, not checked."""
@@ -174,6 +174,7 @@ class Particles(State):
         for a potential convex in w: ``F(mu) - G(rho, H) = lam/2 E Var(w | theta)`` for ``V = lam |xi|^2 / 2``.
         Atoms keep the order in which their theta first appears. Source: survey section 2.3.
         """
+        self.refuse_part("merging atoms at one theta")
         if self.dim < 2:
             raise ValueError(
                 "the points have one coordinate; (rho, H) needs xi = (w, theta) with at least two"

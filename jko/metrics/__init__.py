@@ -20,12 +20,14 @@ from jko.metrics.certificates import (
 )
 from jko.metrics.couplings import Plan, as_array
 from jko.metrics.entropic import Divergence, SinkhornDivergence
+from jko.metrics.examined import examined
 from jko.metrics.geodesics import geodesic
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.natural import distance, natural_metric
 from jko.metrics.order import flow_distance
 from jko.metrics.paths import LeastAction, least_action
 from jko.metrics.projection import projection_loss
+from jko.metrics.requested import OnRequest
 from jko.metrics.scaled import ScaledWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.sliced import SlicedWasserstein
@@ -62,6 +64,7 @@ __all__ = [
     "transport",
     "referee",
     "Certificate",
+    "OnRequest",
     "Proof",
     "NO_PROOF",
     "MONOTONE",
@@ -70,6 +73,7 @@ __all__ = [
     "OWN_COST",
     "certify",
     "certify_plan",
+    "examined",
     "small_displacement",
     "by_potential",
     "by_assignment",

@@ -17,6 +17,8 @@ def alike(
 ) -> tuple[Particles, Particles]:
     """The atoms (lifts, of pairs) of two states, which must be of one dimension, dtype and device."""
     x, y = a.atoms, b.atoms
+    for mu in (x, y):
+        mu.refuse_part("what compares two states")
     if x.dim != y.dim:
         what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
         p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))

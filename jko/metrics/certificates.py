@@ -47,6 +47,7 @@ class Proof(Enum):
     ACTION = "none: the cost is the one-step dynamic action, W2^2 to third order; the gap certifies the step"
     ENTROPIC = "none: the cost is that of an entropic plan, above W2^2"
     OWN_COST = "none: the penalty is the metric's own cost, not that of a coupling"
+    NOT_EXAMINED = "not examined: the cost is that of the step's own coupling, at least W2^2"
     NONE = "nothing was proved"
 
 
@@ -73,6 +74,11 @@ class Certificate:
     cost: float
     plan: Plan | None
     optimal: bool
+
+    @property
+    def known(self) -> Certificate:
+        """What it says without any work: itself; of one that is still to be worked out, that it was not examined."""
+        return self
 
     def __str__(self) -> str:
         verdict = "optimal"

@@ -2,13 +2,16 @@
 
 from jko.networks.activations import GaussianBump, Ridge
 from jko.networks.data import Data
-from jko.networks.features import Custom, FeatureMap, Neuron, Pullback, feature_map
+from jko.networks.features import Custom, FeatureMap, Neuron, feature_map
+from jko.networks.passes import Block, Passes, Pullback
 
 __all__ = [
+    "Block",
     "Custom",
     "Data",
     "FeatureMap",
     "GaussianBump",
+    "Passes",
     "Neuron",
     "Pullback",
     "Ridge",

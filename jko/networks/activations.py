@@ -10,7 +10,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, hessian, leaf, recording, slope
-from jko.networks.features import FeatureMap, Pullback
+from jko.networks.features import FeatureMap
+from jko.networks.passes import Passes, Pullback, SigmaPasses
+from jko.networks.sigmas import EXPONENTIAL, SIGMAS, Sigma
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class Ridge(FeatureMap):
     Parameters
     ----------
     sigma
-        An elementwise torch function, such as ``torch.tanh``, ``torch.sigmoid``, ``torch.relu``.  Slopes of these
-        three are written out; those of any other function come from autograd.
+        An elementwise torch function.  ``torch.tanh``, ``sigmoid``, ``relu``, ``sin`` and
+        ``torch.nn.functional.softplus`` and ``gelu`` (as they are: without arguments) are written out, with their
+        slopes, and evaluated in kept memory; slopes of any other function come from autograd.
     gradient
         The derivative sigma', elementwise too, of a sigma that is not written in torch.  Both get tensors of which
         torch records nothing, and may return numpy arrays; sigma'' is then a central difference.
@@ -49,7 +52,10 @@ class Ridge(FeatureMap):
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Values h(theta_i, x_m), shape (b, M)."""
-        return self._slopes(_affine(z, x), 0)[0]
+        s = _affine(z, x)
+        if self._written is not None and torch.is_grad_enabled() and s.requires_grad:
+            return self.sigma(s)
+        return self._slopes(s, 0)[0]
 
     def linearise(self, z: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
         """Values, and g -> (h g, sum_m g[m] sigma'(s_im) (x_m, 1))."""
@@ -72,43 +78,51 @@ class Ridge(FeatureMap):
         outer = (g[:, None] * one)[:, :, None] * one[:, None, :]
         return (curvature() @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
 
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """In kept memory, if sigma is one of those that are written out."""
+        if self._written is None:
+            return super().passes(x, rows, keep)
+        return _RidgePasses(self._written, x, rows, keep)
+
+    @property
+    def _written(self) -> Sigma | None:
+        return None if self.gradient else SIGMAS.get(id(self.sigma))
+
     def _slopes(self, s: Tensor, order: int) -> tuple[Any, ...]:
         """sigma(s), then ``order`` functions that give sigma'(s), sigma''(s) when asked."""
-        rule = None if self.gradient else _RULES.get(id(self.sigma))
-        return (rule(s) if rule else _slopes(self._function, s, order))[: order + 1]
+        if self._written is None:
+            return _slopes(self._function, s, order)[: order + 1]
+        return self._written.derivatives(s)[: order + 1]
 
 
 def _with_one(x: Tensor) -> Tensor:
     return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
 
 
+def _check_ridge(z: Tensor, n: int) -> None:
+    if z.shape[1] != n + 1:
+        raise ValueError(
+            f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; Ridge needs d = n + 1 = {n + 1} "
+            f"(weights first, bias last), so points (w, theta) need {n + 2} columns"
+        )
+
+
 def _affine(z: Tensor, x: Tensor) -> Tensor:
     """theta' . x + theta^(d)."""
-    if z.shape[1] != x.shape[1] + 1:
-        raise ValueError(
-            f"theta has {z.shape[1]} coordinates but the inputs x have n = {x.shape[1]}; Ridge needs d = n + 1 "
-            f"= {x.shape[1] + 1} (weights first, bias last), so points (w, theta) need {x.shape[1] + 2} columns"
-        )
+    _check_ridge(z, x.shape[1])
     return torch.addmm(z[:, -1:], z[:, :-1], x.T)
 
 
-def _tanh(s: Tensor) -> tuple[Any, ...]:
-    # without a record by sigmoid, which is 3 times faster
-    h = torch.tanh(s) if s.requires_grad else torch.sigmoid(2 * s).mul_(2).sub_(1)
-    return h, lambda: 1 - h * h, lambda: 2 * h * (h * h - 1)
+class _RidgePasses(SigmaPasses):
+    """``a(x) = (x, 1)``."""
 
+    def __init__(self, sigma: Sigma, x: Tensor, rows: int, keep: bool) -> None:
+        super().__init__(sigma, _with_one(x).T, rows, keep)
 
-def _sigmoid(s: Tensor) -> tuple[Any, ...]:
-    h = torch.sigmoid(s)
-    return h, lambda: h * (1 - h), lambda: h * (1 - h) * (1 - 2 * h)
-
-
-def _relu(s: Tensor) -> tuple[Any, ...]:
-    return torch.relu(s), lambda: (s > 0).to(s), lambda: torch.zeros_like(s)
-
-
-#: the slopes that are written out, by what they are of: a callable need not have a hash
-_RULES = {id(torch.tanh): _tanh, id(torch.sigmoid): _sigmoid, id(torch.relu): _relu}
+    def arguments(self, z: Tensor, out: Tensor) -> Tensor:
+        """``inner theta . (x, 1)``."""
+        _check_ridge(z, len(self.a) - 1)
+        return super().arguments(z, out)
 
 
 def _slopes(sigma: Differentiable, s: Tensor, order: int) -> tuple[Any, ...]:
@@ -144,11 +158,7 @@ class GaussianBump(FeatureMap):
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Values, shape (b, M)."""
-        if z.shape[1] != x.shape[1]:
-            raise ValueError(
-                f"theta has {z.shape[1]} coordinates but the inputs x have n = {x.shape[1]}; GaussianBump needs d = n, "
-                f"so points (w, theta) need {x.shape[1] + 1} columns"
-            )
+        _check_bump(z, x.shape[1])
         square = z.new_zeros(len(z), len(x))
         for k in range(x.shape[1]):
             square = square + (z[:, k, None] - x[:, k]) ** 2
@@ -163,3 +173,36 @@ class GaussianBump(FeatureMap):
             return c, (h @ (g[:, None] * x) - c[:, None] * z) / self.width**2
 
         return h, pull
+
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """In kept memory."""
+        return _BumpPasses(self.width, x, rows, keep)
+
+
+def _check_bump(z: Tensor, n: int) -> None:
+    if z.shape[1] != n:
+        raise ValueError(
+            f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; GaussianBump needs d = n, so points "
+            f"(w, theta) need {n + 1} columns"
+        )
+
+
+class _BumpPasses(SigmaPasses):
+    """``exp s`` with ``s = -|x - theta|^2 / (2 width^2)``: in columns of its own, which keeps small distances exact."""
+
+    def __init__(self, width: float, x: Tensor, rows: int, keep: bool) -> None:
+        super().__init__(EXPONENTIAL, x.T, rows, keep)
+        self.width = width
+
+    def arguments(self, z: Tensor, out: Tensor) -> Tensor:
+        """``-|x - theta|^2 / (2 width^2)``."""
+        _check_bump(z, len(self.a))
+        out.zero_()
+        for theta, x in zip(z.T, self.a, strict=True):
+            difference = torch.sub(x, theta[:, None], out=self.spare[: len(z)])
+            out.addcmul_(difference, difference, value=-0.5 / self.width**2)
+        return out
+
+    def chain(self, z: Tensor, slopes: Tensor, c: Tensor, back: Tensor, out: Tensor) -> None:
+        """``(int g h x - c theta) / width^2``."""
+        torch.mm(slopes, back, out=out).addcmul_(c[:, None], z, value=-1).div_(self.width**2)

@@ -24,8 +24,7 @@ from jko.derivatives import (
     recording,
     slope,
 )
-
-Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
+from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
 
 
 class FeatureMap(ABC):
@@ -53,6 +52,13 @@ class FeatureMap(ABC):
                 return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
+
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """What makes blocks of at most ``rows`` parameters at the inputs x, in a ``with``; torch records nothing.
+
+        ``keep``: all blocks are there until the end, so that a second pass need not make them again.
+        """
+        return PlainPasses(lambda z: self(z, x), lambda z: self.linearise(z, x), keep)
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """Derivatives grad_z value(z[i], x[m]), shape (b, M, p).
@@ -130,6 +136,10 @@ class Neuron(FeatureMap):
             return w[:, 0] * c, torch.cat([c[:, None], w * slope], dim=1)
 
         return w * h, pull
+
+    def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
+        """That of h, times w."""
+        return NeuronPasses(self.h.passes(x, rows, keep))
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """(h, w grad_theta h)."""

@@ -1,4 +1,5 @@
-"""Numerical methods that know nothing of measures: blocks, conjugate gradients, line searches, banded systems.
+"""Numerical methods that know nothing of measures.
 
+Scratch memory, blocks, conjugate gradients, line searches, banded systems.
 One small idea a file, each with a test of its own.
 """

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jko.status import Status
 from jko.steps.lagrangian import Minimised, natural_residual
-from jko.steps.linesearch import Objective, Point, projected_path, weak_wolfe
+from jko.steps.linesearch import Move, Objective, Pair, Point, projected_path, weak_wolfe
 from jko.steps.memory import Memory
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
@@ -29,12 +29,12 @@ STILL = (
 class CurvatureModel(Protocol):
     """What a minimiser knows of the curvature."""
 
-    def direction(self, point: Point, r: Tensor) -> Tensor:
-        """The move to try from a point with the residual r."""
+    def see(self, point: Point, r: Tensor) -> float:
+        """Take in a point with its residual r, and the move from the last one; the norm of r."""
         ...
 
-    def learn(self, old: Point, new: Point, r: Tensor) -> None:
-        """Take in a move; r is the residual at ``old``."""
+    def direction(self, point: Point, r: Tensor) -> Tensor:
+        """The move to try from the point that was seen last."""
         ...
 
     def forget(self) -> bool:
@@ -58,15 +58,26 @@ def descend(
     max_iterations: int,
     flatness: float | None = None,
 ) -> Minimised:
-    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``."""
+    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``.
+
+    The second is relative error; with it goes sufficient decrease: no step ends where its slack is negative, not even
+    where only slopes told points apart.
+    """
     objective = Counted(penalty.objective(problem))
-    start, values = float(problem.before.value), [point.value]
+    first, start, values = point, float(problem.before.value), [point.value]
     runaway = Runaway(problem, penalty, objective, fraction)
-    status, residual = Status.MAX_ITERATIONS, float("nan")
-    while finite(point):
+    status = Status.MAX_ITERATIONS
+    while True:
         r = natural_residual(problem, point)
-        residual, d = problem.norm(r), None
+        residual, d = model.see(point, r), None
+        if not finite(problem, point, residual):
+            status, residual = Status.NOT_FINITE, float("nan")
+            if point.value == -float("inf"):
+                status = Status.UNBOUNDED
+            break
         ending = arrived(tol, fraction, problem, penalty, point, residual)
+        if ending is Status.CONVERGED and tol is None and slack(problem, point) < 0:
+            ending = None
         if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
             d = model.direction(point, r)
             ending = ending if runaway.close(point, d) else None
@@ -79,31 +90,28 @@ def descend(
             status = Status.UNBOUNDED
             break
         d = model.direction(point, r) if d is None else d
-        new = search(problem, objective, point, d)
-        while new is None and model.forget():
-            d = model.direction(point, r)
-            new = search(problem, objective, point, d)
-        if new is None:
+        move = search(problem, objective, point, d)
+        while move is None and model.forget():
+            move = search(problem, objective, point, model.direction(point, r))
+        if move is None:
             status = Status.UNBOUNDED if runaway.torn(point, residual) else Status.STALLED
             break
-        model.learn(point, new, r)
-        runaway.learn(point, new, d)
-        point = new
+        runaway.learn(move)
+        point = move.end
         values.append(point.value)
-    else:
-        status, residual = Status.NOT_FINITE, float("nan")
-        if point.value == -float("inf"):
-            status = Status.UNBOUNDED
+    if status is Status.STALLED and tol is None and slack(problem, point) < 0:
+        point = first  # rounding made all others worse
+        residual = problem.norm(natural_residual(problem, point))
     return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
 
 
-def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) -> Point | None:
-    """A lower point along d, in the domain where there is one; None where none was found."""
+def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) -> Move | None:
+    """A move to a lower point along d, in the domain where there is one; None where none was found."""
     domain = problem.base.domain
     noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
     if domain is None:
-        return weak_wolfe(objective, problem.inner, point, d, noise)
-    return projected_path(objective, problem.inner, domain.project, point, d, problem.tau, noise)
+        return weak_wolfe(objective, point, d, noise)
+    return projected_path(objective, domain.project, point, d, problem.tau, noise)
 
 
 class Counted:
@@ -112,20 +120,31 @@ class Counted:
     def __init__(self, function: Objective) -> None:
         self.function, self.count = function, 0
 
-    def __call__(self, x: Tensor) -> Point:
+    def __call__(self, x: Tensor, *pairs: Pair) -> Point:
         """Evaluate."""
         self.count += 1
-        return self.function(x)
+        return self.function(x, *pairs)
 
 
 def flat(values: list[float], start: float, share: float) -> bool:
     """Whether the last WINDOW iterations brought at most this share of what the step has brought."""
-    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= share * (start - values[-1])
+    return len(values) > WINDOW and values[-WINDOW] - values[-1] <= share * max(
+        start - values[-1], 0
+    )
 
 
-def finite(point: Point) -> bool:
-    """Whether value and gradient are finite."""
-    return bool(torch.isfinite(point.gradient).all()) and abs(point.value) < float("inf")
+def slack(problem: StepProblem, point: Point) -> float:
+    """``E(mu_k) - E(T_# mu_k) - cost / (2 tau)``, in the order in which a result sums it."""
+    half = point.cost / (2 * problem.tau)
+    return float(problem.before.value) - float(point.energy.value) - half
+
+
+def finite(problem: StepProblem, point: Point, residual: float) -> bool:
+    """Whether value and gradient are finite; a residual that is the gradient says so of it."""
+    if not abs(point.value) < float("inf"):
+        return False
+    seen = problem.base.domain is None and abs(residual) < float("inf")
+    return seen or problem.base.every(torch.isfinite(point.gradient))
 
 
 def arrived(
@@ -144,8 +163,12 @@ def arrived(
     wanted = fraction * penalty.length(problem, point) / problem.tau if tol is None else tol
     if residual <= wanted:
         return Status.CONVERGED
-    eps, size = torch.finfo(point.x.dtype).eps, problem.norm(point.x)
-    if residual > (4 if tol is None else 1) * eps * size / problem.tau:
+    eps, factor = torch.finfo(point.x.dtype).eps, 4 if tol is None else 1
+    most = problem.size + penalty.distance(problem, point)  # of |T|, where y are the atoms of mu_k
+    if residual > 2 * factor * eps * most / problem.tau:
+        return None
+    size = problem.norm(point.x)
+    if residual > factor * eps * size / problem.tau:
         return None
     resting = tol is None and residual * size <= 4 * eps * abs(float(point.energy.value))
     return Status.CONVERGED if resting else Status.STALLED

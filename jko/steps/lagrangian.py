@@ -5,8 +5,9 @@
 with partners y = id at first.  With equal weights the identity coupling is optimal at a global minimiser: relabelling
 leaves E alone and cannot raise the cost.  So a step minimises with the coupling fixed and certifies it afterwards; if
 it is not optimal, it relabels (equal weights) or takes the exact plan (unequal weights; y is then the plan's
-barycentre, and the constant its variance) and goes on.  The objective only falls.  A metric whose cost is not that of
-the index coupling is minimised with its own (:mod:`jko.steps.penalty`), and there is nothing to certify.
+barycentre, and the constant its variance) and goes on.  The objective only falls.  So it does with any coupling, whose
+cost is at least the squared distance: training leaves the certificate to who asks for it.  A metric whose cost is not
+that of the index coupling is minimised with its own (:mod:`jko.steps.penalty`), and there is nothing to certify.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from torch import Tensor
 from jko import checks
 from jko.duality import Gap
 from jko.measures import ChargedParticles, OnCells, Particles, State
-from jko.metrics import NO_PROOF, OWN_COST, Certificate, Plan, as_array
+from jko.metrics import NO_PROOF, Certificate, Plan, Proof, as_array
 from jko.status import Status
 from jko.steps.linesearch import Point
-from jko.steps.memory import Memory
+from jko.steps.memory import PAIRS, Memory
 from jko.steps.penalty import Coupling, Penalty, penalty_of
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
 ROUNDS = 20  # of minimising and planning in one step
+UNPROVED = {Proof.OWN_COST, Proof.NOT_EXAMINED}  # couplings that need no proof
 NAMED = 100  # letters of a metric's name in a trajectory
 
 
@@ -68,8 +70,12 @@ def solve_lagrangian(
     minimise: Minimiser,
     exact_plans: bool = False,
     start: Tensor | None = None,
+    examine: bool = True,
 ) -> StepResult:
-    """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal."""
+    """Minimise (from ``start``, default the base point), certify, relabel or re-plan, until the coupling is optimal.
+
+    Without ``examine`` the step ends with the first minimisation, and its coupling is certified when it is read.
+    """
     _refuse_cells(problem.previous)
     base = problem.base
     penalty, memory = penalty_of(problem), problem.memory
@@ -80,6 +86,9 @@ def solve_lagrangian(
         iterations, evaluations = iterations + found.iterations, evaluations + found.evaluations
         if found.status in (Status.NOT_FINITE, Status.UNBOUNDED):
             return _result(problem, penalty, found, NO_PROOF, iterations, evaluations)
+        if not examine:
+            certificate = penalty.promised(problem, found.point)
+            break
         certificate = penalty.prove(problem, found.point, exact_plans)
         if certificate.optimal or certificate.plan is None:
             break
@@ -105,9 +114,7 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
 
 def permuted(memory: Memory, order: Tensor) -> Memory:
     """Curvature pairs of the relabelled atoms."""
-    return {
-        name: pair[order] for name, pair in memory.items() if name.startswith(("move/", "slope/"))
-    }
+    return memory | ({PAIRS: memory[PAIRS][:, :, order]} if PAIRS in memory else {})
 
 
 def _result(
@@ -119,18 +126,20 @@ def _result(
     evaluations: int,
 ) -> StepResult:
     point, status = found.point, found.status
-    if status.ok and not certificate.optimal and certificate is not OWN_COST:
+    known = certificate.known
+    if status.ok and not known.optimal and known.proof not in UNPROVED:
         status = Status.COUPLING_NOT_OPTIMAL
     state: State = problem.previous
     try:
         state = problem.state(point.x)
     except ValueError:
-        status = Status.NOT_A_GRAPH if torch.isfinite(point.x).all() else Status.NOT_FINITE
+        finite = problem.base.every(torch.isfinite(point.x))
+        status = Status.NOT_A_GRAPH if finite else Status.NOT_FINITE
     return StepResult.of(
         problem,
         state,
         energy=float(point.energy.value),
-        cost=penalty.cost(problem, point.x),
+        cost=point.cost,
         before=float(problem.before.value),
         residual=found.residual,
         iterations=iterations,

@@ -21,6 +21,9 @@ from jko.measures import State
 
 Memory = dict[str, Tensor]
 
+PAIRS = "pairs"  # of a memory: curvature pairs of moves and slopes along them, (n, 2, N, dim)
+PRODUCTS = "products"  # and the inner products of these 2n fields
+
 ROUNDING = 512  # of a number that was summed up, in units of its last place
 
 
@@ -112,9 +115,10 @@ def taken_up(memory: object, energy: Energy, state: State) -> tuple[Memory, Eval
         value = energy(state).detach()
         return (memory if _same(value, memory["value"]) else bound({}, memory, None)), None
     fresh = energy.evaluate(state.atoms)
-    agree = len(known) == 3 and all(
+    alike = len(known) == 3 and all(
         _same(new, memory[name]) for name, new in fresh._asdict().items()
     )
+    agree = state.every(alike)
     return bound(memory | fresh._asdict() if agree else {}, memory, state), fresh
 
 

@@ -48,6 +48,8 @@ class BlockNewton:
         Residual in L2(mu_k) at which to stop; default None: ``1e-8 |T - id| / tau``.
     max_iterations
         In one minimisation.
+    examine
+        Whether a step proves its coupling optimal, as for :class:`jko.LBFGS`.
 
     Notes
     -----
@@ -71,16 +73,18 @@ class BlockNewton:
 
     tol: float | None = None
     max_iterations: int = 100
+    examine: bool = True
     forms: ClassVar = frozenset({Form.NATURAL, Form.SCALED})
 
     def __post_init__(self) -> None:
         if self.tol is not None:
             checks.number("tol", self.tol, above=0)
         checks.count("max_iterations", self.max_iterations)
+        checks.kind("examine", self.examine, bool)
 
     def solve(self, problem: StepProblem) -> StepResult:
-        """Minimise, certify the coupling, relabel or re-plan where it is not optimal."""
-        return solve_lagrangian(problem, self.minimise)
+        """Minimise, certify the coupling, relabel or re-plan where it is not optimal; not if it is not examined."""
+        return solve_lagrangian(problem, self.minimise, examine=self.examine)
 
     def minimise(
         self, problem: StepProblem, penalty: Penalty, point: Point, memory: Memory
@@ -103,12 +107,13 @@ class SecondOrder:
 
     problem: StepProblem
 
+    def see(self, point: Point, r: Tensor) -> float:
+        """The norm of the residual."""
+        return self.problem.norm(r)
+
     def direction(self, point: Point, r: Tensor) -> Tensor:
         """Newton's move."""
         return newton_direction(self.problem, point, r)
-
-    def learn(self, old: Point, new: Point, r: Tensor) -> None:
-        """Nothing."""
 
     def forget(self) -> bool:
         """Nothing was learned."""
@@ -191,9 +196,7 @@ class NewtonSystem:
             return self._iterated(d)
         if J is not None:  # (1 + int J^T D^-1 tau P' J) c = int J^T D^-1 right
             spread = self.precondition(self.scaled(J))
-            system = self.mu.integrate_blocks(
-                lambda block: _gram(block.weights, J, spread), self.mu.N
-            )
+            system = self.mu.products(J.permute(2, 0, 1), spread.permute(2, 0, 1))
             system.diagonal().add_(1)
             c = torch.linalg.solve(system, self.mu.integrate((J * d).sum(1)))
             d = d - (spread @ c)[:, :, None]
@@ -212,11 +215,6 @@ class NewtonSystem:
             operator, target.flatten().cpu().numpy(), rtol=1e-10, restart=100, maxiter=5
         )
         return torch.from_numpy(solution).to(target).view(target.shape)[:, :, 0]
-
-
-def _gram(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """int J^T J' dmu, shape (M, M)."""
-    return (left * weights[:, None, None]).flatten(0, 1).T @ right.flatten(0, 1)
 
 
 def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:

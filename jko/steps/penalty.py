@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from jko.derivatives import leaf, recording
 from jko.energies import Evaluation
-from jko.metrics import OWN_COST, Certificate, Plan, as_array, certify, certify_plan
-from jko.steps.linesearch import Objective, Point
-from jko.steps.problem import Form, StepProblem
+from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify_plan, examined
+from jko.steps.linesearch import Objective, Pair, Point, with_gradient
+from jko.steps.problem import Form, StepProblem, in_range
 
 BELOW = 1e-6  # of the second moments: how far below zero a cost may be, for metrics that iterate
 
@@ -31,8 +32,20 @@ class Penalty(ABC):
         """The cost of having the atoms at ``points``."""
 
     @abstractmethod
-    def point(self, problem: StepProblem, points: Tensor, energy: Evaluation) -> Point:
-        """The objective at ``points``, of which the energy is known."""
+    def point(
+        self,
+        problem: StepProblem,
+        points: Tensor,
+        energy: Evaluation,
+        *pairs: Pair,
+    ) -> Point:
+        """The objective at ``points``, of which the energy is known, with the sums of an :class:`Objective`."""
+
+    def distance(self, problem: StepProblem, point: Point) -> float:
+        """``|T - y|``, how far the atoms are from where they came from."""
+        if in_range(point.square) or point.x is self.partners:
+            return point.square**0.5
+        return problem.norm(point.x - self.partners)
 
     @abstractmethod
     def length(self, problem: StepProblem, point: Point) -> float:
@@ -42,12 +55,17 @@ class Penalty(ABC):
     def prove(self, problem: StepProblem, point: Point, exact_plans: bool) -> Certificate:
         """Whether the cost is the squared distance, and a better plan where it is not."""
 
+    def promised(self, problem: StepProblem, point: Point) -> Certificate:
+        """What ``prove`` would say, on request."""
+        examine = partial(self.prove, problem, point, False)
+        return OnRequest(examine, point.cost)
+
     def objective(self, problem: StepProblem) -> Objective:
         """T -> ``E(T_# mu_k) + cost / (2 tau)``, with its gradient in the metric's inner product."""
         base = problem.base
 
-        def evaluate(points: Tensor) -> Point:
-            return self.point(problem, points, problem.energy.evaluate(base.moved(points)))
+        def evaluate(x: Tensor, *pairs: Pair) -> Point:
+            return self.point(problem, x, problem.energy.evaluate(base.moved(x)), *pairs)
 
         return evaluate
 
@@ -70,23 +88,35 @@ class Coupling(Penalty):
         """int |T - y|^2 dmu + variance."""
         return problem.square(points - self.partners) + self.variance
 
-    def point(self, problem: StepProblem, points: Tensor, energy: Evaluation) -> Point:
+    def point(
+        self,
+        problem: StepProblem,
+        points: Tensor,
+        energy: Evaluation,
+        *pairs: Pair,
+    ) -> Point:
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
-        gradient = problem.raised(energy.gradient) + (points - self.partners) / problem.tau
-        value = float(energy.value) + self.cost(problem, points) / (2 * problem.tau)
-        return Point(points, value, gradient, energy)
+        z = points - self.partners
+        gradient = problem.raised(energy.gradient) + z / problem.tau
+        square, sums = 0.0, tuple[float, ...]()
+        if pairs or points is not self.partners:
+            square, sums = problem.inners(z, *with_gradient(gradient, pairs))
+        cost = square + self.variance
+        value = float(energy.value) + cost / (2 * problem.tau)
+        return Point(points, value, gradient, energy, cost, square, sums)
 
     def length(self, problem: StepProblem, point: Point) -> float:
         """``|T - y|``."""
-        return problem.norm(point.x - self.partners)
+        return self.distance(problem, point)
 
     def prove(self, problem: StepProblem, point: Point, exact_plans: bool) -> Certificate:
         """Whether the coupling is optimal between the new atoms and the old ones, and a better plan if it is not."""
         base, potential = problem.base, problem.tau * point.energy.variation
         x, y = (as_array(problem.stretched(p)) for p in (point.x, base.points))
-        m, p = as_array(base.weights), as_array(potential)
         if self.plan is None and not exact_plans:
-            return certify(x, y, m, p)
+            return examined(base, x, y, as_array(potential))
+        base.refuse_part("an exact plan")
+        m = as_array(base.weights)
         return certify_plan(x, y, m, self.plan or Plan.identity(m))
 
 
@@ -100,11 +130,20 @@ class OwnCost(Penalty):
         """The metric's own cost."""
         return self._sloped(problem, points)[0]
 
-    def point(self, problem: StepProblem, points: Tensor, energy: Evaluation) -> Point:
+    def point(
+        self,
+        problem: StepProblem,
+        points: Tensor,
+        energy: Evaluation,
+        *pairs: Pair,
+    ) -> Point:
         """No point where the atoms are at no state: two of a pair (rho, H) have met."""
         cost, slope = self._sloped(problem, points)
         value = float(energy.value) + cost / (2 * problem.tau)
-        return Point(points, value, energy.gradient + slope / (2 * problem.tau), energy)
+        gradient = energy.gradient + slope / (2 * problem.tau)
+        z = points - self.partners
+        square, sums = problem.inners(z, *with_gradient(gradient, pairs))
+        return Point(points, value, gradient, energy, cost, square, sums)
 
     def length(self, problem: StepProblem, point: Point) -> float:
         """tau times what the objective's slope has besides the energy's."""
@@ -112,6 +151,10 @@ class OwnCost(Penalty):
 
     def prove(self, problem: StepProblem, point: Point, exact_plans: bool) -> Certificate:
         """Nothing to prove: the cost is the metric's own."""
+        return OWN_COST
+
+    def promised(self, problem: StepProblem, point: Point) -> Certificate:
+        """The same."""
         return OWN_COST
 
     def _sloped(self, problem: StepProblem, points: Tensor) -> tuple[float, Tensor]:

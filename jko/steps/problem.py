@@ -55,6 +55,8 @@ class StepProblem:
         checks.kind("the state", self.previous, State)
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
+        if self.form is Form.OWN_COST:
+            self.base.refuse_part(f"a step in {self.metric!r}")
         if self.scales is not None:
             _refuse_bent(self.base.domain, self.scales)
         memory, evaluation = taken_up(self.memory, self.energy, self.previous)
@@ -111,7 +113,7 @@ class StepProblem:
     @cached_property
     def magnified(self) -> float:
         """The power of two by which ``inner`` multiplies both fields: 1, but where squares of slopes would vanish."""
-        size = self.norm(self.raised(self.before.gradient))
+        size = self.steepest
         if size == 0 or not size < VANISHING:
             return 1.0
         return math.ldexp(1.0, min(-math.frexp(size)[1], 1000))  # 2^1074 is no number
@@ -127,13 +129,51 @@ class StepProblem:
     def _inner(self, u: Tensor, v: Tensor) -> Tensor:
         return self.base.inner(u if self.scales is None else self.scales * u, v)
 
+    def inners(self, u: Tensor, *pairs: tuple[Tensor, Tensor]) -> tuple[float, tuple[float, ...]]:
+        """``square(u)``, and ``inner`` of each pair: all in one sum over the atoms."""
+        if self.magnified != 1:
+            return self.square(u), tuple(float(self.inner(*pair)) for pair in pairs)
+        square, *rest = self._inners((u, u), *pairs)
+        return square, tuple(rest)
+
+    def _inners(self, *pairs: tuple[Tensor, Tensor]) -> list[float]:
+        scales = self.scales
+        scaled = pairs if scales is None else [(scales * u, v) for u, v in pairs]
+        return self.base.inners(*scaled).tolist()
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """``inner`` of each of the fields (k, N, dim) with each of the fields (l, N, dim), shape (k, l), in one sum."""
+        if self.magnified != 1:
+            left, right = self.magnified * left, self.magnified * right
+        return self.base.products(left if self.scales is None else self.scales * left, right)
+
     def norm(self, u: Tensor) -> float:
         """The norm of this inner product."""
         square = self.square(u)
-        if SMALLEST < square < LARGEST or not u.numel():
+        if in_range(square) or not u.numel():
             return square**0.5
-        unit = float(u.abs().max())  # squares that leave the range of numbers
+        unit = self.base.largest(u.abs())  # squares that leave the range of numbers
         return unit * self.square(u / unit) ** 0.5 if 0 < unit < LARGEST else unit
+
+    @property
+    def size(self) -> float:
+        """The norm of the base point."""
+        return self._norms[0]
+
+    @property
+    def steepest(self) -> float:
+        """The norm of the energy's slope there."""
+        return self._norms[1]
+
+    @cached_property
+    def _norms(self) -> tuple[float, ...]:
+        """Both, in one sum."""
+        fields = self.base.points, self.raised(self.before.gradient)
+        squares = self._inners(*((u, u) for u in fields))
+        return tuple(
+            square**0.5 if in_range(square) else self.norm(u)
+            for u, square in zip(fields, squares, strict=True)
+        )
 
     def square(self, u: Tensor) -> float:
         """The square of the norm, as it is: the cost of moving each atom by u."""
@@ -146,6 +186,11 @@ class StepProblem:
     def stretched(self, points: Tensor) -> Tensor:
         """Coordinates in which the metric is W2: times the roots of the factors."""
         return points if self.scales is None else points * self.scales.sqrt()
+
+
+def in_range(square: float) -> bool:
+    """Whether a square has all its digits, so that its root is the size of what was squared."""
+    return SMALLEST < square < LARGEST
 
 
 def _refuse_unfit(metric: Metric, state: State) -> None:

@@ -49,7 +49,8 @@ class StepResult:
     status
         A :class:`Status`.
     coupling
-        Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.
+        Proof that the cost is the squared distance: its ``proof`` and the bound on ``cost - metric^2``.  Of a solver
+        with ``examine=False`` it is worked out when it is read (:class:`jko.metrics.OnRequest`).
     figures
         What else the solver reports, by name; a flow keeps each as a column of the trajectory.
     gap
@@ -177,7 +178,7 @@ class StepResult:
         return (
             f"energy {self.energy:.6g}  cost {self.cost:.3g}  slack {self.slack:.3g}  residual {self.residual:.1e}  "
             f"({self.iterations} iterations, {self.evaluations} evaluations; {self.status.name}; "
-            f"coupling {self.coupling.proof.name})"
+            f"coupling {self.coupling.known.proof.name})"
         )
 
 
@@ -192,7 +193,7 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
         return result
     state = result.state
     mu = state.masses if isinstance(state, LineMesh) else state.weights
-    mass = float(mu.sum())
+    mass = float(mu.sum() if isinstance(state, LineMesh) else state.mass)
     numbers = (result.energy, result.cost, mass)
     eps = rounding(result.before, result.energy, dtype=mu.dtype)
     rise = {

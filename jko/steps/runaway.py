@@ -13,7 +13,7 @@ import math
 from torch import Tensor
 
 from jko.steps.endless import endless
-from jko.steps.linesearch import Objective, Point
+from jko.steps.linesearch import Move, Objective, Point
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
 
@@ -32,19 +32,15 @@ class Runaway:
         self.problem, self.penalty, self.objective = problem, penalty, objective
         self.fraction = fraction
         self.convex, self.last = True, 0.0  # the curvature along the last move, times tau
-        self.steepest = problem.norm(problem.raised(problem.before.gradient))
-        self.longest = problem.tau * self.steepest  # of a convex energy
+        self.longest = problem.tau * problem.steepest  # of a convex energy
         self.reach = FAR * self.longest
 
-    def learn(self, old: Point, new: Point, d: Tensor) -> None:
-        """Take in a move that was searched for along d."""
-        s = new.x - old.x
-        square = float(self.problem.inner(s, s))
-        rise = float(self.problem.inner(s, new.gradient - old.gradient))
-        self.last = self.problem.tau * rise / square if square > 0 else math.inf
+    def learn(self, move: Move) -> None:
+        """Take in a move that was searched for."""
+        self.last = self.problem.tau * move.rise / move.square if move.square > 0 else math.inf
         self.convex = self.convex and self.last >= CURVED
-        if self.last < STRAIGHT and self.problem.norm(s) > STRETCH * self.problem.norm(d):
-            self.reach = min(self.reach, 0.5 * self.length(new))
+        if self.last < STRAIGHT and move.stretch > STRETCH:
+            self.reach = min(self.reach, 0.5 * self.length(move.end))
 
     def trusted(self, point: Point) -> bool:
         """Whether nothing has been seen that no convex energy does: so a small residual is a small error."""
@@ -57,7 +53,7 @@ class Runaway:
 
     def length(self, point: Point) -> float:
         """``|T - y|``."""
-        return self.problem.norm(point.x - self.penalty.partners)
+        return self.penalty.distance(self.problem, point)
 
     def endless(self, point: Point) -> bool:
         """Whether the objective falls along the move as far as numbers can tell.
@@ -82,4 +78,4 @@ class Runaway:
 
     def torn(self, point: Point, residual: float) -> bool:
         """Whether the slope grows without end where no lower value was found: a pole, no kink."""
-        return residual > FAR * max(self.steepest, self.length(point) / self.problem.tau)
+        return residual > FAR * max(self.problem.steepest, self.length(point) / self.problem.tau)

@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import singledispatch
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,24 @@ except ImportError:  # no locks here: files of killed runs stay until somebody r
 SUFFIX = ".npz"
 PART = re.compile(r"\.(?:jko-|.+\.npz\.)(\d+)(?:-\d+)?\.part")
 _numbers = itertools.count()
+
+
+class Place:
+    """Where this process writes a run: ``path``, and whether it writes it ``alone``."""
+
+    alone = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def settled(self) -> None:
+        """What is there is whole now."""
+
+
+@singledispatch
+def place(state: Any, path: Path) -> Place:
+    """The place for a run of such states, of the name ``path``; ``@place.register`` one for those of many processes."""
+    return Place(path)
 
 
 def to_write(path: Any, name: str = "the path") -> Path:

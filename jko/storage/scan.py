@@ -106,8 +106,10 @@ def is_journal(path: Path) -> bool:
         raise refusal(path, error.strerror) from None
 
 
-def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Contents, Source]:
-    """What a journal holds, and the journal itself for its states.
+def opened(
+    path: Path, domain: Domain | None, like: State | None, until: int | None = None
+) -> tuple[Contents, Source]:
+    """What a journal holds, ``until`` a step if that is given, and the journal itself for its states.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Conte
         Contents that were changed.
     """
     source = Source(os.open(path, os.O_RDONLY), path, {}, domain, like)
-    record = _Walk(Reader(source.handle)).record()
+    record = _Walk(Reader(source.handle), until).record()
     checked(record.facts | {"states": len(record.places)})
     source.facts, source.tail, source.size = record.facts, record.tail, record.size
     return record, source
@@ -124,8 +126,8 @@ def opened(path: Path, domain: Domain | None, like: State | None) -> tuple[Conte
 class _Walk:
     """A way through the records of a file, which may grow meanwhile."""
 
-    def __init__(self, read: Reader) -> None:
-        self.read = read
+    def __init__(self, read: Reader, until: int | None = None) -> None:
+        self.read, self.until = read, until
         self.facts: Facts | None = None
         self.steps: list[Step] = []
         self.slots: list[Slot] = []
@@ -190,7 +192,11 @@ class _Walk:
     def _remembered(self) -> tuple[int, Slot, int] | None:
         """How many steps there are up to the last whose memory is whole; its slot, and the bytes used of it."""
         read, best = Reader(self.read.handle, SLOT.size), None  # slots change: no remembered chunk
-        known = {step.number: (count, step) for count, step in enumerate(self.steps, 1)}
+        known = {
+            step.number: (count, step)
+            for count, step in enumerate(self.steps, 1)
+            if self.until in (None, step.number)
+        }
         for slot in self.slots:
             index, used, check = SLOT.unpack(read(slot.at, SLOT.size))
             if index not in known or used + SLOT.size > slot.room:

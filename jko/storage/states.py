@@ -25,6 +25,7 @@ Facts = dict[str, Any]
 SPAN = "ChargedSpan"
 DTYPES = re.compile(r"<f[248]|<[iu][248]|\|[iu]1|\|b1|<U\d{1,9}")  # plain numbers and words
 PLACES = {"grid", "domain"}  # fields that say where a state lives
+PARTS = "parts"  # of a run that several processes saved: the names of their files
 PROJECTION = "given by its projection"  # a domain that a file can name but not hold
 
 
@@ -46,7 +47,9 @@ def _kind(name: Any) -> type[State]:
     """The kind of this name: of several the library's own, else the last one that was defined."""
     found = [kind for kind in _kinds() if kind.__name__ == name and kind in kind.kinds()]
     if not found:
-        raise ValueError(f"its states are of kind {name!r}, which nobody has defined here")
+        raise ValueError(
+            f"its states are of kind {name!r}, which nobody has defined here: import the module that does"
+        )
     return next((kind for kind in found if kind.__module__.startswith("jko.")), found[-1])
 
 
@@ -98,6 +101,8 @@ def checked(facts: Facts) -> int:
     ValueError
         A fact that is missing, unknown, or of another kind.
     """
+    if PARTS in facts:
+        raise ValueError("several processes saved it in parts, which jko.distributed.load reads")
     count = facts.get("states")
     if type(count) is not int or count < 1:
         raise ValueError(f"it has {count!r} states")

@@ -243,7 +243,7 @@ CASES = {
         r"solver must have a method solve",
     ),
     "tolerance": (lambda: jko.LBFGS(tol=0.0), ValueError, r"tol = 0\.0.*> 0"),
-    "fraction": (lambda: jko.LBFGS(fraction=1.0), ValueError, r"fraction = 1\.0.*< 1"),
+    "fraction": (lambda: jko.LBFGS(fraction=0.0), ValueError, r"fraction = 0\.0.*> 0"),
     "barred operators of general features": (
         lambda: jko.Risk(data(), features=lambda xi, x: xi[:, :1] * x[:, 0]).Sbar(torch.ones(1, 1)),
         TypeError,

@@ -1,4 +1,4 @@
-"""The command line trains, certifies and writes; bad input is one sentence, exit code 2, and nothing written."""
+"""The command line trains, proves on request, writes; bad input is one sentence, exit code 2, and nothing written."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ import pytest
 
 import jko
 from jko import datasets
-from jko.cli import main, pictures
+from jko.cli import main, pictures, report
 from jko.cli.job import Settings, prepare, train
 from jko.cli.terminal import say
 
@@ -79,15 +79,34 @@ def test_json_is_one_object_with_the_promised_keys_and_no_files(capsys, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_ledger_balances_and_every_coupling_is_certified(capsys):
-    found = trained(capsys, "breast-cancer", *SMALL)
+@pytest.mark.parametrize("examine", [False, True])
+def test_the_ledger_balances_and_couplings_are_certified_on_request(capsys, examine):
+    found = trained(capsys, "breast-cancer", *SMALL, *["--examine"] * examine)
     fall = found["energies"][0] - found["energies"][-1]
     spent = sum(found["costs"]) / (2 * found["settings"]["tau"]) + sum(found["slacks"])
     assert fall == pytest.approx(spent, rel=1e-10)
     assert found["smallest_slack"] == min(found["slacks"]) >= -1e-12 * found["energies"][0]
-    assert found["certificates"]["all_certified"]
-    assert sum(found["certificates"]["proofs"].values()) == found["steps"] == 3
+    proofs = found["certificates"]["proofs"]
+    assert sum(proofs.values()) == found["steps"] == 3
+    assert found["certificates"]["all_certified"] is found["settings"]["examine"] is examine
+    assert (proofs == {"NOT_EXAMINED": 3}) is not examine
+    largest = found["certificates"]["largest_bound"]
+    assert largest <= 1e-10 * max(found["costs"]) if examine else largest == max(found["costs"])
     assert found["energies"][-1] >= found["optimality_lower_bound"]
+
+
+@pytest.mark.parametrize(
+    ("proofs", "words"),
+    [
+        ({"NOT_EXAMINED": 9}, "not examined: the cost is that of .* at least W2"),
+        ({"POTENTIAL": 7, "NEAREST": 2}, "^all certified: 7 by potential, 2 by nearest$"),
+        ({"NOT_EXAMINED": 7, "LINE": 2}, "^NOT all certified: 7 not examined, 2 by line$"),
+    ],
+)
+def test_the_table_says_what_was_examined(proofs, words):
+    """A run that goes on with --examine has steps of both kinds."""
+    certificates = {"proofs": proofs, "all_certified": "NOT_EXAMINED" not in proofs}
+    assert re.search(words, report._couplings(certificates))
 
 
 def test_training_learns_what_it_has_not_seen(capsys):

@@ -284,7 +284,7 @@ def test_blocks_change_memory_and_not_the_result(R, rows, monkeypatch):
         R.gradient(MU, NU.points),
         *R.second_order(MU)[:2],
     )
-    monkeypatch.setattr(risk, "BLOCK", rows * LINE.M)
+    monkeypatch.setattr(risk, "BLOCK", 8 * rows * LINE.M)
     for keep in (0, 2**27):
         monkeypatch.setattr(risk, "KEEP", keep)
         cut = (

@@ -35,6 +35,16 @@ def test_inner_is_the_integral_of_the_scalar_product(weights):
     assert float(mu.inner(u, v)) == pytest.approx(float(mu.integrate((u * v).sum(-1))), rel=1e-14)
 
 
+@pytest.mark.parametrize("weights", [None, random_weights(9)])
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 8), (8, 3), (0, 4)])
+def test_products_are_the_inner_products_of_each_with_each(weights, k, n):
+    mu = jko.Particles(cloud(9, 4), weights)
+    left, right = cloud(k * 9, 4, 1).view(k, 9, 4), cloud(n * 9, 5, 2).view(n, 9, 5)[:, :, :4]
+    expected = mu.integrate((left[:, None] * right).sum(-1).permute(2, 0, 1))
+    assert mu.products(left, right).shape == (k, n)
+    assert torch.allclose(mu.products(left, right), expected, rtol=1e-14, atol=1e-14)
+
+
 def test_mean_and_covariance_are_those_of_the_atoms():
     mu = jko.Particles([[0.0, 1.0], [2.0, 1.0]], [0.25, 0.75])
     assert mu.mean().tolist() == [1.5, 1.0]

@@ -42,8 +42,9 @@ MOVERS = {
     "tight": jko.LBFGS(tol=1e-9),
     "Newton": jko.BlockNewton(),
     "Plans": jko.Plans(),
+    "training": jko.LBFGS.training(),
 }
-FRACTIONS = {"LBFGS": 0.1, "Plans": 0.1, "loose": 0.9}
+FRACTIONS = {"LBFGS": 0.1, "Plans": 0.1, "loose": 0.9, "training": 5.0}
 HILLS = {
     "square": hill(2),
     "quartic": hill(4),

@@ -17,7 +17,7 @@ from jko.energies import Evaluation
 from jko.energies.potential import Linear
 from jko.measures import ChargedSpan, Particles, State
 from jko.networks import FeatureMap, feature_map
-from jko.networks.features import Pullback
+from jko.networks.passes import Pullback
 
 BLOCK = 2**17  # feature values at a time
 
