@@ -15,9 +15,10 @@ from enum import Enum
 import numpy as np
 
 from jko.metrics.base import EXACT
-from jko.metrics.couplings import Array, Index, Plan, all_costs
+from jko.metrics.couplings import Array, Plan, all_costs
 from jko.metrics.expansions import EPS
-from jko.metrics.pricing import RoughCosts
+from jko.metrics.pricing import costs_for
+from jko.metrics.repair import repaired
 from jko.metrics.screening import SPARE, screened
 from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
 
@@ -28,8 +29,6 @@ MULTIPLES = (
     0.5,
     0.0,
 )  # of the step's potential: an inexact step moves less or more than it says
-WORK = 8  # times N raised atoms, after which a potential is not repaired
-AT_ONCE = 64  # atoms from which paths go on together
 TOLERANCE = 1e-10  # of the cost
 
 
@@ -186,66 +185,6 @@ def by_potential(x: Array, y: Array, m: Array, potential: Array) -> Certificate:
     return _judged(Proof.POTENTIAL, x, y, m, screened(x, y, m, potential).bound)
 
 
-def costs_for(x: Array, y: Array, limit: float) -> tuple[Array, float]:
-    """``|y_i - x_j|^2``, (N, N), and how wrong they may be: made by a product of matrices where that is good enough.
-
-    A plan that is optimal for costs wrong by ``error`` is optimal up to ``2 error``.  Where this is not far below the
-    limit the costs are made from coordinate differences, and each is right to its last digits.
-    """
-    rough = RoughCosts(y, x, np.zeros(len(x)), np.zeros(len(y)))
-    if 20 * rough.error <= limit:
-        return rough.all(), rough.error
-    return all_costs(y, x), 0.0
-
-
-def repaired(costs: Array, potential: Array) -> Array | None:
-    """A potential above the given one that satisfies every constraint, the least.
-
-    ``p_j = max_i p_i + (|x_i - y_i|^2 - |x_j - y_i|^2) / 2``, by the longest paths that start at the potential (Bellman
-    and Ford), the largest rise first.  It exists if and only if the index coupling is optimal: paths that close to a
-    cycle tell a cheaper one.
-
-    Parameters
-    ----------
-    costs : (N, N)
-        ``|y_i - x_j|^2``.
-    potential : (N,)
-        p to begin with.
-
-    Returns
-    -------
-    Array or None
-        None where there is a cycle, or the paths do not end soon.
-    """
-    N, every, work = len(costs), np.arange(len(costs)), 0
-    arcs = 0.5 * (costs.diagonal()[:, None] - costs)
-    p, rise, before = potential - np.median(potential), np.full(N, np.inf), every.copy()
-    while work <= WORK * N and not _cyclic(before):
-        raised = np.flatnonzero(rise)
-        if len(raised) == 0:
-            return p
-        raised = raised[np.argsort(-rise[raised], kind="stable")]
-        for start in range(0, len(raised), AT_ONCE):
-            some = raised[start : start + AT_ONCE]
-            reached = arcs[some] + p[some, None]
-            best = reached.argmax(0)
-            highest = reached[best, every]
-            new = np.flatnonzero(highest > p + 4 * EPS * np.abs(p))
-            rise[some] = 0.0
-            rise[new] += highest[new] - p[new]
-            p[new], before[new] = highest[new], some[best[new]]
-        work += len(raised)
-    return None
-
-
-def _cyclic(before: Index) -> bool:
-    """Whether going from node to node comes back to one, other than by standing still."""
-    there = before
-    for _ in range(len(before).bit_length()):
-        there = there[there]
-    return not np.array_equal(before[there], there)
-
-
 def by_assignment(
     x: Array, y: Array, m: Array, costs: Array | None = None, error: float = 0.0
 ) -> Certificate:
@@ -274,13 +213,11 @@ def by_assignment(
             f"weights range from {m.min():g} to {m.max():g}; an assignment needs equal ones: use certify_plan"
         )
     costs = all_costs(y, x) if costs is None else costs
-    unsure = (
-        4 * EPS * math.sqrt(len(m)) * float(costs.max()) + 2 * error
-    )  # sums along paths of costs
+    sums = 4 * EPS * math.sqrt(len(m)) * float(costs.max())  # along paths
+    unsure = sums + 2 * error
     if unsure <= TOLERANCE * _cost(x, y, m):
-        new, old = linear_sum_assignment(
-            costs.T
-        )  # new atoms in turn: the other way takes five times as long
+        # with the old atoms in turn it takes five times as long
+        new, old = linear_sum_assignment(costs.T)
         best = Plan(new, old, m[new], (len(m), len(m)))
         if unsure <= TOLERANCE * best.cost(x, y):
             return _compared(Proof.ASSIGNMENT, x, y, m, Plan.identity(m), best, unsure)
@@ -300,7 +237,7 @@ def certify_plan(x: Array, y: Array, m: Array, plan: Plan) -> Certificate:
         The coupling in question.
     """
     best = transport(x, m, y, m)
-    if x.shape[1] == 1:
+    if x.shape[1] == 1:  # sorting is exact
         return _compared(Proof.LINE, x, y, m, plan, best.plan, 0.0)
     return _compared(Proof.SIMPLEX, x, y, m, plan, best.plan, best.gap, bool(best.exact))
 
@@ -318,7 +255,7 @@ def _compared(
     """What a plan that is within ``gap`` of the best, or proved ``exact`` by transport, says of another."""
     cost, least = plan.cost(x, y), best.cost(x, y)
     above = max(0.0, cost - least) + gap
-    optimal = _proved(above, cost) and (exact or above == 0)
+    optimal = cost == 0 or (exact and _proved(above, cost))
     rounding = (len(m) + x.shape[1]) * EPS * (cost + least)  # of the costs
     if proof is Proof.SIMPLEX:
         rounding += EXACT * least  # what "exact" leaves open

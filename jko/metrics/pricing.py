@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from jko.metrics.couplings import BLOCK, Array, Index, pair_costs, squares
+from jko.metrics.couplings import BLOCK, Array, Index, all_costs, pair_costs, squares
 from jko.metrics.expansions import EPS
 
 
@@ -114,6 +114,18 @@ def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[In
         rows.append(start + every[low])
         cols.append(first + best[low])
     return np.concatenate(rows), np.concatenate(cols)
+
+
+def costs_for(x: Array, y: Array, limit: float) -> tuple[Array, float]:
+    """``|y_i - x_j|^2``, (N, N), and how wrong they may be: made by a product of matrices where that is good enough.
+
+    A plan that is optimal for costs wrong by ``error`` is optimal up to ``2 error``.  Where this is not far below the
+    limit the costs are made from coordinate differences, and each is right to its last digits.
+    """
+    rough = RoughCosts(y, x, np.zeros(len(x)), np.zeros(len(y)))
+    if 20 * rough.error <= limit:
+        return rough.all(), rough.error
+    return all_costs(y, x), 0.0
 
 
 def rounding(dim: int, reduced: Array, alpha: Array, beta: Array) -> Array:

@@ -34,6 +34,7 @@ PART = 2048  # neighbours that share an origin, at most
 FIRST = 64  # rows that are looked at first
 CLOSE = 4096  # pairs of a row, in the mean, that are computed again at most
 SPARE = 8  # roundings counted beyond the dim of a product
+OTHER = 1e100  # times the squares of a cloud: a potential that rises by more is of another scale
 TINY = 2.0**-124  # what a float32 number loses where it underflows, with room
 
 
@@ -59,34 +60,40 @@ def screened(x: Array, y: Array, m: Array, potential: Array, limit: float = math
         From where on the bound is of no use.
     """
     N = len(m)
-    with np.errstate(over="ignore", invalid="ignore"):  # a potential may be of another scale
-        x, y, p, square = _scaled(x, y, potential)
-        own = pair_costs(x, y, np.arange(N), np.arange(N))
-        groups = [rows[np.argsort(-own[rows], kind="stable")] for rows in parts(y, PART)]
-        groups.sort(
-            key=lambda rows: -float(own[rows[0]])
-        )  # what is not optimal shows in long moves
-        groups = [groups[0][:FIRST], groups[0][FIRST:], *groups[1:]]
-        ends = np.cumsum([len(rows) for rows in groups if len(rows)]).tolist()
-        x, y, own, p, m = (v[np.concatenate(groups)] for v in (x, y, own, p, m))
-        room = torch.empty(HEIGHT * WIDTH, dtype=_precision()[1])
-        total, start = 0.0, 0
-        for end in ends:
-            total += (
-                2 * square * float(m[start:end] @ Rows(x, y, own, p, start, end, room).largest())
-            )
-            if not total <= limit:
-                return Screening(math.inf, total)
-            start = end
+    with np.errstate(over="ignore", invalid="ignore"):
+        unit = _unit(x, y, potential)
+    if math.isinf(unit):
+        return Screening(math.inf, math.inf)
+    x, y, p = x / unit, y / unit, potential / unit / unit
+    own = pair_costs(x, y, np.arange(N), np.arange(N))
+    groups = _in_turn(y, own)
+    x, y, own, p, m = (v[np.concatenate(groups)] for v in (x, y, own, p, m))
+    room = torch.empty(HEIGHT * WIDTH, dtype=_precision()[1])
+    total, start = 0.0, 0
+    for end in np.cumsum([len(rows) for rows in groups]).tolist():
+        largest = Rows(x, y, own, p, start, end, room).largest()
+        total += 2 * unit * unit * float(m[start:end] @ largest)
+        if not total <= limit:
+            return Screening(math.inf, total)
+        start = end
     return Screening(total * (1 + N * EPS), total)
 
 
-def _scaled(x: Array, y: Array, p: Array) -> tuple[Array, Array, Array, float]:
-    """The clouds over a power of two, p and the squares over its square: differences are at most one."""
-    apart = 2 * max(float(np.abs(cloud - y[0]).max()) for cloud in (x, y))
-    largest = max(x.shape[1] * apart * apart, float(np.ptp(p)))
-    unit = math.ldexp(1.0, (math.frexp(largest)[1] + 1) // 2)
-    return x / unit, y / unit, p / unit / unit, unit * unit
+def _in_turn(y: Array, own: Array) -> list[Index]:
+    """The rows in parts, the longest moves first: what is not optimal shows there."""
+    groups = [rows[np.argsort(-own[rows], kind="stable")] for rows in parts(y, PART)]
+    groups.sort(key=lambda rows: -float(own[rows[0]]))
+    groups[:1] = [groups[0][:FIRST], groups[0][FIRST:]]
+    return [rows for rows in groups if len(rows)]
+
+
+def _unit(x: Array, y: Array, p: Array) -> float:
+    """A power of two: coordinates over it and p over its square differ by at most one; inf where there is none."""
+    apart = 2 * float(np.max([np.abs(cloud - y[0]).max() for cloud in (x, y)]))
+    square, rise = x.shape[1] * apart * apart, float(np.ptp(p))
+    if not rise <= OTHER * square or math.isinf(square):
+        return math.inf
+    return math.ldexp(1.0, (math.frexp(max(square, rise))[1] + 1) // 2)
 
 
 def parts(points: Array, size: int) -> list[Index]:

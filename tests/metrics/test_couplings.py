@@ -21,9 +21,9 @@ from jko.metrics import (
     small_displacement,
     transport,
 )
-from jko.metrics.certificates import repaired
 from jko.metrics.couplings import all_costs
 from jko.metrics.pricing import price
+from jko.metrics.repair import repaired
 from jko.metrics.supplies import staircase, supplies
 
 EXACT = 1e-12  # relative, against the dense simplex: N rounding errors of 1e-16
