@@ -231,6 +231,7 @@ def _march(
         if watched and (ended := _agreed(state, _observed(watchers, k, t, result))):
             return ended, None
         memory, keep.sure = result.memory, True
+        del result  # and the state before it, while the next step is made
         if not alone and not state.every(fixed and edits(energy) == seen):
             keep.doubt()
     return Status.FINISHED, None

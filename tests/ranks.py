@@ -17,6 +17,7 @@ from torch import Tensor
 import jko
 from jko import distributed
 from jko.distributed import Sharded
+from jko.steps.lagrangian import Minimised, solve_lagrangian
 
 GENERATOR = torch.Generator().manual_seed(3)
 X = torch.randn(30, 3, generator=GENERATOR, dtype=torch.float64)
@@ -54,6 +55,8 @@ def drawn(a: int, b: int) -> Tensor:
 RUNS = {
     "trained": lambda: flow(whole(), 5),
     "examined": lambda: flow(whole(600), solver=None, tau=0.1),
+    "default": lambda: flow(whole(600), solver=None, tau=2.0),
+    "single": lambda: flow(Sharded(POINTS.float()), energy=jko.SquaredNorm(), solver=None),
     "weighted, in a ball": lambda: flow(
         whole(weights=WEIGHTS / WEIGHTS.sum(), domain=jko.Ball([0.0] * 5, 4.8), shards=4)
     ),
@@ -68,14 +71,41 @@ RUNS = {
 
 def digest(run: jko.Trajectory) -> dict[str, object]:
     """The bits of a run."""
-    final = distributed.gathered(run.final)
     return {
         "energies": [float(e).hex() for e in run.energies],
         "slacks": [float(s).hex() for s in run.slacks],
         "bounds": [float(b).hex() for b in run.columns["bounds"]],
         "proofs": run.columns["proofs"].tolist(),
-        "points": hashlib.sha256(final.points.numpy().tobytes()).hexdigest(),
+        "points": bits(run.final),
     }
+
+
+def relabelled() -> dict[str, object]:
+    """A step whose minimiser mixes up the atoms at first."""
+    problem = jko.StepProblem(ENERGY, jko.Wasserstein(), whole(300), 0.1)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(5))
+    calls: list[int] = []
+
+    def minimise(problem, penalty, point, memory):
+        calls.append(1)
+        if len(calls) > 1:
+            return jko.LBFGS().minimise(problem, penalty, point, memory)
+        mixed = penalty.objective(problem)(problem.base.reordered(point.x, order))
+        return Minimised(mixed, 0.0, 1, 1, jko.Status.CONVERGED, {})
+
+    result = solve_lagrangian(problem, minimise)
+    return {
+        "calls": len(calls),
+        "optimal": result.coupling.optimal,
+        "cost": result.cost.hex(),
+        "points": bits(result.state),
+    }
+
+
+def bits(state: jko.State) -> str:
+    """A digest of all atoms."""
+    points = distributed.gathered(state).points
+    return hashlib.sha256(points.numpy().tobytes()).hexdigest()
 
 
 def messages() -> dict[str, list[int]]:
@@ -150,6 +180,7 @@ def main(folder: Path) -> None:
     distributed.start(timeout=60)
     found = {
         "runs": {name: digest(make()) for name, make in RUNS.items()},
+        "relabelled": relabelled(),
         "saved": saved(folder),
         "refusals": refusals(),
         "messages": messages(),

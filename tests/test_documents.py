@@ -27,7 +27,15 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("training", "densities", "pairs", "callables", "tables", "by_hand")
+        for name in (
+            "training",
+            "densities",
+            "pairs",
+            "callables",
+            "tables",
+            "by_hand",
+            "distributed",
+        )
     ),
 ]
 SAID = {

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import os
-from contextlib import suppress
-from pathlib import Path
+from jko.numerics.room import available
 
 MATRICES = 6  # arrays of one number for each neuron and row that a step holds at once, at least
 VECTORS = 20  # arrays of the size of the state, at least
-GROUP = Path("/sys/fs/cgroup/memory.max")  # the limit of a container
 
 
 def needed(neurons: int, rows: int, inputs: int, states: int) -> float:
     """Bytes that the steps take at least, with ``states`` of them kept."""
     return 8.0 * neurons * (MATRICES * rows + (VECTORS + states) * (inputs + 2))
-
-
-def available() -> float:
-    """Bytes that this process may ever have; infinite where the system does not say."""
-    limits = [math.inf]
-    with suppress(AttributeError, ValueError, OSError):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(ValueError, OSError):  # "max", or no such file
-        limits.append(float(GROUP.read_text()))
-    with suppress(ImportError, OSError):
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        limits += [soft] * (soft != resource.RLIM_INFINITY)
-    return min(limits)
 
 
 def refuse_too_large(neurons: int, rows: int, inputs: int, states: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar, overload
 
@@ -193,12 +192,5 @@ def gathered(thing: Whole) -> Whole:
         return replace(thing, states=states, memory={})
     if not isinstance(thing, Sharded):
         return thing
-    ends = cuts(thing.total, thing.shards)[:: thing.shards // count()]
-    sizes = [b - a for a, b in pairwise(ends)]
-
-    def whole(field: Tensor) -> Tensor:
-        padded = field.new_zeros(max(sizes), *field.shape[1:])
-        padded[: thing.N] = field
-        return torch.cat([t[:n] for t, n in zip(gather(padded), sizes, strict=True)])
-
-    return Particles.of(whole(thing.points), whole(thing.weights), thing.domain)
+    points, weights = thing.whole(thing.points), thing.whole(thing.weights)
+    return Particles.of(points, weights, thing.domain)

@@ -206,6 +206,25 @@ class Sharded(Particles):
         """Whether some atoms are in other processes."""
         return self.total > self.N
 
+    def whole(self, values: Tensor, axis: int = 0) -> Tensor:
+        """Of numbers at the atoms here, (N, ...) or along another axis, those at all atoms, in every process."""
+        ends = cuts(self.total, self.shards)[:: self.shards // count()]
+        sizes = [b - a for a, b in pairwise(ends)]
+        mine = values.movedim(axis, 0)
+        padded = mine.new_zeros(max(sizes), *mine.shape[1:])
+        padded[: self.N] = mine
+        parts = zip(gather(padded), sizes, strict=True)
+        return torch.cat([part[:n] for part, n in parts]).movedim(0, axis)
+
+    def here(self, values: Tensor, axis: int = 0) -> Tensor:
+        """Of numbers at all atoms, those at the atoms here."""
+        first = cuts(self.total, self.shards)[self.first]
+        return values.narrow(axis, first, self.N).contiguous()
+
+    def reordered(self, values: Tensor, order: Tensor, axis: int = 0) -> Tensor:
+        """Values at the atoms ``order[i]`` of all in place of those at the atoms i: they are sent."""
+        return self.here(self.whole(values, axis).index_select(axis, order), axis)
+
     def moved(self, points: Tensor) -> Sharded:
         """The same masses with the atoms here at ``points``; trusted, not checked."""
         new = self._with(points=recordable(points))

@@ -122,6 +122,10 @@ class Quadrature(ABC):
                 "jko.distributed.gathered(state), which every process calls"
             )
 
+    def reordered(self, values: Tensor, order: Tensor, axis: int = 0) -> Tensor:
+        """Values at the atoms ``order[i]`` in place of those at the atoms i, along an axis of N numbers."""
+        return values.index_select(axis, order)
+
     def mean(self) -> Tensor:
         """The mean of the atoms, shape (d,)."""
         return self.integrate(self.support)

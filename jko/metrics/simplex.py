@@ -13,18 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.metrics.c_transform import on_atoms
 from jko.metrics.couplings import Array, Index, Plan, all_costs, pair_costs
 from jko.metrics.expansions import EPS
-from jko.metrics.neighbours import candidates, quantised
-from jko.metrics.pricing import price
 from jko.metrics.supplies import Supplies, jittered, plan_of_flow, supplies
 
 ALL_PAIRS = 2**18  # up to here every pair is an arc
 REFEREE = 4000 * 4000  # entries of the dense referee's matrix
 HIDDEN = 1e-9  # of the cost: a plan that may be dearer by more has no referee
 PIVOTS = 10**9
-ROUNDS = 200
 
 
 class Basis(NamedTuple):
@@ -41,49 +37,26 @@ class NoFlow(RuntimeError):
     """The arcs given carry no flow of the masses given."""
 
 
-def sparse_simplex(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
-    """An optimal plan and potentials (not yet shifted to exact feasibility) for any weights and dimension."""
-    exact = supplies(a, b)
-    if len(x) * len(y) <= ALL_PAIRS:
-        keys = np.arange(len(x) * len(y))
-        start = np.zeros(len(x)), np.zeros(len(y))
-    else:
-        X, A = quantised(x, a)
-        Y, B = quantised(y, b)
-        coarse, alpha, beta = sparse_simplex(X, A, Y, B)
-        keys = candidates(x, y, exact, X, Y, coarse)
-        start = on_atoms(x, Y, beta), on_atoms(y, X, alpha)
-    tree = None
+def all_pairs(x: Array, a: Array, y: Array, b: Array) -> tuple[Plan, Array, Array]:
+    """An optimal plan and potentials (not yet shifted to exact feasibility), with an arc for every pair."""
+    exact, index = supplies(a, b), np.arange(len(x) * len(y))
+    start = np.zeros(len(x)), np.zeros(len(y))
+    tree = optimal_tree(x, y, exact, index // len(y), index % len(y), *start)
+    return plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a, b), tree.alpha, tree.beta
+
+
+def optimal_tree(
+    x: Array, y: Array, exact: Supplies, rows: Index, cols: Index, alpha: Array, beta: Array
+) -> Basis:
+    """The optimum on the arcs given, for masses without ties where that is an optimum of the exact ones too."""
+    problem = rows, cols, alpha, beta
     try:
-        basis, keys = _priced(x, y, jittered(exact), keys, *start)
-        tree, start = _on_tree(x, y, exact, basis), (basis.alpha, basis.beta)
+        tree = _on_tree(x, y, exact, network_simplex(x, y, jittered(exact), *problem))
     except NoFlow:  # parts of the clouds with no arc between them balance without the jitter alone
-        pass
+        tree = None
     if tree is None:  # or weights nearly balance: closer than the jitter can tell
-        tree, _ = _priced(x, y, exact, keys, *start)
-    plan = plan_of_flow(tree.rows, tree.cols, tree.flow, exact, a, b)
-    return plan, tree.alpha, tree.beta
-
-
-def _priced(
-    x: Array, y: Array, masses: Supplies, keys: Index, alpha: Array, beta: Array
-) -> tuple[Basis, Index]:
-    """Solve and add violated pairs until there are none; pairs are kept as keys i M + j."""
-    M = len(y)
-    for _ in range(ROUNDS):
-        basis = network_simplex(x, y, masses, keys // M, keys % M, alpha, beta)
-        if len(keys) == len(x) * M:
-            return basis, keys
-        alpha, beta = basis.alpha, basis.beta
-        _, _, rows, cols = price(x, y, alpha, beta)
-        more = np.union1d(keys, rows * M + cols)
-        if len(more) == len(keys):
-            return basis, keys
-        keys = more
-    raise RuntimeError(
-        f"transport of {len(x)} to {M} atoms still found violated pairs after {ROUNDS} rounds of pricing; "
-        "this is a defect: please report the clouds"
-    )
+        return network_simplex(x, y, exact, *problem)
+    return tree
 
 
 def network_simplex(

@@ -13,11 +13,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from jko.metrics.base import EXACT, Distance
+from jko.metrics.constraints import price_beside
 from jko.metrics.couplings import Array, Index, Plan, pair_costs, squares
 from jko.metrics.expansions import EPS
 from jko.metrics.pricing import price, rounding
 from jko.metrics.refinement import centred_cost, refined, translation
-from jko.metrics.simplex import sparse_simplex
+from jko.metrics.simplex import ALL_PAIRS, all_pairs
 from jko.metrics.supplies import astray, plan_of_flow, settled, staircase, supplies
 
 TREE_DIM = 8  # nearest neighbours by a tree up to this dimension, by blocks of pairs above
@@ -98,11 +99,18 @@ def unit_of(*clouds: Array) -> float:
 
 def _transport(x: Array, a: Array, y: Array, b: Array) -> Distance:
     if x.shape == y.shape and np.array_equal(a, b):
-        found = nearest_partners(x, y)
-        if found is not None:
-            return _proved(x, a, y, b, Plan.identity(a), *found)
-    solve = on_the_line if x.shape[1] == 1 else sparse_simplex
-    return _proved(x, a, y, b, *solve(x, a, y, b))
+        potentials = nearest_partners(x, y)
+        if potentials is not None:
+            return _proved(x, a, y, b, Plan.identity(a), *potentials)
+    if x.shape[1] == 1:
+        found = on_the_line(x, a, y, b)
+    elif len(x) * len(y) <= ALL_PAIRS:
+        found = all_pairs(x, a, y, b)
+    else:
+        from jko.metrics.multiscale import multiscale  # numba loads here
+
+        found = multiscale(x, a, y, b)
+    return _proved(x, a, y, b, *found)
 
 
 def nearest_partners(x: Array, y: Array) -> tuple[Array, Array] | None:
@@ -166,7 +174,7 @@ def _proved(
     """Shift the potentials to feasibility and measure what they leave open; where that is too much, refine."""
     line, unsure = x.shape[1] == 1, 0.0
     if not line or len(x) * len(y) <= 2**22:
-        priced = price(x, y, alpha, beta)
+        priced = price_beside(x, y, alpha, beta, plan)
         beta, unsure = beta - priced.deficit, float(b @ priced.unsure)
     left, right = alpha[plan.rows], beta[plan.cols]
     costs = pair_costs(x, y, plan.rows, plan.cols)

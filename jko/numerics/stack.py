@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 LINE = 64  # bytes: each tensor begins at a multiple, so that its place in the array changes no bits
-SMALL = 2**25  # bytes of an array that may have as much room to spare as it is long
+SMALL = 2**25  # bytes of the groups up to which an array has as much room to spare as they take
+BEHIND = 2  # places behind the groups: for one that is written, and for one more tensor
 
 
 class Stack:
@@ -17,12 +18,18 @@ class Stack:
     """
 
     def __init__(self, like: Tensor, width: int, most: int) -> None:
-        size = like.element_size() * like.numel() * width
-        spare = most if most * size <= SMALL else 1 + most // 4
-        self.like, self.width, self.slots = like, width, most + 2 + spare
+        spare = most if most * width * like.element_size() * like.numel() <= SMALL else most // 4
+        self.like, self.width, self.most = like, width, most
+        self.slots = most + BEHIND + spare
         self.shown: Tensor | None = None
         self._window = (0, 0)
         self._clear()
+
+    @staticmethod
+    def fits(like: Tensor, width: int, room: float) -> int:
+        """How many groups fit into so many bytes, while they move from one array to another."""
+        size = width * like.element_size() * max(like.numel(), 1)
+        return int(min(room / (2 * size), 2**31)) - BEHIND
 
     def __len__(self) -> int:
         """Groups that are there."""
@@ -31,7 +38,7 @@ class Stack:
     @property
     def tensors(self) -> Tensor:
         """All tensors of all groups, (k, ...)."""
-        return self._between(self._first, self._last)
+        return self._view(self._first, len(self) * self.width)
 
     def take(self, groups: Tensor | None) -> None:
         """Hold these groups (n, width, ...) and no others: copied, unless they are what was shown last."""
@@ -39,22 +46,21 @@ class Stack:
             self._first, self._last = self._window
             return
         self._clear()
-        for group in () if groups is None else groups[-self.slots + 2 :]:
-            self._slot(self._last).copy_(group)
+        for group in () if groups is None else groups[BEHIND - self.slots :]:
+            self._view(self._last, self.width).copy_(group)
             self._last += 1
 
     def show(self) -> Tensor:
         """The groups, (n, width, ...), for good."""
         self._window = self._first, self._last
-        flat = self._array[self._first : self._last, :, : self.like.numel()]
-        self.shown = flat.unflatten(-1, self.like.shape)
+        self.shown = self.tensors.unflatten(0, (len(self), self.width))
         return self.shown
 
     def open(self) -> Tensor:
         """Room for another group, (width, ...), to be written; :meth:`append` makes it one."""
         if self._last + 2 > self.slots:
             self._move()
-        return self._slot(self._last)
+        return self._view(self._last, self.width)
 
     def append(self) -> None:
         """What was written behind the last group is one."""
@@ -68,22 +74,21 @@ class Stack:
         """All tensors, those of a group that was opened, and a copy of one more behind them: (k, ...)."""
         if self._last + opened >= self.slots:
             self._move()
-        end = self._last + opened
-        self._slot(end)[0].copy_(tensor)
-        return self._between(self._first, end + 1)[: 1 - self.width or None]
+        found = self._view(self._first, (len(self) + opened) * self.width + 1)
+        found[-1].copy_(tensor)
+        return found
 
     def _clear(self) -> None:
-        size = self.like.numel()
         line = LINE // self.like.element_size()
-        self._array = self.like.new_empty(self.slots, self.width, -(-size // line) * line)
+        stride = -(-self.like.numel() // line) * line
+        self._array = self.like.new_empty(self.slots, self.width * stride)
+        self._strides = (stride, *self.like.contiguous().stride())
         self._begin(0)
 
-    def _slot(self, k: int) -> Tensor:
-        return self._array[k, :, : self.like.numel()].unflatten(-1, self.like.shape)
-
-    def _between(self, first: int, last: int) -> Tensor:
-        flat = self._array[first:last].flatten(0, 1)[:, : self.like.numel()]
-        return flat.unflatten(-1, self.like.shape)
+    def _view(self, slot: int, count: int) -> Tensor:
+        """So many tensors, from the first of a slot on."""
+        start = slot * self._array.shape[1]
+        return self._array.as_strided((count, *self.like.shape), self._strides, start)
 
     def _move(self) -> None:
         """To the beginning of the array, or of another where somebody may look at this one."""

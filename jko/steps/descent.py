@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jko.status import Status
 from jko.steps.lagrangian import Minimised, natural_residual
-from jko.steps.linesearch import Move, Objective, Pair, Point, projected_path, weak_wolfe
+from jko.steps.linesearch import Evaluator, Move, Pair, Point, projected_path, weak_wolfe
 from jko.steps.memory import Memory
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
@@ -46,6 +46,11 @@ class CurvatureModel(Protocol):
         """What the next step can use."""
         ...
 
+    @property
+    def figures(self) -> dict[str, float | str]:
+        """What the result says of it."""
+        ...
+
 
 def descend(
     problem: StepProblem,
@@ -64,7 +69,7 @@ def descend(
     where only slopes told points apart.
     """
     objective = Counted(penalty.objective(problem))
-    first, start, values = point, float(problem.before.value), [point.value]
+    first, start, values = point.x, float(problem.before.value), [point.value]
     runaway = Runaway(problem, penalty, objective, fraction)
     status = Status.MAX_ITERATIONS
     while True:
@@ -100,12 +105,13 @@ def descend(
         point = move.end
         values.append(point.value)
     if status is Status.STALLED and tol is None and slack(problem, point) < 0:
-        point = first  # rounding made all others worse
+        point = penalty.start(problem, first)  # rounding made all others worse
         residual = problem.norm(natural_residual(problem, point))
-    return Minimised(point, residual, len(values) - 1, objective.count, status, model.memory)
+    done = len(values) - 1, objective.count
+    return Minimised(point, residual, *done, status, model.memory, model.figures)
 
 
-def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) -> Move | None:
+def search(problem: StepProblem, objective: Evaluator, point: Point, d: Tensor) -> Move | None:
     """A move to a lower point along d, in the domain where there is one; None where none was found."""
     domain = problem.base.domain
     noise = NOISE * torch.finfo(point.x.dtype).eps * abs(point.value)
@@ -117,7 +123,7 @@ def search(problem: StepProblem, objective: Objective, point: Point, d: Tensor) 
 class Counted:
     """An objective that counts its calls."""
 
-    def __init__(self, function: Objective) -> None:
+    def __init__(self, function: Evaluator) -> None:
         self.function, self.count = function, 0
 
     def __call__(self, x: Tensor, *pairs: Pair) -> Point:

@@ -43,6 +43,7 @@ class Minimised(NamedTuple):
     evaluations: int
     status: Status
     memory: Memory
+    figures: dict[str, float | str] = {}  # noqa: RUF012 (never changed)
 
 
 #: (problem, penalty, starting point, memory) -> Minimised
@@ -93,8 +94,8 @@ def solve_lagrangian(
         if certificate.optimal or certificate.plan is None:
             break
         order, penalty = follow(problem, certificate.plan)
-        point = penalty.start(problem, found.point.x[order])
-        memory = permuted(found.memory, order)
+        point = penalty.start(problem, base.reordered(found.point.x, order))
+        memory = permuted(base, found.memory, order)
         evaluations += 1
     return _result(problem, penalty, found, certificate, iterations, evaluations)
 
@@ -112,9 +113,11 @@ def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
     return stay, Coupling(means.to(base.points), plan.cost(*ends), plan)
 
 
-def permuted(memory: Memory, order: Tensor) -> Memory:
+def permuted(base: Particles, memory: Memory, order: Tensor) -> Memory:
     """Curvature pairs of the relabelled atoms."""
-    return memory | ({PAIRS: memory[PAIRS][:, :, order]} if PAIRS in memory else {})
+    if PAIRS not in memory:
+        return memory
+    return memory | {PAIRS: base.reordered(memory[PAIRS], order, axis=2)}
 
 
 def _result(
@@ -147,15 +150,17 @@ def _result(
         status=status,
         coupling=certificate,
         memory=found.memory | point.energy._asdict(),
-        **({} if problem.form is Form.NATURAL else _elsewhere(problem)),
+        **_said(problem, found.figures),
     )
 
 
-def _elsewhere(problem: StepProblem) -> dict[str, Any]:
-    """What a step in another metric than the natural one says: which, and that no gap is known."""
+def _said(problem: StepProblem, figures: dict[str, float | str]) -> dict[str, Any]:
+    """The figures; of a step in another metric than the natural one also which, and that no gap is known."""
+    if problem.form is Form.NATURAL:
+        return {"figures": figures}
     name = repr(problem.metric)
     name = name if len(name) <= NAMED else type(problem.metric).__name__
     return {
         "gap": Gap.unknown(f"no lower bound is known for a step in {name}"),
-        "figures": {"metrics": name},
+        "figures": {"metrics": name, **figures},
     }

@@ -34,7 +34,9 @@ class LBFGS:
     fraction
         See ``tol``; any number above 0.  A small one follows the flow, a large one trains (see below).
     history
-        Curvature pairs kept.
+        Curvature pairs kept: two arrays of the size of the state each.  Fewer where they would take more than 2 GB (of
+        a large memory a thirty-second part, of a small one a quarter); then ``figures["history"]`` of the result, and
+        the column ``history`` of a flow, say how many: 3 for a million atoms in dimension 12.
     max_iterations
         In one minimisation.
     examine

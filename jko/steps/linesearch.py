@@ -53,7 +53,7 @@ class Move:
 Pair = tuple[Tensor | None, Tensor]
 
 
-class Objective(Protocol):
+class Evaluator(Protocol):
     """``x -> Point``, with the inner products of each pair: one sum over the atoms besides those of the energy."""
 
     def __call__(self, x: Tensor, /, *pairs: Pair) -> Point:
@@ -66,7 +66,7 @@ def with_gradient(gradient: Tensor, pairs: Iterable[Pair]) -> list[tuple[Tensor,
     return [(gradient if u is None else u, v) for u, v in pairs]
 
 
-def weak_wolfe(objective: Objective, start: Point, d: Tensor, noise: float) -> Move | None:
+def weak_wolfe(objective: Evaluator, start: Point, d: Tensor, noise: float) -> Move | None:
     """A point along ``start.x + t d`` that satisfies the weak Wolfe conditions, or None where no decrease is found.
 
     None also where ``d`` does not descend; values closer than ``noise`` count as equal.
@@ -98,7 +98,7 @@ def weak_wolfe(objective: Objective, start: Point, d: Tensor, noise: float) -> M
 
 
 def projected_path(
-    objective: Objective,
+    objective: Evaluator,
     project: Callable[[Tensor], Tensor],
     start: Point,
     d: Tensor,

@@ -124,6 +124,11 @@ class SecondOrder:
         """Empty."""
         return {}
 
+    @property
+    def figures(self) -> dict[str, float | str]:
+        """None."""
+        return {}
+
 
 def newton_direction(problem: StepProblem, point: Point, r: Tensor) -> Tensor:
     """Solve ``(I + tau P' (B + J J^T + C)) d = -tau r``, in coordinates in which the metric is W2."""

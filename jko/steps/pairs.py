@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
+from jko.numerics.room import available
 from jko.numerics.stack import Stack
 from jko.steps.linesearch import Point
 from jko.steps.memory import PAIRS, PRODUCTS, Memory
@@ -22,6 +23,11 @@ from jko.steps.problem import Form, StepProblem, in_range
 
 Array = NDArray[np.float64]
 
+ROOM = 2e9  # bytes that pairs may take, while they move in memory, on a machine of 8 to 64 GB
+SHARE, MOST = (
+    1 / 32,
+    1 / 4,
+)  # of the memory there is: what they may take on a larger machine, and on a smaller one
 CURVED = 1e-10  # times |s| |y|: a move with less curvature is no pair
 ALIKE = 1e-4  # times their norms: what products may differ by that are taken for those of a memory's pairs
 
@@ -30,12 +36,13 @@ class CurvaturePairs:
     """A model of the curvature: pairs (s, g) of a move and of what the energy's gradient changed by along it."""
 
     def __init__(self, problem: StepProblem, history: int, memory: Memory) -> None:
-        self.problem, self.history = problem, history
+        self.problem, self.wanted = problem, history
         self.last: tuple[Point, Tensor] | None = None
         self.gram: Array = np.empty((0, 0))
         like = problem.base.points
         key = (PAIRS, like.shape, like.dtype, like.device, history)
-        self.stack: Stack = problem.kept(key, lambda: Stack(like, 2, history))
+        self.stack: Stack = problem.kept(key, lambda: Stack(like, 2, _affordable(problem, history)))
+        self.history = self.stack.most
         self._take_up(memory)
 
     def see(self, point: Point, r: Tensor) -> float:
@@ -59,15 +66,14 @@ class CurvaturePairs:
         Before anything is learned the inverse curvature is ``2 |E| / |r|^2``, the step after which the linear model
         has lost twice the energy (Polyak's length if the minimum is near zero), and at most tau.
         """
-        shares = np.array([-self._first_scale()])
+        shares = np.empty(0)
         if len(self.stack):
-            with np.errstate(all="ignore"):
-                found = compact(self.gram, self.table[-1], self.problem.tau)
-            if np.isfinite(found).all():
-                shares = found
-            else:
+            shares = compact(self.gram, self.table[-1], self.problem.tau)
+            if not np.isfinite(shares).all():
                 self.forget()
-        return (r.new_tensor(shares)[None] @ self.fields.flatten(1)).view_as(r)
+        if not len(self.stack):
+            return -self._first_scale() * r
+        return (torch.from_numpy(shares).to(r)[None] @ self.fields.flatten(1)).view_as(r)
 
     def forget(self) -> bool:
         """Drop all pairs."""
@@ -82,6 +88,11 @@ class CurvaturePairs:
             return {}
         products = {PRODUCTS: torch.from_numpy(self.gram)} if self.problem.magnified == 1 else {}
         return {PAIRS: self.stack.show(), **products}
+
+    @property
+    def figures(self) -> dict[str, float | str]:
+        """How many pairs are kept, where these are fewer than were asked for."""
+        return {"history": float(self.history)} if self.history < self.wanted else {}
 
     def _first_scale(self) -> float:
         """The length ``min(tau, 2 |E| / |r|^2)``."""
@@ -110,7 +121,9 @@ class CurvaturePairs:
             self.fields = self.stack.with_one(r, False)
             return
         self.stack.append()
-        self.gram = np.block([[self.gram, table[:2, :new].T], [table[:2, :new], block]])
+        known, self.gram = self.gram, np.empty((new + 2, new + 2))
+        self.gram[:new, :new] = known
+        self.gram[new:], self.gram[:, new:] = table[:2, : new + 2], table[:2, : new + 2].T
         self._drop(len(self.stack) - self.history)
 
     def _drop(self, count: int) -> None:
@@ -149,6 +162,7 @@ class CurvaturePairs:
         return bool((np.abs(gram[-2:] - rows) <= ALIKE * size[-2:, None] * size).all())
 
 
+@np.errstate(all="ignore")  # whoever asks looks whether they are numbers
 def compact(gram: Array, along: Array, tau: float) -> Array:
     """The shares of ``s_1, g_1, ..., s_n, g_n, r`` in ``-H^{-1} r``, of their inner products.
 
@@ -175,13 +189,21 @@ def compact(gram: Array, along: Array, tau: float) -> Array:
     return shares
 
 
+@np.errstate(all="ignore")  # what is no number is not curved
 def curved(gram: Array, tau: float) -> NDArray[np.bool_]:
     """Whether ``s . y > 0``, for each pair of which these are the inner products."""
     diagonal = gram.diagonal()
     ss, sg, gg = diagonal[::2], gram.diagonal(1)[::2], diagonal[1::2]
-    with np.errstate(all="ignore"):  # what is no number is not curved
-        sy, yy = sg + ss / tau, gg + 2 * sg / tau + ss / tau**2
-        return sy > CURVED * np.sqrt(ss) * np.sqrt(np.maximum(yy, 0))
+    sy, yy = sg + ss / tau, gg + 2 * sg / tau + ss / tau**2
+    return sy > CURVED * np.sqrt(ss) * np.sqrt(np.maximum(yy, 0))
+
+
+def _affordable(problem: StepProblem, history: int) -> int:
+    """How many pairs are kept: the history, but where memory asks for fewer in one of the processes."""
+    like = problem.base.points
+    have = available(like.device)
+    fit = Stack.fits(like, 2, min(max(ROOM, SHARE * have), MOST * have))
+    return -int(problem.base.largest(-torch.tensor(float(min(max(fit, 1), history)))))
 
 
 def _pairs(memory: Memory, like: Tensor) -> Tensor | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from jko.derivatives import leaf, recording
 from jko.energies import Evaluation
 from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify_plan, examined
-from jko.steps.linesearch import Objective, Pair, Point, with_gradient
+from jko.steps.linesearch import Evaluator, Pair, Point, with_gradient
 from jko.steps.problem import Form, StepProblem, in_range
 
 BELOW = 1e-6  # of the second moments: how far below zero a cost may be, for metrics that iterate
@@ -28,10 +28,6 @@ class Penalty(ABC):
     partners: Tensor  # where each atom came from
 
     @abstractmethod
-    def cost(self, problem: StepProblem, points: Tensor) -> float:
-        """The cost of having the atoms at ``points``."""
-
-    @abstractmethod
     def point(
         self,
         problem: StepProblem,
@@ -39,7 +35,7 @@ class Penalty(ABC):
         energy: Evaluation,
         *pairs: Pair,
     ) -> Point:
-        """The objective at ``points``, of which the energy is known, with the sums of an :class:`Objective`."""
+        """The objective at ``points``, of which the energy is known, with the sums of an :class:`Evaluator`."""
 
     def distance(self, problem: StepProblem, point: Point) -> float:
         """``|T - y|``, how far the atoms are from where they came from."""
@@ -60,7 +56,7 @@ class Penalty(ABC):
         examine = partial(self.prove, problem, point, False)
         return OnRequest(examine, point.cost)
 
-    def objective(self, problem: StepProblem) -> Objective:
+    def objective(self, problem: StepProblem) -> Evaluator:
         """T -> ``E(T_# mu_k) + cost / (2 tau)``, with its gradient in the metric's inner product."""
         base = problem.base
 
@@ -84,10 +80,6 @@ class Coupling(Penalty):
     variance: float = 0.0
     plan: Plan | None = None  # None: the index coupling
 
-    def cost(self, problem: StepProblem, points: Tensor) -> float:
-        """int |T - y|^2 dmu + variance."""
-        return problem.square(points - self.partners) + self.variance
-
     def point(
         self,
         problem: StepProblem,
@@ -96,10 +88,10 @@ class Coupling(Penalty):
         *pairs: Pair,
     ) -> Point:
         """The slope of the cost over 2 tau is ``(T - y) / tau``, in any scaled metric too."""
-        z = points - self.partners
-        gradient = problem.raised(energy.gradient) + z / problem.tau
-        square, sums = 0.0, tuple[float, ...]()
+        gradient, square, sums = problem.raised(energy.gradient), 0.0, tuple[float, ...]()
         if pairs or points is not self.partners:
+            z = points - self.partners
+            gradient = torch.add(gradient, z, alpha=1 / problem.tau)
             square, sums = problem.inners(z, *with_gradient(gradient, pairs))
         cost = square + self.variance
         value = float(energy.value) + cost / (2 * problem.tau)

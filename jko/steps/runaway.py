@@ -13,7 +13,7 @@ import math
 from torch import Tensor
 
 from jko.steps.endless import endless
-from jko.steps.linesearch import Move, Objective, Point
+from jko.steps.linesearch import Evaluator, Move, Point
 from jko.steps.penalty import Penalty
 from jko.steps.problem import StepProblem
 
@@ -27,7 +27,7 @@ class Runaway:
     """What the moves of one minimisation say about the shape of the objective."""
 
     def __init__(
-        self, problem: StepProblem, penalty: Penalty, objective: Objective, fraction: float
+        self, problem: StepProblem, penalty: Penalty, objective: Evaluator, fraction: float
     ) -> None:
         self.problem, self.penalty, self.objective = problem, penalty, objective
         self.fraction = fraction

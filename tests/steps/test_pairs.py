@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jko
+from jko.steps import pairs as module
 from jko.steps.memory import PAIRS, PRODUCTS
 from jko.steps.pairs import CurvaturePairs, compact, curved
 
@@ -171,3 +172,21 @@ def test_products_of_another_metric_are_made_again():
         for memory in (first.memory, alone)
     )
     assert torch.equal(with_.state.points, without.state.points)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0.0, 1), (5.0, 3), (7.5, 5), (8.0, 6), (1e9, 6)])
+def test_where_memory_asks_for_it_fewer_pairs_are_kept_and_the_result_says_so(
+    room, kept, monkeypatch
+):
+    """Room for so many pairs, twice, with two places behind the pairs."""
+    monkeypatch.setattr(module, "SHARE", 0.0)
+    monkeypatch.setattr(module, "ROOM", room * 2 * 2 * 12 * 3 * 8)
+    run = flow(12, tau=30.0)
+    assert run.memory[PAIRS].shape == (kept, 2, 12, 3)
+    if kept < 6:
+        assert set(run.columns["history"].tolist()) == {kept}
+    else:
+        assert "history" not in run.columns
+    assert run.status is jko.Status.FINISHED
+    part = flow(5, tau=30.0)
+    assert torch.equal(flow(12, part, tau=30.0).final.points, run.final.points)
