@@ -64,6 +64,9 @@ RUNS = {
     "scaled": lambda: flow(whole(), metric=jko.ScaledWasserstein([1.0, 2.0, 2.0, 2.0, 1.0])),
     "of second order": lambda: flow(whole(), scheme=jko.SDIRK2()),
     "by Newton": lambda: flow(whole(300), solver=jko.BlockNewton(examine=False)),
+    "by Krylov": lambda: flow(
+        whole(300), energy=ENERGY - 0.1 * RISK, solver=jko.BlockNewton(examine=False)
+    ),
     "of another energy": lambda: flow(whole(300), energy=Spread() + jko.SquaredNorm()),
     "drawn": lambda: flow(Sharded.drawn(1000, drawn, shards=2)),
 }
@@ -149,6 +152,7 @@ def refusals() -> dict[str, str]:
         "kernels": refused(lambda: flow(mu, energy=jko.KernelEntropy(1.0))),
         "distance": refused(lambda: jko.distance(mu, mu)),
         "bound": refused(lambda: jko.optimality(ENERGY, mu)),
+        "curvature": refused(lambda: flow(mu, energy=Spread(), solver=jko.BlockNewton())),
         "plans": refused(lambda: flow(mu, solver=jko.Plans())),
         "merging": refused(mu.project),
         "shards": refused(lambda: whole(shards=5)),

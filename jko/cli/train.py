@@ -124,12 +124,12 @@ def _start(
 ) -> State | jko.Trajectory:
     """The neurons as they are drawn, or the saved run that goes on."""
     if folder is None:
-        return processes.shared(job.start)
+        return distributed.together(lambda: processes.shared(job.start))
     run = folder.saved() if arguments.resume else None
     if run is not None:
         distributed.together(lambda: refuse_another_run(job, run, str(folder.trajectory)))
     processes.by_first(lambda: folder.clear(run=run is None))
-    return processes.shared(job.start) if run is None else run
+    return distributed.together(lambda: processes.shared(job.start) if run is None else run)
 
 
 def _progress(job: Job) -> jko.Progress:

@@ -254,6 +254,8 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slope: Tensor) -> Tensor:
         """The slope of the sum is that of each part: all processes have the same."""
+        if torch.is_grad_enabled() and count() > 1:
+            raise RuntimeError("second derivatives of a sum over several processes are not known")
         return slope[0].expand(ctx.shape)
 
 

@@ -116,6 +116,7 @@ class Energy(ABC):
 
     def second_order(self, mu: Particles) -> Curvature:
         """The Hessian in L2(mu); override where blocks and a low-rank factor are known."""
+        mu.refuse_part(f"the second derivative of {type(self).__name__}")
         blocks = self.hessian(mu)
         with recording():
             points = leaf(mu.points)

@@ -151,7 +151,7 @@ class Risk(Energy):
         q = self.data.weights
         with torch.no_grad():
             g = q * self.residual(mu)
-            chunks = mu.points.split(_rows(self.data.x))
+            chunks = [block.points for block in mu.blocks(_rows(self.data.x))]
             blocks = torch.cat([self.features.hessian(z, self.data.x, g) for z in chunks])
             factor = torch.cat([self.features.jacobian(z, self.data.x) for z in chunks])
             return Curvature(blocks, factor.mul_(q.sqrt()[:, None]).transpose(1, 2).contiguous())

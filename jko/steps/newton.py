@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from jko.derivatives import leaf, recording
 from jko.energies import Curvature
 from jko.measures import Particles
 from jko.numerics.blocks import descending
+from jko.numerics.krylov import gmres
 from jko.spaces import Domain
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Minimised, solve_lagrangian
@@ -208,18 +208,12 @@ class NewtonSystem:
         return d[:, :, 0]
 
     def _iterated(self, target: Tensor) -> Tensor:
-        """GMRES (scipy), preconditioned by the blocks, to the right side ``target`` (N, dim, 1)."""
-        from scipy.sparse.linalg import LinearOperator, gmres
+        """GMRES in L2(mu), preconditioned by the blocks, to the right side ``target`` (N, dim, 1)."""
 
-        def product(flat: np.ndarray) -> np.ndarray:
-            v = torch.from_numpy(np.ascontiguousarray(flat)).to(target).view(target.shape)
-            return self.precondition(self.apply(v)).flatten().cpu().numpy()
+        def product(v: Tensor) -> Tensor:
+            return self.precondition(self.apply(v[:, :, None]))[:, :, 0]
 
-        operator = LinearOperator((target.numel(),) * 2, matvec=product, dtype=np.float64)
-        solution, _ = gmres(
-            operator, target.flatten().cpu().numpy(), rtol=1e-10, restart=100, maxiter=5
-        )
-        return torch.from_numpy(solution).to(target).view(target.shape)[:, :, 0]
+        return gmres(product, target[:, :, 0], self.mu.products, 1e-10)
 
 
 def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:

@@ -106,7 +106,7 @@ def test_no_file_of_an_earlier_save_is_left(two):
 
 def test_what_needs_all_atoms_is_refused_in_a_sentence(two):
     refusals = two["found"][0]["refusals"]
-    for name in ("pairs", "kernels", "distance", "bound", "plans", "merging"):
+    for name in ("pairs", "kernels", "curvature", "distance", "bound", "plans", "merging"):
         assert "needs all atoms" in refusals[name], name
     assert "5 shards cannot be shared equally by 2 processes" in refusals["shards"]
 

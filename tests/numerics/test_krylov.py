@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from jko.numerics.krylov import conjugate_gradients
+from jko.numerics.krylov import conjugate_gradients, gmres
 
 
 def matrix(n, seed=0, values=None):
@@ -70,3 +70,28 @@ def test_the_natural_norm_does_not_depend_on_units():
     )
     assert here.products == there.products
     np.testing.assert_allclose(there.x * units, here.x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("restart", [7, 100])
+def test_gmres_solves_what_elimination_solves_in_any_inner_product(restart):
+    generator = torch.Generator().manual_seed(4)
+    A = torch.eye(40).double() + 0.1 * torch.randn(40, 40, generator=generator).double()
+    right = torch.randn(20, 2, generator=generator).double()
+    weights = torch.rand(20, 1, generator=generator).double() + 0.1
+
+    def product(v):
+        return (A @ v.flatten()).view(20, 2)
+
+    def inner(u, v):
+        return (u * weights).flatten(1) @ v.flatten(1).T
+
+    found = gmres(product, right, inner, 1e-12, restart, cycles=50)
+    assert torch.allclose(found.flatten(), torch.linalg.solve(A, right.flatten()), atol=1e-10)
+
+
+def test_gmres_stops_where_nothing_is_left():
+    right = torch.tensor([[1.0, 2.0]]).double()
+    found = gmres(lambda v: 2 * v, right, lambda u, v: u.flatten(1) @ v.flatten(1).T, 1e-12)
+    assert torch.equal(found, right / 2)
+    nothing = torch.zeros(1, 2).double()
+    assert torch.equal(gmres(lambda v: v, nothing, lambda u, v: u[0] @ v[0].T, 1e-12), nothing)
