@@ -5,7 +5,7 @@ than x_i <-> y_i, and ``cost - W2^2 <= 2 sum_i m_i max_j violation_ij`` for ever
 cost N^2 products of float32 numbers, to which a bound of their rounding is added; only pairs that this leaves in doubt
 are computed again, from coordinate differences.  So what is handed back is never below the exact gap.
 
-Rows i are taken in parts of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
+Violations i are taken in parts of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
 
 ``violation_ij = a_i + r_i . z_j - b_j,   a_i = (|x_i - y_i|^2 - |r_i|^2)/2 + p_i - p_c,   b_j = |z_j|^2/2 + p_j - p_c``
 
@@ -71,7 +71,7 @@ def screened(x: Array, y: Array, m: Array, potential: Array, limit: float = math
     room = torch.empty(HEIGHT * WIDTH, dtype=_precision()[1])
     total, start = 0.0, 0
     for end in np.cumsum([len(rows) for rows in groups]).tolist():
-        largest = Rows(x, y, own, p, start, end, room).largest()
+        largest = Violations(x, y, own, p, start, end, room).largest()
         total += 2 * unit * unit * float(m[start:end] @ largest)
         if not total <= limit:
             return Screening(math.inf, total)
@@ -110,7 +110,7 @@ def parts(points: Array, size: int) -> list[Index]:
     return done
 
 
-class Rows:
+class Violations:
     """The rows ``start <= i < end`` of the violations, of clouds whose coordinates and potential differ by at most one.
 
     ``left[i] . right[j] + offset[i]`` is at least the violation, and above it by at most ``2 (share[i] + shares[j])``.
