@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from jko.metrics.couplings import BLOCK, Array, Index, pair_costs, squares
+from jko.metrics.couplings import BLOCK, Array, Index, all_costs, pair_costs, squares
 from jko.metrics.expansions import EPS
 
 
@@ -46,6 +46,11 @@ class RoughCosts:
             np.abs(left).max(), np.abs(right).max(), (x * x).sum(1).max(), (y * y).sum(1).max()
         )
         self.error = 4 * (x.shape[1] + 4) * EPS * float(scale)
+
+    def all(self) -> Array:
+        """All of them, (N, M)."""
+        # by torch, whose number of threads a caller can set
+        return np.asarray((torch.from_numpy(self.left) @ torch.from_numpy(self.right).T).numpy())
 
     def blocks(self) -> Iterator[tuple[int, Array]]:
         """First row and reduced costs (rows, M) of every block."""
@@ -109,6 +114,18 @@ def _lowest_of_rows(R: Array, start: int, below: float, groups: int) -> tuple[In
         rows.append(start + every[low])
         cols.append(first + best[low])
     return np.concatenate(rows), np.concatenate(cols)
+
+
+def costs_for(x: Array, y: Array, limit: float) -> tuple[Array, float]:
+    """``|y_i - x_j|^2``, (N, N), and how wrong they may be: made by a product of matrices where that is good enough.
+
+    A plan that is optimal for costs wrong by ``error`` is optimal up to ``2 error``.  Where this is not far below the
+    limit the costs are made from coordinate differences, and each is right to its last digits.
+    """
+    rough = RoughCosts(y, x, np.zeros(len(x)), np.zeros(len(y)))
+    if 20 * rough.error <= limit:
+        return rough.all(), rough.error
+    return all_costs(y, x), 0.0
 
 
 def rounding(dim: int, reduced: Array, alpha: Array, beta: Array) -> Array:

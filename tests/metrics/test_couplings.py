@@ -21,8 +21,9 @@ from jko.metrics import (
     small_displacement,
     transport,
 )
-from jko.metrics.certificates import repaired
+from jko.metrics.couplings import all_costs
 from jko.metrics.pricing import price
+from jko.metrics.repair import repaired
 from jko.metrics.supplies import staircase, supplies
 
 EXACT = 1e-12  # relative, against the dense simplex: N rounding errors of 1e-16
@@ -337,7 +338,8 @@ def test_a_plan_is_certified_against_the_best() -> None:
     worse = certify_plan(x, y, a, Plan.identity(a))
     assert not worse.optimal
     assert worse.plan is not None
-    assert worse.cost - worse.plan.cost(x, y) == pytest.approx(worse.bound, rel=1e-9)
+    above = worse.cost - worse.plan.cost(x, y)
+    assert above <= worse.bound <= above + 2e-10 * worse.cost  # what "exact" leaves open
 
 
 def test_clouds_in_parts_that_balance_each_other_exactly():
@@ -366,13 +368,13 @@ def test_a_potential_that_is_nearly_right_is_raised_to_one_that_proves(seed):
 
     room = -(short(p) - 1e300 * np.eye(N)).max(1)  # of each atom
     bent = p + 2 * room.min() * rng.normal(size=N)
-    found = repaired(x, y, bent)
+    found = repaired(all_costs(y, x), bent)
     assert found is not None
     assert short(found).max() <= 1e-12 * (np.abs(found).max() + squares.max())
     assert (found >= bent - np.median(bent) - 1e-12 * np.abs(bent).max()).all()
-    assert repaired(x, y, p) is not None
+    assert repaired(all_costs(y, x), p) is not None
     swapped = y.copy()
     swapped[[0, 1]] = y[[1, 0]]  # no potential proves what is not optimal
-    assert repaired(x, swapped, p) is None
+    assert repaired(all_costs(swapped, x), p) is None
     certificate = certify(x, swapped, np.full(N, 1 / N), p)
     assert certificate.plan is not None or not certificate.optimal
