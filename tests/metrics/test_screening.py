@@ -165,9 +165,9 @@ def test_what_is_not_optimal_is_found_out_by_the_longest_moves(monkeypatch) -> N
     near = int(np.argsort(((x - x[far]) ** 2).sum(1))[1])
     y[[far, near]] = y[[near, far]]
     looked = []
-    largest = screening.Rows.largest
+    largest = screening.Violations.largest
     monkeypatch.setattr(
-        screening.Rows, "largest", lambda rows: looked.append(len(rows.left)) or largest(rows)
+        screening.Violations, "largest", lambda rows: looked.append(len(rows.left)) or largest(rows)
     )
     bound, seen = screened(x, y, np.full(5000, 1 / 5000), p, 1e-10)
     assert bound == np.inf
