@@ -43,7 +43,8 @@ class Risk(Energy):
     Notes
     -----
     Source: survey (2.6), (2.12), (3.3).  Features are evaluated in blocks of atoms, so memory stays bounded
-    whatever N times M is.
+    whatever N times M is.  Data and states have one dtype, in which all is computed: float32 takes half the time and
+    memory of float64, and its sums are exact to about 1e-7.
 
     Examples
     --------
