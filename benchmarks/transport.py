@@ -114,7 +114,8 @@ def main() -> None:
             ]
             print(row.format(kind, weights, *figures), flush=True)
     print("\nlarger, and certificates by the step's potential")
-    for who, N, dim in (("ours", 20_000, 3), ("certify", 20_000, 3), ("certify", 1000, 32)):
+    larger = [("ours", 20_000, 3), ("certify", 20_000, 3), ("certify", 1000, 32)]
+    for who, N, dim in [*larger, ("certify", 100_000, 3), ("certify", 100_000, 6)]:
         found = measured(who, "jko", "equal", N, dim)
         print(
             f"{who:8} jko N = {N:6d} dim = {dim:2d}: {found['seconds']:.3f} s, "
