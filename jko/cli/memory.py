@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from jko.numerics.room import available
 
-MATRICES = 6  # arrays of one number for each neuron and row that a step holds at once, at least
-VECTORS = 20  # arrays of the size of the state, at least
+VECTORS = 12  # arrays of the size of the state that a step holds at once, at least; features come in blocks
 
 
 def needed(neurons: int, rows: int, inputs: int, states: int) -> float:
     """Bytes that the steps take at least, with ``states`` of them kept."""
-    return 8.0 * neurons * (MATRICES * rows + (VECTORS + states) * (inputs + 2))
+    return 8.0 * (rows + neurons * (VECTORS + states)) * (inputs + 2)
 
 
 def refuse_too_large(neurons: int, rows: int, inputs: int, states: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from jko.measures import Particles, State
 from jko.networks import Block, Data, FeatureMap, Neuron, Passes, feature_map
 
 BLOCK = 2**20  # bytes of feature values at a time, so that the passes over a block stay in cache
-KEEP = 2**20  # feature values kept between the passes of an evaluation; beyond, recomputed
+KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond, recomputed
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +93,7 @@ class Risk(Energy):
                 lambda block: block.integrate(self.features(block.points, x)), _rows(x)
             )
         with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
-            return mu.integrate_blocks(partial(_integral, passes), _rows(x))
+            return _network(mu, passes, _rows(x))
 
     def residual(self, state: State) -> Tensor:
         """r = f_mu - f at the data, shape (M,)."""
@@ -134,14 +133,8 @@ class Risk(Energy):
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
         kept: list[Block] = []
-
-        def forward(block: Particles) -> Tensor:
-            features = passes.at(block.points)
-            kept.append(features)
-            return features.integral(block.weights)
-
         with torch.no_grad(), self.features.passes(data.x, rows, keep) as passes:
-            r = mu.integrate_blocks(forward if keep else partial(_integral, passes), rows) - data.f
+            r = _network(mu, passes, rows, kept if keep else None) - data.f
             g = data.weights * r
             blocks = kept or (passes.at(block.points) for block in mu.blocks(rows))
             return Evaluation(0.5 * (g @ r), *_pulled_back(mu.points, blocks, g))
@@ -207,18 +200,27 @@ def _recorded(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
-def _integral(passes: Passes, block: Particles) -> Tensor:
-    """int Phi(xi, x) over a block; where there is no mass the features may be infinite."""
-    points, weights = block.points, block.weights
-    if block.has_empty_atoms:
-        points, weights = points[weights > 0], weights[weights > 0]
-    return passes.at(points).integral(weights)
+def _network(mu: Particles, passes: Passes, rows: int, kept: list[Block] | None = None) -> Tensor:
+    """int Phi(xi, x) dmu block by block, which are ``kept``; where there is no mass features may be infinite."""
+    some_empty = mu.has_empty_atoms
+
+    def integral(block: Particles) -> Tensor:
+        points, weights = block.points, block.weights
+        if some_empty:
+            points, weights = points[weights > 0], weights[weights > 0]
+        features = passes.at(points)
+        if kept is not None:
+            kept.append(features)
+        return features.integral(weights)
+
+    return mu.integrate_blocks(integral, rows)
 
 
 def _pulled_back(at: Tensor, blocks: Iterable[Block], g: Tensor) -> tuple[Tensor, Tensor]:
     """sum_m g[m] Phi(., x_m) and its gradient at the points, of which ``blocks`` are the features."""
     variation, gradient, start = at.new_empty(len(at)), torch.empty_like(at), 0
     for block in blocks:
-        part = slice(start, start := start + len(block))
-        block.pull_back(g, variation[part], gradient[part])
+        here = 0, start, len(block)
+        block.pull_back(g, variation.narrow(*here), gradient.narrow(*here))
+        start += len(block)
     return variation, gradient

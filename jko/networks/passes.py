@@ -176,17 +176,19 @@ class _SigmaBlock(Block):
 
     def integral(self, weights: Tensor) -> Tensor:
         sigma = self.passes.sigma
-        total = (weights * sigma.outer) @ self.values
-        return total.add_(sigma.shift * weights.sum()) if sigma.shift else total
+        total = torch.mv(self.values.T, weights).mul_(sigma.outer)
+        return total.add_(weights.sum(), alpha=sigma.shift) if sigma.shift else total
 
     def pairing(self, g: Tensor) -> Tensor:
         v, constant, _ = self.passes.backwards(g)
-        return (self.values @ v).add_(constant)
+        return torch.mv(self.values, v).add_(constant)
 
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
         passes = self.passes
         v, constant, back = passes.backwards(g)
-        torch.mv(self.values, v, out=c).add_(constant)
+        torch.mv(self.values, v, out=c)
+        if passes.sigma.shift:
+            c.add_(constant)
         out = self.known if passes.sigma.of_value else self._spare
         passes.chain(self.z, passes.sigma.slope(self.known, out), c, back, slope)
 
@@ -199,7 +201,7 @@ class NeuronPasses(Passes):
 
     def at(self, z: Tensor) -> Block:
         """That of theta, and w."""
-        return _NeuronBlock(self.inner.at(z[:, 1:]), z[:, 0])
+        return _NeuronBlock(self.inner.at(z.narrow(1, 1, z.shape[1] - 1)), z.select(1, 0))
 
 
 class _NeuronBlock(Block):
@@ -216,6 +218,7 @@ class _NeuronBlock(Block):
         return self.w * self.h.pairing(g)
 
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
-        self.h.pull_back(g, slope[:, 0], slope[:, 1:])
-        torch.mul(self.w, slope[:, 0], out=c)
-        slope[:, 1:].mul_(self.w[:, None])
+        first, rest = slope.select(1, 0), slope.narrow(1, 1, slope.shape[1] - 1)
+        self.h.pull_back(g, first, rest)
+        torch.mul(self.w, first, out=c)
+        rest.mul_(self.w.unsqueeze(1))

@@ -63,12 +63,12 @@ def _taken(n: int, like: Tensor) -> Tensor:
 
 
 def _returned(flat: Tensor) -> None:
-    """Keep it; of the others, what is not too much, the last used first."""
+    """Keep it, and of the others what is not too much, the last used first."""
     if flat.device.type != "cpu":  # torch keeps the memory of other devices itself
         return
-    room, kept = float(KEPT), []
+    room, kept = KEPT, []
     for other in [flat, *reversed(_shelf.free)]:
-        room -= other.numel() * other.element_size()
-        if room >= 0:
+        if other.nbytes <= room:
             kept.append(other)
+            room -= other.nbytes
     _shelf.free = kept[::-1]

@@ -555,7 +555,10 @@ def test_runs_without_out_are_numbered_and_the_last_one_resumed(capsys, tmp_path
         (["--header", "no"], r"--target 'y' is no column .* columns are 1, 2"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(capsys, tmp_path, line, brief, arguments, sentence):
+def test_what_cannot_be_is_one_sentence(
+    capsys, tmp_path, line, brief, monkeypatch, arguments, sentence
+):
+    monkeypatch.setattr("jko.cli.memory.available", lambda: 2.0**33)
     (tmp_path / "has a folder" / "trajectory.npz").mkdir(parents=True)
     (tmp_path / "no run").mkdir()
     (tmp_path / "no run" / "trajectory.npz").write_text("mine")

@@ -189,8 +189,9 @@ def test_what_is_not_optimal_is_found_out_by_the_longest_moves(monkeypatch) -> N
     y[[far, near]] = y[[near, far]]
     looked = []
     largest = screening.Violations.largest
-    spy = lambda rows: looked.append(len(rows.left)) or largest(rows)  # noqa: E731
-    monkeypatch.setattr(screening.Violations, "largest", spy)
+    monkeypatch.setattr(
+        screening.Violations, "largest", lambda rows: looked.append(len(rows.left)) or largest(rows)
+    )
     bound, seen = screened(x, y, np.full(5000, 1 / 5000), p, 1e-10)
     assert bound == np.inf
     assert seen > 1e-10

@@ -26,6 +26,8 @@ MAPS = {
     "sigmoid": (jko.Ridge(torch.sigmoid), THETA["ridge"]),
     "relu": (jko.Ridge(torch.relu), THETA["ridge"]),
     "softplus": (jko.Ridge(torch.nn.functional.softplus), THETA["ridge"]),
+    "sin": (jko.Ridge(torch.sin), THETA["ridge"]),
+    "gelu": (jko.Ridge(torch.nn.functional.gelu), THETA["ridge"]),
     "identity": (jko.Ridge(lambda s: s), THETA["ridge"]),
     "bump": (jko.GaussianBump(0.6), THETA["bump"]),
     "callable": (Custom(plain), THETA["bump"]),
