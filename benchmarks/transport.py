@@ -119,7 +119,10 @@ def main() -> None:
     larger = [
         ("ours", weights, N, 3) for N in (20_000, 100_000) for weights in ("equal", "unequal")
     ]
-    proofs = [("certify", "equal", 20_000, 3), ("certify", "equal", 1000, 32)]
+    proofs = [
+        ("certify", "equal", N, dim)
+        for N, dim in ((1000, 32), (20_000, 3), (100_000, 3), (100_000, 6))
+    ]
     for who, weights, N, dim in larger + proofs:
         found = measured(who, "jko", weights, N, dim)
         print(

@@ -5,7 +5,7 @@ than x_i <-> y_i, and ``cost - W2^2 <= 2 sum_i m_i max_j violation_ij`` for ever
 cost N^2 products of float32 numbers, to which a bound of their rounding is added; only pairs that this leaves in doubt
 are computed again, from coordinate differences.  So what is handed back is never below the exact gap.
 
-Violations i are taken in parts of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
+Rows i are taken in parts of neighbours, from an origin c of each: with ``r_i = y_i - c``, ``z_j = x_j - c``,
 
 ``violation_ij = a_i + r_i . z_j - b_j,   a_i = (|x_i - y_i|^2 - |r_i|^2)/2 + p_i - p_c,   b_j = |z_j|^2/2 + p_j - p_c``
 

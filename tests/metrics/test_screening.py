@@ -85,6 +85,29 @@ def test_violations_below_single_precision_are_counted(size, dim, precision, sma
     assert exact <= Fraction(found) <= exact + Fraction(1, 10**13) * (1 + exact)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [1, 2, 12])
+def test_products_are_above_every_violation_and_not_far(dim, precision, monkeypatch) -> None:
+    """Each pair, in extended precision: rows and columns far from the origin and near it, moves long and short."""
+    unit = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}[precision]
+    monkeypatch.setattr(screening, "_precision", lambda: (unit, precision))
+    g = np.random.default_rng(dim)
+    for _ in range(30):
+        x, y = (0.1 * g.uniform(-1, 1, (60, dim)) * 10.0 ** g.uniform(-9, 0, (60, 1)) for _ in "xy")
+        x[::2] = y[::2] + x[::2] * 1e-3
+        own, p = ((x - y) ** 2).sum(1), 0.01 * g.normal(size=60) * 10.0 ** g.uniform(-20, 0, 60)
+        room = torch.empty(screening.HEIGHT * screening.WIDTH, dtype=precision)
+        found = screening.Violations(x, y, own, p, 0, 60, room)
+        ((_, _, block, shares),) = found._blocks(np.arange(60))
+        X, Y, P = (v.astype(np.longdouble) for v in (x, y, p))
+        half = ((X[None] - Y[:, None]) ** 2).sum(-1) / 2
+        right = half.diagonal()[:, None] - half + P[:, None] - P
+        above = block.numpy().astype(np.longdouble) + found.offset[:, None] - right
+        np.fill_diagonal(above, 0)
+        assert above.min() >= 0
+        assert (above <= 2.0001 * (found.share[:, None] + shares)).all()
+
+
 @given(
     seed=SEEDS,
     kind=st.sampled_from([*KINDS, "plain"]),
