@@ -116,7 +116,7 @@ def certify(x: Array, y: Array, m: Array, potential: Array | None = None) -> Cer
     >>> import numpy as np
     >>> y = np.array([[0.0, 0.0], [1.0, 0.0]])
     >>> print(certify(0.9 * y, y, np.array([0.5, 0.5])))
-    optimal: cost 0.005, at most 1.1e-17 above W2^2 (no atom has a partner nearer than its own)
+    optimal: cost 0.005, at most 2.2e-17 above W2^2 (no atom has a partner nearer than its own)
     """
     unit = unit_of(x, y)
     if unit != 1:
