@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/scale.py                to N = 10^6 neurons, and to M = 10^4 data
     .venv/bin/python benchmarks/scale.py --quick        to 10^5 neurons
     .venv/bin/python benchmarks/scale.py --steps        also a training step of N = 10^6 neurons, M = 1000
+    .venv/bin/python benchmarks/scale.py --ranks        only: 5 training steps in 1 and in 2 processes, by torchrun
 
 One thread, CPU seconds.  Each size has a process of its own, so that peak memory is that of this size, imports and data
 included; times are medians of repeated evaluations (one, where it takes more than a few seconds).  Page faults are
@@ -10,9 +11,13 @@ counted in all evaluations but the first.
 
 ``ns`` is for each feature: neuron and data point.  The last column compares with the matrix products of
 the evaluation alone, timed in turn with it: forward and back, and once more forward where features are not kept.
+
+With ``--ranks`` the neurons are cut into 8 shards; CPU seconds are those of each process, and bits a digest of the
+energies, the slacks and the last atoms, which do not depend on the number of processes.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -25,6 +30,7 @@ import numpy as np
 import torch
 
 import jko
+from jko import distributed
 from jko.energies import risk
 
 ALONE = {"OMP_NUM_THREADS": "1"}
@@ -102,6 +108,46 @@ def step(N: int, M: int, n: int, dtype: str) -> dict[str, float]:
     return {"seconds": seconds, "peak": peak, "slack": float(min(run.slacks[1:]))}
 
 
+def ranked(N: int, M: int) -> None:
+    """What every process of torchrun does: five training steps, and a line of what they took."""
+    if distributed.launched():
+        distributed.start()
+    energy, _ = problem(1, M, 10, torch.float64)
+
+    def draw(a: int, b: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(a)
+        points = torch.randn(b - a, 12, generator=generator, dtype=torch.float64)
+        points[:, 1:] /= 10**0.5
+        return points
+
+    mu, begin = distributed.Sharded.drawn(N, draw), time.process_time()
+    run = jko.flow(energy, mu, tau=5.0, steps=5, save=5, solver=jko.LBFGS.training())
+    seconds = time.process_time() - begin
+    final = distributed.gathered(run.final).points.numpy()
+    bits = hashlib.sha256(run.energies.tobytes() + run.slacks.tobytes() + final.tobytes())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(
+        f"N = {N:8d}, M = {M:5d}, process {distributed.rank()} of {distributed.count()}: {seconds:6.2f} CPU s,"
+        f" {peak:5.0f} MB, {run.columns['evaluations'].sum():.0f} evaluations, bits {bits.hexdigest()[:12]}",
+        flush=True,
+    )
+
+
+def ranks() -> None:
+    """1 and 2 processes, at three sizes."""
+    for N, M in ((2000, 1000), (100_000, 1000), (1_000_000, 200)):
+        for count in (1, 2):
+            torchrun = [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                str(count),
+            ]
+            line = [*torchrun, __file__, "--one", "ranked", str(N), str(M), "0", "-"]
+            subprocess.run(line, env=os.environ | ALONE, check=True)
+
+
 def alone(what: str, *size: object) -> dict[str, float]:
     """The same in a process of its own."""
     line = [sys.executable, __file__, "--one", what, *map(str, size)]
@@ -154,11 +200,17 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--ranks", action="store_true")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.one:
         what, *size, dtype = options.one
-        print(json.dumps(globals()[what](*map(int, size), dtype)))
+        if what == "ranked":
+            ranked(*map(int, size[:2]))
+        else:
+            print(json.dumps(globals()[what](*map(int, size), dtype)))
+    elif options.ranks:
+        ranks()
     else:
         main(options.quick, options.steps)

@@ -218,7 +218,7 @@ def _repeated(energy: Energy, found: Atoms, like: Atoms) -> list[Atoms]:
 
 def _descend(energy: Energy, mu: Particles, tol: float, max_iterations: int) -> BestParticles:
     """The proximal point method with a growing tau; each atom keeps its partner, so nothing is to be transported."""
-    solver, at, memory = LBFGS(), energy.evaluate(mu), Memory()
+    at, memory = energy.evaluate(mu), Memory()
     value, residual = float(at.value), speed(energy, mu).mean
     allowed = tol * residual
     tau = 2 * abs(value) / residual**2 if value and residual else 1.0  # Polyak's length
@@ -233,6 +233,8 @@ def _descend(energy: Energy, mu: Particles, tol: float, max_iterations: int) -> 
             break
         memory |= at._asdict()
         problem, coupling = StepProblem(energy, Wasserstein(), mu, tau, memory), Coupling(mu.points)
+        # where values tell points apart no more, slopes do
+        solver = LBFGS(tol=0.5 * allowed) if still else LBFGS()
         found = solver.minimise(problem, coupling, coupling.start(problem, mu.points), memory)
         iterations += 1
         if not found.status.ok:

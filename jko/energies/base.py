@@ -206,9 +206,13 @@ class Sum(Energy):
         return reduce(add, (E.gradient(state, at) for E in self.energies))
 
     def evaluate(self, mu: Particles) -> Evaluation:
-        """The sum of the evaluations."""
-        parts = [E.evaluate(mu) for E in self.energies]
-        return Evaluation(*(reduce(add, column) for column in zip(*parts, strict=True)))
+        """The sum of the evaluations: one pass over the atoms for each further term."""
+        (c, E), *rest = self.terms
+        total = (c * E if c != 1 else E).evaluate(mu)
+        for c, E in rest:
+            pairs = zip(total, E.evaluate(mu), strict=True)
+            total = Evaluation(*(torch.add(sum_, part, alpha=c) for sum_, part in pairs))
+        return total
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks add, factors stand side by side."""

@@ -19,7 +19,7 @@ from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
 from jko.networks import Block, Data, FeatureMap, Neuron, Passes, feature_map
 
-BLOCK = 2**20  # bytes of feature values at a time, so that the passes over a block stay in cache
+BLOCK = 2**21  # bytes of feature values at a time, so that the passes over a block stay in cache
 KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond, recomputed
 
 

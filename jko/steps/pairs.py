@@ -40,7 +40,8 @@ class CurvaturePairs:
         self.last: tuple[Point, Tensor] | None = None
         self.gram: Array = np.empty((0, 0))
         like = problem.base.points
-        key = (PAIRS, like.shape, like.dtype, like.device, history)
+        # the products are those of one measure
+        key = (PAIRS, problem.base.weights, like.shape, like.dtype, like.device, history)
         self.stack: Stack = problem.kept(key, lambda: Stack(like, 2, _affordable(problem, history)))
         self.history = self.stack.most
         self._take_up(memory)
@@ -203,7 +204,8 @@ def _affordable(problem: StepProblem, history: int) -> int:
     like = problem.base.points
     have = available(like.device)
     fit = Stack.fits(like, 2, min(max(ROOM, SHARE * have), MOST * have))
-    return -int(problem.base.largest(-torch.tensor(float(min(max(fit, 1), history)))))
+    pairs = like.new_tensor(float(min(max(fit, 1), history)))
+    return -int(problem.base.largest(-pairs))
 
 
 def _pairs(memory: Memory, like: Tensor) -> Tensor | None:
