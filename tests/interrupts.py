@@ -26,7 +26,7 @@ for package in (jko, jko.plots):  # the names load when they are asked for: here
     for name in package.__all__:
         getattr(package, name)
 
-TRAIN = ["--target", "y", "--neurons", "20", "--steps", "60", "--tau", "0.5"]
+TRAIN = ["--target", "y", "--neurons", "20", "--steps", "200", "--tau", "0.5"]
 BEFORE = 77  # the exit code where the signal came before the command began
 
 

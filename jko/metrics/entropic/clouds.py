@@ -52,11 +52,15 @@ class CloudCosts(Costs):
         return max(1, BLOCK // len(self.y))
 
     def blocks(self) -> Iterator[Tensor]:
-        """|x_i - y_j|^2 for some rows i at a time."""
+        """|x_i - y_j|^2 for some rows i at a time; the block before is no more.
+
+        They have one memory: small results kept between large temporaries would tear the heap.
+        """
         if self.small:
             yield from self.squares.split(self._rows)
-        else:
-            yield from (_squares(x, self.y) for x in self.x.split(self._rows))
+            return
+        room = self.x.new_empty(self._rows, len(self.y))
+        yield from (_squares(x, self.y, room[: len(x)]) for x in self.x.split(self._rows))
 
     def thinned(self, rows: Tensor | None, columns: Tensor | None) -> CloudCosts:
         """Some points of either side."""
@@ -72,12 +76,13 @@ class CloudCosts(Costs):
     @cached_property
     def nearest(self) -> tuple[Tensor, Tensor]:
         """Distances to, and indices of, the nearest 2 dim other points, (N, k) each; x = y."""
-        k = min(2 * self.x.shape[1] + 1, len(self.x))
-        found = [c.topk(k, largest=False) for c in self.blocks()]
-        return (
-            torch.cat([f.values for f in found])[:, 1:].sqrt(),
-            torch.cat([f.indices for f in found])[:, 1:],
-        )
+        N, k, start = len(self.x), min(2 * self.x.shape[1] + 1, len(self.x)), 0
+        square = self.x.new_empty(N, k)
+        index = torch.empty(N, k, dtype=torch.long, device=self.x.device)
+        for c in self.blocks():
+            rows = slice(start, start := start + len(c))
+            torch.topk(c, k, largest=False, out=(square[rows], index[rows]))
+        return square[:, 1:].sqrt(), index[:, 1:]
 
     @property
     def spacing(self) -> float:
@@ -172,9 +177,9 @@ class CloudKernel(Kernel):
         return lambda: (u - self.costs.squares / self.epsilon).log_softmax(-1)
 
 
-def _squares(x: Tensor, y: Tensor) -> Tensor:
+def _squares(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     """Squared distances from differences of coordinates, (n, M)."""
-    total = x.new_zeros(len(x), len(y))
+    total = x.new_zeros(len(x), len(y)) if out is None else out.zero_()
     for k in range(x.shape[1]):
         total += (x[:, k, None] - y[None, :, k]).square_()
     return total
