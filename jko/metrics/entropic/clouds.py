@@ -132,7 +132,11 @@ class CloudKernel(Kernel):
         """Of each point."""
         if self.costs.x is not self.costs.y:
             return self.costs.x.new_zeros(())
-        return torch.cat([1 / (-c / self.epsilon).exp().sum(-1) for c in self.costs.blocks()])
+        room, found = None, []
+        for c in self.costs.blocks():
+            room = torch.empty_like(c) if room is None else room
+            found.append(1 / torch.div(c, -self.epsilon, out=room[: len(c)]).exp_().sum(-1))
+        return torch.cat(found)
 
     def sums(self, u: Tensor, depth: float) -> Sums:
         """Plain where the matrix is kept and that is deep enough, otherwise in logarithms over all points."""
@@ -167,7 +171,7 @@ class CloudKernel(Kernel):
             torch.cat([total.log() + top for _, _, top, total in terms()]),
             -math.inf,
             average,
-            lambda: weighted(lambda w, c: (w * c).sum(-1)),
+            lambda: weighted(torch.linalg.vecdot),
             self._log_weights(u),
         )
 
