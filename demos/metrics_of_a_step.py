@@ -20,9 +20,11 @@ x = torch.linspace(-1.5, 1.5, 16, dtype=torch.float64)
 start = jko.Particles(torch.stack([x, 1.4 + 0.2 * torch.cos(9 * x)], dim=1))
 METRICS = {
     "W2": None,
-    "W2 with scales (1, 16)": jko.ScaledWasserstein([1.0, 16.0]),
-    "sliced, 24 directions": jko.SlicedWasserstein(24, generator=torch.Generator().manual_seed(0)),
-    "Sinkhorn, epsilon = 0.2": jko.SinkhornDivergence(0.2, tol=1e-8),
+    "W2 with scales (1, 16)": jko.metrics.ScaledWasserstein([1.0, 16.0]),
+    "sliced, 24 directions": jko.metrics.SlicedWasserstein(
+        24, generator=torch.Generator().manual_seed(0)
+    ),
+    "Sinkhorn, epsilon = 0.2": jko.metrics.SinkhornDivergence(0.2, tol=1e-8),
 }
 
 figure, axes = plots.canvas(1, 5, (17.5, 3.8))

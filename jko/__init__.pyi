@@ -19,14 +19,10 @@ from jko.energies import (
     Interaction as Interaction,
     Internal as Internal,
     KernelEntropy as KernelEntropy,
-    KernelPorousMedium as KernelPorousMedium,
-    OnTheta as OnTheta,
     PorousMedium as PorousMedium,
     Potential as Potential,
-    PowerNorm as PowerNorm,
     Risk as Risk,
     SquaredNorm as SquaredNorm,
-    TwoLayerRisk as TwoLayerRisk,
 )
 from jko.flows import flow as flow
 from jko.measures import (
@@ -42,10 +38,6 @@ from jko.measures import (
 from jko.metrics import (
     GraphWasserstein as GraphWasserstein,
     Metric as Metric,
-    ScaledWasserstein as ScaledWasserstein,
-    SinkhornDivergence as SinkhornDivergence,
-    SlicedWasserstein as SlicedWasserstein,
-    SplitWasserstein as SplitWasserstein,
     Wasserstein as Wasserstein,
     distance as distance,
     geodesic as geodesic,

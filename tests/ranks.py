@@ -61,7 +61,9 @@ RUNS = {
         whole(weights=WEIGHTS / WEIGHTS.sum(), domain=jko.Ball([0.0] * 5, 4.8), shards=4)
     ),
     "tight": lambda: flow(whole(), solver=jko.LBFGS(tol=1e-8, examine=False)),
-    "scaled": lambda: flow(whole(), metric=jko.ScaledWasserstein([1.0, 2.0, 2.0, 2.0, 1.0])),
+    "scaled": lambda: flow(
+        whole(), metric=jko.metrics.ScaledWasserstein([1.0, 2.0, 2.0, 2.0, 1.0])
+    ),
     "of second order": lambda: flow(whole(), scheme=jko.SDIRK2()),
     "by Newton": lambda: flow(whole(300), solver=jko.BlockNewton(examine=False)),
     "by Krylov": lambda: flow(

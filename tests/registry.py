@@ -85,7 +85,7 @@ def copies(z: torch.Tensor) -> torch.Tensor:
 def two_layers() -> tuple[jko.Energy, list[State], dict]:
     mu = samples.cloud(5, N=4)
     states = [jko.Particles(copies(mu.points), mu.weights)]
-    return jko.TwoLayerRisk(DATA, N2=2), states, {"along": copies}
+    return jko.energies.TwoLayerRisk(DATA, N2=2), states, {"along": copies}
 
 
 def held() -> jko.Energy:
@@ -102,12 +102,12 @@ ENERGIES = {
     Mixture: lambda: Mixture.of([(0.3, jko.Entropy()), (1.0, jko.PorousMedium(2))]),
     jko.Potential: lambda: jko.Potential(bowl),
     jko.SquaredNorm: jko.SquaredNorm,
-    jko.PowerNorm: lambda: jko.PowerNorm(4),
+    jko.energies.PowerNorm: lambda: jko.energies.PowerNorm(4),
     _FrozenVariation: frozen,
     jko.KernelEntropy: lambda: jko.KernelEntropy(1.0),
-    jko.KernelPorousMedium: lambda: jko.KernelPorousMedium(1.0, 2.0),
-    jko.TwoLayerRisk: two_layers,
-    jko.OnTheta: lambda: jko.OnTheta(jko.KernelEntropy(1.0)),
+    jko.energies.KernelPorousMedium: lambda: jko.energies.KernelPorousMedium(1.0, 2.0),
+    jko.energies.TwoLayerRisk: two_layers,
+    jko.energies.OnTheta: lambda: jko.energies.OnTheta(jko.KernelEntropy(1.0)),
     jko.Risk: risk,
     HeldNorm: lambda: (held(), [samples.cloud(1)]),
 }
@@ -151,17 +151,17 @@ STATES = {
 METRICS = {
     jko.Wasserstein: jko.Wasserstein,
     jko.GraphWasserstein: jko.GraphWasserstein,
-    jko.ScaledWasserstein: lambda: jko.ScaledWasserstein([1.0, 4.0]),
-    jko.SlicedWasserstein: lambda: jko.SlicedWasserstein(
+    jko.metrics.ScaledWasserstein: lambda: jko.metrics.ScaledWasserstein([1.0, 4.0]),
+    jko.metrics.SlicedWasserstein: lambda: jko.metrics.SlicedWasserstein(
         8, generator=torch.Generator().manual_seed(0)
     ),
-    jko.SinkhornDivergence: lambda: (
-        jko.SinkhornDivergence(5.0, tol=1e-9),
+    jko.metrics.SinkhornDivergence: lambda: (
+        jko.metrics.SinkhornDivergence(5.0, tol=1e-9),
         [samples.cloud(2, turn, equal=True) for turn in range(3)],
         {"triangle": False},
     ),
-    jko.SplitWasserstein: lambda: (
-        jko.SplitWasserstein(),
+    jko.metrics.SplitWasserstein: lambda: (
+        jko.metrics.SplitWasserstein(),
         [span(turn) for turn in range(3)],
         {"symmetric": False, "triangle": False},
     ),
@@ -186,7 +186,7 @@ def pair_problem() -> StepProblem:
 
 def span_problem() -> StepProblem:
     energy = jko.Risk(DATA, activation=jko.GaussianBump()) + 0.1 * jko.SquaredNorm()
-    return StepProblem(energy, jko.SplitWasserstein(), span(), 0.1)
+    return StepProblem(energy, jko.metrics.SplitWasserstein(), span(), 0.1)
 
 
 #: class -> a function that makes a solver, or a solver and its problems

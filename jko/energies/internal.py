@@ -1,7 +1,7 @@
 """Internal energies ``int U(rho)`` of a density: heat (4.1) and porous medium (4.6).
 
 Atoms have no density, so on particles they are +inf; they say so instead of returning it.  See
-:class:`jko.KernelEntropy` and :class:`jko.KernelPorousMedium` for their smooth relatives on particles.
+:class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` for their smooth relatives on particles.
 
 To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Sums of them are in
 :mod:`jko.energies.mixture`.

@@ -195,7 +195,7 @@ class KernelPorousMedium(KernelInternal):
     Examples
     --------
     >>> import jko
-    >>> E = jko.KernelPorousMedium(1.0)
+    >>> E = jko.energies.KernelPorousMedium(1.0)
     >>> round(float(E(jko.Particles([[0.0, 0.0]]))), 6)  # K(0) / 2 = 1 / (4 pi)
     0.079577
     """

@@ -32,7 +32,7 @@ class TwoLayerRisk(Energy):
     The mean over the N2 neurons is in the value, not in W2: there the velocities of w and b are of order 1/N2, that of
     theta is not, and the second layer freezes as N2 grows.  The product metric with the same means,
     ``int |d theta|^2 + (1/N2) |d b|^2 dnu + (1/N2) |d w|^2``, is the one to flow in: all layers keep their speeds, and
-    flows for different N2 are flows of one problem.  Pass ``metric=jko.ScaledWasserstein.two_layers(n, N2)`` to
+    flows for different N2 are flows of one problem.  Pass ``metric=jko.metrics.ScaledWasserstein.two_layers(n, N2)`` to
     :func:`jko.step` and :func:`jko.flow`.
 
     Parameters
@@ -58,7 +58,7 @@ class TwoLayerRisk(Energy):
     Examples
     --------
     >>> import jko, torch
-    >>> E = jko.TwoLayerRisk(jko.Data([[0.5], [1.0]], [1.0, 1.0]), N2=3)
+    >>> E = jko.energies.TwoLayerRisk(jko.Data([[0.5], [1.0]], [1.0, 1.0]), N2=3)
     >>> nu = jko.Particles(torch.zeros(4, 7, dtype=torch.float64))
     >>> float(E(nu))
     0.5

@@ -32,7 +32,7 @@ class OnTheta(Energy):
     --------
     >>> import jko
     >>> pair = jko.ChargedParticles([[3.0]], [100.0])
-    >>> float(jko.OnTheta(jko.SquaredNorm())(pair))
+    >>> float(jko.energies.OnTheta(jko.SquaredNorm())(pair))
     4.5
     """
 

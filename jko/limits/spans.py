@@ -115,7 +115,7 @@ def quadratic(
     refuse(
         terms.without(SquaredNorm, Risk, OnTheta),
         "the term {energy} is not quadratic in H, so the equations do not close; allowed are sums of multiples "
-        "of jko.Risk, jko.SquaredNorm and jko.OnTheta(energy). For others use jko.limits.separated from a "
+        "of jko.Risk, jko.SquaredNorm and jko.energies.OnTheta(energy). For others use jko.limits.separated from a "
         "jko.ChargedDensity, jko.limits.Labels, or particles",
     )
     return terms.lam, [(c, _fitting(E, span)) for c, E in terms.risks]

@@ -48,7 +48,7 @@ class ChargedSpan(Lifted):
 
     Notes
     -----
-    Source: survey (3.19) and section 2.3.  The state of :class:`jko.SplitWasserstein`.
+    Source: survey (3.19) and section 2.3.  The state of :class:`jko.metrics.SplitWasserstein`.
 
     Examples
     --------

@@ -35,13 +35,13 @@ class ScaledWasserstein(Metric):
     --------
     >>> import jko
     >>> mu, nu = jko.Particles([[0.0, 0.0]]), jko.Particles([[3.0, 1.0]])
-    >>> jko.ScaledWasserstein([1.0, 16.0]).distance(mu, nu).value
+    >>> jko.metrics.ScaledWasserstein([1.0, 16.0]).distance(mu, nu).value
     5.0
     >>> step = jko.step(
     ...     jko.SquaredNorm(),
     ...     jko.Particles([[2.0, 2.0]]),
     ...     tau=1.0,
-    ...     metric=jko.ScaledWasserstein([1.0, 3.0]),
+    ...     metric=jko.metrics.ScaledWasserstein([1.0, 3.0]),
     ...     solver=jko.LBFGS(tol=1e-12),
     ... )
     >>> [round(v, 10) for v in step.state.points[0].tolist()]
@@ -65,7 +65,7 @@ class ScaledWasserstein(Metric):
         Examples
         --------
         >>> import jko
-        >>> jko.ScaledWasserstein.blocks((1, 4.0), (2, 1.0)).scales
+        >>> jko.metrics.ScaledWasserstein.blocks((1, 4.0), (2, 1.0)).scales
         (4.0, 1.0, 1.0)
         """
         pairs = [checks.items(f"blocks[{k}]", block, 2) for k, block in enumerate(blocks)]
@@ -81,7 +81,7 @@ class ScaledWasserstein(Metric):
 
     @classmethod
     def two_layers(cls, n: int, N2: int) -> ScaledWasserstein:
-        """The product metric of both layers of a :class:`jko.TwoLayerRisk`, in which none freezes as N2 grows.
+        """The product metric of both layers of a :class:`jko.energies.TwoLayerRisk`, in which none freezes as N2 grows.
 
         ``int |d theta|^2 + (1/N2) sum_j |d b_j|^2 + (1/N2) sum_j |d w_j|^2``: the means over the N2 neurons that the
         network has in its value.

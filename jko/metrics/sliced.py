@@ -45,7 +45,7 @@ class SlicedWasserstein(Metric):
     --------
     >>> import jko
     >>> mu, nu = jko.Particles([[0.0, 0.0]]), jko.Particles([[3.0, 4.0]])
-    >>> round(jko.SlicedWasserstein([[1.0, 0.0], [0.0, 1.0]]).distance(mu, nu).squared, 12)
+    >>> round(jko.metrics.SlicedWasserstein([[1.0, 0.0], [0.0, 1.0]]).distance(mu, nu).squared, 12)
     12.5
     """
 

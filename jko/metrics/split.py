@@ -33,7 +33,7 @@ class SplitWasserstein(Metric):
     ...     jko.Particles([[0.0]]), lambda t: t[:, 0] + 4, jko.GaussianBump(), [[0.0]]
     ... )
     >>> b = jko.ChargedSpan(jko.Particles([[3.0]]), lambda t: t[:, 0], jko.GaussianBump(), [[0.0]])
-    >>> jko.SplitWasserstein().distance(a, b).value
+    >>> jko.metrics.SplitWasserstein().distance(a, b).value
     5.0
     """
 

@@ -51,7 +51,7 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     if result.problem.form is Form.OWN_COST:
         raise ValueError(
             f"no geodesic of {result.problem.metric!r} is known to go on along; take scheme=jko.Implicit(), or a "
-            "metric of couplings: the natural one, jko.ScaledWasserstein"
+            "metric of couplings: the natural one, jko.metrics.ScaledWasserstein"
         )
     if isinstance(state, GridDensity):
         return _pushed(result, state, ratio)

@@ -64,8 +64,9 @@ class LBFGS:
     where the value stops falling, with status STALLED.  With a domain the residual is the natural one,
     ``(T - P(T - tau g)) / tau``, and moves are projected.
 
-    It takes any metric on atoms.  Where the index coupling stands for it (W2, D, :class:`jko.ScaledWasserstein`) the
-    coupling is certified; else the step minimises with ``metric.cost`` as it is, and ``result.coupling`` says so.
+    It takes any metric on atoms.  Where the index coupling stands for it (W2, D,
+    :class:`jko.metrics.ScaledWasserstein`) the coupling is certified; else the step minimises with ``metric.cost`` as
+    it is, and ``result.coupling`` says so.
 
     Source, for ``fraction``: Attouch, Bolte and Svaiter, Math. Program. Ser. A 137 (2013) 91-129, section 2.
 

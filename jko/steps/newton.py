@@ -56,7 +56,7 @@ class BlockNewton:
     Where a block ``B_i + 1/tau`` is not positive definite (tau large: the step is not convex in the positions) its
     negative eigenvalues change sign, so that the direction descends.
 
-    Of the metrics it takes those of a coupling: the natural one and :class:`jko.ScaledWasserstein`.
+    Of the metrics it takes those of a coupling: the natural one and :class:`jko.metrics.ScaledWasserstein`.
 
     Raises
     ------

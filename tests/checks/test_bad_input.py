@@ -169,7 +169,7 @@ CASES = {
         r"theta has 1 coordinates.*d = n \+ 1 = 2.*need 3 columns",
     ),
     "bump without width": (lambda: jko.GaussianBump(0.0), ValueError, r"width = 0\.0.*> 0"),
-    "power below one": (lambda: jko.PowerNorm(0.5), ValueError, r"p = 0\.5.*p >= 1"),
+    "power below one": (lambda: jko.energies.PowerNorm(0.5), ValueError, r"p = 0\.5.*p >= 1"),
     "porous medium of order one": (lambda: jko.PorousMedium(1.0), ValueError, r"m = 1\.0.*> 1"),
     "entropy of atoms": (
         lambda: jko.step(jko.Entropy(), jko.Particles(two), tau=1.0),

@@ -91,7 +91,9 @@ DOORS = {
         torch.sin,
         np.sin,
         np.cos,
-        lambda f, **gradient: jko.TwoLayerRisk(DATA, 2, f, **gradient) + 0.1 * jko.SquaredNorm(),
+        lambda f, **gradient: (
+            jko.energies.TwoLayerRisk(DATA, 2, f, **gradient) + 0.1 * jko.SquaredNorm()
+        ),
         NU,
     ),
 }
@@ -370,7 +372,7 @@ def test_not_a_number_is_a_status():
         lambda: jko.Interaction("W"),
         lambda: jko.Ridge(None),
         lambda: Custom(3),
-        lambda: jko.TwoLayerRisk(DATA, 2, sigma=1.0),
+        lambda: jko.energies.TwoLayerRisk(DATA, 2, sigma=1.0),
     ],
 )
 def test_what_is_no_callable_is_refused_at_once(make):
@@ -569,7 +571,7 @@ def test_a_variation_of_other_values_is_refused(energy, name):
             ASKED[name](E, MU)
     pair = MU.project()
     with pytest.raises(ValueError, match="variation of OnTheta is not the derivative of its"):
-        jko.step(jko.OnTheta(energy), pair, tau=0.1)
+        jko.step(jko.energies.OnTheta(energy), pair, tau=0.1)
 
 
 @every_door
@@ -627,7 +629,7 @@ def test_bandwidths_have_one_range():
     with pytest.raises(ValueError, match=r"bandwidth = 1e-200; .* scale the points and the bandw"):
         jko.KernelEntropy(1e-200)
     with pytest.raises(ValueError, match="bandwidth = 1e-160"):
-        jko.KernelPorousMedium(1e-160)
+        jko.energies.KernelPorousMedium(1e-160)
     with pytest.raises(ValueError, match=r"bandwidth = 1e\+300"):
         jko.KernelEntropy(1e300)
     with pytest.raises(ValueError, match=r"in torch.float32 its square"):
@@ -643,10 +645,12 @@ def test_bandwidths_have_one_range():
 
 def test_two_layers_say_which_dtype():
     with pytest.raises(ValueError, match=r"dtype torch.float32 but the data x has dtype"):
-        jko.step(jko.TwoLayerRisk(DATA, 2), jko.Particles(NU.points.float()), tau=0.1)
+        jko.step(jko.energies.TwoLayerRisk(DATA, 2), jko.Particles(NU.points.float()), tau=0.1)
     small = jko.Data(DATA.x.float(), DATA.f.float())
-    result = jko.step(jko.TwoLayerRisk(small, 2), jko.Particles(NU.points.float()), tau=0.1)
-    double = jko.step(jko.TwoLayerRisk(DATA, 2), NU, tau=0.1)
+    result = jko.step(
+        jko.energies.TwoLayerRisk(small, 2), jko.Particles(NU.points.float()), tau=0.1
+    )
+    double = jko.step(jko.energies.TwoLayerRisk(DATA, 2), NU, tau=0.1)
     assert result.energy == pytest.approx(double.energy, rel=1e-3)
 
 
@@ -694,7 +698,9 @@ def test_the_mode_of_the_caller_does_not_hide_what_torch_cannot_see(door, mode):
         ASKED["step"](door.energy(through_numpy(door.numpy)), door.state)
 
 
-@pytest.mark.parametrize("energy", [0.1 * jko.KernelEntropy(0.7), jko.PowerNorm(3.0), Quartic()])
+@pytest.mark.parametrize(
+    "energy", [0.1 * jko.KernelEntropy(0.7), jko.energies.PowerNorm(3.0), Quartic()]
+)
 @every_mode
 def test_other_energies_do_not_depend_on_the_mode(energy, mode):
     for name in ("gradient", "gradient elsewhere", "hessian", "second order", "step", "newton"):

@@ -320,7 +320,7 @@ def test_the_minorant_is_below_the_energy_and_touches_it(generator):
     energy = (
         2.0 * jko.Risk(curve(), activation=TANH)
         + 0.3 * kernel
-        + jko.PowerNorm(3)
+        + jko.energies.PowerNorm(3)
         + 0.1 * jko.SquaredNorm()
     )
     mu = jko.Particles.normal(8, 3, generator=generator)

@@ -56,9 +56,9 @@ PLAIN = {
     "potential": jko.Potential(lambda z: (z**4).sum(-1) / 4 + z[:, 0] * z[:, 1]),
     "constant": jko.Potential(lambda z: torch.ones_like(z[:, 0])),
     "squared norm": jko.SquaredNorm(),
-    "power 1": jko.PowerNorm(1),
-    "power 1.5": jko.PowerNorm(1.5),
-    "power 3": jko.PowerNorm(3),
+    "power 1": jko.energies.PowerNorm(1),
+    "power 1.5": jko.energies.PowerNorm(1.5),
+    "power 3": jko.energies.PowerNorm(3),
     "gaussian kernel": jko.Interaction(lambda z: torch.exp(-(z**2).sum(-1)), convex=True),
     "lopsided kernel": jko.Interaction(lopsided),
 }
@@ -67,7 +67,7 @@ ENERGIES = {
     **PLAIN,
     "sum": RISKS["tanh"] + 0.1 * jko.SquaredNorm() + jko.Interaction(lopsided),
     "negative multiple": -0.5 * (RISKS["tanh"] + jko.Interaction(lopsided)),
-    "nested": 2 * (RISKS["features"] + 3 * (RISKS["tanh"] + jko.PowerNorm(3))),
+    "nested": 2 * (RISKS["features"] + 3 * (RISKS["tanh"] + jko.energies.PowerNorm(3))),
 }
 every_energy = pytest.mark.parametrize("F", ENERGIES.values(), ids=ENERGIES)
 every_risk = pytest.mark.parametrize("R", RISKS.values(), ids=RISKS)
@@ -205,7 +205,10 @@ def test_what_is_convex_is_declared():
 
 
 def test_a_sum_is_convex_if_all_of_its_terms_are():
-    bent, curved = jko.Interaction(lopsided), [jko.SquaredNorm(), jko.Entropy(), jko.PowerNorm(3)]
+    bent, curved = (
+        jko.Interaction(lopsided),
+        [jko.SquaredNorm(), jko.Entropy(), jko.energies.PowerNorm(3)],
+    )
     assert (curved[0] + curved[1] + curved[2]).convex
     for term in curved:
         assert not (term + bent).convex
@@ -404,7 +407,7 @@ def test_the_interaction_by_the_square_is_the_variance():
 @pytest.mark.parametrize("p", [1, 1.5, 2, 3])
 def test_the_power_norm_is_finite_at_the_origin(p):
     mu = jko.Particles([[0.0, 0.0], [3.0, 4.0]])
-    F = jko.PowerNorm(p)
+    F = jko.energies.PowerNorm(p)
     assert float(F(mu)) == pytest.approx(5.0**p / 2)
     assert F.gradient(mu)[0].tolist() == [0.0, 0.0]
     assert F.gradient(mu)[1].tolist() == pytest.approx([p * 5 ** (p - 2) * 3, p * 5 ** (p - 2) * 4])
@@ -412,10 +415,10 @@ def test_the_power_norm_is_finite_at_the_origin(p):
 
 
 def test_the_power_two_is_twice_the_squared_norm():
-    close(jko.PowerNorm(2)(MU), 2 * jko.SquaredNorm()(MU), 1e-15)
-    close(jko.PowerNorm(2).gradient(MU), 2 * jko.SquaredNorm().gradient(MU), 1e-15)
+    close(jko.energies.PowerNorm(2)(MU), 2 * jko.SquaredNorm()(MU), 1e-15)
+    close(jko.energies.PowerNorm(2).gradient(MU), 2 * jko.SquaredNorm().gradient(MU), 1e-15)
     close(
-        jko.PowerNorm(2).second_order(MU).blocks,
+        jko.energies.PowerNorm(2).second_order(MU).blocks,
         2 * jko.SquaredNorm().second_order(MU).blocks,
         1e-14,
     )
@@ -438,7 +441,7 @@ def test_terms_flatten_sums_and_multiples():
         (lambda: jko.Risk(LINE, jko.Ridge(torch.tanh), general), TypeError, "both"),
         (lambda: jko.Risk((X1, X1[:, 0]), jko.Ridge(torch.tanh)), TypeError, r"jko\.Data"),
         (lambda: jko.Risk(LINE, activation=3), TypeError, "activation must be"),
-        (lambda: jko.PowerNorm(0.5), ValueError, "p >= 1"),
+        (lambda: jko.energies.PowerNorm(0.5), ValueError, "p >= 1"),
         (lambda: jko.PorousMedium(1.0), ValueError, "m = 1.0"),
         (lambda: float("nan") * jko.SquaredNorm(), ValueError, "coefficient"),
         (lambda: "2" + jko.SquaredNorm(), TypeError, "str"),

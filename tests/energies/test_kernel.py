@@ -26,9 +26,9 @@ NU = jko.Particles(rng.standard_normal((N, DIM)), [0.3, 0.1, 0.2, 0.2, 0.2])
 ENERGIES = {
     "entropy": jko.KernelEntropy(0.7),
     "wide entropy": jko.KernelEntropy(3.0),
-    "square": jko.KernelPorousMedium(0.7),
-    "m = 1.5": jko.KernelPorousMedium(0.8, 1.5),
-    "m = 3": jko.KernelPorousMedium(0.6, m=3.0),
+    "square": jko.energies.KernelPorousMedium(0.7),
+    "m = 1.5": jko.energies.KernelPorousMedium(0.8, 1.5),
+    "m = 3": jko.energies.KernelPorousMedium(0.6, m=3.0),
 }
 every_energy = pytest.mark.parametrize("F", ENERGIES.values(), ids=ENERGIES)
 
@@ -165,7 +165,9 @@ def test_one_atom_has_the_energy_of_the_kernels_peak(dim):
     assert float(jko.KernelEntropy(0.3)(atom)) == pytest.approx(math.log(peak), rel=1e-14)
     for m in (1.5, 2.0, 3.0):
         expected = peak ** (m - 1) / (m * (m - 1))
-        assert float(jko.KernelPorousMedium(0.3, m)(atom)) == pytest.approx(expected, rel=1e-14)
+        assert float(jko.energies.KernelPorousMedium(0.3, m)(atom)) == pytest.approx(
+            expected, rel=1e-14
+        )
 
 
 def test_a_normal_law_has_the_energy_of_two_normal_laws():
@@ -176,13 +178,13 @@ def test_a_normal_law_has_the_energy_of_two_normal_laws():
     entropy = -0.5 * math.log(2 * math.pi * v) - s**2 / (2 * v)
     assert float(jko.KernelEntropy(eps)(mu)) == pytest.approx(entropy, abs=1 / count)
     square = 0.5 / math.sqrt(2 * math.pi * (2 * s**2 + eps**2))
-    assert float(jko.KernelPorousMedium(eps)(mu)) == pytest.approx(square, abs=0.1 / count)
+    assert float(jko.energies.KernelPorousMedium(eps)(mu)) == pytest.approx(square, abs=0.1 / count)
 
 
 def test_the_square_is_an_interaction():
     peak = (2 * math.pi * 0.7**2) ** (-DIM / 2)
     W = jko.Interaction(lambda z: peak * torch.exp(-(z * z).sum(-1) / (2 * 0.7**2)))
-    F = jko.KernelPorousMedium(0.7)
+    F = jko.energies.KernelPorousMedium(0.7)
     for a, b in zip(F.evaluate(MU), W.evaluate(MU), strict=True):
         close(a, b, 1e-14)
 
@@ -211,7 +213,7 @@ def test_atoms_that_are_not_finite_give_no_number(wrong, n, monkeypatch):
         at = points.clone()
         at[list(bad), 0] = wrong
         moved = mu.moved(at)
-        for E in (jko.KernelEntropy(0.1), jko.KernelPorousMedium(0.1, 2.0)):
+        for E in (jko.KernelEntropy(0.1), jko.energies.KernelPorousMedium(0.1, 2.0)):
             assert math.isnan(float(E(moved)))
             assert bool(E.gradient(moved)[0].isnan().all())
 
@@ -222,7 +224,7 @@ def test_a_cloud_far_from_the_origin_keeps_its_digits():
     close(F.gradient(jko.Particles(x + shift)), F.gradient(jko.Particles(x)), 1e-14)
 
 
-@pytest.mark.parametrize("F", [jko.KernelEntropy(0.02), jko.KernelPorousMedium(0.02, 1.5)])
+@pytest.mark.parametrize("F", [jko.KernelEntropy(0.02), jko.energies.KernelPorousMedium(0.02, 1.5)])
 def test_empty_cells_of_a_density_count_nothing_and_stay_finite(F):
     grid = jko.Grid((0.0, 1.0), (5, 4))
     values = np.zeros((5, 4))
@@ -243,8 +245,8 @@ def test_empty_cells_of_a_density_count_nothing_and_stay_finite(F):
 
 
 def test_what_is_convex_is_declared():
-    assert jko.KernelPorousMedium(0.5).convex
-    assert not jko.KernelPorousMedium(0.5, 3.0).convex
+    assert jko.energies.KernelPorousMedium(0.5).convex
+    assert not jko.energies.KernelPorousMedium(0.5, 3.0).convex
     assert not jko.KernelEntropy(0.5).convex
 
 
@@ -253,7 +255,7 @@ atoms = st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_
 
 @given(a=atoms, b=atoms, s=st.floats(0.01, 0.99))
 def test_the_square_lies_below_its_chords(a, b, s):
-    F, mu, nu = jko.KernelPorousMedium(0.5), jko.Particles(a), jko.Particles(b)
+    F, mu, nu = jko.energies.KernelPorousMedium(0.5), jko.Particles(a), jko.Particles(b)
     between = jko.Particles(
         torch.cat([mu.points, nu.points]), torch.cat([(1 - s) * mu.weights, s * nu.weights])
     )
@@ -266,8 +268,8 @@ def test_the_square_lies_below_its_chords(a, b, s):
         (lambda: jko.KernelEntropy(0.0), ValueError, r"bandwidth = 0\.0"),
         (lambda: jko.KernelEntropy(math.nan), ValueError, "bandwidth"),
         (lambda: jko.KernelEntropy("wide"), TypeError, "bandwidth must be a number"),
-        (lambda: jko.KernelPorousMedium(-1.0), ValueError, r"bandwidth = -1\.0"),
-        (lambda: jko.KernelPorousMedium(1.0, 1.0), ValueError, r"m = 1\.0"),
+        (lambda: jko.energies.KernelPorousMedium(-1.0), ValueError, r"bandwidth = -1\.0"),
+        (lambda: jko.energies.KernelPorousMedium(1.0, 1.0), ValueError, r"m = 1\.0"),
     ],
 )
 def test_a_bad_argument_is_a_sentence(make, error, sentence):
@@ -316,7 +318,7 @@ def l1_error(profile, d, n, ratio):
     x = lattice(radius, n, d)
     w = profile(d, (x**2).sum(1))
     x, w = x[w > 0], w[w > 0] / w.sum()
-    energy = jko.KernelEntropy if profile is heat else jko.KernelPorousMedium
+    energy = jko.KernelEntropy if profile is heat else jko.energies.KernelPorousMedium
     F = energy(ratio * (2 * radius / n) ** 0.99)
     run = jko.flow(F, jko.Particles(x, w), tau=TAU, steps=STEPS, solver=jko.LBFGS(tol=1e-5))
     scale = exact_scale(profile, d)
@@ -355,7 +357,7 @@ def test_one_step_of_the_heat_flow_by_newton_and_by_quasi_newton_is_the_same():
 
 
 @pytest.mark.parametrize(
-    "energy", [jko.KernelEntropy(0.3), jko.KernelPorousMedium(0.3)], ids=["heat", "square"]
+    "energy", [jko.KernelEntropy(0.3), jko.energies.KernelPorousMedium(0.3)], ids=["heat", "square"]
 )
 def test_a_regularised_network_with_two_inputs_and_a_bias_falls_and_spreads(energy):
     generator = torch.Generator().manual_seed(5)
@@ -373,7 +375,7 @@ def test_a_regularised_network_with_two_inputs_and_a_bias_falls_and_spreads(ener
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("E", [jko.KernelEntropy(0.5), jko.KernelPorousMedium(0.5)])
+@pytest.mark.parametrize("E", [jko.KernelEntropy(0.5), jko.energies.KernelPorousMedium(0.5)])
 def test_where_a_step_has_left_the_numbers_the_energy_is_no_number(E, bad):
     mu = jko.Particles([[0.0], [1.0], [2.0]])
     lost = mu.moved(torch.tensor([[0.0], [bad], [2.0]], dtype=torch.float64))

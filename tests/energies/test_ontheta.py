@@ -13,7 +13,7 @@ INNER = {
     "potential": jko.SquaredNorm(),
     "interaction": jko.Interaction(lambda z: (z**2).sum(-1).add(1).sqrt()),
     "kernel entropy": jko.KernelEntropy(0.6),
-    "kernel porous medium": jko.KernelPorousMedium(0.6),
+    "kernel porous medium": jko.energies.KernelPorousMedium(0.6),
     "risk of rho": jko.Risk(DATA, features=lambda theta, x: torch.sin(theta @ x.T)),
     "sum": jko.SquaredNorm() + (-0.5) * jko.KernelEntropy(0.6),
 }
@@ -28,7 +28,7 @@ def cloud(N=9, seed=0):
 
 @pytest.mark.parametrize("name", INNER)
 def test_every_shortcut_agrees_with_automatic_differentiation(name):
-    E, mu = jko.OnTheta(INNER[name]), cloud()
+    E, mu = jko.energies.OnTheta(INNER[name]), cloud()
     value, variation, gradient = E.evaluate(mu)
     assert float(value) == pytest.approx(float(E(mu)), rel=1e-13)
     assert torch.allclose(variation, E.variation(mu), rtol=1e-12)
@@ -44,7 +44,7 @@ def test_every_shortcut_agrees_with_automatic_differentiation(name):
 
 @pytest.mark.parametrize("name", INNER)
 def test_the_hessian_along_a_field_agrees_with_automatic_differentiation(name):
-    E, mu, v = jko.OnTheta(INNER[name]), cloud(), cloud(9, 2).points
+    E, mu, v = jko.energies.OnTheta(INNER[name]), cloud(), cloud(9, 2).points
     curvature, plain = E.second_order(mu), Energy.second_order(E, mu)
 
     def along(c):
@@ -59,7 +59,7 @@ def test_the_hessian_along_a_field_agrees_with_automatic_differentiation(name):
 
 def test_newton_and_lbfgs_take_the_same_step_with_it():
     pair = cloud().project()
-    E = jko.OnTheta(jko.KernelEntropy(0.6)) + jko.SquaredNorm()
+    E = jko.energies.OnTheta(jko.KernelEntropy(0.6)) + jko.SquaredNorm()
     one, other = (
         jko.step(E, pair, tau=0.1, solver=solver).state
         for solver in (jko.LBFGS(tol=1e-11), jko.BlockNewton(tol=1e-11))
@@ -99,7 +99,7 @@ def test_kernel_entropy_in_D_follows_the_normal_law_with_affine_charge_in_the_pl
         theta, m = lattice(mean, covariance, h, 2.2)
         z = theta - torch.tensor(mean, dtype=torch.float64)
         pair = jko.ChargedParticles(theta, charge + z @ torch.tensor(slope, dtype=z.dtype), m)
-        E = lam * jko.SquaredNorm() + beta * jko.OnTheta(jko.KernelEntropy(h**0.99))
+        E = lam * jko.SquaredNorm() + beta * jko.energies.OnTheta(jko.KernelEntropy(h**0.99))
         run = jko.flow(E, pair, tau=tau, t1=t)
         assert run.slacks.min() > 0
         got = regression(run.final)
@@ -111,4 +111,4 @@ def test_kernel_entropy_in_D_follows_the_normal_law_with_affine_charge_in_the_pl
 
 def test_a_measure_on_the_line_has_no_theta():
     with pytest.raises(ValueError, match=r"needs xi = \(w, theta\)"):
-        jko.OnTheta(jko.SquaredNorm())(jko.Particles([[1.0]]))
+        jko.energies.OnTheta(jko.SquaredNorm())(jko.Particles([[1.0]]))

@@ -33,7 +33,9 @@ def total(terms):
 def test_every_term_that_is_not_zero_is_in_one_kind(chosen):
     terms = sorted_terms(total(chosen))
     kinds = (terms.linear, terms.internal, terms.risks, terms.interactions, terms.of_theta)
-    rest = terms.without(jko.energies.Linear, jko.Internal, jko.Risk, jko.Interaction, jko.OnTheta)
+    rest = terms.without(
+        jko.energies.Linear, jko.Internal, jko.Risk, jko.Interaction, jko.energies.OnTheta
+    )
     counted = [id(E) for kind in (*kinds, rest) for _, E in kind]
     assert sorted(counted) == sorted(id(E) for c, E in chosen if c != 0)
     assert terms.lam == sum(c for c, E in chosen if isinstance(E, jko.SquaredNorm))

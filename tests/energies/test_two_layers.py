@@ -15,7 +15,7 @@ def example():
     f = torch.sin(x[:, 0]) + x[:, 1]  # odd, as the network is
     points = torch.randn(N1, n + 2 * N2, generator=generator, dtype=torch.float64)
     points[:, n + N2 :] = points[0, n + N2 :]  # copies of w
-    return jko.TwoLayerRisk(jko.Data(x, f), N2=N2), jko.Particles(points)
+    return jko.energies.TwoLayerRisk(jko.Data(x, f), N2=N2), jko.Particles(points)
 
 
 def test_the_network_is_the_composition_of_two_sums():
@@ -79,7 +79,7 @@ def test_in_w2_the_second_layer_freezes_as_its_docstring_says():
     for width in (4, 16, 64):
         points = torch.full((3, n + 2 * width), 0.5, dtype=torch.float64)
         E, _ = example()
-        E = jko.TwoLayerRisk(E.data, N2=width)
+        E = jko.energies.TwoLayerRisk(E.data, N2=width)
         v = E.gradient(jko.Particles(points))
         speeds.append([float(v[:, :n].norm()), float(v[0, n + width])])
     theta, w = np.array(speeds).T
@@ -90,12 +90,12 @@ def test_in_w2_the_second_layer_freezes_as_its_docstring_says():
 def speeds(width, scaled):
     """Root mean squares of how far the coordinates of theta, b, w go in the time of eight steps, over that time."""
     generator = torch.Generator().manual_seed(3)
-    E = jko.TwoLayerRisk(example()[0].data, N2=width)
+    E = jko.energies.TwoLayerRisk(example()[0].data, N2=width)
     w = 1 + 0.5 * torch.randn(width, generator=generator, dtype=torch.float64)
     theta = torch.randn(20, n, generator=generator, dtype=torch.float64)
     noise = torch.randn(20, width, generator=generator, dtype=torch.float64)
     nu = jko.Particles(torch.cat([theta, theta[:, 1:] + 0.5 * noise, w.expand(20, width)], dim=1))
-    metric = jko.ScaledWasserstein.two_layers(n, width) if scaled else None
+    metric = jko.metrics.ScaledWasserstein.two_layers(n, width) if scaled else None
     run = jko.flow(E, nu, tau=0.25, steps=8, metric=metric, solver=jko.LBFGS(fraction=0.01))
     assert (run.slacks >= 0).all()
     moves = ((run.final.points - nu.points) / 2).split([n, width, width], dim=1)

@@ -165,7 +165,9 @@ def terms(draw: Any, dim: int) -> jko.Energy:
     )
     if kind == "norm":
         return draw(
-            st.sampled_from([jko.SquaredNorm(), *map(jko.PowerNorm, (1.0, 1.5, 2.0, 4.0, 50.0))])
+            st.sampled_from(
+                [jko.SquaredNorm(), *map(jko.energies.PowerNorm, (1.0, 1.5, 2.0, 4.0, 50.0))]
+            )
         )
     if kind == "potential":
         return jko.Potential(POTENTIALS[draw(st.sampled_from(sorted(POTENTIALS)))])
@@ -176,9 +178,11 @@ def terms(draw: Any, dim: int) -> jko.Energy:
         return draw(st.sampled_from([jko.Entropy(), *map(jko.PorousMedium, orders)]))
     if kind == "kernel":
         h = draw(st.sampled_from([0.5, 1e-3, 1e3]))
-        return draw(st.sampled_from([jko.KernelEntropy(h), jko.KernelPorousMedium(h, 2.0)]))
+        return draw(
+            st.sampled_from([jko.KernelEntropy(h), jko.energies.KernelPorousMedium(h, 2.0)])
+        )
     if kind == "theta":
-        return jko.OnTheta(draw(st.sampled_from([jko.SquaredNorm(), jko.Entropy()])))
+        return jko.energies.OnTheta(draw(st.sampled_from([jko.SquaredNorm(), jko.Entropy()])))
     name = draw(st.sampled_from(sorted(ACTIVATIONS)))
     n = max(1, dim - 1 - (name != "bump"))
     x = np.linspace(-1, 1, 2 * n).reshape(2, n)

@@ -297,7 +297,7 @@ def test_a_pair_is_the_hierarchy_with_one_moment():
 def test_the_hierarchy_in_two_dimensions_follows_the_atoms_with_order_two():
     x = torch.linspace(-2, 2, 12, dtype=torch.float64)[:, None]
     risk = jko.Risk(jko.Data(x, torch.sin(2 * x[:, 0])), activation=jko.Ridge(torch.tanh))
-    wave = jko.OnTheta(jko.Potential(lambda at: 0.2 * torch.cos(at[:, 0] - at[:, 1])))
+    wave = jko.energies.OnTheta(jko.Potential(lambda at: 0.2 * torch.cos(at[:, 0] - at[:, 1])))
     energy = risk + LAM * jko.SquaredNorm() + wave
 
     def pair(n):
@@ -327,7 +327,7 @@ def test_the_hierarchy_in_two_dimensions_follows_the_atoms_with_order_two():
 @pytest.mark.parametrize("k", [1, 2])
 def test_no_moment_flows_through_the_walls(k):
     # theta' = 1 presses everything against the wall at 1; w' = -lam w whatever theta is
-    wind = jko.OnTheta(jko.Potential(lambda at: -at[:, 0])) + 0.3 * jko.SquaredNorm()
+    wind = jko.energies.OnTheta(jko.Potential(lambda at: -at[:, 0])) + 0.3 * jko.SquaredNorm()
     pair = jko.ChargedDensity.from_function(
         jko.Grid((-1.0, 1.0), 40), lambda at: 1 + 0 * at[:, 0], lambda at: 1 + at[:, 0]
     )
@@ -367,7 +367,7 @@ def test_an_empty_cell_stays_empty_far_from_the_mass():
 def test_a_bad_argument_of_the_hierarchy_is_a_sentence():
     pair = jko.ChargedDensity.from_function(line(10), density, mean)
     with pytest.raises(ValueError, match=r"not quadratic in H.*jko\.limits\.Labels"):
-        hierarchy(NETWORK + jko.PowerNorm(4), pair, t1=1.0)
+        hierarchy(NETWORK + jko.energies.PowerNorm(4), pair, t1=1.0)
     with pytest.raises(TypeError, match=r"start must be Moments or ChargedDensity"):
         hierarchy(NETWORK, pair.lift(), t1=1.0)
     with pytest.raises(ValueError, match=r"t1 = 0"):

@@ -308,7 +308,7 @@ def test_the_span_agrees_with_a_program_by_hand_in_two_dimensions():
     start = np.concatenate([theta.T.ravel(), np.zeros(7)])
     end = solve_ivp(velocity, (0, 1), start, "Radau", rtol=1e-9, atol=1e-11).y[:, -1]
     risk = jko.Risk(jko.Data(x[:, None], f), activation=jko.Ridge(torch.tanh))
-    wave = jko.OnTheta(jko.Potential(lambda at: 0.2 * torch.cos(at[:, 0])))
+    wave = jko.energies.OnTheta(jko.Potential(lambda at: 0.2 * torch.cos(at[:, 0])))
     pair = jko.ChargedSpan(
         jko.Particles(theta, mass),
         lambda at: torch.sin(at[:, 0]) + 0.5 * at[:, 1] ** 2,
@@ -324,7 +324,7 @@ def test_the_span_agrees_with_a_program_by_hand_in_two_dimensions():
 def test_the_span_refuses_what_leaves_it():
     rho = jko.Particles([[0.0], [1.0]])
     with pytest.raises(ValueError, match=r"not quadratic in H.*jko\.OnTheta"):
-        separated(network() + jko.PowerNorm(4), span(rho), t1=1.0)
+        separated(network() + jko.energies.PowerNorm(4), span(rho), t1=1.0)
     with pytest.raises(ValueError, match=r"inputs are not the span's"):
         separated(network(), span(rho, x=X[:, None] + 1), t1=1.0)
     with pytest.raises(ValueError, match=r"activation is not the span's.*risk\.activation"):
@@ -338,7 +338,7 @@ def test_the_span_refuses_what_leaves_it():
 
 
 def test_atoms_of_a_span_stop_at_walls():
-    out = jko.OnTheta(jko.Potential(lambda at: -at[:, 0]))
+    out = jko.energies.OnTheta(jko.Potential(lambda at: -at[:, 0]))
     start = span(jko.Particles([[0.0], [0.9]], domain=jko.Box([-1.0], [1.0])))
     run = separated(out, start, t1=1.5, times=[0.05, 0.5])
     for t, state in zip(run.times, run.states, strict=True):

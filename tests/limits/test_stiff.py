@@ -123,7 +123,7 @@ def test_pairs_spans_and_labels_are_stiff_too():
         final = verb(G, pair, t1=t1).final
         assert float(final.theta.abs().max()) < 1e-7
         assert float(final.H.abs().max()) < 1e-7
-    G = jko.SquaredNorm() + jko.OnTheta(1e5 * jko.SquaredNorm())
+    G = jko.SquaredNorm() + jko.energies.OnTheta(1e5 * jko.SquaredNorm())
     span = jko.ChargedSpan(
         jko.Particles([[1.0], [-0.5]]),
         lambda at: 0.3 * at[:, 0],

@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from whole_numbers import KINDS, assignment, clouds, truth
 
 import jko
-from jko import ChargedParticles, Particles, SinkhornDivergence, Status, distance, geodesic
-from jko.metrics import by_assignment, by_potential, certify, referee, refinement, transport
+from jko import ChargedParticles, Particles, Status, distance, geodesic
+from jko.metrics import (
+    SinkhornDivergence,
+    by_assignment,
+    by_potential,
+    certify,
+    referee,
+    refinement,
+    transport,
+)
 from jko.metrics.expansions import ReducedCosts
 
 SEEDS = st.integers(0, 10**6)

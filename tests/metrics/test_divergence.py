@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import jko
-from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles, SinkhornDivergence
+from jko import ChargedDensity, ChargedMesh, ChargedParticles, Grid, Particles
+from jko.metrics import SinkhornDivergence
 from jko.metrics.entropic import clouds, divergence, scaling
 
 

@@ -281,7 +281,7 @@ def test_the_sinkhorn_divergence_of_normal_laws_is_the_closed_form(epsilon):
 
     a, b = 0.06**2, 0.08**2
     exact = 0.2**2 + entropic(a, b) - 0.5 * (entropic(a, a) + entropic(b, b))
-    found = jko.SinkhornDivergence(epsilon).distance(
+    found = jko.metrics.SinkhornDivergence(epsilon).distance(
         normal(grid, [0.4], [[a]]), normal(grid, [0.6], [[b]])
     )
     assert found.squared == pytest.approx(exact, abs=1e-6)
@@ -308,14 +308,14 @@ def test_entropic_transport_agrees_with_a_sinkhorn_of_others(depth, monkeypatch)
         ).sum()
 
     exact = entropic(a, b) - 0.5 * (entropic(a, a) + entropic(b, b))
-    S = jko.SinkhornDivergence(epsilon, tol=1e-9)
+    S = jko.metrics.SinkhornDivergence(epsilon, tol=1e-9)
     assert S.distance(a, b).squared == pytest.approx(exact, rel=1e-7)
     assert abs(S.distance(a, a).squared) < 1e-9
 
 
 def test_the_sinkhorn_divergence_is_differentiable_in_the_values():
     grid = jko.Grid((0.0, 1.0), (6, 5))
-    a, b, S = noise(grid, 1), noise(grid, 2), jko.SinkhornDivergence(0.05, tol=1e-12)
+    a, b, S = noise(grid, 1), noise(grid, 2), jko.metrics.SinkhornDivergence(0.05, tol=1e-12)
     move = torch.from_numpy(np.random.default_rng(3).standard_normal(grid.shape))
     move = move - move.mean()
     values = a.values.clone().requires_grad_()
@@ -341,19 +341,21 @@ def test_the_sinkhorn_divergence_is_differentiable_in_the_values():
             r"\.to_particles\(\)",
         ),
         (lambda: jko.geodesic(noise(PLANE, 1), noise(OTHER, 1), 0.5), ValueError, "grid must be"),
-        (lambda: jko.SinkhornDivergence(0.0), ValueError, "epsilon = 0"),
+        (lambda: jko.metrics.SinkhornDivergence(0.0), ValueError, "epsilon = 0"),
         (
-            lambda: jko.SinkhornDivergence(1.0).distance(noise(PLANE, 1), noise(SPACE, 1)),
+            lambda: jko.metrics.SinkhornDivergence(1.0).distance(noise(PLANE, 1), noise(SPACE, 1)),
             ValueError,
             "dimension 2",
         ),
         (
-            lambda: jko.SinkhornDivergence(1.0).distance(jko.Particles([[0.0]]), noise(PLANE, 1)),
+            lambda: jko.metrics.SinkhornDivergence(1.0).distance(
+                jko.Particles([[0.0]]), noise(PLANE, 1)
+            ),
             TypeError,
             r"jko\.distance",
         ),
         (
-            lambda: jko.SinkhornDivergence(1e-5, tol=1e-14).distance(
+            lambda: jko.metrics.SinkhornDivergence(1e-5, tol=1e-14).distance(
                 noise(PLANE, 1), noise(PLANE, 2)
             ),
             RuntimeError,

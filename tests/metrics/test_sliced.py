@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import jko
 
-AXES = jko.SlicedWasserstein([[1.0, 0.0], [0.0, 1.0]])
+AXES = jko.metrics.SlicedWasserstein([[1.0, 0.0], [0.0, 1.0]])
 
 
 def weighted(seed, N, dim):
@@ -19,7 +19,7 @@ def weighted(seed, N, dim):
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9))
 def test_in_dimension_one_it_is_w2(seed, N, M):
     a, b = weighted(seed, N, 1), weighted(seed + 1, M, 1)
-    metric = jko.SlicedWasserstein(3, generator=torch.Generator().manual_seed(0))
+    metric = jko.metrics.SlicedWasserstein(3, generator=torch.Generator().manual_seed(0))
     assert metric.distance(a, b).value == pytest.approx(jko.distance(a, b).value, rel=1e-7)
 
 
@@ -72,7 +72,7 @@ def test_its_plan_is_a_coupling_along_which_a_geodesic_goes():
 
 def test_drawn_directions_are_those_of_their_generator():
     first, again, other = (
-        jko.SlicedWasserstein(4, generator=torch.Generator().manual_seed(k)).lines(
+        jko.metrics.SlicedWasserstein(4, generator=torch.Generator().manual_seed(k)).lines(
             torch.zeros(1, 3)
         )
         for k in (0, 0, 1)

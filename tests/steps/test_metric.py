@@ -30,13 +30,13 @@ def well():
 
 
 def sliced(K=32):
-    return jko.SlicedWasserstein(K, generator=torch.Generator().manual_seed(5))
+    return jko.metrics.SlicedWasserstein(K, generator=torch.Generator().manual_seed(5))
 
 
 METRICS = {
-    "scaled": lambda: jko.ScaledWasserstein([1.0, 4.0]),
+    "scaled": lambda: jko.metrics.ScaledWasserstein([1.0, 4.0]),
     "sliced": sliced,
-    "sinkhorn": lambda: jko.SinkhornDivergence(0.5, tol=1e-9),
+    "sinkhorn": lambda: jko.metrics.SinkhornDivergence(0.5, tol=1e-9),
 }
 
 
@@ -58,7 +58,7 @@ def page_module(folder):
 def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
     turns = torch.arange(8, dtype=torch.float64) * torch.pi / 8
     u = torch.stack([turns.cos(), turns.sin()], dim=1)
-    metric, ours = page_module(tmp_path).Sliced(u), jko.SlicedWasserstein(u)
+    metric, ours = page_module(tmp_path).Sliced(u), jko.metrics.SlicedWasserstein(u)
     a, b = cloud(), cloud(seed=1)
     assert float(jko.distance(a, b, metric=metric)) == pytest.approx(
         jko.distance(a, b, metric=ours).value
@@ -81,7 +81,7 @@ def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
 
 
 def test_with_scales_one_all_verbs_have_the_bits_of_w2():
-    one, a, b = jko.ScaledWasserstein(1.0), cloud(), cloud(seed=1)
+    one, a, b = jko.metrics.ScaledWasserstein(1.0), cloud(), cloud(seed=1)
     assert jko.distance(a, b, metric=one).value == jko.distance(a, b).value
     assert torch.equal(jko.geodesic(a, b, 0.3, metric=one).points, jko.geodesic(a, b, 0.3).points)
     for solver in (None, TIGHT, jko.BlockNewton(), jko.Plans()):
@@ -104,13 +104,16 @@ def test_a_scaled_step_is_that_of_w2_in_stretched_coordinates(solver, weights):
         a = cloud(weights=weights, domain=domain)
         wide = None if domain is None else jko.Box(box.lower * root, box.upper * root)
         b = jko.Particles(a.points * root, weights, wide)
-        got = jko.step(well(), a, tau=0.2, metric=jko.ScaledWasserstein(root**2), solver=solver)
+        got = jko.step(
+            well(), a, tau=0.2, metric=jko.metrics.ScaledWasserstein(root**2), solver=solver
+        )
         wanted = jko.step(stretched, b, tau=0.2, solver=solver)
         assert got.state.points * root == pytest.approx(wanted.state.points, abs=1e-8)
         assert got.cost == pytest.approx(wanted.cost, rel=1e-7)
         assert got.coupling.optimal
         assert got.cost == pytest.approx(
-            jko.distance(got.state, a, metric=jko.ScaledWasserstein(root**2)).squared, rel=1e-9
+            jko.distance(got.state, a, metric=jko.metrics.ScaledWasserstein(root**2)).squared,
+            rel=1e-9,
         )
         assert not np.isfinite(got.certificate().value)
         assert "no lower bound is known" in got.certificate().reason
@@ -128,7 +131,7 @@ def test_scaled_steps_converge_to_the_preconditioned_flow_at_order_one():
     exact = solve_ivp(velocity, (0, T), mu.points.numpy().ravel(), rtol=1e-10, atol=1e-12).y[:, -1]
     errors = []
     for tau in (0.1, 0.05, 0.025):
-        metric = jko.ScaledWasserstein(scales)
+        metric = jko.metrics.ScaledWasserstein(scales)
         run = jko.flow(E, mu, tau=tau, t1=T, metric=metric, solver=jko.BlockNewton())
         errors.append(np.linalg.norm(run.final.points.numpy().ravel() - exact))
         assert set(run.columns["proofs"]) <= {"NEAREST", "POTENTIAL", "ASSIGNMENT"}
@@ -143,7 +146,7 @@ def test_scaled_steps_converge_to_the_preconditioned_flow_at_order_one():
 
 def test_the_scales_of_a_pair_are_those_of_its_lift():
     pair = jko.ChargedParticles([[0.0], [1.0], [2.5]], [2.0, -2.0, 1.0])
-    metric = jko.ScaledWasserstein([4.0, 1.0])
+    metric = jko.metrics.ScaledWasserstein([4.0, 1.0])
     E = well()
     got = jko.step(E, pair, tau=0.2, metric=metric, solver=TIGHT)
     wanted = jko.step(E, pair.lift(), tau=0.2, metric=metric, solver=TIGHT)
@@ -154,9 +157,9 @@ def test_the_scales_of_a_pair_are_those_of_its_lift():
 
 
 def test_scales_of_blocks_neurons_and_layers():
-    assert jko.ScaledWasserstein.neurons(2, w=3.0, bias=2.0).scales == (3.0, 1.0, 1.0, 2.0)
-    assert jko.ScaledWasserstein.two_layers(1, 2).scales == (1.0, 0.5, 0.5, 0.5, 0.5)
-    assert jko.ScaledWasserstein.blocks((1, 2.0), (2, 1)).scales == (2.0, 1.0, 1.0)
+    assert jko.metrics.ScaledWasserstein.neurons(2, w=3.0, bias=2.0).scales == (3.0, 1.0, 1.0, 2.0)
+    assert jko.metrics.ScaledWasserstein.two_layers(1, 2).scales == (1.0, 0.5, 0.5, 0.5, 0.5)
+    assert jko.metrics.ScaledWasserstein.blocks((1, 2.0), (2, 1)).scales == (2.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_scaled_distances_of_densities_are_multiples_where_all_scales_are_equal(
         jko.GridDensity.from_function(grid, f)
         for f in (lambda x: 1 + x[:, 0], lambda x: 2 - x[:, 0])
     )
-    metric = jko.ScaledWasserstein(scale)
+    metric = jko.metrics.ScaledWasserstein(scale)
     assert jko.distance(a, b, metric=metric).value == pytest.approx(
         scale**0.5 * jko.distance(a, b).value
     )
@@ -175,7 +178,7 @@ def test_scaled_distances_of_densities_are_multiples_where_all_scales_are_equal(
 
 def test_the_scaled_distance_of_meshes_is_a_multiple():
     a, b = jko.LineMesh([0.0, 1.0, 2.0], [0.5, 0.5]), jko.LineMesh([1.0, 2.0, 4.0], [0.5, 0.5])
-    metric = jko.ScaledWasserstein(4.0)
+    metric = jko.metrics.ScaledWasserstein(4.0)
     assert jko.distance(a, b, metric=metric).value == pytest.approx(2 * jko.distance(a, b).value)
     assert torch.equal(jko.geodesic(a, b, 0.5, metric=metric).edges, jko.geodesic(a, b, 0.5).edges)
     with pytest.raises(TypeError, match="only the geodesic of W2"):
@@ -197,7 +200,7 @@ def test_on_the_line_a_sliced_step_is_that_of_w2():
 def test_a_sliced_step_of_a_common_move_is_that_of_w2_with_d_times_tau():
     """All atoms move by v: the mean of (u . v)^2 over the axes is |v|^2 / d."""
     E = jko.Potential(lambda z: z[:, 0] + 2 * z[:, 1])
-    axes = jko.SlicedWasserstein([[1.0, 0.0], [0.0, 3.0]])
+    axes = jko.metrics.SlicedWasserstein([[1.0, 0.0], [0.0, 3.0]])
     got = jko.step(E, cloud(), tau=0.1, metric=axes, solver=TIGHT)
     wanted = jko.step(E, cloud(), tau=0.2, solver=TIGHT)
     assert got.state.points == pytest.approx(wanted.state.points, abs=1e-8)
@@ -210,7 +213,7 @@ def test_entropic_steps_converge_to_those_of_w2_at_order_two_and_then_faster():
     taken = [2.0**-k for k in (2, 3, 4, 9)]
     errors = []
     for epsilon in taken:
-        metric = jko.SinkhornDivergence(epsilon, tol=1e-10)
+        metric = jko.metrics.SinkhornDivergence(epsilon, tol=1e-10)
         result = jko.step(E, mu, tau=0.05, metric=metric, solver=jko.LBFGS(tol=1e-7))
         errors.append(jko.distance(result.state, wanted).value)
     order = np.polyfit(np.log(taken[:3]), np.log(errors[:3]), 1)[0]
@@ -338,7 +341,7 @@ def test_densities_move_in_their_natural_metric_alone():
 
 def test_a_metric_of_another_state_is_refused():
     with pytest.raises(TypeError, match=r"metric must be Wasserstein, not SplitWasserstein"):
-        jko.step(well(), cloud(), tau=0.1, metric=jko.SplitWasserstein())
+        jko.step(well(), cloud(), tau=0.1, metric=jko.metrics.SplitWasserstein())
 
 
 def test_a_scheme_that_follows_geodesics_needs_them():
@@ -349,30 +352,38 @@ def test_a_scheme_that_follows_geodesics_needs_them():
 def test_a_round_domain_needs_equal_scales():
     ball = jko.Ball([0.0, 0.0], 1.0)
     mu = cloud(domain=ball)
-    assert jko.step(well(), mu, tau=0.1, metric=jko.ScaledWasserstein(3.0)).status.ok
+    assert jko.step(well(), mu, tau=0.1, metric=jko.metrics.ScaledWasserstein(3.0)).status.ok
     with pytest.raises(ValueError, match=r"nearest point of Ball.*take a jko\.Box"):
-        jko.step(well(), mu, tau=0.1, metric=jko.ScaledWasserstein([1.0, 2.0]))
+        jko.step(well(), mu, tau=0.1, metric=jko.metrics.ScaledWasserstein([1.0, 2.0]))
 
 
 @pytest.mark.parametrize(
     ("make", "error", "sentence"),
     [
-        (lambda: jko.ScaledWasserstein([]), ValueError, "scales is empty"),
-        (lambda: jko.ScaledWasserstein([1.0, 0.0]), ValueError, r"scales\[1\] = 0"),
-        (lambda: jko.SlicedWasserstein(3), TypeError, "generator must be Generator"),
-        (lambda: jko.SlicedWasserstein([[0.0, 0.0]]), ValueError, r"directions\[0\] is zero"),
+        (lambda: jko.metrics.ScaledWasserstein([]), ValueError, "scales is empty"),
+        (lambda: jko.metrics.ScaledWasserstein([1.0, 0.0]), ValueError, r"scales\[1\] = 0"),
+        (lambda: jko.metrics.SlicedWasserstein(3), TypeError, "generator must be Generator"),
         (
-            lambda: jko.step(well(), cloud(), tau=1.0, metric=jko.ScaledWasserstein([1.0] * 3)),
+            lambda: jko.metrics.SlicedWasserstein([[0.0, 0.0]]),
+            ValueError,
+            r"directions\[0\] is zero",
+        ),
+        (
+            lambda: jko.step(
+                well(), cloud(), tau=1.0, metric=jko.metrics.ScaledWasserstein([1.0] * 3)
+            ),
             ValueError,
             "3 scales but the atoms have 2 coordinates",
         ),
         (
-            lambda: jko.distance(cloud(), cloud(), metric=jko.SlicedWasserstein([[1.0]])),
+            lambda: jko.distance(cloud(), cloud(), metric=jko.metrics.SlicedWasserstein([[1.0]])),
             ValueError,
             "directions have 1 coordinates but the atoms have 2",
         ),
         (
-            lambda: jko.geodesic(cloud(), cloud(seed=1), 0.5, metric=jko.SinkhornDivergence(1.0)),
+            lambda: jko.geodesic(
+                cloud(), cloud(seed=1), 0.5, metric=jko.metrics.SinkhornDivergence(1.0)
+            ),
             TypeError,
             "returned Divergence, which has no plan",
         ),
@@ -384,7 +395,7 @@ def test_bad_metrics_are_refused(make, error, sentence):
 
 
 def test_going_on_along_a_scaled_step_goes_along_its_map():
-    metric, mu = jko.ScaledWasserstein([1.0, 4.0]), cloud()
+    metric, mu = jko.metrics.ScaledWasserstein([1.0, 4.0]), cloud()
     result = jko.step(well(), mu, tau=0.1, metric=metric, solver=TIGHT)
     wanted = result.state.points + 0.5 * (result.state.points - mu.points)
     assert torch.equal(beyond(result, 0.5).points, wanted)

@@ -66,7 +66,7 @@ def test_a_pair_is_curved_where_s_times_y_is_positive():
 
 
 @pytest.mark.parametrize("weights", [False, True])
-@pytest.mark.parametrize("metric", [None, jko.ScaledWasserstein((1.0, 4.0, 0.25))])
+@pytest.mark.parametrize("metric", [None, jko.metrics.ScaledWasserstein((1.0, 4.0, 0.25))])
 @pytest.mark.parametrize("history", [1, 3, 20])
 def test_the_model_of_a_descent_is_that_of_two_loops(weights, metric, history):
     """Points of a descent are shown to it one after the other; in the weighted inner product the rows are stretched."""
@@ -165,7 +165,7 @@ def test_products_that_are_not_those_of_the_pairs_are_made_again(factor):
 
 def test_products_of_another_metric_are_made_again():
     first = jko.step(risk(), normal(4), tau=30.0)
-    metric = jko.ScaledWasserstein((1.0, 9.0, 0.1))
+    metric = jko.metrics.ScaledWasserstein((1.0, 9.0, 0.1))
     alone = first.memory | {PRODUCTS: torch.empty(0, 0)}
     with_, without = (
         jko.step(risk(), first.state, tau=30.0, metric=metric, memory=memory)

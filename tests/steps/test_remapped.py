@@ -329,7 +329,7 @@ def test_internal_energies_are_refused_and_the_kernel_entropy_spreads_rho_and_ke
     with pytest.raises(TypeError, match=r"PorousMedium of atoms .*jko\.KernelPorousMedium\("):
         jko.step(jko.PorousMedium(), line(20), tau=0.1)
     beta, start = 0.2, line(60)
-    E = beta * jko.OnTheta(jko.KernelEntropy(0.1))
+    E = beta * jko.energies.OnTheta(jko.KernelEntropy(0.1))
     run = jko.flow(E, start, tau=0.05, t1=0.5)
     assert float(run.final.covariance()) == pytest.approx(0.36 + 2 * beta * 0.5, rel=0.03)
     assert float(run.final.integrate(run.final.H)) == pytest.approx(

@@ -260,7 +260,7 @@ def test_numbers_so_large_that_conjugate_gradients_vanish():
     rho = jko.GridDensity(
         jko.Grid((-2e-3, 2e-3), 6), [v / (3.9 * 4e-3 / 6) for v in (0.0, 1.0, 0.5, 2.0, 0.3, 0.1)]
     )
-    energy = 1e300 * jko.PowerNorm(50.0) + jko.Entropy()
+    energy = 1e300 * jko.energies.PowerNorm(50.0) + jko.Entropy()
     result = jko.step(energy, rho, tau=1e3, throw=False)
     assert not result.status.ok or result.energy <= result.before
 

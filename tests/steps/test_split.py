@@ -349,7 +349,12 @@ def test_two_risks_and_energies_of_theta_add_up():
     both = 0.5 * half + 0.5 * other + 0.3 * jko.SquaredNorm()
     well = jko.Potential(lambda t: ((t - 1) ** 4).sum(-1))
     one, two = (
-        jko.step(E + jko.OnTheta(well) + 0.0 * jko.PowerNorm(3), span, tau=0.3, solver=NEWTON)
+        jko.step(
+            E + jko.energies.OnTheta(well) + 0.0 * jko.energies.PowerNorm(3),
+            span,
+            tau=0.3,
+            solver=NEWTON,
+        )
         for E in (energy, both)
     )
     assert torch.allclose(one.state.support, two.state.support, atol=1e-11)
@@ -360,7 +365,7 @@ def test_two_risks_and_energies_of_theta_add_up():
 def test_walls_hold_the_atoms_and_the_steps_beyond():
     box = jko.Box(-0.5, 0.8)
     rho = jko.Particles(np.linspace(-0.5, 0.8, 9)[:, None], domain=box)
-    away = G + -3.0 * jko.OnTheta(jko.SquaredNorm())
+    away = G + -3.0 * jko.energies.OnTheta(jko.SquaredNorm())
     for scheme in (jko.Implicit(), jko.Strang()):
         run = jko.flow(away, span_of(rho), tau=0.2, steps=3, scheme=scheme)
         theta = run.final.support
@@ -433,7 +438,7 @@ def test_the_metric_is_w2_of_rho_and_l2_of_the_new_rho():
     assert found.value == float(found) == pytest.approx(squared**0.5, rel=1e-12)
     assert jko.distance(b, a).squared != pytest.approx(squared, rel=1e-3)
     with pytest.raises(TypeError, match=r"H must be known on all of Theta"):
-        jko.SplitWasserstein().distance(a, a.to_particles())
+        jko.metrics.SplitWasserstein().distance(a, a.to_particles())
 
 
 def four_atoms():
@@ -445,7 +450,7 @@ def four_atoms():
 def test_the_cost_of_a_step_is_that_of_the_metric(start):
     old = start()
     result = jko.step(G, old, tau=0.2)
-    metric = jko.SplitWasserstein()
+    metric = jko.metrics.SplitWasserstein()
     assert float(metric.cost(result.state, old)) == pytest.approx(result.cost, rel=1e-12)
     assert metric.distance(result.state, old).squared == pytest.approx(result.cost, rel=1e-9)
 
@@ -487,7 +492,7 @@ def test_the_memory_saves_work_and_no_evaluation_of_the_old_charge():
 
 def test_strang_takes_a_plain_step_where_the_doubled_one_folds_the_mesh():
     """Towards a well so steep that half a step brings the mesh more than half the way."""
-    steep = 400.0 * jko.OnTheta(jko.SquaredNorm()) + RISK
+    steep = 400.0 * jko.energies.OnTheta(jko.SquaredNorm()) + RISK
     result = jko.Strang().advance(steep, meshed(20), tau=0.1)
     plain = jko.step(steep, meshed(20), tau=0.1)
     assert result.figures["fallback"] == 1
@@ -497,7 +502,7 @@ def test_strang_takes_a_plain_step_where_the_doubled_one_folds_the_mesh():
 
 
 def test_a_step_with_numbers_that_are_not_finite_says_so():
-    cliff = G + jko.OnTheta(jko.Potential(lambda t: (t[:, 0] - 10).sqrt()))
+    cliff = G + jko.energies.OnTheta(jko.Potential(lambda t: (t[:, 0] - 10).sqrt()))
     for scheme in (jko.Implicit(), jko.Strang()):
         result = scheme.advance(cliff, labelled(8), tau=0.1)
         assert result.status is jko.Status.NOT_FINITE
@@ -516,7 +521,7 @@ GENERAL = jko.Risk(DATA, features=lambda xi, x: xi[:, :1] * torch.tanh(xi[:, 1:]
     ("energy", "error", "match"),
     [
         (jko.Potential(lambda xi: xi[:, 0] ** 4), TypeError, r"quadratic in H.*OnTheta.*separated"),
-        (jko.PowerNorm(3), TypeError, r"PowerNorm of \(H, theta\)"),
+        (jko.energies.PowerNorm(3), TypeError, r"PowerNorm of \(H, theta\)"),
         (jko.Interaction(lambda z: z.square().sum(-1)), TypeError, r"Interaction"),
         (GENERAL, TypeError, r"general features.*activation=h"),
         (OTHER, ValueError, r"GaussianBump.*jko\.ChargedSpan\(rho, H0, risk\.activation"),

@@ -210,11 +210,17 @@ SPAN = jko.ChargedSpan(RHO, lambda t: t[:, 0], jko.Ridge(torch.tanh), [[0.0], [1
             RHO,
             {
                 "solver": jko.LBFGS.training(),
-                "metric": jko.SlicedWasserstein(8, generator=torch.Generator().manual_seed(0)),
+                "metric": jko.metrics.SlicedWasserstein(
+                    8, generator=torch.Generator().manual_seed(0)
+                ),
             },
             "OWN_COST",
         ),
-        (RHO, {"solver": jko.LBFGS.training(), "metric": jko.ScaledWasserstein([1.0, 2.0])}, None),
+        (
+            RHO,
+            {"solver": jko.LBFGS.training(), "metric": jko.metrics.ScaledWasserstein([1.0, 2.0])},
+            None,
+        ),
         (RHO.project(), {"solver": jko.LBFGS.training()}, "NOT_EXAMINED"),
     ],
 )

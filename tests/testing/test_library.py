@@ -91,12 +91,12 @@ def test_solvers_of_atoms_with_walls_and_in_scaled_metrics(solver):
     mu, ball = samples.cloud(3), jko.Ball([0.0, 0.0, 0.0], 2.0)
     walled = jko.Particles(ball.project(mu.points), mu.weights, ball)
     E = jko.Potential(lambda z: -z[:, 0]) + risk()
-    scaled = jko.ScaledWasserstein([1.0, 4.0, 2.0])
+    scaled = jko.metrics.ScaledWasserstein([1.0, 4.0, 2.0])
     pairs = [(walled, jko.Wasserstein()), (mu, scaled), (samples.pair(2), jko.GraphWasserstein())]
     check_solver(solver, [StepProblem(E, metric, state, 0.2) for state, metric in pairs])
 
 
-@pytest.mark.parametrize("kind", [jko.SlicedWasserstein, jko.SinkhornDivergence])
+@pytest.mark.parametrize("kind", [jko.metrics.SlicedWasserstein, jko.metrics.SinkhornDivergence])
 def test_steps_in_metrics_with_a_cost_of_their_own(kind):
     metric, mu = made(METRICS[kind])[0], samples.cloud(2, equal=True)
     check_solver(jko.LBFGS(), [StepProblem(jko.SquaredNorm(), metric, mu, 0.2)])

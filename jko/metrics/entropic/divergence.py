@@ -103,11 +103,11 @@ class SinkhornDivergence(Metric):
     >>> grid = jko.Grid((0.0, 1.0), 50)
     >>> a = jko.GridDensity.from_function(grid, lambda x: (-100 * (x[:, 0] - 0.4) ** 2).exp())
     >>> b = jko.GridDensity.from_function(grid, lambda x: (-100 * (x[:, 0] - 0.6) ** 2).exp())
-    >>> round(jko.SinkhornDivergence(0.01).distance(a, b).value, 3)
+    >>> round(jko.metrics.SinkhornDivergence(0.01).distance(a, b).value, 3)
     0.2
     >>> one = jko.ChargedParticles([[0.0], [1.0]], [0.0, 2.0])
     >>> two = jko.ChargedParticles([[3.0], [4.0]], [4.0, 6.0])
-    >>> round(jko.SinkhornDivergence(0.5).distance(one, two).value, 6)
+    >>> round(jko.metrics.SinkhornDivergence(0.5).distance(one, two).value, 6)
     5.0
     """
 

@@ -42,7 +42,7 @@ class Alternating:
     of H_{k+1} - H_k; their sum is the cost.  ``certificate()`` is the gap of the step of rho; that of H has none.
 
     Why not both at once, or in L2(rho_k)?  With L2(rho_k) the infimum costs H nothing where rho_k has no mass: see
-    :class:`jko.SplitWasserstein`.
+    :class:`jko.metrics.SplitWasserstein`.
 
     Source: survey (3.19); the two gradient flows are those of section 3.2.1.
 

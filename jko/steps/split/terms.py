@@ -25,12 +25,12 @@ from jko.steps.split.held import Charge, HeldFeatures, HeldNorm
 OTHER = (
     "a step in the split metric does not take {name} of (H, theta): H stays in the span of H_0 and the features "
     "only for a potential that is quadratic in H. Write Vbar as lam * jko.SquaredNorm() + "
-    "jko.OnTheta(jko.Potential(V)) (jko.OnTheta({name}...) is {name} of theta alone); a general Vbar is "
-    "integrated by jko.limits.separated"
+    "jko.energies.OnTheta(jko.Potential(V)) (jko.energies.OnTheta({name}...) is {name} of theta alone); a general Vbar "
+    "is integrated by jko.limits.separated"
 )
 NEGATIVE = (
     "{name} has the coefficient {c:g}; a step in the split metric needs positive ones "
-    "(of energies of theta alone, jko.OnTheta(E) may have a negative one)"
+    "(of energies of theta alone, jko.energies.OnTheta(E) may have a negative one)"
 )
 
 

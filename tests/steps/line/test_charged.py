@@ -246,7 +246,11 @@ def test_going_on_is_along_straight_lines_until_the_mesh_folds():
 
 
 def test_interactions_and_energies_of_theta_enter_too():
-    E = G + 0.1 * jko.OnTheta(jko.Interaction(lambda z: (z**2).sum(-1))) + 0.05 * jko.Entropy()
+    E = (
+        G
+        + 0.1 * jko.energies.OnTheta(jko.Interaction(lambda z: (z**2).sum(-1)))
+        + 0.05 * jko.Entropy()
+    )
     start = mesh(30)
     result = jko.step(E, start, tau=0.2)
     at = torch.stack([result.state.H, result.state.theta], dim=1)
@@ -270,7 +274,7 @@ def test_walls_hold_the_ends():
     flat = jko.ChargedMesh.from_function(
         lambda x: 1 + 0 * x[:, 0], lambda x: x[:, 0], (-1.0, 1.0), 40, box
     )
-    E = jko.OnTheta(jko.Potential(lambda x: -x[:, 0])) + 0.5 * jko.Entropy()
+    E = jko.energies.OnTheta(jko.Potential(lambda x: -x[:, 0])) + 0.5 * jko.Entropy()
     run = jko.flow(E, flat, tau=0.5, t1=20.0)
     ends = run.final.theta[[0, -1]]
     assert float((ends.abs() - 1).abs().max()) < 1e-12
