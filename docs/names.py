@@ -93,12 +93,14 @@ def public(module: str) -> list[str]:
     """The full public names of a module in reading order; what stands at the front door is called by it."""
     found = import_module(module)
     names = getattr(found, "__all__", None)
-    if names is None:  # a module of one idea: what it defines
-        names = [
-            name
-            for name, value in vars(found).items()
-            if not name.startswith("_") and getattr(value, "__module__", None) == module
+    if (
+        names is None
+    ):  # a module of one idea: what the front door takes from it, and what it defines besides
+        mine = [
+            n for n, value in vars(found).items() if getattr(value, "__module__", None) == module
         ]
+        names = [*jko._HOMES.get(module, "").split(), *(n for n in mine if n[0] != "_")]
+        names = list(dict.fromkeys(names))
     # aliases of types, such as Memory, are for signatures
     names = [name for name in names if get_origin(getattr(found, name)) is None]
     top = {name for home, row in jko._HOMES.items() if home != "jko" for name in row.split()}
