@@ -7,6 +7,7 @@ from jko.energies.interaction import Interaction
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
 from jko.energies.layers import TwoLayerRisk
+from jko.energies.losses import Logistic, Loss, SquaredLoss
 from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
@@ -34,6 +35,8 @@ __all__ = [
     "KernelInternal",
     "KernelPorousMedium",
     "Linear",
+    "Logistic",
+    "Loss",
     "Mixture",
     "OnTheta",
     "Parts",
@@ -43,6 +46,7 @@ __all__ = [
     "Risk",
     "Scaled",
     "SortedTerms",
+    "SquaredLoss",
     "SquaredNorm",
     "Sum",
     "TwoLayerRisk",

@@ -33,14 +33,12 @@ from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 class State(Convertible):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
-    Contract
-    --------
+    Notes
+    -----
     A state is a frozen dataclass whose fields are tensors, numbers, and where it lives: ``domain`` or ``grid``.  Its
     constructor takes them by name and checks them, so that a file can hold them.  It has ``weights`` and ``support``
-    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
-
-    Built from tensors that require gradients it is part of torch's record, and so are energies of it; whatever gives
-    numbers (steps, flows, limits, files) works on :meth:`detach`.
+    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.  Built from tensors
+    that require gradients it is in torch's record, and so are its energies; steps, flows, files work on its numbers.
     """
 
     remedy = "build it by jko.Particles(points)"
@@ -210,7 +208,9 @@ class Lifted(State):
 class Pair(Lifted):
     """A probability measure rho on Theta with numbers H, one for each atom, node or cell: it moves in D (Remark 3.4).
 
-    Contract: that of a :class:`State`, whose ``support`` and ``domain`` are those of rho, and H in the same order.
+    Notes
+    -----
+    That of a :class:`State`, whose ``support`` and ``domain`` are those of rho, and H, numbers in the same order.
     """
 
     H: Tensor

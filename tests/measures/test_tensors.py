@@ -11,6 +11,7 @@ import jko
 from jko.measures.tensors import OfTensors
 
 F32, F64 = torch.float32, torch.float64
+CLASSES = jko.Data(DATA.x, DATA.f.sign())
 
 
 def tensors(thing) -> list[Tensor]:
@@ -114,6 +115,7 @@ def test_gradients_reach_what_a_state_was_built_from(state):
     "energy",
     [
         risk(),
+        jko.Risk(CLASSES, activation=jko.Ridge(torch.tanh), loss=jko.Logistic()),
         jko.SquaredNorm() + 0.3 * jko.Interaction(lambda z: (-(z**2).sum(-1)).exp()),
         jko.KernelEntropy(0.7),
         jko.energies.KernelPorousMedium(0.7, 3.0),
