@@ -36,8 +36,8 @@ R0 = float(exact.barenblatt_flow(0.0, t=START, **medium))
 limit = drop(float(exact.barenblatt_flow(R0, t=TIME, **medium)))
 
 # %%
-# JKO steps are of first order in :math:`\tau`, ``SDIRK2``, which makes two of them a step, is of second order, until its
-# error meets that of the grid.
+# JKO steps are of first order in :math:`\tau`, ``SDIRK2``, which makes two of them a step, is of second order,
+# until its error meets that of the grid.
 
 taus, ends, tables = [TIME / steps for steps in (2, 4, 8, 16)], {}, {}
 for name, scheme in (("JKO steps", jko.Implicit()), ("SDIRK2", jko.SDIRK2())):
@@ -52,8 +52,8 @@ for name, scheme in (("JKO steps", jko.Implicit()), ("SDIRK2", jko.SDIRK2())):
     print(f"{name}, L1 error to the solution of the equation", tables[name], sep="\n")
 
 # %%
-# The exact iterate: what is left of the error falls with :math:`\tau` too, as the cost on a grid is that of the one-step
-# dynamic action, which is :math:`W_2^2` up to terms of third order; then space remains.
+# The exact iterate: what is left of the error falls with :math:`\tau` too, as the cost on a grid is that of the
+# one-step dynamic action, which is :math:`W_2^2` up to terms of third order; then space remains.
 
 away = {}
 for tau, steps in zip(taus, (2, 4, 8, 16), strict=True):

@@ -7,12 +7,13 @@ Section 4 of the survey adds to the energy of a network either the entropy, (4.1
 .. math:: F(\mu) = \frac12 \int_D (f_\mu - f)^2 dx + \frac\lambda2 \int |\xi|^2 d\mu
           + \beta \int \mu \log \mu \quad\text{or}\quad + \frac{\beta}{2} \int \mu^2 ,
 
-so that the measure of the neurons :math:`\xi = (w, \theta)`, :math:`\Phi(\xi, x) = w \tanh(\theta x)`, has a density. Heat
-leaves some mass everywhere; in a porous medium the neurons fill regions with an edge.
+so that the measure of the neurons :math:`\xi = (w, \theta)`, :math:`\Phi(\xi, x) = w \tanh(\theta x)`, has a
+density. Heat leaves some mass everywhere; in a porous medium the neurons fill regions with an edge.
 
-Where the flow should end is known without running it: at the Gibbs measure :math:`\mu_* \propto e^{-\phi_{\mu_*}/\beta}`
-of (4.5), or at :math:`(l - \phi_{\mu_*})_+ / \beta`, (4.8), with :math:`\phi_\mu` the first variation of the rest of the
-energy. ``jko.minimiser`` finds both by a dual problem with one unknown for each data point.
+Where the flow should end is known without running it: at the Gibbs measure :math:`\mu_* \propto
+e^{-\phi_{\mu_*}/\beta}` of (4.5), or at :math:`(l - \phi_{\mu_*})_+ / \beta`, (4.8), with :math:`\phi_\mu` the
+first variation of the rest of the energy. ``jko.minimiser`` finds both by a dual problem with one unknown for
+each data point.
 """
 
 import torch

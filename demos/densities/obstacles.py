@@ -2,8 +2,9 @@ r"""
 A crowd goes to an exit
 =======================
 
-It flows round pillars and through a door, and not one bit of it enters a wall. The crowd wants to go down a potential
-:math:`V`, the way to the exit along free paths, and dislikes to be dense, by the porous medium term of survey (4.6):
+It flows round pillars and through a door, and not one bit of it enters a wall. The crowd wants to go down a
+potential :math:`V`, the way to the exit along free paths, and dislikes to be dense, by the porous medium term
+of survey (4.6):
 
 .. math:: F(\rho) = \int V \, d\rho + \frac{1}{20} \int \rho^2 ,
 

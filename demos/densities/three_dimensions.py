@@ -2,8 +2,8 @@ r"""
 Two drops meet in space
 =======================
 
-In a porous medium, :math:`\partial_t \rho = \Delta \rho^2`, survey (4.7), two drops spread on a grid of three dimensions,
-meet and merge. Until they touch each is alone, and a JKO step takes one profile
+In a porous medium, :math:`\partial_t \rho = \Delta \rho^2`, survey (4.7), two drops spread on a grid of three
+dimensions, meet and merge. Until they touch each is alone, and a JKO step takes one profile
 
 .. math:: \rho(x) = \frac{c}{R^3} \left(1 - \frac{|x|^2}{R^2}\right)_+
 

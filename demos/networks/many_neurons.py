@@ -2,14 +2,16 @@ r"""
 The limit of many neurons
 =========================
 
-As :math:`N \to \infty` a network of :math:`N` random neurons becomes one with a density, and so do its gradient flows
-(Mei, Montanari, Nguyen 2018; survey 2.2.1). The question is how fast. With linear features :math:`h(\theta, x) = \theta x`
-and noise, the limit is known in closed form: (4.2) keeps a normal law normal, so that
+As :math:`N \to \infty` a network of :math:`N` random neurons becomes one with a density, and so do its gradient
+flows (Mei, Montanari, Nguyen 2018; survey 2.2.1). The question is how fast. With linear features
+:math:`h(\theta, x) = \theta x` and noise, the limit is known in closed form: (4.2) keeps a normal law normal,
+so that
 
 .. math:: F(\mu) = \tfrac12 \Big(\int w \theta \, d\mu - 1\Big)^2 + \tfrac\lambda2 \int |\xi|^2 d\mu
 
-has a limit without :math:`N` in it, for the flow and for the JKO steps of a given :math:`\tau`. Here from a normal
-law, and without noise: what the network says after some steps differs from what the limit says by :math:`c / \sqrt N`.
+has a limit without :math:`N` in it, for the flow and for the JKO steps of a given :math:`\tau`. Here from a
+normal law, and without noise: what the network says after some steps differs from what the limit says by
+:math:`c / \sqrt N`.
 """
 
 import numpy as np

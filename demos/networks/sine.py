@@ -2,8 +2,8 @@ r"""
 A network learns a sine
 =======================
 
-A network of :math:`N` neurons :math:`\xi = (w, \theta)` is a measure :math:`\mu = \frac1N \sum_i \delta_{\xi_i}`, and
-says
+A network of :math:`N` neurons :math:`\xi = (w, \theta)` is a measure :math:`\mu = \frac1N \sum_i
+\delta_{\xi_i}`, and says
 
 .. math:: f_\mu(x) = \int w \tanh(\theta_1 x + \theta_2) \, d\mu, \qquad
           F(\mu) = \frac12 \int_D (f_\mu - f)^2 dx + \frac\lambda2 \int |\xi|^2 d\mu ,
@@ -26,8 +26,8 @@ F = risk + 1e-4 * jko.SquaredNorm()
 neurons = jko.Particles.normal(200, 3, generator=torch.Generator().manual_seed(0))
 
 # %%
-# Each step pays for itself: the energy falls by at least :math:`W_2^2(\mu_{k+1}, \mu_k) / 2 \tau`, and what it falls by
-# beyond that is the slack. So the path is never longer than the energy allows.
+# Each step pays for itself: the energy falls by at least :math:`W_2^2(\mu_{k+1}, \mu_k) / 2 \tau`, and what it
+# falls by beyond that is the slack. So the path is never longer than the energy allows.
 
 flow = jko.flow(F, neurons, tau=5.0, steps=60)
 paid = flow.energies[-1] + (flow.costs / (2 * 5.0)).sum() + flow.slacks.sum()
@@ -39,7 +39,8 @@ assert flow.slacks.min() > 0
 assert risk(flow.final) < 0.01 * risk(neurons)
 
 # %%
-# Neurons leave the middle in four arms: by the symmetry of :math:`w \tanh(\theta_1 x)` opposite arms do the same work.
+# Neurons leave the middle in four arms: by the symmetry of :math:`w \tanh(\theta_1 x)` opposite arms do the
+# same work.
 
 figure, (left, right) = plots.canvas(1, 2, (9.0, 4.6))
 for k, colour in zip((1, 2, 4, 8, 16, 32), plots.shades(6), strict=True):

@@ -2,14 +2,14 @@ r"""
 Students find their teacher, if there are enough of them
 ========================================================
 
-A teacher is a network of a few neurons; students see what it says, and start from random neurons. With as many neurons as
-the teacher has, gradient flow may end in a local minimum. Chizat and Bach (2018) show that with enough of them, spread over
-all directions, it can only end at the global one, survey 2.2.1 (iv): here the risk
+A teacher is a network of a few neurons; students see what it says, and start from random neurons. With as many
+neurons as the teacher has, gradient flow may end in a local minimum. Chizat and Bach (2018) show that with
+enough of them, spread over all directions, it can only end at the global one, survey 2.2.1 (iv): here the risk
 
 .. math:: F(\mu) = \frac12 \int_D \Big(\int w \, \sigma(\theta \cdot x) \, d\mu - f(x)\Big)^2 dx
 
-falls to nearly zero and the neurons go to the *rays* of the teacher's: for ReLU, where :math:`w \sigma(\theta \cdot x)` is
-homogeneous of degree two in :math:`(w, \theta)`, only the product :math:`|w| |\theta|` counts.
+falls to nearly zero and the neurons go to the *rays* of the teacher's: for ReLU, where :math:`w \sigma(\theta
+\cdot x)` is homogeneous of degree two in :math:`(w, \theta)`, only the product :math:`|w| |\theta|` counts.
 """
 
 import torch
@@ -54,8 +54,9 @@ worst = [max(ends) for ends in table]
 assert worst[-1] < 1e-3 < 0.05 < worst[0]
 
 # %%
-# One run of 64 students with a little weight decay, which makes a longer way dear. For ReLU what counts of a neuron is
-# :math:`|w| \theta`; nearly all of :math:`\int |w| |\theta| d\mu` ends within 5 degrees of the teacher's four directions.
+# One run of 64 students with a little weight decay, which makes a longer way dear. For ReLU what counts of a
+# neuron is :math:`|w| \theta`; nearly all of :math:`\int |w| |\theta| d\mu` ends within 5 degrees of the
+# teacher's four directions.
 
 start = jko.Particles.normal(64, 3, generator=torch.Generator().manual_seed(0))
 flow = jko.flow(risk + 1e-3 * jko.SquaredNorm(), start, tau=20.0, steps=60, solver=train)

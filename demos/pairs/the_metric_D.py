@@ -2,7 +2,8 @@ r"""
 The metric D in six pictures
 ============================
 
-Remark 3.4 of the survey puts a distance on pairs :math:`(\rho, H)`, a measure of the :math:`\theta` and a function on it:
+Remark 3.4 of the survey puts a distance on pairs :math:`(\rho, H)`, a measure of the :math:`\theta` and a
+function on it:
 
 .. math:: D^2\big((\rho_1, H_1), (\rho_2, H_2)\big) = \inf_{\gamma \in \Gamma(\rho_1, \rho_2)}
           \int |\theta_1 - \theta_2|^2 + |H_1(\theta_1) - H_2(\theta_2)|^2 \, d\gamma ,
@@ -31,7 +32,8 @@ def pair(grid, rho, H):
 
 
 # %%
-# **It couples graphs**, as sets of points :math:`(\theta, w)`, and comes with the plan and a proof that it is optimal.
+# **It couples graphs**, as sets of points :math:`(\theta, w)`, and comes with the plan and a proof that it is
+# optimal.
 
 line = jko.Grid((-3.0, 3.0), 60)
 a = pair(line, lambda t: normal(t, -0.8, 0.7), lambda t: torch.sin(2 * t[:, 0]))
@@ -43,8 +45,9 @@ print(f"coupling: D^2 = {found.squared:.6f}, gap {found.gap:.1e}")
 assert abs(found.gap) < 1e-10
 
 # %%
-# **Geodesics leave the graphs.** Two bumps change their charges by changing places; half way, :math:`H` has two values at
-# one :math:`\theta`. Flows of the line keep the order, and must carry :math:`H` through: four times the price.
+# **Geodesics leave the graphs.** Two bumps change their charges by changing places; half way, :math:`H` has two
+# values at one :math:`\theta`. Flows of the line keep the order, and must carry :math:`H` through: four times
+# the price.
 
 wide = jko.Grid((-1.6, 1.6), 160)
 start, end = (
@@ -70,8 +73,8 @@ assert abs(apart[0] - 4) < 0.01
 assert abs(apart[1] - 16) < 0.01
 
 # %%
-# **The pairs are not complete.** Square waves of period :math:`p` are within :math:`p^2/12` of the measure that has 1 and
-# -1 at every :math:`\theta`, which is no pair.
+# **The pairs are not complete.** Square waves of period :math:`p` are within :math:`p^2/12` of the measure that
+# has 1 and -1 at every :math:`\theta`, which is no pair.
 
 unit = jko.Grid((0.0, 1.0), 256)
 young = torch.cat([unit.centres, unit.centres])
@@ -93,8 +96,8 @@ print("square waves: 12 D^2 / p^2 =", np.round(12 * np.array(squares) / np.squar
 assert np.abs(12 * np.array(squares) / np.square(periods) - 1).max() < 0.01
 
 # %%
-# **Flows are longer.** From :math:`H = a \theta` to :math:`-a \theta` over a normal law :math:`D` turns the graph round,
-# :math:`D^2 = 4 \min(1, a^2)`; a flow of the line bends it through zero, at :math:`4 a^2`.
+# **Flows are longer.** From :math:`H = a \theta` to :math:`-a \theta` over a normal law :math:`D` turns the
+# graph round, :math:`D^2 = 4 \min(1, a^2)`; a flow of the line bends it through zero, at :math:`4 a^2`.
 
 slopes, static, ordered = np.linspace(0.3, 2.4, 8), [], []
 middle = jko.Grid((-5.0, 5.0), 120)
@@ -114,8 +117,8 @@ assert np.abs(static - 4 * np.minimum(1, slopes**2)).max() < 0.02
 assert np.abs(ordered - 4 * slopes**2).max() < 0.1
 
 # %%
-# **Three evolutions from one start.** One datum, :math:`h = e^{-\theta}`, a steep :math:`H`: (3.19) and (3.23), which are
-# gradient flows, lower the energy :math:`G`; (3.21), which transports :math:`H`, raises it.
+# **Three evolutions from one start.** One datum, :math:`h = e^{-\theta}`, a steep :math:`H`: (3.19) and (3.23),
+# which are gradient flows, lower the energy :math:`G`; (3.21), which transports :math:`H`, raises it.
 
 narrow = jko.Grid((-0.5, 0.5), 200)
 steep = pair(narrow, lambda t: normal(t, 0.0, 0.05), lambda t: 1 + torch.tanh(3 * t[:, 0]))

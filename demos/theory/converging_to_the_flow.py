@@ -2,13 +2,14 @@ r"""
 Steps converge to the flow, in measures and in pairs
 ====================================================
 
-As :math:`\tau \to 0` the JKO steps converge to the gradient flow at first order: those in :math:`W_2` to (3.7), in the
-distance :math:`D` of survey, Remark 3.4, between pairs :math:`(\rho, H)` to (3.23). Started from the graph of a pair,
+As :math:`\tau \to 0` the JKO steps converge to the gradient flow at first order: those in :math:`W_2` to (3.7),
+in the distance :math:`D` of survey, Remark 3.4, between pairs :math:`(\rho, H)` to (3.23). Started from the
+graph of a pair,
 
 .. math:: \mu_0 = (H_0, \mathrm{id})_\# \rho_0 ,
 
-both flows are one, since :math:`D` is :math:`W_2` of graphs, and as long as no two atoms meet at one :math:`\theta` so are
-the steps. So the two curves below should lie on each other, and they do.
+both flows are one, since :math:`D` is :math:`W_2` of graphs, and as long as no two atoms meet at one
+:math:`\theta` so are the steps. So the two curves below should lie on each other, and they do.
 
 The witness, ``jko.limits.wasserstein``, is an integrator of (3.7) that knows no steps.
 """

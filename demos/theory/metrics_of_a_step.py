@@ -34,8 +34,8 @@ runs = {
 }
 
 # %%
-# The first two have a flow to converge to: :math:`\xi' = -\nabla V(\xi)`, and the same with its second coordinate slowed
-# down by 16, which is the flow in :math:`W_2` of the stretched coordinate :math:`(x, 4 y)`.
+# The first two have a flow to converge to: :math:`\xi' = -\nabla V(\xi)`, and the same with its second
+# coordinate slowed down by 16, which is the flow in :math:`W_2` of the stretched coordinate :math:`(x, 4 y)`.
 
 stretch = torch.tensor([1.0, 4.0], dtype=torch.float64)
 stretched = jko.Potential(lambda z: V.variation(start, z / stretch))

@@ -2,14 +2,15 @@ r"""
 Steps that want to split an atom
 ================================
 
-A gradient flow never splits an atom, but a JKO step of finite :math:`\tau` may want to, and its certificate says so.
-With the features :math:`(\xi^2, \xi)` and the target :math:`(1, 0)`,
+A gradient flow never splits an atom, but a JKO step of finite :math:`\tau` may want to, and its certificate
+says so. With the features :math:`(\xi^2, \xi)` and the target :math:`(1, 0)`,
 
 .. math:: F(\mu) = \frac12 \Big(\int \xi^2 d\mu - 1\Big)^2 + \frac12 \Big(\int \xi \, d\mu\Big)^2 ,
 
-an atom at 0 should go to both sides at once, so that :math:`\xi^2` grows while the mean stays 0. One atom cannot, and
-its step ends 1/4 above the best measure. Two half atoms can. The bound comes from the dual of the step, over all measures
-(survey 2.2.1: the flow of :math:`N` atoms keeps :math:`N` atoms, and may rest where the minimum is not).
+an atom at 0 should go to both sides at once, so that :math:`\xi^2` grows while the mean stays 0. One atom
+cannot, and its step ends 1/4 above the best measure. Two half atoms can. The bound comes from the dual of the
+step, over all measures (survey 2.2.1: the flow of :math:`N` atoms keeps :math:`N` atoms, and may rest where the
+minimum is not).
 """
 
 import torch
@@ -18,8 +19,8 @@ import jko
 from jko import plots
 
 # %%
-# A step from one atom, and from the same atom in two halves. At 0 itself the gradient vanishes: a nudge tells each half
-# where to go.
+# A step from one atom, and from the same atom in two halves. At 0 itself the gradient vanishes: a nudge tells
+# each half where to go.
 
 TAU, NUDGE = 2.0, 1e-6
 data = jko.Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])
