@@ -46,4 +46,4 @@ def test_the_demo_is_a_page_with_a_title_cells_and_a_check(demo):
     assert line == "=" * len(title)
     assert ":math:" in "\n".join(rest) or ".. math::" in text
     assert text.count("\n# %%\n") >= 2
-    assert any(isinstance(node, ast.Assert) for node in page.body)
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(page))
