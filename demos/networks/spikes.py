@@ -74,14 +74,14 @@ left.stem(
     places, 5 * charges, linefmt=plots.RED, markerfmt="o", basefmt=" ", label="5 times the spikes"
 )
 left.axhline(0, color=plots.GREY, lw=0.6)
-left.set(xlabel="place $x$ on the circle", ylabel="signal")
-left.legend(frameon=False, fontsize=9, loc="lower left")
+left.set(xlabel="place $x$ on the circle", ylabel="signal", ylim=(-5.5, 11))
+left.legend(frameon=False, fontsize=9, loc="upper right")
 ways = torch.stack([mu.points for mu in flow.states])
 right.plot(ways[:, :, 1], ways[:, :, 0], color=plots.GREY, lw=0.7)
 right.plot(theta, w, "o", color=plots.BLUE, ms=4, label="neurons at the end")
 for place in places:
     right.axvline(float(place), color=plots.RED, lw=0.8, ls=":")
 right.plot([], [], color=plots.RED, lw=0.8, ls=":", label="spikes")
-right.set(xlabel="place $\\theta$", ylabel="charge $w$")
-right.legend(frameon=False, fontsize=9, loc="lower left")
+right.set(xlabel="place $\\theta$", ylabel="charge $w$", ylim=(-6, 10))
+right.legend(frameon=False, fontsize=9, loc="upper right")
 plots.show(figure, "spikes")
