@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def show(figure: Figure, name: str) -> Path | None:
     if _notebook():
         png = io.BytesIO()
         save_png(figure, png)
-        cell = import_module("IPython.display")
+        cell = sys.modules["IPython"].display
         cell.display(cell.Image(png.getvalue(), width=int(96 * figure.get_figwidth())))
         return None
     told = [word for word in sys.argv[1:2] if not word.startswith("-")]

@@ -31,10 +31,9 @@ def test_a_script_writes_into_the_folder_that_it_is_told(
 def test_a_notebook_displays_the_picture_and_writes_no_file(figure, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = []
-    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None))
     cell = SimpleNamespace(display=shown.append, Image=lambda png, width: png)
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None), display=cell)
     monkeypatch.setitem(sys.modules, "IPython", kernel)
-    monkeypatch.setitem(sys.modules, "IPython.display", cell)
     assert plots.show(figure, "line") is None
     assert shown[0].startswith(b"\x89PNG")
     assert not list(tmp_path.iterdir())
