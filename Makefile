@@ -61,7 +61,7 @@ bench: .venv/.dev
 # Environments of their own: no constraints but the floors, or none.  Plain torch on Linux brings some gigabytes.
 # torch 2.4 and 2.5 warn whenever a tensor is unpickled.
 oldest newest: %: .venv-%/.done
-	.venv-$@/bin/python -m pytest $(PARALLEL) -W 'ignore:You are using .torch.load:FutureWarning' $(TESTS)
+	.venv-$@/bin/python -m pytest $(PARALLEL) -W 'ignore:You are using `torch.load`:FutureWarning' $(TESTS)
 
 .venv-oldest/.done: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest
