@@ -5,6 +5,7 @@ from jko import (
     exact as exact,
     limits as limits,
     metrics as metrics,
+    optim as optim,
     plots as plots,
     testing as testing,
 )
@@ -19,6 +20,7 @@ from jko.energies import (
     Interaction as Interaction,
     Internal as Internal,
     KernelEntropy as KernelEntropy,
+    Logistic as Logistic,
     PorousMedium as PorousMedium,
     Potential as Potential,
     Risk as Risk,
