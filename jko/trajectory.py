@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import ChargedSpan, State
+from jko.shown import Shown, call, svg
 from jko.spaces import Domain
 from jko.status import Status
 from jko.storage import archive, places, scan
@@ -30,7 +31,7 @@ from jko.storage.states import (
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
+class Trajectory(Shown):
     """A curve of measures, sampled.
 
     Attributes
@@ -90,12 +91,22 @@ class Trajectory:
                 "kept must increase from 0, the start, to the last index of times: a run ends with its last state"
             )
 
-    def __repr__(self) -> str:
-        return (
-            f"Trajectory({len(self.times) - 1} steps, t = {self.times[0]:g} .. {self.times[-1]:g}, "
-            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name}"
-            + (f", {self.stalled} steps stalled)" if self.stalled else ")")
-        )
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "steps": len(self.times) - 1,
+            "t": f"{self.times[0]:g} .. {self.times[-1]:g}",
+            "energy": f"{self.energies[0]:.6g} -> {self.energies[-1]:.6g}",
+            "status": self.status,
+        }
+        stalled = {"stalled": self.stalled} if self.stalled else {}
+        return facts | stalled | {"states": len(self.states), "of": self.states[0]}
+
+    def _line(self) -> str:
+        facts = {name: value for name, value in self._facts().items() if name != "of"}
+        return call("Trajectory", facts)
+
+    def _picture(self) -> str:
+        return svg.curve(self.times, self.energies, "energy over time")
 
     @property
     def stalled(self) -> int:

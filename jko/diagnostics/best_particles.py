@@ -17,6 +17,7 @@ from jko.diagnostics.dissipation import speed
 from jko.energies import Energy
 from jko.measures import ChargedParticles, Particles
 from jko.metrics import Wasserstein
+from jko.shown import Shown
 from jko.spaces import projected
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
@@ -34,7 +35,7 @@ Atoms = Particles | ChargedParticles
 
 @renamed(steps="iterations")
 @dataclass(frozen=True, eq=False)
-class BestParticles:
+class BestParticles(Shown):
     """The best of the local minimisers of an energy that some starts lead to.
 
     Attributes
@@ -61,6 +62,13 @@ class BestParticles:
     energies: NDArray[np.float64] = field(repr=False)
     iterations: int
     status: Status
+
+    def _facts(self) -> dict[str, object]:
+        names = ("energy", "residual", "status", "iterations", "state", "energies")
+        return {name: getattr(self, name) for name in names}
+
+    def _picture(self) -> str:
+        return self.state._picture()
 
     def __str__(self) -> str:
         agree = int((self.energies <= self.energy + 1e-9 * (1 + abs(self.energy))).sum())

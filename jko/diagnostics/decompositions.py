@@ -19,8 +19,10 @@ from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
 from jko.metrics.alike import alike
+from jko.shown import shown
 
 
+@shown
 class Decomposition(NamedTuple):
     """The terms of ``F(mu) - F(mu_*)``.
 

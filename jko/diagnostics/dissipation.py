@@ -17,10 +17,12 @@ from jko.limits.systems import chaos
 from jko.limits.walls import tangent
 from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
+from jko.shown import shown
 
 Array = NDArray[np.float64]
 
 
+@shown
 class Speed(NamedTuple):
     """How far a measure is from stationary: the speed ``|grad dF/dmu|`` on its atoms.
 

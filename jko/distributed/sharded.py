@@ -117,13 +117,12 @@ class Sharded(Particles):
         points = [torch.as_tensor(draw(a, b)) for a, b in pairwise(ends)]
         return cls(torch.cat(points), None, domain, shards, total, first)
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, Any]:
+        """Of the atoms here: one process may be asked alone."""
         last = self.first + len(self.sizes) - 1
-        where = "" if self.domain is None else f", {self.domain!r}"
-        return (
-            f"Sharded(N={self.N} of {self.total}, dim={self.dim}, shards {self.first} to {last} of {self.shards}"
-            f"{where})"
-        )
+        here = f"{self.first} to {last} of {self.shards}"
+        where = {} if self.domain is None else {"domain": self.domain}
+        return {"N": f"{self.N} of {self.total}", "dim": self.dim, "shards": here} | where
 
     @cached
     def sizes(self) -> list[int]:

@@ -18,6 +18,7 @@ from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
 from jko.networks import Block, Data, FeatureMap, Neuron, Passes, feature_map
+from jko.shown import joined, short
 
 BLOCK = 2**21  # bytes of feature values at a time, so that the passes over a block stay in cache
 KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond, recomputed
@@ -78,6 +79,15 @@ class Risk(Energy):
         object.__setattr__(self, "activation", h)
         phi = Neuron(h) if h else feature_map("features", features, gradient)
         object.__setattr__(self, "features", phi)
+
+    def _facts(self) -> dict[str, Any]:
+        h = self.features if self.activation is None else self.activation
+        return {"features" if self.activation is None else "activation": h} | self.data._facts()
+
+    def _line(self) -> str:
+        h = getattr(self.activation, "sigma", self.activation or self.features)
+        data = (f"{name}={value}" for name, value in self.data._facts().items())
+        return joined("Risk(", [short(h), *data])
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), shape (M,); default at the data. Source: (2.5), (2.12)."""

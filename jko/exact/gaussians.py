@@ -31,8 +31,10 @@ from jko.exact.rules import (
     pointwise,
     sized,
 )
+from jko.shown import shown
 
 
+@shown
 class Gaussian(NamedTuple):
     """A normal law: mean (d,) and covariance (d, d)."""
 

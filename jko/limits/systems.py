@@ -61,9 +61,6 @@ class System(Rule):
     False
     """
 
-    def __repr__(self) -> str:
-        return f"System {self.equation}"
-
     @np.errstate(all="ignore")
     def __call__(
         self,

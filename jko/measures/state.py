@@ -24,14 +24,15 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import recordable
-from jko.measures import sampling
+from jko.measures import pictures, sampling
 from jko.measures.frozen import Frozen
 from jko.measures.labels import check_graph, merged
 from jko.measures.quadrature import Quadrature
+from jko.shown import Shown
 from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 
 
-class State(Frozen, Quadrature):
+class State(Shown, Frozen, Quadrature):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
     Contract
@@ -65,6 +66,13 @@ class State(Frozen, Quadrature):
             f"a {type(self).__name__} has no atoms to place; its own solver moves it, and its schemes do: of second "
             "order jko.Strang() for a ChargedSpan"
         )
+
+    def _facts(self) -> dict[str, Any]:
+        where = {} if self.domain is None else {"domain": self.domain}
+        return {"N": self.N, "dim": self.dim} | where
+
+    def _picture(self) -> str:
+        return pictures.of_atoms(self.atoms.points)
 
     def weighed(self, masses: Tensor) -> State:
         """A state of the same kind and places with other masses (N,), some perhaps zero; trusted, not checked."""
@@ -130,10 +138,10 @@ class Particles(State):
         """N independent atoms, uniform on a bounded box, which becomes the domain."""
         return cls(sampling.uniform(N, box, generator), domain=box)
 
-    def __repr__(self) -> str:
-        weights = "equal weights" if self.has_equal_weights else "unequal weights"
-        where = "" if self.domain is None else f", {self.domain!r}"
-        return f"Particles(N={self.N}, dim={self.dim}, {weights}{where})"
+    def _facts(self) -> dict[str, Any]:
+        weights = "equal" if self.has_equal_weights else "unequal"
+        where = {} if self.domain is None else {"domain": self.domain}
+        return {"N": self.N, "dim": self.dim, "weights": weights} | where
 
     @property
     def atoms(self) -> Particles:
@@ -282,8 +290,10 @@ class ChargedParticles(Pair):
         """The pair whose lift has its atoms at ``points`` (N, dim)."""
         return self.moved(points[:, 1:], points[:, 0])
 
-    def __repr__(self) -> str:
-        return f"ChargedParticles(N={self.N}, d={self.d})"
+    def _facts(self) -> dict[str, Any]:
+        weights = "equal" if self.has_equal_weights else "unequal"
+        where = {} if self.domain is None else {"domain": self.domain}
+        return {"N": self.N, "d": self.d, "weights": weights} | where
 
     @property
     def support(self) -> Tensor:

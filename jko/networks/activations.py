@@ -13,6 +13,7 @@ from jko.derivatives import Differentiable, hessian, leaf, recording, slope
 from jko.networks.features import FeatureMap
 from jko.networks.passes import Passes, Pullback, SigmaPasses
 from jko.networks.sigmas import EXPONENTIAL, SIGMAS, Sigma
+from jko.shown import short
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Ridge(FeatureMap):
 
     sigma: Callable[[Tensor], Any]
     gradient: Callable[[Tensor], Any] | None = None
+
+    def _line(self) -> str:
+        return f"Ridge({short(self.sigma)})"
 
     def __post_init__(self) -> None:
         self._function  # noqa: B018 (refuses what is no callable)

@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown, svg
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(Shown):
     """A quadrature of the domain D with the values of f: ``int_D g f dx ~ sum_m weights[m] g(x[m]) f[m]``.
 
     Parameters
@@ -39,6 +40,12 @@ class Data:
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"M": self.M, "n": self.n}
+
+    def _picture(self) -> str:
+        return svg.dots(self.x[:, 0].cpu(), self.f.cpu(), "f over x") if self.n == 1 else ""
 
     @property
     def M(self) -> int:

@@ -25,9 +25,10 @@ from jko.derivatives import (
     slope,
 )
 from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
+from jko.shown import Shown
 
 
-class FeatureMap(ABC):
+class FeatureMap(Shown, ABC):
     """A function of parameters z (b, p) and inputs x (M, n), differentiable in z.
 
     Contract: ``__call__`` returns (b, M), and row i depends on ``z[i]`` alone.

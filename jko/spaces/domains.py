@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown, short
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def lengths(vectors: Tensor) -> Tensor:
     return unit * (vectors / unit[:, None]).norm(dim=-1)
 
 
-class Domain(ABC):
+class Domain(Shown, ABC):
     """A closed convex set K in R^dim.
 
     Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
@@ -94,8 +95,11 @@ class Box(Domain):
         object.__setattr__(self, "lower", lower)
         object.__setattr__(self, "upper", upper)
 
-    def __repr__(self) -> str:
-        return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+    def _facts(self) -> dict[str, Any]:
+        return {"lower": self.lower, "upper": self.upper}
+
+    def _line(self) -> str:
+        return f"Box({short(self.lower.tolist())}, {short(self.upper.tolist())})"
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -126,8 +130,8 @@ class Ball(Domain):
         object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 
-    def __repr__(self) -> str:
-        return f"Ball({self.centre.tolist()}, {self.radius:g})"
+    def _line(self) -> str:
+        return f"Ball({short(self.centre.tolist())}, {self.radius:g})"
 
     @property
     def dim(self) -> int:  # type: ignore[override]

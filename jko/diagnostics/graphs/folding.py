@@ -26,6 +26,7 @@ from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
+from jko.shown import Shown, svg
 
 Array = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ EVALUATIONS = 10_000  # of the right side, unless told otherwise: seconds
 
 
 @dataclass(frozen=True, eq=False)
-class FoldFree:
+class FoldFree(Shown):
     """How long the graph of H lives under (3.23).
 
     Attributes
@@ -76,6 +77,14 @@ class FoldFree:
     def budget(self) -> float:
         """``pi/2 - angles[0]``: what the graph may turn by before it can fold."""
         return 0.5 * math.pi - float(self.angles[0])
+
+    def _facts(self) -> dict[str, object]:
+        slopes = f"{self.slopes[0]:.3g} -> {self.slopes[-1]:.3g}"
+        named = {name: getattr(self, name) for name in ("guaranteed", "fold", "wall")}
+        return named | {"until": float(self.times[-1]), "slope": slopes}
+
+    def _picture(self) -> str:
+        return svg.curve(self.times, self.angles, "angle of the steepest part")
 
     def __str__(self) -> str:
         seen = f"first fold at t = {self.fold:.6g}"

@@ -15,8 +15,10 @@ from jko import checks
 from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
+from jko.shown import shown
 
 
+@shown
 class Motion(NamedTuple):
     """How fast a pair (rho, H) moves under the three systems: integrals against rho.
 
