@@ -18,7 +18,7 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import recordable
 from jko.distributed.processes import count, gather, rank
-from jko.measures import Particles
+from jko.measures import Particles, looks
 from jko.spaces import Domain, cached, check_inside
 
 SHARDS = 8
@@ -121,8 +121,8 @@ class Sharded(Particles):
         """Of the atoms here: one process may be asked alone."""
         last = self.first + len(self.sizes) - 1
         here = f"{self.first} to {last} of {self.shards}"
-        where = {} if self.domain is None else {"domain": self.domain}
-        return {"N": f"{self.N} of {self.total}", "dim": self.dim, "shards": here} | where
+        size = {"N": f"{self.N} of {self.total}", "dim": self.dim, "shards": here}
+        return size | looks.where(self)
 
     @cached
     def sizes(self) -> list[int]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import pictures, sampling
+from jko.measures import looks, sampling
 from jko.measures.state import Particles, State
 from jko.spaces import Box, Grid, cached
 
@@ -40,7 +40,7 @@ class OnGrid(OnCells):
         return self.grid._facts() | {"max": float(self.values.max())}
 
     def _picture(self) -> str:
-        return pictures.of_grid(self.values, self.grid)
+        return looks.of_grid(self.values, self.grid)
 
     @cached
     def volumes(self) -> Tensor:

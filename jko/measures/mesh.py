@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import pictures
+from jko.measures import looks
 from jko.measures.density import GridDensity, OnCells, OnGrid
 from jko.measures.state import Particles
 from jko.spaces import Box, Domain, Grid, cached
@@ -82,7 +82,7 @@ class LineMesh(OnCells):
         return {"cells": len(self.masses), "on": ends, "max": float(self.values.max())}
 
     def _picture(self) -> str:
-        return pictures.of_line(self.values, self.edges[1:] - 0.5 * self.volumes)
+        return looks.of_line(self.values, self.edges[1:] - 0.5 * self.volumes)
 
     @cached
     def volumes(self) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import recordable
-from jko.measures import pictures, sampling
+from jko.measures import looks, sampling
 from jko.measures.frozen import Frozen
 from jko.measures.labels import check_graph, merged
 from jko.measures.quadrature import Quadrature
@@ -68,11 +68,10 @@ class State(Shown, Frozen, Quadrature):
         )
 
     def _facts(self) -> dict[str, Any]:
-        where = {} if self.domain is None else {"domain": self.domain}
-        return {"N": self.N, "dim": self.dim} | where
+        return looks.facts(self)
 
     def _picture(self) -> str:
-        return pictures.of_atoms(self.atoms.points)
+        return looks.of_atoms(self.atoms.points)
 
     def weighed(self, masses: Tensor) -> State:
         """A state of the same kind and places with other masses (N,), some perhaps zero; trusted, not checked."""
@@ -137,11 +136,6 @@ class Particles(State):
     def uniform(cls, N: int, box: Box, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform on a bounded box, which becomes the domain."""
         return cls(sampling.uniform(N, box, generator), domain=box)
-
-    def _facts(self) -> dict[str, Any]:
-        weights = "equal" if self.has_equal_weights else "unequal"
-        where = {} if self.domain is None else {"domain": self.domain}
-        return {"N": self.N, "dim": self.dim, "weights": weights} | where
 
     @property
     def atoms(self) -> Particles:
@@ -289,11 +283,6 @@ class ChargedParticles(Pair):
     def placed(self, points: Tensor) -> ChargedParticles:
         """The pair whose lift has its atoms at ``points`` (N, dim)."""
         return self.moved(points[:, 1:], points[:, 0])
-
-    def _facts(self) -> dict[str, Any]:
-        weights = "equal" if self.has_equal_weights else "unequal"
-        where = {} if self.domain is None else {"domain": self.domain}
-        return {"N": self.N, "d": self.d, "weights": weights} | where
 
     @property
     def support(self) -> Tensor:

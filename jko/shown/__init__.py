@@ -3,7 +3,8 @@
 A class inherits :class:`Shown` and says :meth:`Shown._facts`, if its fields are not what people want to know.
 """
 
+from jko.shown.above import above
 from jko.shown.lines import LIMIT, call, joined, short
 from jko.shown.shown import Shown, shown
 
-__all__ = ["LIMIT", "Shown", "call", "joined", "short", "shown"]
+__all__ = ["LIMIT", "Shown", "above", "call", "joined", "short", "shown"]

@@ -26,7 +26,7 @@ from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
-from jko.shown import Shown, svg
+from jko.shown import Shown
 
 Array = NDArray[np.float64]
 
@@ -82,9 +82,6 @@ class FoldFree(Shown):
         slopes = f"{self.slopes[0]:.3g} -> {self.slopes[-1]:.3g}"
         named = {name: getattr(self, name) for name in ("guaranteed", "fold", "wall")}
         return named | {"until": float(self.times[-1]), "slope": slopes}
-
-    def _picture(self) -> str:
-        return svg.curve(self.times, self.angles, "angle of the steepest part")
 
     def __str__(self) -> str:
         seen = f"first fold at t = {self.fold:.6g}"

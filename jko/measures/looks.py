@@ -1,12 +1,27 @@
-"""The small pictures of states in a notebook: atoms in a plane, a distribution function, densities as images."""
+"""States in a notebook: what is said of them, and small pictures of atoms, distribution functions and densities."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from jko.shown import svg
 from jko.spaces import Grid
+
+
+def facts(state: Any) -> dict[str, Any]:
+    """How many atoms, of which dimension, whether they weigh the same, and where they live."""
+    dim = {"d": state.d} if hasattr(state, "d") else {"dim": state.dim}
+    weights = "equal" if state.has_equal_weights else "unequal"
+    return {"N": state.N} | dim | {"weights": weights} | where(state)
+
+
+def where(state: Any) -> dict[str, Any]:
+    """The domain, if there is one."""
+    domain = getattr(state, "domain", None)
+    return {} if domain is None else {"domain": domain}
 
 
 def of_atoms(points: Tensor) -> str:
