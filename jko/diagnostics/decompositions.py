@@ -82,7 +82,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     >>> import jko
     >>> a, b = jko.Particles([[1.0]]), jko.Particles([[0.0]])
     >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
-    Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
+    Decomposition(risk=0, internal=0, rest=0, slope=0.5)
     """
     checks.kind("energy", energy, Energy)
     for name, state in (("mu", mu), ("star", star)):

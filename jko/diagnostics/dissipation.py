@@ -95,7 +95,7 @@ def speed(energy: Energy, state: State) -> Speed:
     --------
     >>> import jko
     >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
-    Speed(max=0.0, mean=0.0)
+    Speed(max=0, mean=0)
     """
     _check(energy, state)
     largest, square = _speed(energy, state)

@@ -57,7 +57,7 @@ class Sharded(Particles):
     >>> from jko.distributed import Sharded
     >>> mu = Sharded(torch.linspace(-1, 1, 1000).double()[:, None], shards=4)
     >>> mu
-    Sharded(N=1000 of 1000, dim=1, shards 0 to 3 of 4)
+    Sharded(N=1000 of 1000, dim=1, shards=0 to 3 of 4)
     >>> abs(float(mu.integrate(mu.points))) < 1e-15
     True
     """

@@ -78,7 +78,7 @@ class Sheets(Shown):
         ...     4,
         ... )
         >>> sheets.measure
-        Particles(N=64, dim=2, unequal weights)
+        Particles(N=64, dim=2, weights=unequal)
         """
         labels = Labels.chebyshev(density, mean, bounds, n)
         at = labels.u[:, None]

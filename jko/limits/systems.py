@@ -61,6 +61,9 @@ class System(Rule):
     False
     """
 
+    def _line(self) -> str:
+        return f"System {self.equation}"
+
     @np.errstate(all="ignore")
     def __call__(
         self,

@@ -65,8 +65,12 @@ class LeastAction(Shown):
     levels: tuple[float, ...]
 
     def _facts(self) -> dict[str, object]:
-        size = {"atoms": self.path[0].N, "times": len(self.path)}
-        return {"action": self.action, "gap": self.gap, "iterations": self.iterations} | size
+        facts: dict[str, object] = {"action": self.action, "gap": self.gap}
+        return facts | {
+            "atoms": self.path[0].N,
+            "times": len(self.path),
+            "iterations": self.iterations,
+        }
 
 
 def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:

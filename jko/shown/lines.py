@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -48,8 +49,13 @@ def short(value: Any, limit: int = 60) -> str:
         return clipped("{" + ", ".join(map(str, value)) + "}", limit)
     if isinstance(value, (Sequence, set, frozenset)) and type(value).__repr__ in PLAIN:
         return clipped(_several(value), limit)
-    if type(value).__repr__ is object.__repr__:  # its address says nothing
+    plain: Any = object.__repr__
+    if type(value).__repr__ is plain:  # its address says nothing
         return type(value).__name__
+    if is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "_repr_html_"):
+        return call(
+            type(value).__name__, {f.name: getattr(value, f.name) for f in fields(value)}, limit
+        )
     return clipped(function_name(value) or repr(value), limit)
 
 
@@ -75,7 +81,7 @@ def _several(values: Any) -> str:
 def _array(values: Any) -> str:
     """Few plain numbers as they are, others by their shape."""
     shape = tuple(values.shape)
-    if len(shape) <= 1 and _count(shape) <= FEW:
+    if 0 < _count(shape) <= FEW:
         try:
             numbers = values.tolist()
         except RuntimeError:  # of a tensor that torch transforms

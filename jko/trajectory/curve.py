@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from jko.measures import ChargedSpan, State
-from jko.shown import Shown, above, call, svg
+from jko.shown import Shown, above, joined, svg
 from jko.spaces import Domain
 from jko.status import Status
 from jko.storage import archive, places, scan
@@ -99,8 +99,12 @@ class Trajectory(Shown):
         return facts | stalled | {"states": len(self.states), "of": self.states[0]}
 
     def _line(self) -> str:
-        facts = {name: value for name, value in self._facts().items() if name != "of"}
-        return call("Trajectory", facts)
+        steps, states = len(self.times) - 1, len(self.states)
+        parts = [f"t = {self.times[0]:g} .. {self.times[-1]:g}"]
+        parts += [f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}"]
+        stalled = [f"{self.stalled} steps stalled"] if self.stalled else []
+        ended = [self.status.name, *stalled, f"{states} states"]
+        return joined(f"{type(self).__name__}({steps} steps, ", [*parts, *ended])
 
     def _picture(self) -> str:
         return svg.curve(self.times, self.energies, "energy over time")

@@ -52,8 +52,8 @@ def public_classes():
 
 
 MODULES = [name for name in jko.__all__ if inspect.ismodule(getattr(jko, name))]
-#: public classes that are no objects of their own
-OTHERS = {"Status", "Proof", "Form", "Falls"}
+#: public classes that are no objects of their own, or of torch, which shows them
+OTHERS = {"JKO", "Status", "Proof", "Form", "Falls"}
 
 
 def example(makes):
