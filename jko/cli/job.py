@@ -14,15 +14,9 @@ from jko import datasets, distributed
 from jko.cli import memory, processes
 from jko.flows import Observer
 from jko.measures import State
+from jko.networks import drawn, ridge
 from jko.storage.states import held
 
-ACTIVATIONS = {
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "relu": torch.relu,
-    "softplus": torch.nn.functional.softplus,
-    "sin": torch.sin,
-}
 STATES = 100  # kept in a long run, up to twice as many
 FIRST, PAUSE = 0.5, 30.0  # seconds until a run is saved first, and between two saves at most
 SHARE = 20  # times as long as a save takes, it goes on before the next
@@ -68,12 +62,10 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
     generator = torch.Generator().manual_seed(settings.seed)
     split = datasets.split(table, settings.test_fraction, generator)
     states = int(min(_count(settings), 2 * STATES))
-    memory.refuse_too_large(settings.neurons, split.train.M, split.train.n, states)
-    risk = jko.Risk(split.train, activation=jko.Ridge(ACTIVATIONS[settings.activation]))
-    n = split.train.n
-    points = torch.randn(settings.neurons, n + 2, generator=generator, dtype=torch.float64)
-    points[:, 1:-1] /= n**0.5
-    start = jko.Particles(points)
+    data = split.train
+    memory.refuse_too_large(settings.neurons, data.M, data.n, states, data.k)
+    risk = jko.Risk(data, activation=ridge(settings.activation))
+    start = drawn(settings.neurons, data, generator)
     return Job(
         settings=settings,
         table=table,

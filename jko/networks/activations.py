@@ -10,10 +10,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, hessian, leaf, recording, slope
-from jko.networks.features import FeatureMap
+from jko.networks.features import FeatureMap, paired
 from jko.networks.passes import Passes, Pullback, SigmaPasses
 from jko.networks.sigmas import EXPONENTIAL, SIGMAS, Sigma
-from jko.shown import short
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,7 @@ class Ridge(FeatureMap):
 
     sigma: Callable[[Tensor], Any]
     gradient: Callable[[Tensor], Any] | None = None
-
-    def _line(self) -> str:
-        return f"Ridge({short(self.sigma)})"
+    _bare = 1
 
     def __post_init__(self) -> None:
         self._function  # noqa: B018 (refuses what is no callable)
@@ -66,6 +63,8 @@ class Ridge(FeatureMap):
         value, slope = self._slopes(_affine(z, x), 1)
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
+            if g.ndim == 2:
+                return paired(value, g), (slope() * g) @ _with_one(x)
             return value @ g, slope() @ (g[:, None] * _with_one(x))
 
         return value, pull
@@ -78,9 +77,11 @@ class Ridge(FeatureMap):
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """sum_m g[m] sigma''(s_im) (x_m, 1)(x_m, 1)^T."""
         *_, curvature = self._slopes(_affine(z, x), 2)
-        one = _with_one(x)
+        one, bend = _with_one(x), curvature()
+        if g.ndim == 2:
+            bend, g = bend * g, torch.ones_like(one[:, 0])
         outer = (g[:, None] * one)[:, :, None] * one[:, None, :]
-        return (curvature() @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
+        return (bend @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """In kept memory, if sigma is one of those that are written out."""
@@ -107,7 +108,7 @@ def _check_ridge(z: Tensor, n: int) -> None:
     if z.shape[1] != n + 1:
         raise ValueError(
             f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; Ridge needs d = n + 1 = {n + 1} "
-            f"(weights first, bias last), so points (w, theta) need {n + 2} columns"
+            f"(weights first, bias last), so points (w, theta) need {n + 2} columns, with k outputs {n + 1} + k"
         )
 
 
@@ -155,6 +156,7 @@ class GaussianBump(FeatureMap):
         Standard deviation of the bump, in the units of x.
     """
 
+    _bare = 1
     width: float = 1.0
 
     def __post_init__(self) -> None:
@@ -173,8 +175,9 @@ class GaussianBump(FeatureMap):
         h = self(z, x)
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
-            c = h @ g
-            return c, (h @ (g[:, None] * x) - c[:, None] * z) / self.width**2
+            c = paired(h, g)
+            along = h @ (g[:, None] * x) if g.ndim == 1 else (h * g) @ x
+            return c, (along - c[:, None] * z) / self.width**2
 
         return h, pull
 
@@ -187,7 +190,7 @@ def _check_bump(z: Tensor, n: int) -> None:
     if z.shape[1] != n:
         raise ValueError(
             f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; GaussianBump needs d = n, so points "
-            f"(w, theta) need {n + 1} columns"
+            f"(w, theta) need {n + 1} columns, with k outputs {n} + k"
         )
 
 

@@ -18,9 +18,13 @@ def clipped(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3].rstrip(" ,+-") + "..."
 
 
-def call(name: str, facts: Mapping[str, Any], limit: int = LIMIT) -> str:
-    """``Name(a=1, b=2)`` with as many facts as there is room for."""
-    return joined(f"{name}(", (f"{key}={short(value)}" for key, value in facts.items()), limit)
+def call(name: str, facts: Mapping[str, Any], limit: int = LIMIT, bare: int = 0) -> str:
+    """``Name(1, b=2)`` with as many facts as there is room for, the first ones without their names."""
+    parts = (
+        short(value) if k < bare else f"{key}={short(value)}"
+        for k, (key, value) in enumerate(facts.items())
+    )
+    return joined(f"{name}(", parts, limit)
 
 
 def joined(start: str, parts: Iterable[str], limit: int = LIMIT) -> str:

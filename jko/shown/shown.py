@@ -19,6 +19,8 @@ class Shown:
     both for nothing, also where a dataclass would write its own line.  The line is to be read, not to be evaluated.
     """
 
+    _bare = 0  # facts that stand in the line without their names
+
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "__repr__" not in vars(cls):  # or a dataclass writes one
@@ -39,7 +41,7 @@ class Shown:
             for name, value in self._facts().items()
             if value is not None and not _usual(self, name)
         }
-        return call(type(self).__name__, facts)
+        return call(type(self).__name__, facts, bare=self._bare)
 
     def _picture(self) -> str:
         """SVG, or nothing; of :mod:`jko.shown.svg`."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.shown import Shown, short
+from jko.shown import Shown
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -76,6 +76,7 @@ class Box(Domain):
 
     lower: Tensor
     upper: Tensor
+    _bare = 2
 
     def __init__(self, lower: Any, upper: Any) -> None:
         lower, upper = (
@@ -96,10 +97,7 @@ class Box(Domain):
         object.__setattr__(self, "upper", upper)
 
     def _facts(self) -> dict[str, Any]:
-        return {"lower": self.lower, "upper": self.upper}
-
-    def _line(self) -> str:
-        return f"Box({short(self.lower.tolist())}, {short(self.upper.tolist())})"
+        return {"lower": self.lower.tolist(), "upper": self.upper.tolist()}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -124,14 +122,15 @@ class Ball(Domain):
 
     centre: Tensor
     radius: float
+    _bare = 2
 
     def __init__(self, centre: Any, radius: float) -> None:
         centre = torch.atleast_1d(checks.owned("centre", centre))
         object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 
-    def _line(self) -> str:
-        return f"Ball({short(self.centre.tolist())}, {self.radius:g})"
+    def _facts(self) -> dict[str, Any]:
+        return {"centre": self.centre.tolist(), "radius": self.radius}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -157,6 +156,7 @@ class Convex(Domain):
     """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
 
     projection: Callable[[Tensor], Tensor]
+    _bare = 1
 
     def __post_init__(self) -> None:
         checks.function("projection", self.projection, hint="it maps (N, dim) to nearest points")

@@ -91,6 +91,7 @@ class Sinkhorn(Shown):
     ('CONVERGED', 1.0)
     """
 
+    _bare = 1
     epsilon: float
     volumes: Tensor | Callable[[Tensor], Any] | None = None
     debiased: bool = False
