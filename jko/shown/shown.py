@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from inspect import signature
 from typing import Any, TypeVar
 
 from jko.shown.cells import cell
@@ -56,12 +57,15 @@ class Shown:
 
 
 def _usual(thing: Any, name: str) -> bool:
-    """Whether a field of a dataclass is at its default."""
+    """Whether a field is at its default: that of the dataclass, or of a constructor written by hand."""
     field = getattr(thing, "__dataclass_fields__", {}).get(name)
-    if field is None or (field.default is MISSING and field.default_factory is MISSING):
+    if field is None:
         return False
+    usual = field.default_factory() if field.default_factory is not MISSING else field.default
+    if usual is MISSING:
+        parameter = signature(type(thing)).parameters.get(name)
+        usual = MISSING if parameter is None else parameter.default
     value = getattr(thing, name)
-    usual = field.default_factory() if field.default is MISSING else field.default
     return value is usual or (type(value) is type(usual) and _equal(value, usual))
 
 
@@ -72,7 +76,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 def shown(kind: type[T]) -> type[T]:
     """A class that cannot inherit, such as a named tuple, shows itself as :class:`Shown` does."""
-    for name in ("_facts", "_line", "_picture", "__repr__", "_repr_html_"):
+    for name in ("_bare", "_facts", "_line", "_picture", "__repr__", "_repr_html_"):
         if name not in vars(kind) or name == "__repr__":
             setattr(kind, name, vars(Shown)[name])
     return kind
