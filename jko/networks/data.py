@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jko import checks
-from jko.shown import Shown, svg
+from jko.measures.frozen import Frozen
+from jko.shown import svg
 
 
 @dataclass(frozen=True, eq=False)
-class Data(Shown):
+class Data(Frozen):
     """A quadrature of the domain D with the values of f: ``int_D g f dx ~ sum_m weights[m] g(x[m]) f[m]``.
 
     Parameters
@@ -48,6 +50,16 @@ class Data(Shown):
     def _picture(self) -> str:
         one = self.n == 1 and self.f.ndim == 1
         return svg.dots(self.x[:, 0].cpu(), self.f.cpu(), "f over x") if one else ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its tensors."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of its tensors."""
+        return self.x.device
 
     @property
     def M(self) -> int:

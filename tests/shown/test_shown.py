@@ -148,7 +148,7 @@ def test_every_public_class_has_the_line_of_the_ground_layer():
 def test_energies_read_as_their_formula():
     F = registry.risk() + 1e-4 * jko.SquaredNorm() - 2 * (jko.Entropy() + jko.PorousMedium(2))
     assert repr(F) == (
-        "Risk(tanh, M=4, n=1) + 0.0001 SquaredNorm() - 2 (Entropy() + PorousMedium())"
+        "Risk(tanh, M=4, n=1) + 0.0001 SquaredNorm() - 2 (Entropy() + PorousMedium(2))"
     )
     assert repr(-jko.Entropy()) == "-Entropy()"
     assert F._repr_html_().count("<tr") == 4  # a row for each term, and one for convexity

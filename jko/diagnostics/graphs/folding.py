@@ -26,6 +26,7 @@ from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
+from jko.measures.tensors import on_numbers
 from jko.shown import Shown
 
 Array = NDArray[np.float64]
@@ -79,9 +80,7 @@ class FoldFree(Shown):
         return 0.5 * math.pi - float(self.angles[0])
 
     def _facts(self) -> dict[str, object]:
-        slopes = f"{self.slopes[0]:.3g} -> {self.slopes[-1]:.3g}"
-        named = {name: getattr(self, name) for name in ("guaranteed", "fold", "wall")}
-        return named | {"until": float(self.times[-1]), "slope": slopes}
+        return {name: getattr(self, name) for name in ("guaranteed", "fold", "wall", "slopes")}
 
     def __str__(self) -> str:
         seen = f"first fold at t = {self.fold:.6g}"
@@ -95,6 +94,7 @@ class FoldFree(Shown):
         )
 
 
+@on_numbers
 def fold_free(
     energy: Energy,
     start: Pair | ChargedParticles,

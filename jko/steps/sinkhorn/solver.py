@@ -116,7 +116,7 @@ class Sinkhorn(Shown):
                 "sqrt(epsilon / 2)"
             ) from None
         if not (volumes is None or callable(volumes)):
-            volumes = checks.shape("volumes", checks.owned("volumes", volumes), ("N",))
+            volumes = checks.shape("volumes", checks.unrecorded("volumes", volumes), ("N",))
         fields = (
             ("epsilon", epsilon),
             ("volumes", volumes),
