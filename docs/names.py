@@ -32,6 +32,11 @@ GROUPS = {
         "Functionals of a measure, with first variation :math:`\\delta E / \\delta\\mu` and its gradient.",
         ("jko.energies",),
     ),
+    "targets": Group(
+        "Towards a target",
+        "Energies with a minimum at a measure that is given: by samples, by a density, by a state.",
+        ("jko.targets",),
+    ),
     "metrics": Group(
         "Metrics",
         "Distances between states, with plans, proofs, geodesics and barycentres.",

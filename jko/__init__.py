@@ -15,6 +15,7 @@ _HOMES = {
     "jko.energies": (
         "Energy Risk Logistic SquaredNorm Potential Interaction Internal Entropy PorousMedium KernelEntropy"
     ),
+    "jko.targets": "Discrepancy Attraction KullbackLeibler",
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
         "step StepProblem StepResult StepFailed "

@@ -84,6 +84,11 @@ from jko.steps import (
     StepResult as StepResult,
     step as step,
 )
+from jko.targets import (
+    Attraction as Attraction,
+    Discrepancy as Discrepancy,
+    KullbackLeibler as KullbackLeibler,
+)
 from jko.trajectory import Trajectory as Trajectory
 
 __version__: str

@@ -223,7 +223,9 @@ class Trajectory:
             rows = packed(state)
             arrays |= {numbered(name, k): values for name, values in rows.items()}
         arrays |= {f"column/{name}": values for name, values in self.columns.items()}
-        arrays |= {f"memory/{name}": tensor.cpu().numpy() for name, tensor in self.memory.items()}
+        arrays |= {
+            f"memory/{name}": tensor.detach().cpu().numpy() for name, tensor in self.memory.items()
+        }
         facts = facts_of(self.states[0])
         return arrays, facts | {"states": len(self.states), "status": self.status.name}
 

@@ -21,7 +21,7 @@ RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
-ANALYSIS = NUMERIC | {"diagnostics", "distributed"}
+ANALYSIS = NUMERIC | {"diagnostics", "distributed", "targets"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": STATES | {"derivatives", "numerics"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
     "metrics": STATES | {"numerics", "status"},  # never energies
+    "targets": STATES | {"energies", "metrics"},  # energies made of metrics
     "duality": STATES | {"numerics", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver

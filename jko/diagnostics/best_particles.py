@@ -14,8 +14,9 @@ from torch import Tensor
 from jko import checks
 from jko.deprecation import renamed
 from jko.diagnostics.dissipation import speed
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, Particles
+from jko.measures.tensors import on_numbers
 from jko.metrics import Wasserstein
 from jko.spaces import projected
 from jko.status import Status
@@ -71,6 +72,7 @@ class BestParticles:
 
 
 @renamed(max_steps="max_iterations")
+@on_numbers
 def best_particles(
     energy: Energy,
     starts: Atoms | Sequence[Atoms],
@@ -161,7 +163,7 @@ def best_particles(
         )
         clouds += _repeated(energy, found, clouds[0])
     for k, state in enumerate(clouds):
-        if not math.isfinite(float(energy(state))):
+        if not math.isfinite(value_of(energy, state)):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
     ends = [_descend(energy, state.atoms, tol, max_iterations) for state in clouds]
     best = min(range(len(ends)), key=lambda k: ends[k].energy)

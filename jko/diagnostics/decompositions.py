@@ -19,6 +19,7 @@ import torch
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike
 
 
@@ -48,6 +49,7 @@ class Decomposition(NamedTuple):
         return self.risk + self.internal + self.rest + self.slope
 
 
+@on_numbers
 def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     """``F(mu) - F(star)`` as a sum of terms of known sign.
 

@@ -17,6 +17,7 @@ from jko.limits.systems import chaos
 from jko.limits.walls import tangent
 from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
+from jko.measures.tensors import on_numbers
 
 Array = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ class Speed(NamedTuple):
     mean: float
 
 
+@on_numbers
 def dissipation(energy: Energy, state: State) -> float:
     """The rate at which the gradient flow lowers the energy: ``-dF/dt = int |grad dF/dmu|^2 dmu``.
 
@@ -75,6 +77,7 @@ def dissipation(energy: Energy, state: State) -> float:
     return _speed(energy, state)[1]
 
 
+@on_numbers
 def speed(energy: Energy, state: State) -> Speed:
     """The residual of Definition 3.1, ``grad dF/dmu = 0`` on the support: its maximum and its L2(mu) mean.
 

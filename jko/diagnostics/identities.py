@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 from jko import checks
 from jko.diagnostics.dissipation import dissipation
 from jko.energies import Energy
+from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -88,6 +89,7 @@ class Identity(Residuals):
         return "\n".join([head, *rows])
 
 
+@on_numbers
 def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> Identity:
     """Hold the energies of a run against a formula for dE/dt.
 
@@ -173,6 +175,7 @@ class StepIdentity(Residuals):
         return "\n".join([head, *rows])
 
 
+@on_numbers
 def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> StepIdentity:
     """De Giorgi's identity for JKO steps: ``E_k - E_{k+1} = cost / (2 tau) + tau/2 |dE|^2(mu_{k+1}) + O(tau^2)``.
 

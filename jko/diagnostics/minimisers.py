@@ -10,8 +10,9 @@ from torch import Tensor
 from jko import checks
 from jko.deprecation import renamed
 from jko.duality.cells import Cells, row_scale
-from jko.energies import Energy, Parts, parts, refuse, sorted_terms
+from jko.energies import Energy, Parts, parts, refuse, sorted_terms, value_of
 from jko.measures import GridDensity
+from jko.measures.tensors import on_numbers
 from jko.spaces import Grid
 from jko.status import Status
 
@@ -57,6 +58,7 @@ class Minimiser:
 
 
 @renamed(where="grid")
+@on_numbers
 def minimiser(
     energy: Energy, grid: Grid | GridDensity, *, tol: float = 1e-12, max_iterations: int = 100
 ) -> Minimiser:
@@ -114,7 +116,7 @@ def minimiser(
     state = GridDensity.of(start.grid, rho.reshape(start.grid.shape))
     status = Status.STALLED if found.iterations < max_iterations else Status.MAX_ITERATIONS
     with torch.no_grad():
-        value = float(energy(state))
+        value = value_of(energy, state)
     return Minimiser(
         state,
         value,

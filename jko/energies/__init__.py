@@ -2,6 +2,7 @@
 
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.consistency import check_variations
+from jko.energies.doors import value_of
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
@@ -58,4 +59,5 @@ __all__ = [
     "positive",
     "refuse",
     "sorted_terms",
+    "value_of",
 ]

@@ -27,7 +27,7 @@ class Linear(Energy):
     def evaluate(self, mu: Particles) -> Evaluation:
         """V and its gradient from one pass."""
         V, gradient = self._first_order(mu)
-        return Evaluation(mu.integrate(V), V, gradient)
+        return Evaluation(mu.integrate(V).detach(), V, gradient)
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess V(xi_i)."""
@@ -98,7 +98,7 @@ class SquaredNorm(Linear):
         """One pass."""
         with torch.no_grad():
             variation = self.variation(mu)
-            return Evaluation(mu.integrate(variation), variation, mu.points)
+            return Evaluation(mu.integrate(variation), variation, mu.points.detach())
 
     def second_order(self, mu: Particles) -> Curvature:
         """Identity blocks."""

@@ -25,6 +25,7 @@ from jko.limits.moments import Closure, Moments, delta
 from jko.limits.rungekutta import March
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedDensity, State
+from jko.measures.tensors import on_numbers
 from jko.spaces import Grid
 
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
@@ -73,6 +74,7 @@ class Hierarchy:
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def hierarchy(
     energy: Energy,
     start: Moments | ChargedDensity,
@@ -145,6 +147,7 @@ def hierarchy(
 
 
 @deprecation.renamed(mu="state")
+@on_numbers
 def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
     """``d/dt int psi(theta) w^i dmu`` along (3.7): equation i of (3.27), tested with psi. For any potential.
 

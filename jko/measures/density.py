@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ class OnCells(State):
     @abstractmethod
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`."""
+
+
+G = TypeVar("G", bound="OnGrid")
 
 
 class OnGrid(OnCells):
@@ -72,6 +75,10 @@ class OnGrid(OnCells):
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
         return values.reshape(-1)
+
+    def _normalised(self: G) -> G:
+        """The same of mass one, checked."""
+        return type(self)(**self._attributes() | {"values": self.values / self.mass})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,7 +135,7 @@ class GridDensity(OnGrid):
         checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
         what = "the density function"
         values = checks.unit(what, checks.values(what, function, grid.centres))
-        return cls(grid, (values / (float(values.sum()) * grid.cell)).reshape(grid.shape))
+        return cls(grid, (values / (values.sum() * grid.cell)).reshape(grid.shape))
 
     @property
     def dim(self) -> int:

@@ -124,9 +124,10 @@ class LineMesh(OnCells):
         checks.kind("grid", grid, Grid)
         (lower, upper), *more = grid.bounds
         slip = 1e-12 * (upper - lower)
-        if more or float(self.edges[0]) < lower - slip or float(self.edges[-1]) > upper + slip:
+        first, last = self.edges.detach()[[0, -1]].tolist()
+        if more or first < lower - slip or last > upper + slip:
             raise ValueError(
-                f"the mesh lives on [{self.edges[0]:g}, {self.edges[-1]:g}]; the grid, {grid.box!r}, must hold it"
+                f"the mesh lives on [{first:g}, {last:g}]; the grid, {grid.box!r}, must hold it"
             )
         faces = grid.faces[0].to(self.edges)
         below = torch.cat([self.masses.new_zeros(1), self.masses.cumsum(0)])
@@ -141,6 +142,7 @@ def check_cells(
     name: str, ends: Tensor, masses: Tensor, domain: Domain | None, remedy: str
 ) -> None:
     """Refuse ends of cells that do not increase, or leave their interval, and densities out of range."""
+    ends, masses = ends.detach(), masses.detach()
     widths = ends.diff()
     if not bool((widths > 0).all()):
         i = int(widths.argmin())

@@ -25,20 +25,20 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import recordable
 from jko.measures import sampling
-from jko.measures.frozen import Frozen
+from jko.measures.convertible import Convertible
 from jko.measures.labels import check_graph, merged
-from jko.measures.quadrature import Quadrature
 from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 
 
-class State(Frozen, Quadrature):
+class State(Convertible):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
     Notes
     -----
     A state is a frozen dataclass whose fields are tensors, numbers, and where it lives: ``domain`` or ``grid``.  Its
     constructor takes them by name and checks them, so that a file can hold them.  It has ``weights`` and ``support``
-    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
+    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.  Built from tensors
+    that require gradients it is in torch's record, and so are its energies; steps, flows, files work on its numbers.
     """
 
     remedy = "build it by jko.Particles(points)"

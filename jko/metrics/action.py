@@ -20,6 +20,7 @@ import numpy as np
 
 from jko import checks
 from jko.measures import ChargedDensity, Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
 
@@ -49,6 +50,7 @@ class Action:
     residual: float
 
 
+@on_numbers
 def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Action:
     """The action of a given path, of second order in the spacing of the grid and of the times.
 

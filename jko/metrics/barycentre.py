@@ -22,6 +22,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_domain
 from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
@@ -102,6 +103,7 @@ class Barycentre:
         )
 
 
+@on_numbers
 def barycentre(
     states: Sequence[State],
     weights: Any = None,

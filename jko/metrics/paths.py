@@ -25,6 +25,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_sort
 from jko.metrics.couplings import Array, Index, all_costs, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
@@ -67,6 +68,7 @@ class LeastAction:
         return f"LeastAction({self.action:.10g}, gap={self.gap:.1e}, {self.path[0].N} atoms, {len(self.path)} times)"
 
 
+@on_numbers
 def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     """Minimise the action over paths of atoms from a to b.
 

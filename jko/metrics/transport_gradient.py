@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_sort
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
@@ -65,6 +66,7 @@ class SquaredGradient:
         return self.points[:, 1:]
 
 
+@on_numbers
 def squared_gradient(a: State, b: State) -> SquaredGradient:
     """The derivative of ``D(a, b)^2`` in theta, H and weights of a; of ``W2(a, b)^2`` for :class:`jko.Particles`.
 

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jko import checks
+from jko.measures.frozen import Frozen
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(Frozen):
     """A quadrature of the domain D with the values of f: ``int_D g f dx ~ sum_m weights[m] g(x[m]) f[m]``.
 
     Parameters
@@ -40,6 +42,16 @@ class Data:
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its tensors."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of its tensors."""
+        return self.x.device
 
     @property
     def M(self) -> int:

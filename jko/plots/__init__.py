@@ -3,6 +3,7 @@
 from jko.lazy import lazy
 
 _HOMES = {
+    "jko.plots.shown": "show",
     "jko.plots.style": "canvas write shades BLACK GREY BLUE SKY GREEN ORANGE RED",
     "jko.plots.flows": "energy energy_ledger proofs convergence budget",
     "jko.plots.rates": "energies residuals fold",

@@ -29,6 +29,7 @@ from jko.plots.predictions import (
     roc as roc,
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
+from jko.plots.shown import show as show
 from jko.plots.style import (
     BLACK as BLACK,
     BLUE as BLUE,

@@ -47,6 +47,7 @@ class Domain(ABC):
             raise ValueError(
                 f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
             )
+        points = points.detach()
         outside = self.distance(points)
         rounding = 64 * torch.finfo(points.dtype).eps * (self.extent + points.abs().amax(-1))
         if not bool((outside <= rounding).all()):
@@ -78,7 +79,7 @@ class Box(Domain):
 
     def __init__(self, lower: Any, upper: Any) -> None:
         lower, upper = (
-            torch.atleast_1d(checks.owned(name, bound, infinite=True)).to(torch.float64)
+            torch.atleast_1d(checks.unrecorded(name, bound, infinite=True)).to(torch.float64)
             for name, bound in (("lower", lower), ("upper", upper))
         )
         checks.alike("upper", upper, "lower", lower)
@@ -122,7 +123,7 @@ class Ball(Domain):
     radius: float
 
     def __init__(self, centre: Any, radius: float) -> None:
-        centre = torch.atleast_1d(checks.owned("centre", centre))
+        centre = torch.atleast_1d(checks.unrecorded("centre", centre))
         object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 

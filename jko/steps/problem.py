@@ -35,7 +35,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, eq=False)
 class StepProblem:
-    """Energy, metric, base point mu_k and time step tau of one step.
+    """Energy, metric, base point mu_k and time step tau of one step, without torch's record of where they came from.
 
     Atoms take any metric (see :class:`Form`); densities, meshes and spans move in the natural one alone.
 
@@ -53,6 +53,8 @@ class StepProblem:
     def __post_init__(self) -> None:
         checks.kind("energy", self.energy, Energy)
         checks.kind("the state", self.previous, State)
+        object.__setattr__(self, "energy", self.energy.detach())
+        object.__setattr__(self, "previous", self.previous.detach())
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
         if self.form is Form.OWN_COST:

@@ -26,6 +26,7 @@ from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
+from jko.measures.tensors import on_numbers
 
 Array = NDArray[np.float64]
 
@@ -89,6 +90,7 @@ class FoldFree:
         )
 
 
+@on_numbers
 def fold_free(
     energy: Energy,
     start: Pair | ChargedParticles,

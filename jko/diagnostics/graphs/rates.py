@@ -15,6 +15,7 @@ from jko import checks
 from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
+from jko.measures.tensors import on_numbers
 
 
 class Motion(NamedTuple):
@@ -51,6 +52,7 @@ class Motion(NamedTuple):
         return -(self.w2 + self.p2 - self.cross)
 
 
+@on_numbers
 def motion(
     energy: Energy,
     state: ChargedSpan | ChargedMesh | ChargedDensity | ChargedParticles,

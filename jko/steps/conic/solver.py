@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.metrics import as_array, natural_metric
 from jko.steps.problem import StepProblem
@@ -79,7 +79,7 @@ class Conic:
 
     def __post_init__(self) -> None:
         if self.support is not None:
-            support = checks.owned("support", self.support)
+            support = checks.unrecorded("support", self.support)
             object.__setattr__(self, "support", checks.shape("support", support, ("n", "dim")))
         if self.constraints is not None and not callable(self.constraints):
             raise TypeError(
@@ -144,7 +144,7 @@ class Conic:
     def _on_atoms(self, problem: StepProblem, state: Particles) -> ConicForm:
         from jko.steps.conic.plan import PlanForm
 
-        float(problem.energy(state))  # refuses energies that atoms do not have
+        value_of(problem.energy, state)  # refuses energies that atoms do not have
         candidates = state if self.support is None else self._candidates(state, state.dim)
         _check_size(candidates.N * state.N, ENTRIES, "entries of the plan", "particles")
         return PlanForm.of(problem, candidates)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from jko import checks
-from jko.energies import refuse, sorted_terms
+from jko.energies import refuse, sorted_terms, value_of
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.status import Status
@@ -92,7 +92,7 @@ class Remapped:
 
 def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -> StepResult:
     """The atoms' step with the energy of what is on the grid."""
-    energy, before, status = float(problem.energy(state)), moved.before, moved.status
+    energy, before, status = value_of(problem.energy, state), moved.before, moved.status
     if not math.isfinite(energy):
         status = Status.NOT_FINITE
     elif energy > before + rounding(before, energy, dtype=state.values.dtype):

@@ -114,7 +114,7 @@ class Sinkhorn:
                 "sqrt(epsilon / 2)"
             ) from None
         if not (volumes is None or callable(volumes)):
-            volumes = checks.shape("volumes", checks.owned("volumes", volumes), ("N",))
+            volumes = checks.shape("volumes", checks.unrecorded("volumes", volumes), ("N",))
         fields = (
             ("epsilon", epsilon),
             ("volumes", volumes),

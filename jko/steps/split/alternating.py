@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from jko import checks
+from jko.energies import value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.metrics import Wasserstein
 from jko.status import Status
@@ -97,7 +98,7 @@ class Alternating:
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:
     """Both steps as one."""
     tau, state = problem.tau, charged.reach()
-    energy = float(problem.energy(state))
+    energy = value_of(problem.energy, state)
     square = charged.square(charged.increment)
     fall = inner.energy - energy - square / (2 * tau)
     status = inner.status

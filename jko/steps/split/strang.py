@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jko import checks
 from jko.duality import Gap
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
 from jko.steps.beyond import beyond
@@ -78,7 +78,7 @@ class Strang:
         plan, hint = default if solver is None else solver, "jko.Alternating(solver)"
         plan = checks.kind("the solver of Strang", plan, Alternating, hint=hint)
         problem = StepProblem(energy, metric or SplitWasserstein(), state, tau, memory or {})
-        before = float(energy(state))
+        before = value_of(energy, state)
         if not math.isfinite(before):
             return plan.solve(problem)
         inner, charged = _midpoints(problem, state, plan)
@@ -108,7 +108,7 @@ def _joined(
 ) -> StepResult:
     """The three midpoints as one step of length tau."""
     state = charged.reach(2)
-    energy, moved = float(problem.energy(state)), 4 * inner.cost
+    energy, moved = value_of(problem.energy, state), 4 * inner.cost
     square = charged.square(coefficients(state) - coefficients(span))
     return inner.joined(
         problem,
