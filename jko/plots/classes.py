@@ -90,7 +90,7 @@ def decision_map(
     for j, name in enumerate(names):
         here = x[_class(truth) == j]
         look = {"color": colours[j], "marker": MARKERS[j % len(MARKERS)], "edgecolor": "white"}
-        ax.scatter(*here.T, s=22, lw=0.5, label=f"{name} ({len(here)})", **look)
+        ax.scatter(here[:, 0], here[:, 1], s=22, lw=0.5, label=f"{name} ({len(here)})", **look)
     ax.set(xlabel="$x_1$", ylabel="$x_2$")
     legend_below(ax, columns=min(len(names), 4))
     return ax
