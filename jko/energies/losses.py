@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.shown import Shown
+
 SIMPLEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # how far a sum of shares may be from one
 
 
-class Loss(ABC):
+class Loss(Shown, ABC):
     """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point."""
 
-    def check(self, f: Tensor) -> None:  # noqa: B027 (most losses take all numbers)
+    def check(self, f: Tensor) -> None:
         """ValueError for targets that the loss does not take."""
 
     @abstractmethod

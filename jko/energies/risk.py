@@ -67,6 +67,7 @@ class Risk(Energy):
     activation: FeatureMap | None
     loss: Loss
     convex = True
+    _bare = 1
 
     def __init__(
         self,
@@ -92,6 +93,11 @@ class Risk(Energy):
             phi = Neuron(h) if data.f.ndim == 1 else Outputs(h, data.k)
         for name, value in (("data", data), ("features", phi), ("activation", h), ("loss", loss)):
             object.__setattr__(self, name, value)
+
+    def _facts(self) -> dict[str, Any]:
+        h = getattr(self.activation, "sigma", self.activation or self.features)
+        loss = {} if self.loss == SquaredLoss() else {"loss": self.loss}
+        return {"activation" if self.activation else "features": h} | self.data._facts() | loss
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), (M,) or (M, k); default at the data. Source: (2.5), (2.12)."""
