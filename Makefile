@@ -17,7 +17,7 @@ help:
 	@echo "make test-all  linters, then all tests"
 	@echo "make fuzz      the tests with random input: N=100 examples each, other ones by SEED=7"
 	@echo "make lint      ruff and mypy"
-	@echo "make docs      the documentation, in docs/_build"
+	@echo "make docs      the documentation, in docs/_build/html"
 	@echo "make bench     all benchmarks"
 	@echo "make oldest    the tests with the oldest versions that pyproject.toml allows, in .venv-oldest; make newest: the newest"
 	@echo "make dist      wheel and sdist, each installed and tried in an empty environment"
@@ -52,7 +52,7 @@ lint: .venv/.dev
 
 docs: .venv/.docs
 	$(BIN)/python -m jko.survey.pages docs
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.dev
 	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \

@@ -222,7 +222,7 @@ def test_labels_are_atoms_whose_masses_integrate_rho():
     assert float(start.weights.sum()) == pytest.approx(1, abs=1e-14)
     pair = start.pair
     assert float(pair.integrate(pair.theta[:, 0])) == pytest.approx(0.3, abs=2e-5)  # cut at 4.5 s
-    assert repr(start) == "Labels(64 labels, -3 .. 3)"
+    assert repr(start) == "Labels(labels=64, on=-3 .. 3)"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from jko import checks
 from jko.energies import refuse, sorted_terms, value_of
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding
@@ -27,7 +28,7 @@ INTERNAL = (
 
 
 @dataclass(frozen=True)
-class Remapped:
+class Remapped(Shown):
     """One step in D of a :class:`jko.ChargedDensity`: cells move as atoms do, and are put back on the grid.
 
     1. Every cell with mass is an atom (H, centre) of the lift, with the mass of its cell; the JKO step of these atoms
