@@ -72,6 +72,9 @@ add_module_names = False
 sphinx_gallery_conf = {
     "examples_dirs": [str(HERE.parent / "demos")],
     "gallery_dirs": ["gallery"],
+    "subsection_order": [
+        f"../demos/{name}" for name in ("networks", "sampling", "densities", "pairs", "theory")
+    ],
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(^|/)_",
     "backreferences_dir": "gallery/backreferences",

@@ -34,12 +34,18 @@ def shades(count: int) -> list[tuple[float, float, float, float]]:
     return [(0.0, 0.45, 0.7, 0.15 + 0.55 * k / max(1, count - 1)) for k in range(count)]
 
 
+def save_png(figure: Figure, file: Any) -> None:
+    """The figure with all that stands on it: nothing is cut off, whatever room the labels take."""
+    figure.draw_without_rendering()  # a second layout knows how large images and bars became
+    figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.06)
+
+
 def write(figure: Figure, path: str | Path) -> Path:
     """Write a PNG file, whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        figure.savefig(aside, format="png")
+        save_png(figure, aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
