@@ -90,7 +90,7 @@ def test_a_long_flow_ends_at_the_bound(k):
     far = jko.flow(F, measure(R, 10), tau=200.0, steps=8).final
     found = jko.optimality(F, far)
     assert found.lower_bound <= float(F(far)) + 1e-12
-    assert found.value < 0.02
+    assert found.value < 0.06
     assert found.value >= 0
 
 
