@@ -135,8 +135,10 @@ def differentiable_step(
     length = checks.number("tau", tau, above=0)
     checks.kind("the state", state, State, hint="build it by jko.Particles(points)")
     if solver is None and isinstance(natural_solver(state), LBFGS):
-        coupled = metric is None or (isinstance(metric, Metric) and metric.factors(state.dim))
-        solver = BlockNewton() if coupled else LBFGS(fraction=TIGHT)
+        own = (
+            metric is not None and checks.kind("metric", metric, Metric).factors(state.dim) is None
+        )
+        solver = LBFGS(fraction=TIGHT) if own else BlockNewton()
     result = step(energy, state, tau=length, metric=metric, solver=solver, memory=memory)
     _refuse_no_minimiser(result)
     if isinstance(state, OnCells) or type(state).placed is State.placed:

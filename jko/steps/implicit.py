@@ -90,14 +90,12 @@ class Linearised:
         def short(v: Tensor, by: float) -> bool:
             return float(inner(v[None], v[None])) ** 0.5 <= by * size
 
-        few = system.curvature.factor is None or system.curvature.factor.shape[2] <= WOODBURY
-        if system.curvature.cross is None and few:
-            near = newton.solve
-        else:
+        def of_blocks(v: Tensor) -> Tensor:
+            return newton.precondition(v[:, :, None])[:, :, 0]
 
-            def near(v: Tensor) -> Tensor:
-                return newton.precondition(v[:, :, None])[:, :, 0]
-
+        _, factor, cross = system.curvature
+        direct = cross is None and (factor is None or factor.shape[2] <= WOODBURY)
+        near = newton.solve if direct else of_blocks
         found = near(right)
         if not short(product(found) - right, eps**0.75):
             found = gmres(lambda v: near(product(v)), found, inner, 16 * eps)
