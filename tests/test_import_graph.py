@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "jko"
 
-GROUND = {"checks", "deprecation"}  # for everybody
+GROUND = {"checks", "deprecation", "shown"}  # for everybody
 STATES = GROUND | {"spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deprecation": set(),
     "lazy": {"deprecation"},
     "checks": set(),
+    "shown": set(),
     "status": set(),
     "numerics": set(),
     "derivatives": GROUND,

@@ -32,10 +32,11 @@ from jko.derivatives.recording import (
     slope,
     width,
 )
+from jko.shown import Shown, short
 
 
 @dataclass(frozen=True)
-class Differentiable:
+class Differentiable(Shown):
     """A callable of points, differentiable by torch: by what torch records, or by the gradient that is given.
 
     Parameters
@@ -67,6 +68,9 @@ class Differentiable:
     tail: tuple[int, ...] = ()
     compared: set[int] = field(default_factory=set, repr=False, compare=False)
     constants: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def _line(self) -> str:
+        return short(self.function)
 
     def __post_init__(self) -> None:
         checks.function(self.name, self.function)

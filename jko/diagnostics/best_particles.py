@@ -18,6 +18,7 @@ from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, Particles
 from jko.measures.tensors import on_numbers
 from jko.metrics import Wasserstein
+from jko.shown import Shown
 from jko.spaces import projected
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
@@ -35,7 +36,7 @@ Atoms = Particles | ChargedParticles
 
 @renamed(steps="iterations")
 @dataclass(frozen=True, eq=False)
-class BestParticles:
+class BestParticles(Shown):
     """The best of the local minimisers of an energy that some starts lead to.
 
     Attributes
@@ -62,6 +63,13 @@ class BestParticles:
     energies: NDArray[np.float64] = field(repr=False)
     iterations: int
     status: Status
+
+    def _facts(self) -> dict[str, object]:
+        names = ("energy", "residual", "status", "iterations", "state", "energies")
+        return {name: getattr(self, name) for name in names}
+
+    def _picture(self) -> str:
+        return self.state._picture()
 
     def __str__(self) -> str:
         agree = int((self.energies <= self.energy + 1e-9 * (1 + abs(self.energy))).sum())

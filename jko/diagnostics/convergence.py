@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jko import checks
 from jko.deprecation import renamed
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.shown import Shown
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 @renamed(taus="parameters")
 @dataclass(frozen=True, eq=False)
-class Convergence:
+class Convergence(Shown):
     """How errors fall with a small parameter; prints as a table.
 
     Attributes

@@ -18,10 +18,12 @@ from jko.limits.walls import tangent
 from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
 from jko.measures.tensors import on_numbers
+from jko.shown import shown
 
 Array = NDArray[np.float64]
 
 
+@shown
 class Speed(NamedTuple):
     """How far a measure is from stationary: the speed ``|grad dF/dmu|`` on its atoms.
 
@@ -96,7 +98,7 @@ def speed(energy: Energy, state: State) -> Speed:
     --------
     >>> import jko
     >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
-    Speed(max=0.0, mean=0.0)
+    Speed(max=0, mean=0)
     """
     _check(energy, state)
     largest, square = _speed(energy, state)

@@ -13,12 +13,13 @@ from jko.duality.cells import Cells, row_scale
 from jko.energies import Energy, Parts, parts, refuse, sorted_terms, value_of
 from jko.measures import GridDensity
 from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.spaces import Grid
 from jko.status import Status
 
 
 @dataclass(frozen=True, eq=False)
-class Minimiser:
+class Minimiser(Shown):
     """The minimiser of an energy over the densities on a grid.
 
     Attributes
@@ -49,6 +50,13 @@ class Minimiser:
     iterations: int
     status: Status
     g: Tensor = field(repr=False)
+
+    def _facts(self) -> dict[str, object]:
+        names = ("energy", "gap", "status", "residual", "iterations", "level", "state")
+        return {name: getattr(self, name) for name in names}
+
+    def _picture(self) -> str:
+        return self.state._picture()
 
     def __str__(self) -> str:
         return (

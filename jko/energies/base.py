@@ -23,6 +23,7 @@ from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf,
 from jko.energies.doors import DOORS, guarded
 from jko.measures import Particles, State
 from jko.measures.tensors import OfTensors
+from jko.shown import Shown
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +51,7 @@ class Curvature(NamedTuple):
 Same = TypeVar("Same", bound="Energy")
 
 
-class Energy(OfTensors, ABC):
+class Energy(Shown, OfTensors, ABC):
     """A functional of probability measures.
 
     A state of the kind (rho, H) is read as its graph lift, so that E(rho, H) is G when E(mu) is F (survey 2.3).
@@ -188,6 +189,14 @@ class Sum(Energy):
 
     energies: tuple[Energy, ...]
 
+    def _line(self) -> str:
+        first, *rest = (repr(E) for E in self.energies)
+        return first + "".join(f" - {r[1:]}" if r[0] == "-" else f" + {r}" for r in rest)
+
+    def _facts(self) -> dict[str, Any]:
+        terms = {f"term {k}": E for k, E in enumerate(self.energies, 1)}
+        return terms | {"convex": self.convex}
+
     @property
     def convex(self) -> bool:  # type: ignore[override]
         """A sum of convex energies is convex."""
@@ -237,6 +246,11 @@ class Scaled(Energy):
 
     coefficient: float
     energy: Energy
+
+    def _line(self) -> str:
+        within = f"({self.energy!r})" if isinstance(self.energy, Sum) else repr(self.energy)
+        sign = {1.0: "", -1.0: "-"}.get(self.coefficient, f"{self.coefficient:.6g} ")
+        return f"{sign}{within}"
 
     @property
     def convex(self) -> bool:  # type: ignore[override]

@@ -29,6 +29,7 @@ from jko.measures import Particles, State
 class KernelInternal(Energy):
     """``int U(K * mu) dmu``; a subclass writes ``u(s) = U(e^s)`` and its first two derivatives."""
 
+    _bare = 1
     bandwidth: float
 
     def __post_init__(self) -> None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.shown import Shown
+
 SIMPLEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # how far a sum of shares may be from one
 
 
-class Loss(ABC):
+class Loss(Shown, ABC):
     """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point."""
 
-    def check(self, f: Tensor) -> None:  # noqa: B027 (most losses take all numbers)
+    def check(self, f: Tensor) -> None:
         """ValueError for targets that the loss does not take."""
 
     @abstractmethod
@@ -158,6 +160,16 @@ class Logistic(Loss):
             return (torch.sigmoid(y) * torch.sigmoid(-y)).sqrt()
         p = torch.softmax(y, 1)
         return torch.diag_embed(p.sqrt()) - p[:, :, None] * p.sqrt()[:, None, :]
+
+    def evaluate(self, y: Tensor, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from the same exponentials."""
+        if y.ndim == 1:
+            return super().evaluate(y, f, q)
+        y = y - y.amax(1, keepdim=True)
+        p = y.exp()
+        total = p.sum(1)
+        value = q @ (total.log() - (f * y).sum(1))
+        return value, q[:, None] * (p.div_(total[:, None]) - f)
 
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""

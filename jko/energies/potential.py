@@ -62,6 +62,7 @@ class Potential(Linear):
     16.0
     """
 
+    _bare = 1
     V: Callable[[Tensor], Any]
     slope: Callable[[Tensor], Any] | None
 
@@ -110,6 +111,7 @@ class SquaredNorm(Linear):
 class PowerNorm(Linear):
     """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0."""
 
+    _bare = 1
     p: float
 
     def __post_init__(self) -> None:

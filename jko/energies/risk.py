@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.gauss_newton import COLUMNS, factor, product
 from jko.energies.losses import Loss, SquaredLoss
 from jko.measures import Particles, State
 from jko.networks import Block, Data, FeatureMap, Neuron, Outputs, Passes, feature_map
@@ -66,6 +67,7 @@ class Risk(Energy):
     activation: FeatureMap | None
     loss: Loss
     convex = True
+    _bare = 1
 
     def __init__(
         self,
@@ -91,6 +93,11 @@ class Risk(Energy):
             phi = Neuron(h) if data.f.ndim == 1 else Outputs(h, data.k)
         for name, value in (("data", data), ("features", phi), ("activation", h), ("loss", loss)):
             object.__setattr__(self, name, value)
+
+    def _facts(self) -> dict[str, Any]:
+        h = getattr(self.activation, "sigma", self.activation or self.features)
+        loss = {} if self.loss == SquaredLoss() else {"loss": self.loss}
+        return {"activation" if self.activation else "features": h} | self.data._facts() | loss
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), (M,) or (M, k); default at the data. Source: (2.5), (2.12)."""
@@ -171,23 +178,17 @@ class Risk(Energy):
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess <grad l, Phi>(xi_i), and the factor ``J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)``.
 
-        Of a loss whose second derivatives are ``C C^T``, the factor is J C.
+        Of a loss whose second derivatives are ``C C^T`` the factor is J C.  Of many outputs it is a product.
         """
-        data = self.data
+        data, many = self.data, self.data.f.numel() > COLUMNS
         with torch.no_grad():
             y = self.predict(mu)
-            g = self.prices_of(y)
+            g, C = self.prices_of(y), self.loss.factor(y, data.f)
             chunks = [block.points for block in mu.blocks(self._rows(data.x))]
             blocks = torch.cat([self.features.hessian(z, data.x, g) for z in chunks])
-            factor = torch.cat([self.features.jacobian(z, data.x) for z in chunks])
-            factor = factor.mul_(data.quadrature.sqrt()[:, None])
-            C = self.loss.factor(y, data.f)
-            if C is not None and C.ndim == 1:
-                factor *= C[:, None]
-            elif C is not None:  # (b, M, k, dim), then C mixes the outputs at each x_m
-                parts = factor.unflatten(1, (data.M, data.k))
-                factor = torch.einsum("bmkd,mkr->bmrd", parts, C).flatten(1, 2)
-            return Curvature(blocks, factor.transpose(1, 2).contiguous())
+            if many and isinstance(self.features, Outputs):
+                return Curvature(blocks, cross=product(self.features, data, C, mu))
+            return Curvature(blocks, factor(self.features, data, C, chunks))
 
     def _rows(self, x: Tensor) -> int:
         """Atoms in a block; general features are there for each output."""

@@ -26,13 +26,14 @@ from jko.limits.rungekutta import March
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedDensity, State
 from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.spaces import Grid
 
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
+class Hierarchy(Shown):
     """A solution of the moment hierarchy.
 
     Attributes
@@ -49,8 +50,11 @@ class Hierarchy:
     states: tuple[Moments, ...]
     steps: int
 
-    def __repr__(self) -> str:
-        return f"Hierarchy(k={self.final.k}, t = 0 .. {self.times[-1]:g}, {self.steps} steps)"
+    def _facts(self) -> dict[str, object]:
+        return {"k": self.final.k, "t": f"0 .. {self.times[-1]:g}", "steps": self.steps}
+
+    def _picture(self) -> str:
+        return self.final._picture()
 
     @property
     def grid(self) -> Grid:

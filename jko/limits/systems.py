@@ -62,7 +62,7 @@ class System(Rule):
     False
     """
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return f"System {self.equation}"
 
     @np.errstate(all="ignore")

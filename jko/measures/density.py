@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import sampling
+from jko.measures import looks, sampling
 from jko.measures.state import Particles, State
 from jko.spaces import Box, Grid, cached
 
@@ -39,9 +39,11 @@ class OnGrid(OnCells):
 
     grid: Grid
 
-    def __repr__(self) -> str:
-        cells = "x".join(map(str, self.grid.shape))
-        return f"{type(self).__name__}({cells} cells on {self.grid.box!r})"
+    def _facts(self) -> dict[str, Any]:
+        return self.grid._facts() | {"max": float(self.values.max())}
+
+    def _picture(self) -> str:
+        return looks.of_grid(self.values, self.grid)
 
     @cached
     def volumes(self) -> Tensor:

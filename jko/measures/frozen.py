@@ -6,11 +6,12 @@ from inspect import isabstract
 from typing import Any, TypeVar
 
 from jko.measures.tensors import OfTensors
+from jko.shown import Shown
 
 T = TypeVar("T", bound="Frozen")
 
 
-class Frozen(OfTensors):
+class Frozen(Shown, OfTensors):
     """A base of frozen dataclasses; what is cached beside the fields is not copied."""
 
     def _fill(self, **values: Any) -> None:

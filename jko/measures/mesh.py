@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.measures import looks
 from jko.measures.density import GridDensity, OnCells, OnGrid
 from jko.measures.state import Particles
 from jko.spaces import Box, Domain, Grid, cached
@@ -76,8 +77,12 @@ class LineMesh(OnCells):
             )
         return cls(edges, density.weights[full] / density.mass, density.domain)
 
-    def __repr__(self) -> str:
-        return f"LineMesh({len(self.masses)} cells, {self.edges[0]:g} .. {self.edges[-1]:g})"
+    def _facts(self) -> dict[str, Any]:
+        ends = f"{self.edges[0]:g} .. {self.edges[-1]:g}"
+        return {"cells": len(self.masses), "on": ends, "max": float(self.values.max())}
+
+    def _picture(self) -> str:
+        return looks.of_line(self.values, self.edges[1:] - 0.5 * self.volumes)
 
     @cached
     def volumes(self) -> Tensor:

@@ -93,8 +93,8 @@ class ChargedSpan(Lifted):
                 f"H is not finite at {int(bad.sum())} atoms that hold mass; it must be a number wherever rho > 0"
             )
 
-    def __repr__(self) -> str:
-        return f"ChargedSpan({self.rho!r}, alpha={self.alpha:g}, M={len(self.x)})"
+    def _facts(self) -> dict[str, Any]:
+        return {"rho": self.rho, "alpha": self.alpha, "M": len(self.x), "h": self.h, "H0": self.H0}
 
     def H(self, theta: Tensor) -> Tensor:
         """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""

@@ -23,12 +23,13 @@ from jko.measures import ChargedDensity, Pair, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
+from jko.shown import Shown
 
 MASS = 1e-9  # what the mass may change along a path
 
 
 @dataclass(frozen=True)
-class Action:
+class Action(Shown):
     """The action of a path, three times.
 
     Parameters

@@ -22,12 +22,13 @@ from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
 from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.pricing import RoughCosts
+from jko.shown import Shown
 
 TIE = 1e-12  # of the potentials: reduced costs below it count as zero
 
 
 @dataclass(frozen=True, eq=False)
-class SquaredGradient:
+class SquaredGradient(Shown):
     """The derivative of ``D(a, b)^2``, or ``W2(a, b)^2``, in the atoms and in the weights of a.
 
     Parameters

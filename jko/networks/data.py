@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures.frozen import Frozen
+from jko.shown import svg
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,13 @@ class Data(Frozen):
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"M": self.M, "n": self.n} | ({"k": self.k} if self.f.ndim == 2 else {})
+
+    def _picture(self) -> str:
+        one = self.n == 1 and self.f.ndim == 1
+        return svg.dots(self.x[:, 0].cpu(), self.f.cpu(), "f over x") if one else ""
 
     @property
     def dtype(self) -> torch.dtype:

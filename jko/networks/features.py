@@ -25,9 +25,10 @@ from jko.derivatives import (
     slope,
 )
 from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
+from jko.shown import Shown
 
 
-class FeatureMap(ABC):
+class FeatureMap(Shown, ABC):
     """A function of parameters z (b, p) and inputs x (M, n), differentiable in z.
 
     Contract: ``__call__`` returns (b, M), and row i depends on ``z[i]`` alone.
@@ -107,6 +108,7 @@ class Custom(FeatureMap):
         The number k of a function with several outputs.
     """
 
+    _bare = 1
     function: Callable[[Tensor, Tensor], Any]
     gradient: Callable[[Tensor, Tensor], Any] | None = None
     outputs: int | None = None
@@ -131,6 +133,7 @@ class Custom(FeatureMap):
 class Neuron(FeatureMap):
     """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1."""
 
+    _bare = 1
     h: FeatureMap
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:

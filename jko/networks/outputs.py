@@ -35,6 +35,7 @@ class Outputs(FeatureMap):
     [[1.0, -2.0, 1.0, -2.0]]
     """
 
+    _bare = 1
     h: FeatureMap
     k: int
 

@@ -25,6 +25,7 @@ from jko.energies import Curvature
 from jko.measures import Particles
 from jko.numerics.blocks import descending
 from jko.numerics.krylov import gmres
+from jko.shown import Shown
 from jko.spaces import Domain
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Minimised, solve_lagrangian
@@ -39,7 +40,7 @@ WOODBURY = 3000  # data points up to which the M x M system is factorised
 
 
 @dataclass(frozen=True)
-class BlockNewton:
+class BlockNewton(Shown):
     """Newton with exact second derivatives, quadratically convergent; the minimiser to choose for residuals of 1e-12.
 
     Parameters

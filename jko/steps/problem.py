@@ -18,6 +18,7 @@ from jko import checks
 from jko.energies import Energy, Evaluation, Parts, parts
 from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
+from jko.shown import Shown
 from jko.spaces import Box, Cylinder, Domain
 from jko.steps.memory import Memory, Owned, taken_up
 
@@ -34,7 +35,7 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class StepProblem:
+class StepProblem(Shown):
     """Energy, metric, base point mu_k and time step tau of one step, without torch's record of where they came from.
 
     Atoms take any metric (see :class:`Form`); densities, meshes and spans move in the natural one alone.
@@ -49,6 +50,9 @@ class StepProblem:
     previous: State
     tau: float
     memory: Memory = field(default_factory=dict)
+
+    def _facts(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("tau", "energy", "metric", "previous")}
 
     def __post_init__(self) -> None:
         checks.kind("energy", self.energy, Energy)

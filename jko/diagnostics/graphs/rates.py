@@ -16,8 +16,10 @@ from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 from jko.measures.tensors import on_numbers
+from jko.shown import shown
 
 
+@shown
 class Motion(NamedTuple):
     """How fast a pair (rho, H) moves under the three systems: integrals against rho.
 

@@ -111,6 +111,7 @@ class SinkhornDivergence(Metric):
     5.0
     """
 
+    _bare = 1
     epsilon: float
     tol: float = 1e-6
 

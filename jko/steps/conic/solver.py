@@ -13,6 +13,7 @@ from jko import checks
 from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.metrics import as_array, natural_metric
+from jko.shown import Shown
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
@@ -24,7 +25,7 @@ CORNERS = 20_000  # of the cells of a grid: about half a minute
 
 
 @dataclass(frozen=True, eq=False)
-class Conic:
+class Conic(Shown):
     """One step as a conic program, solved by Clarabel through cvxpy: slow, exact, the referee of the other solvers.
 
     Particles take the static form, a plan from the base point to fixed candidates; densities on a grid the dynamic

@@ -11,6 +11,7 @@ from jko import checks
 from jko.energies import refuse, sorted_terms, value_of
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding
@@ -21,12 +22,13 @@ from jko.steps.solver import Solver
 INTERNAL = (
     "Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
     "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
-    "jko.energies.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
+    "jko.energies.OnTheta(jko.energies.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, "
+    "in any d"
 )
 
 
 @dataclass(frozen=True)
-class Remapped:
+class Remapped(Shown):
     """One step in D of a :class:`jko.ChargedDensity`: cells move as atoms do, and are put back on the grid.
 
     1. Every cell with mass is an atom (H, centre) of the lift, with the mass of its cell; the JKO step of these atoms

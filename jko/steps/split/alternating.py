@@ -8,6 +8,7 @@ from jko import checks
 from jko.energies import value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.metrics import Wasserstein
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
 from jko.steps.natural import natural_solver
@@ -19,7 +20,7 @@ from jko.steps.split.terms import SplitTerms
 
 
 @dataclass(frozen=True)
-class Alternating:
+class Alternating(Shown):
     """The step of a :class:`jko.ChargedSpan`: rho in W2 with H held, then H in L2(rho_{k+1}) in closed form.
 
     ``rho_{k+1} = argmin G(rho, H_k) + W2(rho, rho_k)^2 / (2 tau)``,

@@ -10,6 +10,7 @@ from jko.duality import Gap
 from jko.energies import Energy, value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
+from jko.shown import Shown
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory, rounding
@@ -25,7 +26,7 @@ TIGHT = LBFGS(fraction=1e-6)  # an inexact step of rho would spoil the order
 
 
 @dataclass(frozen=True)
-class Strang:
+class Strang(Shown):
     """Half a step of H, a step of rho and half a step of H, for :class:`jko.ChargedSpan`: second order in tau.
 
     ``H_1/2 = 2 Q(H_k) - H_k`` with Q the step of H in L2(rho_k) of length tau/4;

@@ -1,4 +1,4 @@
-"""A trajectory: times, states, and columns of figures. It knows no solver."""
+"""A curve of measures: times, states, and columns of figures."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from jko.measures import ChargedSpan, State
+from jko.shown import Shown, above, joined, svg
 from jko.spaces import Domain
 from jko.status import Status
 from jko.storage import archive, places, scan
-from jko.storage.kept import kept
 from jko.storage.states import (
     Arrays,
     Facts,
     NeedsMore,
-    checked,
     facts_of,
-    names,
     numbered,
     packed,
-    unpacked,
 )
+from jko.trajectory import files
+from jko.trajectory.between import between
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
+class Trajectory(Shown):
     """A curve of measures, sampled.
 
     Attributes
@@ -90,12 +88,26 @@ class Trajectory:
                 "kept must increase from 0, the start, to the last index of times: a run ends with its last state"
             )
 
-    def __repr__(self) -> str:
-        return (
-            f"Trajectory({len(self.times) - 1} steps, t = {self.times[0]:g} .. {self.times[-1]:g}, "
-            f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}, {len(self.states)} states, {self.status.name}"
-            + (f", {self.stalled} steps stalled)" if self.stalled else ")")
-        )
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "steps": len(self.times) - 1,
+            "t": f"{self.times[0]:g} .. {self.times[-1]:g}",
+            "energy": f"{self.energies[0]:.6g} -> {self.energies[-1]:.6g}",
+            "status": self.status,
+        }
+        stalled = {"stalled": self.stalled} if self.stalled else {}
+        return facts | stalled | {"states": len(self.states), "of": self.states[0]}
+
+    def _line(self) -> str:
+        steps, states = len(self.times) - 1, len(self.states)
+        parts = [f"t = {self.times[0]:g} .. {self.times[-1]:g}"]
+        parts += [f"energy {self.energies[0]:.6g} -> {self.energies[-1]:.6g}"]
+        stalled = [f"{self.stalled} steps stalled"] if self.stalled else []
+        ended = [self.status.name, *stalled, f"{states} states"]
+        return joined(f"{type(self).__name__}({steps} steps, ", [*parts, *ended])
+
+    def _picture(self) -> str:
+        return svg.curve(self.times, self.energies, "energy over time")
 
     @property
     def stalled(self) -> int:
@@ -130,9 +142,18 @@ class Trajectory:
         return self.columns[name]
 
     def at(self, t: float) -> State:
-        """The state at time t, between two kept states by moving every atom along its straight line.
+        """The state at time t; between two kept states one on the way from the one to the other.
 
-        For a JKO flow of particles that is the displacement interpolation of the step's optimal coupling.
+        Atoms go along straight lines: for a JKO flow of particles, and of meshes of the line, that is the displacement
+        interpolation of the step's optimal coupling.  Densities on a grid are mixed, ``(1 - s) rho_0 + s rho_1``, of
+        pairs also ``H rho``: it costs nothing, keeps the mass, and is right to second order in the time between them
+        where they are smooth.  Where mass has moved by more than the width of a bump, a mixture has two bumps;
+        ``jko.geodesic(run.states[j], run.states[j + 1], s)`` moves it.
+
+        Raises
+        ------
+        ValueError
+            A time outside; one between states of other kinds, weights, or grids.
         """
         times = self.times[self.kept]
         slip = 1e-12 * max(1.0, abs(float(times[-1])))
@@ -144,20 +165,24 @@ class Trajectory:
         near = int(np.abs(times - t).argmin())
         if abs(times[near] - t) <= slip:
             return self.states[near]
-        a, b = self.states[j - 1], self.states[j]
-        if type(a).placed is State.placed:
-            raise ValueError(
-                f"t = {t:g} is not a kept time, and between two densities there is no straight line of atoms; choose "
-                f"one of {times}, or jko.geodesic between two states"
-            )
-        start, end = a.atoms, b.atoms
-        if not torch.equal(start.weights, end.weights):
-            raise ValueError(
-                f"the states around t = {t:g} have different weights; choose one of the kept times {times}"
-            )
         s = float((t - times[j - 1]) / (times[j] - times[j - 1]))
-        points = (1 - s) * start.points + s * end.points
-        return a.placed(points)
+        state = between(self.states[j - 1], self.states[j], s)
+        if state is None:
+            raise ValueError(
+                f"t = {t:g} is not a kept time, and nothing is known between the states around it: neither atoms of "
+                f"the same weights nor densities on one grid; choose one of {times}, or jko.geodesic between two states"
+            )
+        return state
+
+    def plot(self) -> Any:
+        """A figure of the run: its energy with the dissipation, and its states at some times; needs matplotlib.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Of :func:`jko.plots.overview`; notebooks show it, ``figure.savefig(path)`` writes it.
+        """
+        return above("jko.plots.overview")(self)
 
     def save(self, path: str | Path) -> Path:
         """Write one ``.npz`` file, whole or not at all, with a digest of its contents; returns its path.
@@ -206,7 +231,7 @@ class Trajectory:
         file = places.to_read(path)
         try:
             if scan.is_journal(file):
-                return cls._of_journal(file, domain, like, until)
+                return cls(**files.of_journal(file, domain, like, until))
             run = cls._unpacked(*archive.read(file), domain, like)
             if until is not None and until != len(run.times) - 1:
                 raise ValueError(f"it ends with step {len(run.times) - 1}, not {until}")
@@ -230,39 +255,9 @@ class Trajectory:
         return arrays, facts | {"states": len(self.states), "status": self.status.name}
 
     @classmethod
-    def _unpacked(
-        cls,
-        arrays: Arrays,
-        facts: Facts,
-        domain: Domain | None = None,
-        like: State | None = None,
-    ) -> Trajectory:
+    def _unpacked(cls, *file: Any) -> Trajectory:
         """The inverse of :meth:`_packed`."""
-        count, status = checked(facts), _status(facts.get("status"))
-        fields = names(facts)
-        rows = [{n: arrays.pop(numbered(n, k)) for n in fields} for k in range(count)]
-        columns = _taken(arrays, "column/")
-        memory = {name: torch.from_numpy(a) for name, a in _taken(arrays, "memory/").items()}
-        if arrays.keys() != {"times", "energies", "kept"}:
-            raise ValueError(f"its arrays are {sorted(arrays)} besides states, columns and memory")
-        states = tuple(unpacked(row, facts, domain, like) for row in rows)
-        return cls(**arrays, states=states, columns=columns, status=status, memory=memory)
-
-    @classmethod
-    def _of_journal(
-        cls, file: Path, domain: Domain | None, like: State | None, until: int | None
-    ) -> Trajectory:
-        record, source = scan.opened(file, domain, like, until)
-        memory = {n.removeprefix("memory/"): torch.from_numpy(a) for n, a in record.memory.items()}
-        return cls(
-            times=np.array(record.times),
-            energies=np.array(record.energies),
-            states=kept(np.array(record.places), {}, source),
-            kept=np.array(record.kept),
-            columns=record.figures.arrays(0, len(record.times) - 1),
-            status=_status(record.status or Status.INTERRUPTED.name),
-            memory=memory,
-        )
+        return cls(**files.unpacked(*file))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as arrays: tensors would be handed from process to process by open files, one each."""
@@ -280,16 +275,3 @@ class Trajectory:
         data = {"energies": ("time", self.energies)}
         steps = {name: ("step", values) for name, values in self.columns.items()}
         return xarray.Dataset(data | steps, coords={"time": self.times})
-
-
-def _taken(arrays: Arrays, prefix: str) -> Arrays:
-    """Those whose names begin with ``prefix``, taken out."""
-    names = [name for name in arrays if name.startswith(prefix)]
-    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
-
-
-def _status(name: object) -> Status:
-    """The status by its name; files of 0.1 say CONVERGED of a run that came to its end."""
-    if not isinstance(name, str) or name not in Status.__members__:
-        raise ValueError(f"its status is {name!r}, which none is")
-    return Status.FINISHED if name == Status.CONVERGED.name else Status[name]
