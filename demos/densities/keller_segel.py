@@ -7,9 +7,9 @@ Cells diffuse, and attract each other by what they emit: with mass one and stren
 .. math:: E(\rho) = \int \rho \log \rho + \frac{\chi}{4 \pi} \iint \log|x - y| \, d\rho \, d\rho , \qquad
           \frac{d}{dt} \int |x|^2 d\rho = 4 \Big(1 - \frac{\chi}{8 \pi}\Big) .
 
-The second identity (in the whole plane) holds for every start: below :math:`8 \pi` the cells spread, above it the second
-moment would reach zero in finite time, so that all mass must have met before. JKO steps keep mass and sign, and the
-energy falls, whichever happens.
+The second identity (in the whole plane) holds for every start: below :math:`8 \pi` the cells spread, above it
+the second moment would reach zero in finite time, so that all mass must have met before. JKO steps keep mass
+and sign, and the energy falls, whichever happens.
 """
 
 import numpy as np
@@ -20,7 +20,8 @@ import jko
 from jko import plots
 
 # %%
-# The kernel on a grid: at distance zero, its mean over a cell with itself, :math:`\log h - 0.8` for a square of side h.
+# The kernel on a grid: at distance zero, its mean over a cell with itself, :math:`\log h - 0.8` for a square of
+# side h.
 
 grid = jko.Grid((-3.0, 3.0), (28, 28))
 self_mean = np.log(grid.spacing[0]) - 0.8051
@@ -35,9 +36,9 @@ def log_distance(z):
 start = jko.GridDensity.from_function(grid, lambda x: (-x.square().sum(1)).exp())
 
 # %%
-# A JKO step has an identity of its own: it moves :math:`x` by :math:`x - y`, and :math:`|x|^2 - |y|^2 = 2 x \cdot (x - y)
-# - |x - y|^2`, so that the second moment grows by :math:`4 (1 - \chi / 8 \pi) \tau - W_2^2`, exactly, however large
-# :math:`\tau` is. On a grid it holds up to the width of a cell.
+# A JKO step has an identity of its own: it moves :math:`x` by :math:`x - y`, and :math:`|x|^2 - |y|^2 = 2 x
+# \cdot (x - y) - |x - y|^2`, so that the second moment grows by :math:`4 (1 - \chi / 8 \pi) \tau - W_2^2`,
+# exactly, however large :math:`\tau` is. On a grid it holds up to the width of a cell.
 
 runs, moments = {}, {}
 for share in (0.5, 1.0, 1.5):
@@ -56,7 +57,14 @@ figure, (left, *right) = plots.canvas(1, 3, (10.2, 3.6))
 for (share, run), colour, marker in zip(
     runs.items(), (plots.BLUE, plots.BLACK, plots.RED), "os^", strict=True
 ):
-    left.plot(run.times, moments[share], color=colour, marker=marker, ms=4, label=f"$\\chi = {8 * share:g} \\pi$")
+    left.plot(
+        run.times,
+        moments[share],
+        color=colour,
+        marker=marker,
+        ms=4,
+        label=f"$\\chi = {8 * share:g} \\pi$",
+    )
     law = moments[share][0] + 4 * (1 - share) * run.times
     left.plot(run.times, law, color=colour, lw=1, ls=":")
 left.set(xlabel="time $t$", ylabel="second moment")

@@ -2,9 +2,9 @@ r"""
 Walls
 =====
 
-Where neurons, or a crowd, may not leave a convex set, the flow is that with no flux through its walls, survey (3.11):
-atoms slide along them, and rest where the force points outwards. In a constant force, :math:`V(\xi) = -e \cdot \xi`, a JKO
-step is the projection
+Where neurons, or a crowd, may not leave a convex set, the flow is that with no flux through its walls, survey
+(3.11): atoms slide along them, and rest where the force points outwards. In a constant force, :math:`V(\xi) =
+-e \cdot \xi`, a JKO step is the projection
 
 .. math:: \xi_{k+1} = P(\xi_k + \tau e)
 
@@ -19,8 +19,8 @@ import jko
 from jko import exact, plots
 
 # %%
-# Atoms in a quarter of a disk, in a wind to the right and up. The set is told by its projection: here that of the disk
-# after that of the quadrant, which for this set is the projection onto both.
+# Atoms in a quarter of a disk, in a wind to the right and up. The set is told by its projection: here that of
+# the disk after that of the quadrant, which for this set is the projection onto both.
 
 wind = torch.tensor([1.0, 0.6], dtype=torch.float64)
 
@@ -50,7 +50,7 @@ BETA = 0.2
 line = jko.Grid((0.0, 1.0), 100)
 E = BETA * jko.Entropy() + jko.Potential(lambda x: -x[:, 0])
 even = jko.GridDensity.from_function(line, lambda x: torch.ones(len(x), dtype=torch.float64))
-layers = jko.flow(E, even, tau=0.02, t1=1.0)
+layers = jko.flow(E, even, tau=0.04, t1=2.4)
 edges = np.linspace(0, 1, 101)
 known = np.diff(exact.wall_rest_mass(edges, beta=BETA))
 away = float(np.abs(layers.final.weights.numpy() - known).sum())
@@ -70,7 +70,7 @@ left.plot(*rest, "o", color=plots.RED, ms=7)
 left.annotate("", (0.3, 1.08), (0.05, 0.93), arrowprops={"arrowstyle": "->", "color": plots.GREEN})
 left.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
 left.set_title("a wind, and where it drives to (red)", fontsize=11)
-plots.profiles(layers, right, times=[0.0, 0.1, 0.2, 0.4, 1.0])
+plots.profiles(layers, right, times=[0.0, 0.08, 0.2, 0.4, 2.4])
 fine = np.linspace(0, 1, 200)
 right.plot(fine, exact.wall_rest(fine, beta=BETA), color=plots.RED, lw=1, ls="--")
 right.set_title("a layer at the wall; dashed: $e^{x/\\beta} / Z$", fontsize=11)

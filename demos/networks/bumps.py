@@ -3,14 +3,14 @@ Learning with bumps
 ===================
 
 Javanmard, Mondelli and Montanari (2019) fit a concave function by bumps whose centres alone move, (2.1) with
-:math:`w = 1` and a kernel :math:`K^\delta(x - \theta)` of width :math:`\delta`, in a domain with no flux through its
-walls, survey 4.1. As :math:`\delta \to 0` the risk of a density :math:`\rho` of the centres becomes
+:math:`w = 1` and a kernel :math:`K^\delta(x - \theta)` of width :math:`\delta`, in a domain with no flux
+through its walls, survey 4.1. As :math:`\delta \to 0` the risk of a density :math:`\rho` of the centres becomes
 
 .. math:: F_\delta(\rho) = \frac12 \int_D \big(K^\delta * \rho - f\big)^2 dx \quad\to\quad
           F_0(\rho) = \frac12 \int_D (\rho - f)^2 dx ,
 
-whose flow is a porous medium equation in the potential :math:`-f`. Where :math:`f'' \le -\lambda` this is displacement
-convex, so that a JKO step of :math:`F_0` brings the centres nearer to :math:`f`:
+whose flow is a porous medium equation in the potential :math:`-f`. Where :math:`f'' \le -\lambda` this is
+displacement convex, so that a JKO step of :math:`F_0` brings the centres nearer to :math:`f`:
 :math:`W_2(\rho_{k+1}, f) \le W_2(\rho_k, f) / (1 + \lambda \tau)`. Does that survive a finite :math:`\delta`?
 """
 
@@ -64,8 +64,8 @@ bound = away[0.1][0] * (1 + 9 * TAU) ** -np.arange(STEPS + 1.0)
 print("bound for delta -> 0:  ", " ".join(f"{a:.4f}" for a in bound[::5]))
 
 # %%
-# The bound of the limit holds until the width is felt: then the centres stay away from :math:`f` by a part that falls
-# with :math:`\delta`, nearly like its square.
+# The bound of the limit holds until the width is felt: then the centres stay away from :math:`f` by a part that
+# falls with :math:`\delta`, nearly like its square.
 
 floors = {delta: W2.min() for delta, W2 in away.items()}
 early = away[0.05] > 2 * floors[0.05]

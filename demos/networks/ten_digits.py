@@ -2,9 +2,9 @@ r"""
 Ten digits
 ==========
 
-A network with ten outputs has neurons :math:`\xi = (w_1, \dots, w_{10}, \theta)` and says
-:math:`f_\mu(x) = \int w \, h(\theta, x) \, d\mu \in \mathbb{R}^{10}`: as a function on :math:`D \times \{1, \dots, 10\}`
-it is the survey's (2.5), so that energies, steps and proofs need nothing new. The loss is the logistic one, convex in
+A network with ten outputs has neurons :math:`\xi = (w_1, \dots, w_{10}, \theta)` and says :math:`f_\mu(x) =
+\int w \, h(\theta, x) \, d\mu \in \mathbb{R}^{10}`: as a function on :math:`D \times \{1, \dots, 10\}` it is
+the survey's (2.5), so that energies, steps and proofs need nothing new. The loss is the logistic one, convex in
 :math:`f_\mu` and therefore in :math:`\mu`,
 
 .. math:: F(\mu) = \frac1M \sum_m \Big(\log \sum_j e^{f_\mu(x_m)_j} - f_\mu(x_m)_{c_m}\Big)
@@ -29,8 +29,8 @@ one_hot = torch.nn.functional.one_hot(digits.long(), 10).double()
 data = jko.Data(pictures[known], one_hot[known])
 
 # %%
-# Two hundred neurons, and large steps: what is asked for is a good network, not the flow. Still each step lowers the energy by
-# more than the move costs.
+# Two hundred neurons, and large steps: what is asked for is a good network, not the flow. Still each step
+# lowers the energy by more than the move costs.
 
 generator = torch.Generator().manual_seed(0)
 risk = jko.Risk(data, activation=jko.networks.ridge("tanh"), loss=jko.Logistic())
@@ -56,7 +56,7 @@ least = says.max(1).values.argsort()[:12]
 figure, axes = plots.canvas(2, 6, (8.6, 3.4))
 for ax, k in zip(axes, least, strict=True):
     ax.imshow(pictures[~known][k].reshape(8, 8).numpy(), cmap="Greys")
-    ax.set(xticks=[], yticks=[])
+    ax.set_axis_off()
     wrong = guess[k] != truth[k]
     text = f"{int(guess[k])}" + (f", is {int(truth[k])}" if wrong else "")
     text += f" ({100 * float(says[k].max()):.0f} %)"

@@ -6,15 +6,15 @@ Section 5.2 of the survey leaves open what the flow of two layers is as a flow o
 
 .. math:: f(x) = \frac1{N_2} \sum_j w_j \, \sigma\Big(\int b_j \, \sigma(\theta \cdot x) \, d\nu(\theta, b, w)\Big) .
 
-Here an atom of :math:`\nu` is a neuron of the first layer with all its connections :math:`b_j`, and a copy of the outer
-weights; the limit :math:`N_1 \to \infty` is a measure, :math:`N_2` is finite. In plain :math:`W_2` the velocities of
-:math:`b` and :math:`w` are of order :math:`1/N_2`, and the second layer freezes as :math:`N_2` grows. In the product metric
-with the same means,
+Here an atom of :math:`\nu` is a neuron of the first layer with all its connections :math:`b_j`, and a copy of
+the outer weights; the limit :math:`N_1 \to \infty` is a measure, :math:`N_2` is finite. In plain :math:`W_2`
+the velocities of :math:`b` and :math:`w` are of order :math:`1/N_2`, and the second layer freezes as
+:math:`N_2` grows. In the product metric with the same means,
 
 .. math:: \int |d\theta|^2 + \frac1{N_2} |db|^2 \, d\nu + \frac1{N_2} |dw|^2 ,
 
-flows for different :math:`N_2` are flows of one problem: with each neuron of the second layer written down four times,
-:math:`N_2 = 8` says at each time what :math:`N_2 = 2` says.
+flows for different :math:`N_2` are flows of one problem: with each neuron of the second layer written down four
+times, :math:`N_2 = 8` says at each time what :math:`N_2 = 2` says.
 """
 
 import torch

@@ -52,8 +52,8 @@ class LogVolume(jko.Energy):
 check_energy(LogVolume(), [samples.cloud(2)])
 
 # %%
-# With a quadratic potential, from two lumps. A step is affine, since the energy sees moments alone: so mean and covariance
-# obey the closed form of a normal law with entropy, (4.2), though the measure is not normal at all.
+# With a quadratic potential, from two lumps. A step is affine, since the energy sees moments alone: so mean and
+# covariance obey the closed form of a normal law with entropy, (4.2), though the measure is not normal at all.
 
 generator = torch.Generator().manual_seed(1)
 lumps = jko.Particles.normal(60, 2, generator=generator, scale=0.15).points
@@ -65,7 +65,8 @@ laws = [exact.Gaussian(start.mean().numpy(), start.covariance().numpy())]
 for _ in range(40):
     laws.append(exact.gaussian_step(*laws[-1], A=1.0, beta=1.0, tau=0.1))
 away = max(
-    np.abs(mu.covariance().numpy() - law.covariance).max() + np.abs(mu.mean().numpy() - law.mean).max()
+    np.abs(mu.covariance().numpy() - law.covariance).max()
+    + np.abs(mu.mean().numpy() - law.mean).max()
     for mu, law in zip(flow.states, laws, strict=True)
 )
 print(f"mean and covariance of 40 steps against the closed form: {away:.1e}")
