@@ -11,6 +11,8 @@ network that is the mean of :math:`N` neurons this is the JKO scheme of the surv
 (3.7): with ``neurons=N`` the rate counts for one neuron, and the steps are those of ``jko.flow``.
 """
 
+from itertools import pairwise
+
 import torch
 
 import jko
@@ -79,7 +81,7 @@ runs = {
     "Adam, lr = 0.5": train(lambda p: torch.optim.Adam(p, lr=0.5), 150),
 }
 for name, (_, losses, counts) in runs.items():
-    rises = sum(b > a for a, b in zip(losses, losses[1:], strict=False))
+    rises = sum(b > a for a, b in pairwise(losses))
     print(f"{name}: loss {losses[-1]:.2e} after {counts[-1]} evaluations, rose {rises} times")
     if name.startswith("JKO"):
         assert rises == 0

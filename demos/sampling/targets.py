@@ -77,7 +77,7 @@ assert away < 1e-8
 
 figure, axes = plots.canvas(1, 3, (9.8, 4.0))
 p, q = torch.meshgrid(
-    torch.linspace(-2.6, 2.6, 80, dtype=torch.float64),
+    torch.linspace(-2.8, 2.8, 80, dtype=torch.float64),
     torch.linspace(-1.8, 2.8, 80, dtype=torch.float64),
     indexing="ij",
 )

@@ -7,9 +7,12 @@ Heat spreads a normal law as a deterministic flow does, one whose energy sees th
 .. math:: E(\mu) = -\frac12 \log\det S(\mu), \qquad S(\mu) = \int (\xi - m)(\xi - m)^\top d\mu, \quad
           m = \int \xi \, d\mu .
 
-``jko`` has no such energy. It takes ten lines: the value, and the first variation :math:`\frac{\delta E}{\delta \mu}(\xi)
-= -\frac12 (\xi - m)^\top S^{-1} (\xi - m)`. Then steps, flows, limits and sums with other
-energies work for it, and ``jko.testing.check_energy`` says whether value, variation and gradient belong together.
+``jko`` has no such energy. It takes ten lines: the value, and the first variation
+
+.. math:: \frac{\delta E}{\delta \mu}(\xi) = -\frac12 (\xi - m)^\top S^{-1} (\xi - m) .
+
+Then steps, flows, limits and sums with other energies work for it, and ``jko.testing.check_energy`` says
+whether value, variation and gradient belong together.
 """
 
 from dataclasses import dataclass
