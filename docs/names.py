@@ -62,6 +62,11 @@ GROUPS = {
         "Where steps should go as :math:`\\tau \\to 0`, by integrators that share no code with them.",
         ("jko.limits",),
     ),
+    "snapshots": Group(
+        "The energy behind data",
+        "A potential from snapshots of its flow.",
+        ("jko.snapshots",),
+    ),
     "exact": Group(
         "Closed forms", "Steps, flows, minima and distances that are known exactly.", ("jko.exact",)
     ),
