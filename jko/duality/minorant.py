@@ -113,6 +113,11 @@ class Minorant:
         return None if self.others.without(SquaredNorm) else self.others.lam
 
     @property
+    def width(self) -> int:
+        """The number of outputs, at most."""
+        return max((R.data.k for R in self.risks), default=1)
+
+    @property
     def activations(self) -> tuple[FeatureMap, ...] | None:
         """The h of every risk, so that ``<g, Phi> = w c_g(theta)``; None if there is a risk without, or no risk."""
         found = [None if risk.data.k > 1 else risk.activation for risk in self.risks]
