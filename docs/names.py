@@ -159,6 +159,7 @@ def write(app: Any, config: Any) -> None:
         path = folder / f"{key}.rst"
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
+    config.autosummary_generate = [str(folder / f"{key}.rst") for key in shown]
 
 
 INTRODUCTION = """Every public name, in reading order: state, energy, metric, step, flow, and what to hold them against.

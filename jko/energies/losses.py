@@ -161,6 +161,16 @@ class Logistic(Loss):
         p = torch.softmax(y, 1)
         return torch.diag_embed(p.sqrt()) - p[:, :, None] * p.sqrt()[:, None, :]
 
+    def evaluate(self, y: Tensor, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from the same exponentials."""
+        if y.ndim == 1:
+            return super().evaluate(y, f, q)
+        y = y - y.amax(1, keepdim=True)
+        p = y.exp()
+        total = p.sum(1)
+        value = q @ (total.log() - (f * y).sum(1))
+        return value, q[:, None] * (p.div_(total[:, None]) - f)
+
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""
         if g.ndim == 1:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.gauss_newton import COLUMNS, factor, product
 from jko.energies.losses import Loss, SquaredLoss
 from jko.measures import Particles, State
 from jko.networks import Block, Data, FeatureMap, Neuron, Outputs, Passes, feature_map
@@ -177,23 +178,17 @@ class Risk(Energy):
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess <grad l, Phi>(xi_i), and the factor ``J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)``.
 
-        Of a loss whose second derivatives are ``C C^T``, the factor is J C.
+        Of a loss whose second derivatives are ``C C^T`` the factor is J C.  Of many outputs it is a product.
         """
-        data = self.data
+        data, many = self.data, self.data.f.numel() > COLUMNS
         with torch.no_grad():
             y = self.predict(mu)
-            g = self.prices_of(y)
+            g, C = self.prices_of(y), self.loss.factor(y, data.f)
             chunks = [block.points for block in mu.blocks(self._rows(data.x))]
             blocks = torch.cat([self.features.hessian(z, data.x, g) for z in chunks])
-            factor = torch.cat([self.features.jacobian(z, data.x) for z in chunks])
-            factor = factor.mul_(data.quadrature.sqrt()[:, None])
-            C = self.loss.factor(y, data.f)
-            if C is not None and C.ndim == 1:
-                factor *= C[:, None]
-            elif C is not None:  # (b, M, k, dim), then C mixes the outputs at each x_m
-                parts = factor.unflatten(1, (data.M, data.k))
-                factor = torch.einsum("bmkd,mkr->bmrd", parts, C).flatten(1, 2)
-            return Curvature(blocks, factor.transpose(1, 2).contiguous())
+            if many and isinstance(self.features, Outputs):
+                return Curvature(blocks, cross=product(self.features, data, C, mu))
+            return Curvature(blocks, factor(self.features, data, C, chunks))
 
     def _rows(self, x: Tensor) -> int:
         """Atoms in a block; general features are there for each output."""

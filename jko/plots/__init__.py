@@ -12,6 +12,7 @@ _HOMES = {
     "jko.plots.pairs": "pair charges pair_snapshots",
     "jko.plots.couplings": "coupling geodesic_strip",
     "jko.plots.predictions": "class_outputs roc predicted_against_true curve",
+    "jko.plots.classes": "confusion decision_map outputs_against_true",
 }
 
 __all__, __getattr__, __dir__ = lazy(__name__, _HOMES)

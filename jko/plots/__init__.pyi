@@ -1,6 +1,11 @@
 """What type checkers read of ``jko.plots``; tests/test_front_door.py holds it to the table beside it."""
 
 from jko.plots.atoms import particles as particles, paths as paths
+from jko.plots.classes import (
+    confusion as confusion,
+    decision_map as decision_map,
+    outputs_against_true as outputs_against_true,
+)
 from jko.plots.couplings import coupling as coupling, geodesic_strip as geodesic_strip
 from jko.plots.densities import (
     density as density,

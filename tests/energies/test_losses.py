@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import jko
 from jko.energies import SquaredLoss
+from jko.energies.gauss_newton import product
 from jko.networks import Outputs
 
 LOSSES = {"squared": SquaredLoss(), "logistic": jko.Logistic()}
@@ -173,6 +174,18 @@ def test_value_gradient_and_hessian_are_differences(case):
     Hv = (blocks @ v[:, :, None])[:, :, 0] + low
     slope = (R.gradient(up) - R.gradient(down)) / (2 * e)
     assert torch.allclose(Hv, slope, atol=1e-6)
+
+
+@given(networks)
+def test_many_outputs_have_a_product_for_a_factor(case):
+    R, mu = case
+    if R.data.f.ndim == 1:
+        return
+    C = R.loss.factor(R.predict(mu), R.data.f)
+    J = R.second_order(mu).factor
+    v = torch.from_numpy(np.random.default_rng(3).standard_normal(mu.points.shape))
+    low = torch.einsum("idm,jem,je,j->id", J, J, v, mu.weights)
+    assert torch.allclose(product(R.features, R.data, C, mu)(v), low, atol=1e-12)
 
 
 @given(networks)

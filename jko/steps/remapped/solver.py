@@ -22,7 +22,8 @@ from jko.steps.solver import Solver
 INTERNAL = (
     "Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
     "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
-    "jko.energies.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
+    "jko.energies.OnTheta(jko.energies.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, "
+    "in any d"
 )
 
 
