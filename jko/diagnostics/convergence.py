@@ -171,8 +171,8 @@ def convergence(
     norm : callable, optional
         (state, exact) -> error.  Default: the L2(mu) distance of atoms with the same label,
         ``sqrt(int |xi - xi_exact|^2 dmu)``, which bounds W2 (and D, on lifts) from above; between densities on
-        one grid ``int |rho - rho_exact| dx``; between all others the distance, W2 or D, also of two kinds of state, such
-        as a density on a grid and a mesh, or a pair on cells and one of atoms.
+        one grid ``int |rho - rho_exact| dx``; between all others the distance, W2 or D, also of two kinds of
+        state, such as a density on a grid and a mesh, or a pair on cells and one of atoms.
     name : str
         What the small parameter is, for the table and the picture.
 
