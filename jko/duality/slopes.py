@@ -89,7 +89,7 @@ def _columns(h: FeatureMap, x: Tensor, g: Tensor) -> tuple[Tensor, ...] | None:
     found = [_everywhere(h, x, column) for column in g.unbind(1)]
     if any(bounds is None for bounds in found):
         return None
-    return tuple(g.new_tensor(column) for column in zip(*found, strict=True))  # type: ignore[arg-type]
+    return tuple(g.new_tensor(column) for column in zip(*found, strict=True))
 
 
 def _everywhere(h: FeatureMap, x: Tensor, g: Tensor) -> tuple[float, float, float, float] | None:
