@@ -112,12 +112,14 @@ class Risk(Expansion):
         checks.alike("the points of the state", mu.points, "x", x)
         rows = self._rows(x)
         if self._recorded(mu.points, x, mu.weights):
-            return self._shaped(
-                mu.integrate_blocks(
-                    lambda block: block.integrate(self.features(block.points, x)), rows
-                ),
-                x,
-            )
+
+            def integral(block: Particles) -> Tensor:
+                z, m = block.points, block.weights
+                if block.has_empty_atoms:  # where features may be infinite
+                    return block.integrate(self.features(z, x))
+                return self.features.integral(z, x, m)
+
+            return self._shaped(mu.integrate_blocks(integral, rows), x)
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return self._shaped(_network(mu, passes, rows), x)
 
@@ -151,7 +153,7 @@ class Risk(Expansion):
         x, rows = self.data.x, self._rows(self.data.x)
         blocks = at.split(rows)
         if self._recorded(at, x, g):
-            return torch.cat([self.features(z, x) @ g for z in blocks])
+            return torch.cat([self.features.pairing(z, x, g) for z in blocks])
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
