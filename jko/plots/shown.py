@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(figure: Figure, name: str) -> None:
-    """Show a figure: in a notebook below the cell, elsewhere as the file ``FOLDER/name.png``, whose path goes to stderr.
+    """Show a figure: in a notebook below the cell, elsewhere as the file ``FOLDER/name.png``; stderr says where.
 
     FOLDER is what follows the script's name on the command line, made where it is missing, or else where one is:
     ``python sine.py pictures`` writes ``pictures/sine.png``.
