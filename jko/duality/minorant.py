@@ -33,6 +33,9 @@ def obstacle(energy: Energy) -> str | None:
                 f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
+    for _, R in sorted_terms(energy).risks:
+        if not R.loss.has_conjugate:
+            return f"{type(R.loss).__name__} has no conjugate(g, f) and answer(g, f), so no bound is known for its risk"
     for c, E in negative(terms):
         return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
