@@ -111,7 +111,7 @@ class Risk(Expansion):
         )
         checks.alike("the points of the state", mu.points, "x", x)
         rows = self._rows(x)
-        if _recorded(mu.points, mu.weights, x):
+        if self._recorded(mu.points, x, mu.weights):
             return self._shaped(
                 mu.integrate_blocks(
                     lambda block: block.integrate(self.features(block.points, x)), rows
@@ -150,7 +150,7 @@ class Risk(Expansion):
         """sum_m g[m] Phi(at, x_m) for g (M k,), shape (n,)."""
         x, rows = self.data.x, self._rows(self.data.x)
         blocks = at.split(rows)
-        if _recorded(g, at):
+        if self._recorded(at, x, g):
             return torch.cat([self.features(z, x) @ g for z in blocks])
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
@@ -192,6 +192,13 @@ class Risk(Expansion):
                 return Curvature(blocks, cross=product(self.features, data, C, mu))
             return Curvature(blocks, factor(self.features, data, C, chunks))
 
+    def _recorded(self, z: Tensor, x: Tensor, by: Tensor) -> bool:
+        """Whether torch records: of parameters z, inputs x, numbers by, or what the features themselves read."""
+        if not torch.is_grad_enabled():
+            return False
+        known = z.requires_grad or x.requires_grad or by.requires_grad
+        return known or self.features(z[:1].detach(), x).requires_grad
+
     def neurons(self, state: State) -> Particles:
         """The atoms of a state; refused where they cannot be neurons of k outputs."""
         mu, k = state.atoms, self.data.k
@@ -226,10 +233,6 @@ class Risk(Expansion):
 def _rows(x: Tensor, k: int = 1) -> int:
     """Atoms in a block, k features for each input."""
     return max(1, BLOCK // (len(x) * k * x.element_size()))
-
-
-def _recorded(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
 def _network(mu: Particles, passes: Passes, rows: int, kept: list[Block] | None = None) -> Tensor:
