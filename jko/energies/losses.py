@@ -219,7 +219,7 @@ class Logistic(Loss):
         p = y.exp()
         total = p.sum(1)
         value = q @ (total.log() - (f * y).sum(1))
-        return value, q[:, None] * (p.div_(total[:, None]) - f)
+        return value, q[:, None] * (p / total[:, None] - f)
 
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""
