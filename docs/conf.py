@@ -38,8 +38,8 @@ extensions = [
 ]
 exclude_patterns = [
     "_build",
-    "gallery/*.ipynb",
-    "gallery/*.md5",
+    "gallery/**/*.ipynb",
+    "gallery/**/*.md5",
     "**/GALLERY_HEADER.rst",
     "**/sg_execution_times.rst",
 ]
