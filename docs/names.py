@@ -73,8 +73,8 @@ GROUPS = {
     "plots": Group("Pictures", "Axes in, axes out.", ("jko.plots",)),
     "doors": Group(
         "Doors to torch, scikit-learn and data",
-        "The scheme as an optimiser of torch, as estimators of scikit-learn, and energies behind snapshots.",
-        ("jko.optim", "jko.estimators", "jko.snapshots", "jko.runs"),
+        "The scheme as an optimiser of torch and as estimators of scikit-learn; runs that were saved.",
+        ("jko.optim", "jko.estimators", "jko.runs"),
     ),
     "testing": Group(
         "Checks for your own classes",

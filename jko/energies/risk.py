@@ -112,12 +112,14 @@ class Risk(Expansion):
         checks.alike("the points of the state", mu.points, "x", x)
         rows = self._rows(x)
         if self._recorded(mu.points, x, mu.weights):
-            return self._shaped(
-                mu.integrate_blocks(
-                    lambda block: block.integrate(self.features(block.points, x)), rows
-                ),
-                x,
-            )
+
+            def integral(block: Particles) -> Tensor:
+                z, m = block.points, block.weights
+                if block.has_empty_atoms:  # where features may be infinite
+                    return block.integrate(self.features(z, x))
+                return self.features.integral(z, x, m)
+
+            return self._shaped(mu.integrate_blocks(integral, rows), x)
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return self._shaped(_network(mu, passes, rows), x)
 
@@ -151,7 +153,7 @@ class Risk(Expansion):
         x, rows = self.data.x, self._rows(self.data.x)
         blocks = at.split(rows)
         if self._recorded(at, x, g):
-            return torch.cat([self.features(z, x) @ g for z in blocks])
+            return torch.cat([self.features.pairing(z, x, g) for z in blocks])
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
@@ -166,7 +168,8 @@ class Risk(Expansion):
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
-        self.neurons(mu)
+        if self.data.k > 1:
+            self.neurons(mu)
         data, rows = self.data, self._rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
@@ -202,7 +205,9 @@ class Risk(Expansion):
     def neurons(self, state: State) -> Particles:
         """The atoms of a state; refused where they cannot be neurons of k outputs."""
         mu, k = state.atoms, self.data.k
-        if k > 1 and isinstance(state, Lifted):
+        if k == 1:
+            return mu
+        if isinstance(state, Lifted):
             raise TypeError(
                 f"the Risk has k = {k} outputs, and H of the {type(state).__name__} is a number; take jko.Particles "
                 "with points (w_1 ... w_k, theta), or a risk for each column of f"
@@ -222,6 +227,8 @@ class Risk(Expansion):
     def _shaped(self, y: Tensor, x: Tensor) -> Tensor:
         """Outputs (M k,) with a row for each input."""
         f = self.data.f
+        if f.ndim == 1 and y.shape == x.shape[:1]:
+            return y
         if y.numel() != len(x) * self.data.k:
             raise ValueError(
                 f"the features have {y.numel() / len(x):g} outputs and f has k = {self.data.k}: give Phi(xi, x) of "
