@@ -83,6 +83,11 @@ GROUPS = {
 }
 
 
+BESIDES = {
+    "jko.schemes": "Scheme"
+}  # public names of modules without ``__all__``, but for the front door's
+
+
 def there(name: str) -> bool:
     """Whether a module is there: some come later than their row above."""
     try:
@@ -98,14 +103,8 @@ def public(module: str) -> list[str]:
     """The full public names of a module in reading order; what stands at the front door is called by it."""
     found = import_module(module)
     names = getattr(found, "__all__", None)
-    if (
-        names is None
-    ):  # a module of one idea: what the front door takes from it, and what it defines besides
-        mine = [
-            n for n, value in vars(found).items() if getattr(value, "__module__", None) == module
-        ]
-        names = [*jko._HOMES.get(module, "").split(), *(n for n in mine if n[0] != "_")]
-        names = list(dict.fromkeys(names))
+    if names is None:  # a module of one idea
+        names = [*jko._HOMES.get(module, "").split(), *BESIDES.get(module, "").split()]
     # aliases of types, such as Memory, are for signatures
     names = [name for name in names if get_origin(getattr(found, name)) is None]
     top = {name for home, row in jko._HOMES.items() if home != "jko" for name in row.split()}

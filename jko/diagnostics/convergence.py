@@ -32,6 +32,13 @@ class Convergence(Shown):
         What the parameter is.
     orders : (K - 1,)
         ``log(e_k / e_{k+1}) / log(h_k / h_{k+1})`` between neighbours, h the parameter; nan where an error vanishes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko.diagnostics import Convergence
+    >>> Convergence(np.array([0.2, 0.1]), np.array([0.04, 0.01])).orders.round(6).tolist()
+    [2.0]
     """
 
     parameters: Array

@@ -47,6 +47,14 @@ class Envelope:
         Where z may be.
     own : (N', dim)
         Where the atoms are now; if N' = N, block i starts from own[i].
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+    >>> result = jko.step(F + jko.SquaredNorm(), jko.Particles([[0.5, 0.5, 0.0]]), tau=0.1)
+    >>> result.certificate().rigorous  # a dual was solved
+    True
     """
 
     minorant: Minorant

@@ -20,7 +20,14 @@ SIMPLEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # how far a sum of shares 
 
 
 class Loss(Shown, ABC):
-    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point."""
+    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point.
+
+    Examples
+    --------
+    >>> import jko
+    >>> isinstance(jko.Logistic(), jko.energies.Loss)
+    True
+    """
 
     def check(self, f: Tensor) -> None:
         """ValueError for targets that the loss does not take."""

@@ -28,6 +28,14 @@ def particles(
         Coordinates along the two axes; 0 is w, others are theta.
     colour : int, optional
         The coordinate shown by colour, blue below zero and red above; default w.  None: one colour.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.particles(run.final, ax) is ax
+    True
     """
     mu = state.atoms
     x, y = (mu.points[:, _coordinate(k, mu)].cpu().numpy() for k in plane)
@@ -47,7 +55,16 @@ def particles(
 def paths(
     trajectory: Trajectory, ax: Axes, plane: tuple[int, int] = (1, 0), most: int = 400
 ) -> Axes:
-    """The ways of the atoms through the kept states, at most ``most`` of them, with dots at the end."""
+    """The ways of the atoms through the kept states, at most ``most`` of them, with dots at the end.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.paths(run, ax) is ax
+    True
+    """
     states = [state.atoms for state in trajectory.states]
     plane = (_coordinate(plane[0], states[0]), _coordinate(plane[1], states[0]))
     every = max(1, states[0].N // checks.count("most", most))

@@ -24,6 +24,13 @@ class RadialKernel(ABC):
     """``k(z) = phi(|z|^2)``; a subclass writes phi, and phi with two derivatives, as functions of s = |z|^2.
 
     Both are tensor in, tensors out.  Where k has a kink at 0 the derivatives are 0 there.
+
+    Examples
+    --------
+    >>> import jko
+    >>> from jko import targets
+    >>> isinstance(targets.GaussianKernel(1.0), targets.RadialKernel)
+    True
     """
 
     def __call__(self, z: Tensor) -> Tensor:
