@@ -41,7 +41,6 @@ exclude_patterns = ["_build", "gallery/**/*.ipynb", "**/GALLERY_HEADER.rst"]
 exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
-nb_custom_formats = {}
 suppress_warnings = ["config.cache"]
 
 # pages and notebooks

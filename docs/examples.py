@@ -156,4 +156,13 @@ True
 >>> len(jko.plots.slices(rho, axes))
 3
 """,
+    "jko.snapshots.SnapshotFit": """
+>>> import jko
+>>> from jko.snapshots import Monomials, fit
+>>> start = jko.Particles([[1.0], [2.0], [4.0]])
+>>> run = jko.flow(3 * jko.SquaredNorm(), start, tau=0.1, steps=4, solver=jko.LBFGS(tol=1e-12))
+>>> found = fit(run, Monomials(4), tau=0.1)
+>>> round(float(found.potential(jko.Particles([[2.0]]))), 3)  # 3 x^2 / 2
+6.0
+""",
 }

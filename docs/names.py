@@ -62,14 +62,19 @@ GROUPS = {
         "Where steps should go as :math:`\\tau \\to 0`, by integrators that share no code with them.",
         ("jko.limits",),
     ),
+    "snapshots": Group(
+        "The energy behind data",
+        "A potential from snapshots of its flow.",
+        ("jko.snapshots",),
+    ),
     "exact": Group(
         "Closed forms", "Steps, flows, minima and distances that are known exactly.", ("jko.exact",)
     ),
     "plots": Group("Pictures", "Axes in, axes out.", ("jko.plots",)),
     "doors": Group(
-        "Doors to torch, scikit-learn and data",
-        "The scheme as an optimiser of torch, as estimators of scikit-learn, and energies behind snapshots.",
-        ("jko.optim", "jko.estimators", "jko.snapshots", "jko.runs"),
+        "Doors to torch and scikit-learn",
+        "The scheme as an optimiser of torch, and as estimators of scikit-learn; saved runs that predict.",
+        ("jko.optim", "jko.estimators", "jko.runs"),
     ),
     "testing": Group(
         "Checks for your own classes",

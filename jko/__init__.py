@@ -27,7 +27,7 @@ _HOMES = {
     "jko.schemes": "Implicit SDIRK2 Strang",
     "jko.observers": "Progress SteadyState Conserved Record Stop",
     "jko.diagnostics": "convergence minimiser optimality",
-    "jko": "metrics diagnostics limits exact plots testing optim",
+    "jko": "metrics diagnostics limits exact plots testing snapshots optim",
 }
 
 # what stood here in 0.1 and is asked of these modules now

@@ -7,6 +7,7 @@ from jko import (
     metrics as metrics,
     optim as optim,
     plots as plots,
+    snapshots as snapshots,
     testing as testing,
 )
 from jko.diagnostics import (

@@ -15,7 +15,7 @@ DEMOS = sorted((ROOT / "demos").glob("*/*.py"))
 
 def test_the_gallery_has_its_sections_and_each_demo_its_own_name():
     sections = {demo.parent for demo in DEMOS}
-    assert len(DEMOS) >= 9
+    assert len(DEMOS) >= 16
     assert all((folder / "GALLERY_HEADER.rst").exists() for folder in sections)
     assert len({demo.stem for demo in DEMOS}) == len(DEMOS)
 

@@ -21,7 +21,7 @@ RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
-ANALYSIS = NUMERIC | {"diagnostics", "distributed", "targets"}
+ANALYSIS = NUMERIC | {"diagnostics", "distributed", "targets", "snapshots"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
     "flows": FLOWS,
     "exact": GROUND,
+    "snapshots": STATES | {"derivatives", "energies", "metrics", "trajectory"},
     "limits": RECORDS
     | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
     "diagnostics": NUMERIC,

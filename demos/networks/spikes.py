@@ -80,7 +80,7 @@ ways = torch.stack([mu.points for mu in flow.states])
 right.plot(ways[:, :, 1], ways[:, :, 0], color=plots.GREY, lw=0.7)
 right.plot(theta, w, "o", color=plots.BLUE, ms=4, label="neurons at the end")
 for place in places:
-    right.axvline(float(place), color=plots.RED, lw=0.8, ls=":")
+    right.axvline(float(place), ymax=0.78, color=plots.RED, lw=0.8, ls=":")
 right.plot([], [], color=plots.RED, lw=0.8, ls=":", label="spikes")
 right.set(xlabel="place $\\theta$", ylabel="charge $w$", ylim=(-6, 10))
 right.legend(frameon=False, fontsize=9, loc="upper right")

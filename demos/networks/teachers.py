@@ -78,11 +78,12 @@ assert near > 0.98
 
 figure, (left, right) = plots.canvas(1, 2, (9.4, 4.6))
 for draw in range(4):
-    left.loglog(counts, [ends[draw] for ends in table], "o", color=plots.BLUE, mfc="none")
+    shown = [max(ends[draw], 1e-8) for ends in table]
+    left.loglog(counts, shown, "o", color=plots.BLUE, mfc="none")
 left.loglog(counts, worst, color=plots.BLUE, lw=1, label="worst of 4 draws")
 left.set_xticks(counts, [f"{N}" for N in counts])
 left.minorticks_off()
-left.set(xlabel="students $N$", ylabel="risk at the end / at the start")
+left.set(xlabel="students $N$", ylabel="risk at the end / at the start, or $10^{-8}$")
 left.set_title("a teacher of 3 ReLU neurons", fontsize=11)
 left.legend(frameon=False, fontsize=9)
 

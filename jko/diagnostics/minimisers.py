@@ -148,8 +148,9 @@ def _refuse(terms: Parts) -> None:
     """Raise where the minimiser is no density, or not within reach."""
     refuse(
         terms.rest.terms if terms.rest is not None else (),
-        "the minimiser of an energy with {c:g} * {name} is not computed here: only risks, potentials, entropies and "
-        "porous-medium terms with positive coefficients; run jko.flow for a long time instead",
+        "the minimiser of an energy with {c:g} * {name} is not computed here: only risks of the squared "
+        "loss, potentials, entropies and porous-medium terms with positive coefficients; run jko.flow for a long time "
+        "instead",
     )
     if not terms.internal:
         raise ValueError(

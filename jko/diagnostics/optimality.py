@@ -92,7 +92,7 @@ def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) 
     envelope = Envelope(minorant, anchor, 0.0, mu.domain, mu.points)
     with torch.no_grad():
         cost = float(mu.integrate(minorant.potential(mu.points)))
-    mixture = minorant.residual + minorant.f, cost
+    mixture = minorant.fit.outputs(mu), cost
     one = torch.ones_like(mu.weights[:1])
     dual = Dual(envelope, one, value, mixture)
     return dual.gap((ROUNDS if dual.affordable else 0) if rounds is None else rounds)

@@ -200,5 +200,5 @@ def masses(state: GridDensity | LineMesh) -> Tensor:
 
 def row_scale(energy: Energy, like: Tensor) -> Tensor:
     """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
-    weights = [c * E.data.weights for c, E in positive(sorted_terms(energy).risks)]
+    weights = [c * E.data.quadrature for c, E in positive(sorted_terms(energy).quadratic)]
     return torch.cat([like.new_zeros(0), *weights]).sqrt()

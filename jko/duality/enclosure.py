@@ -41,7 +41,8 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
     if k is not None and (not minorant.risks or bool((minorant.q * g == 0).all())):
         return _closed_form(envelope, k, minima)
     if k is None or minorant.activations is None:
-        what = "potentials other than SquaredNorm" if k is None else "general features"
+        features = "general features" if minorant.width == 1 else "networks of several outputs"
+        what = "potentials other than SquaredNorm" if k is None else features
         return _estimate(minima, f"since {what} come without bounds on their derivatives")
     slopes = Slopes.of(minorant, g)
     if slopes is None or envelope.w_range is None or k < 0:

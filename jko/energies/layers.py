@@ -78,6 +78,11 @@ class TwoLayerRisk(Energy):
         gradient: Callable[[Tensor], Any] | None = None,
     ) -> None:
         checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")
+        if data.f.ndim == 2:
+            raise ValueError(
+                f"f has shape {tuple(data.f.shape)}, and TwoLayerRisk is of one output, f (M,); take the sum of one "
+                "for each column, jko.Data(x, f[:, j]), or jko.Risk(data, activation=h), which knows k outputs"
+            )
         checks.count("N2", N2)
         for name, value in (("data", data), ("N2", N2), ("sigma", sigma), ("slope", gradient)):
             object.__setattr__(self, name, value)

@@ -48,6 +48,14 @@ class Loss(Shown, ABC):
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``l*(g) = sup over y of <g, y> - l(y)`` at each data point, shape (M,); +inf where it is."""
 
+    @abstractmethod
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """An output y with the slope g, where l* is finite; of the shape of g."""
+
+    def room(self, g: Tensor, step: Tensor, f: Tensor) -> Tensor:
+        """The largest t with ``l*(g + t step)`` finite, for g where it is; shape (M,). Here it is finite everywhere."""
+        return torch.full_like(g if g.ndim == 1 else g[:, 0], torch.inf)
+
     def total(self, y: Tensor, f: Tensor, q: Tensor) -> Tensor:
         """``sum_m q_m l(y_m)``, a 0-d tensor."""
         return (q * self.value(y, f)).sum()
@@ -91,6 +99,10 @@ class SquaredLoss(Loss):
         """``|g|^2 / 2 + <g, f>``."""
         along = g * (0.5 * g + f)
         return along if along.ndim == 1 else along.sum(1)
+
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """``f + g``."""
+        return f + g
 
     def total(self, y: Tensor, f: Tensor, q: Tensor) -> Tensor:
         """``1/2 sum_m q_m |y_m - f_m|^2``."""
@@ -180,18 +192,30 @@ class Logistic(Loss):
 
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""
-        if g.ndim == 1:
-            p = torch.stack([-f * g, 1 + f * g], dim=1)
-        else:
-            p = f + g
+        p = _shares(g, f)
         inside = (p >= 0).all(1) & ((p.sum(1) - 1).abs() <= SIMPLEX[p.dtype])
         return torch.where(inside, torch.special.xlogy(p, p).sum(1), torch.inf)
+
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """``log p``, of two classes ``f log((1 + f g) / (-f g))``; cut where shares are zero."""
+        p = _shares(g, f).clamp(min=torch.finfo(g.dtype).tiny).log()
+        return f * (p[:, 1] - p[:, 0]) if g.ndim == 1 else p
+
+    def room(self, g: Tensor, step: Tensor, f: Tensor) -> Tensor:
+        """Until a share is zero."""
+        p, change = _shares(g, f), _shares(step, f) - _shares(0 * step, f)
+        return torch.where(change < 0, p / -change, torch.inf).amin(1)
 
     def probabilities(self, y: Tensor) -> Tensor:
         """Of the classes, given the outputs y: (M, 2), of -1 and of 1, for y (M,); (M, k) for y (M, k)."""
         if y.ndim == 1:
             return torch.stack([torch.sigmoid(-y), torch.sigmoid(y)], dim=1)
         return torch.softmax(y, 1)
+
+
+def _shares(g: Tensor, f: Tensor) -> Tensor:
+    """The shares of the classes at which the slope is g, ``f + g``; of two, that of the wrong class first; (M, k)."""
+    return torch.stack([-f * g, 1 + f * g], dim=1) if g.ndim == 1 else f + g
 
 
 def _rows(q: Tensor, like: Tensor) -> Tensor:

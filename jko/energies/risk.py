@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.base import Curvature, Evaluation
+from jko.energies.expansion import Expansion
 from jko.energies.gauss_newton import COLUMNS, factor, product
 from jko.energies.losses import Loss, SquaredLoss
 from jko.measures import Particles, State
+from jko.measures.state import Lifted
 from jko.networks import Block, Data, FeatureMap, Neuron, Outputs, Passes, feature_map
 
 BLOCK = 2**21  # bytes of feature values at a time, so that the passes over a block stay in cache
@@ -28,7 +30,7 @@ KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond,
 
 
 @dataclass(frozen=True, eq=False)
-class Risk(Energy):
+class Risk(Expansion):
     """``R(mu) = sum_m q_m l(f_mu(x_m), f_m)``, convex in mu; by default ``1/2 sum_m q_m |f_mu(x_m) - f_m|^2``.
 
     Parameters
@@ -101,8 +103,7 @@ class Risk(Energy):
 
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), (M,) or (M, k); default at the data. Source: (2.5), (2.12)."""
-        mu = state.atoms
-        data = self.data.x
+        mu, data = self.neurons(state), self.data.x
         x = (
             data
             if x is None
@@ -156,7 +157,7 @@ class Risk(Energy):
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient, that of the variation, shape (n, dim). Source: (3.5)."""
-        mu, x, rows = state.atoms, self.data.x, self._rows(self.data.x)
+        mu, x, rows = self.neurons(state), self.data.x, self._rows(self.data.x)
         if at is None:
             return self.evaluate(mu).gradient
         with torch.no_grad(), self.features.passes(x, rows) as passes:
@@ -165,6 +166,7 @@ class Risk(Energy):
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
+        self.neurons(mu)
         data, rows = self.data, self._rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
@@ -190,6 +192,21 @@ class Risk(Energy):
                 return Curvature(blocks, cross=product(self.features, data, C, mu))
             return Curvature(blocks, factor(self.features, data, C, chunks))
 
+    def neurons(self, state: State) -> Particles:
+        """The atoms of a state; refused where they cannot be neurons of k outputs."""
+        mu, k = state.atoms, self.data.k
+        if k > 1 and isinstance(state, Lifted):
+            raise TypeError(
+                f"the Risk has k = {k} outputs, and H of the {type(state).__name__} is a number; take jko.Particles "
+                "with points (w_1 ... w_k, theta), or a risk for each column of f"
+            )
+        if isinstance(self.features, Outputs) and mu.dim < k:
+            raise ValueError(
+                f"the points have {mu.dim} coordinates and the Risk has k = {k} outputs; neurons are "
+                "(w_1 ... w_k, theta): jko.networks.drawn(N, data, generator) draws some"
+            )
+        return mu
+
     def _rows(self, x: Tensor) -> int:
         """Atoms in a block; general features are there for each output."""
         whole = self.activation is None
@@ -204,59 +221,6 @@ class Risk(Energy):
                 "shape (N, M, k), as a FeatureMap (N, M k), or activation=h, of which there is one for all outputs"
             )
         return y if f.ndim == 1 else y.view(len(x), -1)
-
-    # The operators of the expansion (3.3), and their twins on Theta (3.13)
-
-    def K(self, xi: Tensor, other: Tensor) -> Tensor:
-        """K(xi, xi') = 1/2 int_D Phi(xi, x) Phi(xi', x) dx, shape (a, b). Source: (3.4)."""
-        self._refuse_curved("K")
-        a, b = (self.features(z, self.data.x) for z in (xi, other))
-        return 0.5 * (a * self.data.quadrature) @ b.T
-
-    def S(self, xi: Tensor) -> Tensor:
-        """S(xi) = - int_D Phi(xi, x) f(x) dx, shape (a,). Source: (3.4)."""
-        self._refuse_curved("S")
-        return -(self.features(xi, self.data.x) @ (self.data.quadrature * self.data.values))
-
-    def L(self, state: State, xi: Tensor) -> Tensor:
-        """L(mu)(xi) = 2 int K(xi, xi') mu(dxi'), shape (a,). Source: (3.8).
-
-        As printed, footnote 8 has int L(mu) dmu = 1/2 |f_mu|^2; as computed from (3.4) it is |f_mu|^2.
-        """
-        self._refuse_curved("L")
-        return self.pairing(self.data.quadrature * self.predict(state).reshape(-1), xi)
-
-    def Kbar(self, theta: Tensor, other: Tensor) -> Tensor:
-        """Kbar(theta, theta') = 1/2 int_D h(theta, x) h(theta', x) dx, shape (a, b). Source: (3.14)."""
-        h, x = self._h("Kbar"), self.data.x
-        return 0.5 * (h(theta, x) * self.data.weights) @ h(other, x).T
-
-    def Sbar(self, theta: Tensor) -> Tensor:
-        """Sbar(theta) = - int_D h(theta, x) f(x) dx, shape (a,) or (a, k). Source: (3.14)."""
-        return -(self._h("Sbar")(theta, self.data.x) @ self._weighted(self.data.f))
-
-    def Lbar(self, state: State, theta: Tensor) -> Tensor:
-        """Lbar(rho, H)(theta) = 2 int Kbar(theta, theta') H(theta') rho(dtheta'), (a,) or (a, k). Source: (3.18)."""
-        return self._h("Lbar")(theta, self.data.x) @ self._weighted(self.predict(state))
-
-    def _weighted(self, y: Tensor) -> Tensor:
-        q = self.data.weights
-        return q * y if y.ndim == 1 else q[:, None] * y
-
-    def _refuse_curved(self, name: str) -> None:
-        if not isinstance(self.loss, SquaredLoss):
-            raise TypeError(
-                f"{name} belongs to the expansion (3.3), which the squared loss has and {type(self.loss).__name__} has "
-                "not; variation(state, xi) is the first variation of this risk"
-            )
-
-    def _h(self, name: str) -> FeatureMap:
-        self._refuse_curved(name)
-        if self.activation is None:
-            raise TypeError(
-                "this Risk has general features Phi(xi, x); Kbar, Sbar and Lbar need activation=h(theta, x)"
-            )
-        return self.activation
 
 
 def _rows(x: Tensor, k: int = 1) -> int:

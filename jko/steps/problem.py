@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Evaluation, Parts, parts
+from jko.energies import Energy, Evaluation, Parts, parts, sorted_terms
 from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
 from jko.shown import Shown
@@ -69,6 +69,8 @@ class StepProblem(Shown):
         object.__setattr__(self, "previous", self.previous.detach())
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
+        for _, risk in sorted_terms(self.energy).risks:
+            risk.neurons(self.previous)
         if self.form is Form.OWN_COST:
             self.base.refuse_part(f"a step in {self.metric!r}")
         if self.scales is not None:

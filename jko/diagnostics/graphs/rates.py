@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jko import checks
 from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
-from jko.energies import Energy
+from jko.energies import Energy, sorted_terms
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 from jko.measures.tensors import on_numbers
 from jko.shown import shown
@@ -107,6 +107,8 @@ def motion(
     smooth(
         energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
     )
+    for _, risk in sorted_terms(energy).risks:
+        risk.neurons(state)
     B, mu = slope_of_atoms(state, slope), state.atoms
     gradient = energy.gradient(mu)
     p, w = gradient[:, 0], -gradient[:, 1:]

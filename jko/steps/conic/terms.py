@@ -153,8 +153,8 @@ def _interactions(rest: Energy | None) -> Weighted[Interaction]:
     )
     refuse(
         terms.curved,
-        "the loss of the {name} is not the squared one, the only one that Conic writes as a cone: use jko.LBFGS(), "
-        "which knows every loss",
+        "the loss of the {name} is not the squared one, the only one that Conic writes as a cone: use "
+        "jko.Dynamic() on a grid, jko.LBFGS() for atoms: they know every loss",
         TypeError,
     )
     refuse(
