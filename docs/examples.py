@@ -165,4 +165,27 @@ True
 >>> round(float(found.potential(jko.Particles([[2.0]]))), 3)  # 3 x^2 / 2
 6.0
 """,
+    "jko.duality.Envelope": """
+>>> import jko, torch
+>>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+>>> result = jko.step(F + jko.SquaredNorm(), jko.Particles([[0.5, 0.5, 0.0]]), tau=0.1)
+>>> result.certificate().rigorous  # a dual was solved, whose inner minima are an envelope's
+True
+""",
+    "jko.plots.animate": """
+>>> from pathlib import Path
+>>> from tempfile import mkdtemp
+>>> import jko
+>>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=2)
+>>> jko.plots.animate(run, Path(mkdtemp()) / "run.gif").name
+'run.gif'
+""",
+    "jko.steps.DifferentiableStep": """
+>>> import jko, torch
+>>> c = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+>>> pull = jko.Potential(lambda x: 0.5 * ((x - c) ** 2).sum(-1))
+>>> found = jko.steps.differentiable_step(pull, jko.Particles([[1.0]]), tau=1.0)
+>>> round(float(torch.autograd.grad(found.value, c)[0]), 6)  # of (c - 1)^2 / (2 (1 + tau))
+1.0
+""",
 }

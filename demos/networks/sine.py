@@ -47,6 +47,7 @@ for k, colour in zip((1, 2, 4, 8, 16, 32), plots.shades(6), strict=True):
     left.plot(x[:, 0], risk.predict(flow.states[k]), color=colour, lw=0.9)
 data = {"$\\sin \\pi x$": (x[::4], risk.data.f[::4])}
 plots.curve(x, risk.predict(flow.final), left, data, unit="$f$")
+left.set_xticks([-1, -0.5, 0, 0.5, 1])
 left.set_title("the network; pale: after 1, 2, 4, ..., 32 steps", fontsize=11)
 plots.paths(flow, right)
 right.set_title("its neurons, weight against slope", fontsize=11)

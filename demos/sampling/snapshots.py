@@ -8,7 +8,7 @@ a JKO step, seen from where it ends, says the gradient,
 
 .. math:: \frac{x - y}{\tau} = - \nabla V(x) ,
 
-the first-order condition of the step, cf. survey (3.10). With :math:`V` in a span this is linear least squares
+the first-order condition of the step. With :math:`V` in a span this is linear least squares
 (the problem is that of Bunne et al. 2022, the condition of Terpin et al. 2024). The condition holds at the
 *new* point :math:`x`; for data made by explicit steps it holds at the old one, and reading one as the other
 costs more than a bad model.
@@ -61,7 +61,7 @@ p, q = torch.meshgrid(
 )
 at = torch.stack([p.ravel(), q.ravel()], 1)
 potentials = {"true $V$, first and last cloud": V} | {
-    f"{name}: error {errors[name]:.0e}": found[name].potential
+    f"{name}: error {errors[name]:.1g}": found[name].potential
     for name in ("degree 4", "read as explicit")
 }
 for ax, (name, W) in zip(axes, potentials.items(), strict=True):

@@ -79,6 +79,8 @@ class Differentiable(Shown):
 
     def __call__(self, z: Tensor, *rest: Tensor) -> Tensor:
         """The values, checked, with a record of how they depend on z where torch records."""
+        if self.gradient is not None and torch.is_grad_enabled():
+            self._refuse_recorded(rest)
         if not (torch.is_grad_enabled() and z.requires_grad):
             return self.values(z, *rest)
         self._compare_once(z.detach(), rest)
@@ -86,6 +88,14 @@ class Differentiable(Shown):
             return _Value.apply(z, self, rest)
         value = self.values(z, *rest)
         return value if value.requires_grad else self._constant(z, rest, value)
+
+    def _refuse_recorded(self, rest: tuple[Tensor, ...]) -> None:
+        """The gradient that was given is that in z."""
+        if any(r.requires_grad for r in rest):
+            raise ValueError(
+                f"the inputs x require gradients, and gradient= of {self.name} is its derivative in the parameters "
+                f"alone; {REMEDY.partition(',')[0]}, or pass x.detach()"
+            )
 
     def _constant(self, z: Tensor, rest: tuple[Tensor, ...], value: Tensor) -> Tensor:
         """A value without a record; the one that was found to be constant before is not tried again."""

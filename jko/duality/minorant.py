@@ -13,6 +13,7 @@ measure, and the constant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -39,6 +40,9 @@ def obstacle(energy: Energy) -> str | None:
                 f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
+    for _, R in sorted_terms(energy).risks:
+        if not R.loss.has_conjugate:
+            return f"{type(R.loss).__name__} has no conjugate(g, f) and answer(g, f), so no bound is known for its risk"
     for c, E in negative(terms):
         return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
@@ -134,17 +138,22 @@ class Minorant:
 
     @property
     def activations(self) -> tuple[FeatureMap, ...] | None:
-        """The h of every risk, so that ``<g, Phi> = w c_g(theta)``; None if there is a risk without, or no risk."""
-        found = [None if risk.data.k > 1 else risk.activation for risk in self.risks]
-        return tuple(h for h in found if h is not None) if found and None not in found else None
+        """The h of every risk, so that ``<g, Phi> = w . c_g(theta)``; None if there is a risk without, or no risk."""
+        found = [risk.activation for risk in self.risks if risk.data.k == self.width]
+        known = tuple(h for h in found if h is not None)
+        return known if known and len(known) == len(self.risks) else None
 
     def charge(self, g: Tensor, theta: Tensor) -> Tensor:
-        """c_g(theta) = <g, h(theta, .)>_q, shape (b,), where there are activations."""
+        """c_g(theta) = <g, h(theta, .)>_q, shape (b,), of several outputs (b, k), where there are activations."""
         assert self.activations is not None
-        parts = zip(self.activations, self.risks, self.prices(g), strict=True)
-        return sum(
-            (h(theta, risk.data.x) @ part for h, risk, part in parts), theta.new_zeros(len(theta))
-        )
+        parts = zip(self.activations, self.risks, self.charges(g), strict=True)
+        charges = (h(theta, risk.data.x) @ part for h, risk, part in parts)
+        return reduce(torch.add, charges)
+
+    def charges(self, g: Tensor) -> tuple[Tensor, ...]:
+        """q g of each risk, (M,), of several outputs with a row for each data point, (M, k)."""
+        pieces, k = self.prices(g), self.width
+        return pieces if k == 1 else tuple(piece.view(-1, k) for piece in pieces)
 
     def features(self, z: Tensor) -> Tensor:
         """Phi(z, x_m), shape (b, M)."""

@@ -13,6 +13,7 @@ from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
+from jko.energies.squares import Squares
 from jko.energies.terms import (
     SortedTerms,
     Weighted,
@@ -48,6 +49,7 @@ __all__ = [
     "SortedTerms",
     "SquaredLoss",
     "SquaredNorm",
+    "Squares",
     "Sum",
     "TwoLayerRisk",
     "Weighted",

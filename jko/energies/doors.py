@@ -12,6 +12,7 @@ from torch import Tensor
 from jko import checks
 from jko.measures import State
 
+SAME = {torch.float64: 1e-6, torch.float32: 1e-3}  # what two ways to a gradient may differ by
 DOORS = ("__call__", "variation", "gradient")  # of an energy: what is called with a state
 
 
@@ -29,20 +30,31 @@ def guarded(door: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(door)
     def gradient(self: Any, state: State, at: Tensor | None = None) -> Tensor:
         found = of_state(self, state, at)
-        asked = torch.is_grad_enabled() and not found.requires_grad
-        if asked and any(part is not None and part.requires_grad for part in (state, at, self)):
-            return _differentiable(self, state, at)
+        if torch.is_grad_enabled():
+            parts = (state, self) if at is None else (state, self, at)
+            if any(part.requires_grad for part in parts):
+                return _differentiable(self, state, at, found)
         return found
 
     return gradient if door.__name__ == "gradient" else of_state
 
 
-def _differentiable(energy: Any, state: State, at: Tensor | None) -> Tensor:
-    """``grad dE/dmu`` at the points, made from the variation so that torch can differentiate it again."""
+def _differentiable(energy: Any, state: State, at: Tensor | None, found: Tensor) -> Tensor:
+    """The gradient ``found``, made from the variation so that torch can differentiate it again."""
     points = state.atoms.points if at is None else at
     z = points.view_as(points) if points.requires_grad else points.detach().requires_grad_()
     variation = energy.variation(state, z)
-    return torch.autograd.grad(variation.sum(), z, create_graph=True, materialize_grads=True)[0]
+    if not variation.requires_grad:
+        return found
+    total = variation.sum()
+    new = torch.autograd.grad(total, z, create_graph=True, materialize_grads=True)[0]
+    wrong = (new - found).detach().abs().max() > SAME[new.dtype] * (1 + found.detach().abs().max())
+    if bool(wrong):
+        raise ValueError(
+            f"the gradient of {type(energy).__name__} is here not the slope of its variation, and cannot be "
+            "differentiated; differentiate its value, or ask within torch.no_grad()"
+        )
+    return new
 
 
 def value_of(energy: Callable[[State], Any], state: State) -> float:

@@ -110,9 +110,10 @@ class TwoLayerRisk(Energy):
         mu = state.atoms
         theta, b, w = self._split(mu.points if at is None else at)
         s, W = self._second_layer(mu, self.data.x)
+        recorded = torch.is_grad_enabled() and s.requires_grad
         with recording():
-            inner = leaf(s)
-            rise = slope(self._sigma(inner).sum(), inner)
+            inner = s.view_as(s) if recorded else leaf(s)
+            rise = slope(self._sigma(inner).sum(), inner, create=recorded)
         outer = self._sigma(s)
         g = self.data.weights * (outer @ W / self.N2 - self.data.f) / self.N2
         first = self._sigma(theta @ self.data.x.T)  # (n, M)

@@ -111,13 +111,15 @@ class Risk(Expansion):
         )
         checks.alike("the points of the state", mu.points, "x", x)
         rows = self._rows(x)
-        if _recorded(mu.points, mu.weights, x):
-            return self._shaped(
-                mu.integrate_blocks(
-                    lambda block: block.integrate(self.features(block.points, x)), rows
-                ),
-                x,
-            )
+        if self._recorded(mu.points, x, mu.weights):
+
+            def integral(block: Particles) -> Tensor:
+                z, m = block.points, block.weights
+                if block.has_empty_atoms:  # where features may be infinite
+                    return block.integrate(self.features(z, x))
+                return self.features.integral(z, x, m)
+
+            return self._shaped(mu.integrate_blocks(integral, rows), x)
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return self._shaped(_network(mu, passes, rows), x)
 
@@ -150,8 +152,8 @@ class Risk(Expansion):
         """sum_m g[m] Phi(at, x_m) for g (M k,), shape (n,)."""
         x, rows = self.data.x, self._rows(self.data.x)
         blocks = at.split(rows)
-        if _recorded(g, at):
-            return torch.cat([self.features(z, x) @ g for z in blocks])
+        if self._recorded(at, x, g):
+            return torch.cat([self.features.pairing(z, x, g) for z in blocks])
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
@@ -166,7 +168,8 @@ class Risk(Expansion):
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
-        self.neurons(mu)
+        if self.data.k > 1:
+            self.neurons(mu)
         data, rows = self.data, self._rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
@@ -192,10 +195,19 @@ class Risk(Expansion):
                 return Curvature(blocks, cross=product(self.features, data, C, mu))
             return Curvature(blocks, factor(self.features, data, C, chunks))
 
+    def _recorded(self, z: Tensor, x: Tensor, by: Tensor) -> bool:
+        """Whether torch records: of parameters z, inputs x, numbers by, or what the features themselves read."""
+        if not torch.is_grad_enabled():
+            return False
+        known = z.requires_grad or x.requires_grad or by.requires_grad
+        return known or self.features(z[:1].detach(), x).requires_grad
+
     def neurons(self, state: State) -> Particles:
         """The atoms of a state; refused where they cannot be neurons of k outputs."""
         mu, k = state.atoms, self.data.k
-        if k > 1 and isinstance(state, Lifted):
+        if k == 1:
+            return mu
+        if isinstance(state, Lifted):
             raise TypeError(
                 f"the Risk has k = {k} outputs, and H of the {type(state).__name__} is a number; take jko.Particles "
                 "with points (w_1 ... w_k, theta), or a risk for each column of f"
@@ -215,6 +227,8 @@ class Risk(Expansion):
     def _shaped(self, y: Tensor, x: Tensor) -> Tensor:
         """Outputs (M k,) with a row for each input."""
         f = self.data.f
+        if f.ndim == 1 and y.shape == x.shape[:1]:
+            return y
         if y.numel() != len(x) * self.data.k:
             raise ValueError(
                 f"the features have {y.numel() / len(x):g} outputs and f has k = {self.data.k}: give Phi(xi, x) of "
@@ -226,10 +240,6 @@ class Risk(Expansion):
 def _rows(x: Tensor, k: int = 1) -> int:
     """Atoms in a block, k features for each input."""
     return max(1, BLOCK // (len(x) * k * x.element_size()))
-
-
-def _recorded(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
 def _network(mu: Particles, passes: Passes, rows: int, kept: list[Block] | None = None) -> Tensor:

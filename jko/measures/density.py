@@ -48,7 +48,7 @@ class OnGrid(OnCells):
     grid: Grid
 
     def _facts(self) -> dict[str, Any]:
-        return self.grid._facts() | {"max": float(self.values.max())}
+        return self.grid._facts() | {"max": float(self.values.detach().max())}
 
     def _picture(self) -> str:
         return looks.of_grid(self.values, self.grid)

@@ -79,7 +79,7 @@ class LineMesh(OnCells):
 
     def _facts(self) -> dict[str, Any]:
         ends = f"{self.edges[0]:g} .. {self.edges[-1]:g}"
-        return {"cells": len(self.masses), "on": ends, "max": float(self.values.max())}
+        return {"cells": len(self.masses), "on": ends, "max": float(self.values.detach().max())}
 
     def _picture(self) -> str:
         return looks.of_line(self.values, self.edges[1:] - 0.5 * self.volumes)

@@ -30,7 +30,8 @@ def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     count as known up to rounding of their sum.  ``result.exact`` says whether it was proved; where it was not, the
     result says so when printed.
     ``result.value`` is right for all coordinates that a state takes; above 1e154 and below 1e-162 its square is no
-    number, and ``squared``, ``gap`` and the potentials are infinite or zero.
+    number, and ``squared``, ``gap`` and the potentials are infinite or zero.  All of it are numbers: the square as a
+    tensor that torch differentiates is :func:`jko.metrics.squared_distance`.
 
     Parameters
     ----------

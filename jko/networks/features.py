@@ -61,6 +61,14 @@ class FeatureMap(Shown, ABC):
 
         return value.detach(), pull
 
+    def integral(self, z: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i weights[i] value(z[i], x)``, shape (M,), of which torch records how it depends on all three."""
+        return torch.tensordot(weights, self(z, x), dims=1)
+
+    def pairing(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
+        """``sum_m g[m] value(z, x[m])``, shape (b,), recorded too."""
+        return self(z, x) @ g
+
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """What makes blocks of at most ``rows`` parameters at the inputs x, in a ``with``; torch records nothing.
 

@@ -54,6 +54,15 @@ class Outputs(FeatureMap):
 
         return self._products(z, h), pull
 
+    def integral(self, z: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i weights[i] w_il h(theta_i, x)``, shape (M k,)."""
+        w = weights[:, None] * z[:, : self.k]
+        return (self.h(z[:, self.k :], x).T @ w).reshape(-1)
+
+    def pairing(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
+        """``w . c_g``."""
+        return (z[:, : self.k] * self._sums(self.h(z[:, self.k :], x), g)).sum(1)
+
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """That of h, times w."""
         return _OutputsPasses(self.h.passes(x, rows, keep), self.k)

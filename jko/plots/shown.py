@@ -13,16 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def show(figure: Figure, name: str) -> Path | None:
-    """Show a figure: in a notebook below the cell, elsewhere as the file ``FOLDER/name.png``, whose path is printed.
+def show(figure: Figure, name: str) -> None:
+    """Show a figure: in a notebook below the cell, elsewhere as the file ``FOLDER/name.png``; stderr says where.
 
     FOLDER is what follows the script's name on the command line, made where it is missing, or else where one is:
     ``python sine.py pictures`` writes ``pictures/sine.png``.
-
-    Returns
-    -------
-    Path or None
-        The file; None in a notebook.
 
     Examples
     --------
@@ -30,20 +25,18 @@ def show(figure: Figure, name: str) -> Path | None:
     >>> figure, (ax,) = plots.canvas()
     >>> line = ax.plot([0, 1], [0, 1])
     >>> plots.show(figure, "line")  # doctest: +SKIP
-    line.png
     """
     if _notebook():
         png = io.BytesIO()
         save_png(figure, png)
         cell = sys.modules["IPython"].display
         cell.display(cell.Image(png.getvalue(), width=int(96 * figure.get_figwidth())))
-        return None
+        return
     told = [word for word in sys.argv[1:2] if not word.startswith("-")]
     folder = Path(*told)
     folder.mkdir(parents=True, exist_ok=True)
     path = write(figure, folder / f"{name}.png")
-    print(path)  # noqa: T201 (where the picture is)
-    return path
+    print(path, file=sys.stderr)  # noqa: T201 (stdout is for numbers)
 
 
 def _notebook() -> bool:

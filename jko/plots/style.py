@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # this module is light: colours need no matplotlib
 BLACK, GREY, BLUE, SKY, GREEN, ORANGE, RED = (
     "#222222", "#9a9a9a", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00",
 )  # fmt: skip
+WIDEST, LOWEST = 13.0, 2.4  # inches: of a figure, and of one of its rows
 COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)  # of curves, one after another
 
 
@@ -20,6 +21,8 @@ def canvas(
     rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None
 ) -> tuple[Figure, list[Axes]]:
     """A figure outside pyplot's global state, and its axes row by row; size in inches.
+
+    The default is 5.2 x 3.9 for each of the Axes, less where there are many columns: a figure is at most 13 wide.
 
     Examples
     --------
@@ -30,7 +33,9 @@ def canvas(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size or (5.2 * columns, 3.9 * rows), dpi=150, layout="constrained")
+    wide = min(5.2, WIDEST / columns)
+    default = (wide * columns, max(0.75 * wide, LOWEST) * rows)
+    figure = Figure(figsize=size or default, dpi=150, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from jko import checks
 from jko.energies import Energy, Interaction, Sum
 from jko.energies.potential import Linear
 from jko.measures import Particles, State
+from jko.spaces import cached
 from jko.targets.kernels import NegativeDistance, RadialKernel
 from jko.targets.radial import RadialInteraction
 
@@ -46,10 +46,10 @@ class Pull(Linear):
     interaction: Interaction
     measure: Particles
 
-    @cached_property
+    @cached
     def constant(self) -> Tensor:
         """E(nu)."""
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.requires_grad):
             return self.interaction(self.measure)
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:

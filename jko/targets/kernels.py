@@ -28,9 +28,16 @@ class RadialKernel(ABC):
     Examples
     --------
     >>> import jko
-    >>> from jko import targets
-    >>> isinstance(targets.GaussianKernel(1.0), targets.RadialKernel)
-    True
+    >>> from jko.targets import RadialKernel
+    >>> class Cauchy(RadialKernel):  # 1 / (1 + |z|^2)
+    ...     def phi(self, s):
+    ...         return 1 / (1 + s)
+    ...
+    ...     def profile(self, s):
+    ...         k = self.phi(s)
+    ...         return k, -(k**2), 2 * k**3
+    >>> float(jko.Discrepancy([[0.0]], Cauchy())(jko.Particles([[1.0]])))
+    0.5
     """
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -42,7 +49,7 @@ class RadialKernel(ABC):
         """phi(s), differentiable by torch, also at 0."""
 
     @abstractmethod
-    def profile(self, s: Tensor) -> Orders:
+    def profile(self, s: Tensor) -> Orders | tuple[Tensor, Tensor, Tensor]:
         """phi, phi' and phi''."""
 
 

@@ -103,7 +103,7 @@ class RadialInteraction(Interaction):
             rows = slice(first, first + step)
             z = _differences(at[rows].detach(), y)
             with torch.no_grad():
-                yield PairBlock(rows, z, self.W.profile(z.square().sum(0)))
+                yield PairBlock(rows, z, Orders(*self.W.profile(z.square().sum(0))))
 
 
 def _differences(x: Tensor, y: Tensor) -> Tensor:

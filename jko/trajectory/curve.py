@@ -189,9 +189,9 @@ class Trajectory(Shown):
         Returns
         -------
         matplotlib.figure.Figure
-            Of :func:`jko.plots.overview`; notebooks show it, ``figure.savefig(path)`` writes it.
+            Notebooks show it, ``figure.savefig(path)`` writes it.
         """
-        return above("jko.plots.overview")(self)
+        return above("jko.plots.overview.overview")(self)
 
     def save(self, path: str | Path) -> Path:
         """Write one ``.npz`` file, whole or not at all, with a digest of its contents; returns its path.

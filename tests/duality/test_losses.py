@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 import jko
 from jko.duality.bundle import Columns
+from jko.duality.enclosure import enclose
 from jko.duality.envelope import Envelope
 from jko.duality.fit import Fit
 from jko.duality.minorant import Minorant
+from jko.duality.reduced import ReducedEnvelope
+from jko.duality.slopes import Slopes
 from jko.energies import SquaredLoss, sorted_terms
 from jko.networks import drawn
 
@@ -105,8 +108,62 @@ def test_the_gap_of_a_step_bounds_what_other_solvers_reach(k, loss):
     tight = jko.step(F, mu, tau=2.0, solver=jko.BlockNewton(tol=1e-10))
     assert gap.lower_bound <= tight.objective + 1e-12
     assert tight.objective == pytest.approx(result.objective, abs=1e-3)
-    if k == 0:
-        assert gap.rigorous
+    assert gap.rigorous
+
+
+def problem(k, seed, activation, d, tau=0.7, domain=None):
+    """An envelope of k outputs, prices, and random points."""
+    rng = np.random.default_rng(seed)
+    data = jko.Data(rng.standard_normal((5, 1)), np.eye(k)[rng.integers(0, k, 5)])
+    F = jko.Risk(data, activation, loss=jko.Logistic()) + LAM * jko.SquaredNorm()
+    mu = jko.Particles(rng.uniform(-1, 1, (3, k + d)), domain=domain)
+    envelope = Envelope(Minorant.of(F, mu), mu.points, 1 / tau, domain, mu.points)
+    return (
+        envelope,
+        3 * envelope.minorant.residual,
+        torch.from_numpy(rng.uniform(-2, 2, (4000, k + d))),
+    )
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("activation", "d"), [(TANH, 2), (jko.GaussianBump(0.5), 1)])
+@pytest.mark.parametrize("walls", [False, True])
+def test_the_inner_minima_of_several_outputs_are_enclosed(k, seed, activation, d, walls):
+    domain = jko.Box([-1.5] * (k + d), [1.5] * (k + d)) if walls else None
+    envelope, g, z = problem(k, seed, activation, d, domain=domain)
+    minima = envelope.search(g)
+    found = enclose(envelope, g, minima)
+    assert found.proved
+    assert found.missed is None
+    assert torch.allclose(found.lowest, minima.lowest, atol=1e-9)
+    assert bool((found.lowest <= minima.lowest + 1e-12).all())
+    z = z if domain is None else domain.project(z)
+    for i in range(envelope.N):
+        block = torch.full((len(z),), i)
+        assert float(envelope.value(g, z, block).min()) >= float(found.lowest[i])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize(("activation", "d"), [(TANH, 2), (jko.GaussianBump(0.5), 1)])
+def test_the_reduced_problem_has_the_best_charges_and_its_slopes(k, activation, d):
+    envelope, g, z = problem(k, 0, activation, d)
+    reduced = ReducedEnvelope.of(envelope, Slopes.of(envelope.minorant, g))
+    i, theta, e = torch.arange(3), z[:3, k:], 1e-5
+    psi, slope, least, w, _, c_slope = reduced.psi(theta, i)
+    best = torch.cat([w, theta], 1)
+    assert torch.allclose(envelope.value(g, best, i), psi, atol=1e-12)
+    for other in (best + 0.1 * z[3:6], best - 0.2 * z[3:6]):
+        moved = torch.cat([other[:, :k], theta], 1)
+        assert bool((envelope.value(g, moved, i) >= psi).all())
+    table = envelope.table(g, best)
+    assert torch.allclose(table.diagonal(), psi, atol=1e-12)
+    for j in range(d):
+        step = e * torch.eye(d, dtype=theta.dtype)[j]
+        up, down = reduced.psi(theta + step, i), reduced.psi(theta - step, i)
+        assert torch.allclose((up[0] - down[0]) / (2 * e), slope[:, j], atol=1e-8)
+        assert torch.allclose((up[1] - down[1]) / (2 * e), least[:, :, j], atol=1e-7)
+        assert torch.allclose((up[4] - down[4]) / (2 * e), c_slope[:, :, j], atol=1e-8)
 
 
 @settings(max_examples=15)

@@ -11,6 +11,7 @@ import jko
 from jko.measures.tensors import OfTensors
 
 F32, F64 = torch.float32, torch.float64
+SAMPLES = torch.tensor([[0.1, 2.0, 0.3], [-1.0, 0.2, 0.5]], dtype=F64)
 CLASSES = jko.Data(DATA.x, DATA.f.sign())
 
 
@@ -120,6 +121,8 @@ def test_gradients_reach_what_a_state_was_built_from(state):
         jko.KernelEntropy(0.7),
         jko.energies.KernelPorousMedium(0.7, 3.0),
         jko.energies.OnTheta(jko.KernelEntropy(0.7)),
+        jko.Discrepancy(SAMPLES, jko.targets.GaussianKernel(1.3)),
+        jko.Discrepancy(SAMPLES),
     ],
     ids=lambda energy: type(energy).__name__,
 )
@@ -176,3 +179,40 @@ def test_steps_and_files_leave_no_record(state, tmp_path):
     assert float(again) <= 1e-7
     like = state if isinstance(state, jko.ChargedSpan) else None
     assert not jko.Trajectory.load(path, like=like).final.requires_grad
+
+
+def test_what_a_function_reads_is_recorded_too():
+    """The parameters of an activation of one's own, and of a network with two layers' atoms."""
+    mu = jko.Particles.normal(4, 2, generator=torch.Generator().manual_seed(0))
+    at = mu.points + 1.0
+
+    def doors(a):
+        E = jko.Risk(DATA, activation=lambda theta, x: (a * theta @ x.T).tanh())
+        V = jko.Potential(lambda z: (a * z).square().sum(-1))
+        return E(mu), E.predict(mu), E.variation(mu), E.variation(mu, at), V(mu), V.variation(mu)
+
+    assert torch.autograd.gradcheck(doors, torch.tensor(0.7, dtype=F64, requires_grad=True))
+    E = jko.energies.TwoLayerRisk(DATA, N2=2)
+    points = torch.randn(4, 5, dtype=F64, generator=torch.Generator().manual_seed(1))
+
+    def layers(p):
+        nu = jko.Particles(torch.cat([p[:, :3], p[:1, 3:].expand(4, 2)], dim=1))
+        return E(nu), E.variation(nu), E.gradient(nu)
+
+    assert torch.autograd.gradcheck(layers, points.requires_grad_())
+
+
+def test_targets_are_differentiable_in_their_samples():
+    mu = jko.Particles.normal(5, 3, generator=torch.Generator().manual_seed(2))
+    y = SAMPLES.clone().requires_grad_()
+
+    def doors(y):
+        E = jko.Discrepancy(y, jko.targets.InverseMultiquadric(1.0))
+        return E(mu), E.gradient(mu), jko.Attraction(y)(mu)
+
+    assert torch.autograd.gradcheck(doors, y)
+    step = jko.step(jko.Discrepancy(y), mu, tau=0.1)
+    assert torch.equal(
+        step.state.points, jko.step(jko.Discrepancy(SAMPLES), mu, tau=0.1).state.points
+    )
+    assert jko.Discrepancy(y).float().samples.dtype == F32

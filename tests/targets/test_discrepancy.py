@@ -15,6 +15,7 @@ from jko.targets import (
     NegativeDistance,
     Pull,
     RadialInteraction,
+    RadialKernel,
     radial,
 )
 from jko.testing import check_energy, samples
@@ -160,3 +161,15 @@ def test_it_keeps_the_dtype():
     assert E(mu).dtype == E.gradient(mu).dtype == torch.float32
     with pytest.raises(ValueError, match="dtype"):
         jko.Discrepancy(nu(2))(mu)
+
+
+def test_a_radial_kernel_of_ones_own_needs_phi_and_a_triple():
+    class Cauchy(RadialKernel):
+        def phi(self, s):
+            return 1 / (1 + s)
+
+        def profile(self, s):
+            k = self.phi(s)
+            return k, -(k**2), 2 * k**3
+
+    check_energy(jko.Discrepancy(nu(2), Cauchy()), [samples.cloud(2)])
