@@ -36,13 +36,9 @@ extensions = [
     "names",
     "docstrings",
 ]
-exclude_patterns = [
-    "_build",
-    "gallery/**/*.ipynb",
-    "gallery/**/*.md5",
-    "**/GALLERY_HEADER.rst",
-    "**/sg_execution_times.rst",
-]
+# of what the gallery leaves, the pages
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "**/GALLERY_HEADER.rst"]
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 suppress_warnings = ["config.cache"]
