@@ -17,7 +17,7 @@ help:
 	@echo "make test-all  linters, then all tests"
 	@echo "make fuzz      the tests with random input: N=100 examples each, other ones by SEED=7"
 	@echo "make lint      ruff and mypy"
-	@echo "make docs      the documentation, in docs/_build"
+	@echo "make docs      the documentation, in docs/_build/html"
 	@echo "make bench     all benchmarks"
 	@echo "make oldest    the tests with the oldest versions that pyproject.toml allows, in .venv-oldest; make newest: the newest"
 	@echo "make dist      wheel and sdist, each installed and tried in an empty environment"
@@ -52,15 +52,16 @@ lint: .venv/.dev
 
 docs: .venv/.docs
 	$(BIN)/python -m jko.survey.pages docs
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.dev
 	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script; done
 
 # Environments of their own: no constraints but the floors, or none.  Plain torch on Linux brings some gigabytes.
+# torch 2.4 and 2.5 warn whenever a tensor is unpickled.
 oldest newest: %: .venv-%/.done
-	.venv-$@/bin/python -m pytest $(PARALLEL) $(TESTS)
+	.venv-$@/bin/python -m pytest $(PARALLEL) -W 'ignore:You are using `torch.load`:FutureWarning' $(TESTS)
 
 .venv-oldest/.done: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest

@@ -36,13 +36,9 @@ extensions = [
     "names",
     "docstrings",
 ]
-exclude_patterns = [
-    "_build",
-    "gallery/*.ipynb",
-    "gallery/*.md5",
-    "**/GALLERY_HEADER.rst",
-    "**/sg_execution_times.rst",
-]
+# of what the gallery leaves, the pages
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "**/GALLERY_HEADER.rst"]
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 suppress_warnings = ["config.cache"]
@@ -72,6 +68,9 @@ add_module_names = False
 sphinx_gallery_conf = {
     "examples_dirs": [str(HERE.parent / "demos")],
     "gallery_dirs": ["gallery"],
+    "subsection_order": [
+        f"../demos/{name}" for name in ("networks", "sampling", "densities", "pairs", "theory")
+    ],
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(^|/)_",
     "backreferences_dir": "gallery/backreferences",

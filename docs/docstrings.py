@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from examples import EXAMPLES
 from sphinx.ext import autosummary
 
 LITERAL = re.compile(r"(``.+?``|:\w+:`.+?`|(?<![\w)_#])\*+[A-Za-z][^*]*[a-z]\*+(?!\w))", re.DOTALL)
@@ -33,6 +34,8 @@ def prose(lines: list[str]) -> list[str]:
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Before numpydoc reads a docstring."""
+    if name in EXAMPLES:
+        lines += ["", "Examples", "--------", *EXAMPLES[name].strip().splitlines()]
     lines[:] = prose(lines)
 
 

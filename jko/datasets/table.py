@@ -41,6 +41,12 @@ class Table:
         Columns that were no input, since they only tell the rows apart.
     notes : tuple of str
         What was done with columns that number the rows, in sentences.
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> datasets.load("breast-cancer").classes
+    ('malignant', 'benign')
     """
 
     name: str
@@ -65,6 +71,14 @@ class Split:
         Inputs kept, and inputs left out because they are constant on the training part.
     centre, scale : float
         The target in its own units is ``centre + scale * f``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> abs(float(parts.train.x.mean())) < 1e-12
+    True
     """
 
     train: Data
@@ -93,6 +107,14 @@ def split(table: Table, test_fraction: float, generator: torch.Generator) -> Spl
     ------
     ValueError
         If a part would be empty, or no input varies.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> len(parts.train.f), len(parts.test.f)
+    (332, 110)
     """
     fraction = checks.number("test_fraction", test_fraction, above=0, below=1)
     test, train = _parts(table, fraction, generator)

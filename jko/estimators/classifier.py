@@ -106,8 +106,8 @@ class JKOClassifier(ClassifierMixin, Shallow):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"y has the class {unknown[0]!r}, which the network was begun without; it knows {self.classes_}: name "
-                "all by classes= at the first partial_fit, or call fit without warm_start"
+                f"y has the class {str(unknown[0])!r}, which the network was begun without; it knows {self.classes_}: "
+                "name all by classes= at the first partial_fit, or call fit without warm_start"
             )
         return np.searchsorted(self.classes_, y)
 
