@@ -188,7 +188,7 @@ def parts(energy: Energy, state: State) -> Parts:
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
     """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M k, N)."""
-    mu = state.atoms
+    mu = risk.neurons(state)
     try:
         with torch.no_grad():
             values = torch.cat(
