@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import RegressorMixin
 
 from jko.estimators.shallow import Shallow
@@ -95,4 +94,4 @@ class JKORegressor(RegressorMixin, Shallow):
                 f"y has shape {y.shape}, but the network was begun with targets of shape "
                 f"{('M', *self._outputs_shape)}; call fit without warm_start for others"
             )
-        return self._units(y, np.float64)
+        return self._units(y)

@@ -113,8 +113,8 @@ class Shallow(BaseEstimator):
         return X[first], y[first], np.bincount(where.reshape(-1), weights=q)
 
     def _data(self, X: Array, y: Array, q: Array) -> Data:
-        f = self._targets(y).astype(self._dtype)
-        return Data(self._inputs(X, self._dtype), f, (q / q.sum()).astype(self._dtype))
+        x, f, q = self._inputs(X), self._targets(y), q / q.sum()
+        return Data(*(torch.from_numpy(part.astype(self._dtype)) for part in (x, f, q)))
 
     def _energy(self, data: Data) -> Energy:
         lam = checks.number("lam", self.lam, least=0)
@@ -149,9 +149,8 @@ class Shallow(BaseEstimator):
         return self._network(run.final, X)
 
     def _network(self, state: State, X: Array) -> Array:
-        x = self._inputs(X, self._dtype)
-        shape = (len(x), *self._outputs_shape)
-        nothing = Data(x, np.zeros(shape, dtype=self._dtype))
+        x = torch.from_numpy(self._inputs(X).astype(self._dtype))
+        nothing = Data(x, x.new_zeros(len(x), *self._outputs_shape))
         return Risk(nothing, activation=self._h).predict(state).numpy()
 
     @property

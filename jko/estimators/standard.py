@@ -27,9 +27,9 @@ class Standard:
         still = scale <= 16 * np.finfo(np.float64).eps * np.abs(mean)
         return cls(mean, np.where(still, 1.0, scale))
 
-    def __call__(self, x: Array, dtype: Any) -> Array:
+    def __call__(self, x: Array) -> Array:
         """Standardised."""
-        return ((x - self.mean) / self.scale).astype(dtype)
+        return (x - self.mean) / self.scale
 
     def back(self, z: Array) -> Array:
         """In the units of x."""
