@@ -101,7 +101,7 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
@@ -109,7 +109,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "compare": []}
+html_sidebars = {"index": [], "compare": [], "equations": [], "errata": []}
 copyright = "the jko developers, MIT licence"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

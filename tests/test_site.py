@@ -86,3 +86,15 @@ def test_every_public_module_has_a_page(names):
         f"jko.{name}" for name in jko._HOMES["jko"].split()
     }
     assert public <= modules
+
+
+def test_docstrings_are_mathematics_and_code_stays_code(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS)
+    prose = importlib.import_module("docstrings").prose
+    assert prose(["``1/2 int |xi|^2 dmu`` of mu_*, |x|."]) == [
+        r"``1/2 ∫ |ξ|² dμ`` of mu\_\*, \|x\|."
+    ]
+    assert prose(["``mu.project()`` is *proved*"]) == ["``mu.project()`` is *proved*"]
+    code = ["Examples", "--------", ">>> x**2 | y_", "1"]
+    assert prose(code) == code
