@@ -96,6 +96,7 @@ html_static_path = ["_static"]
 html_css_files = ["jko.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # it fetches pages, which file:// does not allow
 html_theme_options = {
     "logo": {"text": "jko"},
     "navbar_align": "left",

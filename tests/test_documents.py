@@ -26,7 +26,7 @@ def test_examples_in_docstrings_run(name):
 MADE = {"equations.md", "errata.md"}  # by the build
 DOCS = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in MADE)
 PAGES = [ROOT / "README.md", *(page for page in DOCS if page.name != "structure.md")]
-PROGRAM = r"```(?:python|\{code-cell\} ipython3)\n(.*?)```"  # of a page, or a cell of a notebook
+PROGRAM = r"```(?:python|\{code-cell\} ipython3)\n(?:---\n.*?\n---\n)?(.*?)```"  # of a page, or a cell of a notebook
 SAID = {
     "README.md": ("FINISHED", "minimum >= ", "gap", "proved"),
     "training.md": ("slack > 0: True", "NOT_EXAMINED", "W2^2", "as good: True\nTrue"),
