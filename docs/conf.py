@@ -102,7 +102,7 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": [], "formulas": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
