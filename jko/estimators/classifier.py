@@ -42,7 +42,7 @@ class JKOClassifier(ClassifierMixin, Shallow):
     Two classes are one output, f in {-1, 1} less its mean.  The loss is the survey's squared one, and
     ``predict_proba`` is ``softmax(beta f)`` with the beta that minimises the log loss of the training data, whose
     one-hot targets are softened as Platt does: ``(n_c + 1) / (n_c + k)`` for a class of n_c rows.  On digits this was
-    more accurate than training by :class:`jko.Logistic`; on wine that was.
+    more accurate than training by :class:`jko.Logistic`, by half a per cent or so; on wine the two agreed within noise.
 
     Examples
     --------
