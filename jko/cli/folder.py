@@ -11,9 +11,10 @@ from pathlib import Path
 import jko
 from jko import distributed
 from jko.cli import processes
+from jko.runs import FILE, TRAJECTORY
 
 PARTS = "trajectory.*of*.npz"  # of a run of several processes
-FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
+FILES = (TRAJECTORY, FILE, "summary.json", "energy.png", "prediction.png")
 
 
 @dataclass
