@@ -50,16 +50,14 @@ lint: .venv/.dev
 
 docs: .venv/.docs
 	$(BIN)/python -m jko.survey.pages docs
-	$(BIN)/python demos/the_metric_D.py docs/pictures
-	PYTHONPATH=docs $(BIN)/sphinx-build -q -W -b html -C -D project=jko -D extensions=myst_parser,mathtext \
-		-D html_math_renderer=mathtext -D exclude_patterns=_build docs docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
 bench: .venv/.dev
 	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
-	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/pictures .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/gallery docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.python:

@@ -73,6 +73,7 @@ OUTSIDE: dict[str, set[str]] = {
     "sklearn": {"estimators", "datasets", "cli"},
     "matplotlib": {"plots"},
     "xarray": {"trajectory"},
+    "latex2mathml": {"cli"},
 }
 
 # What must not be reachable, however long the way.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
-import html
-import io
 import json
 import math
 import os
@@ -23,9 +20,10 @@ import torch
 import jko
 from jko import survey
 from jko.cli.refusal import refusing
-from jko.cli.typeset import typeset
+from jko.cli.survey_page import write_report
 from jko.storage.places import write_text
 from jko.survey import Claim, Entry
+from jko.survey.formulas import plain
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     wide = max(len(entry.equation) for entry in entries)
     if arguments.list:
         for entry in entries:
-            print(f"{entry.equation:<{wide}}  {entry.kind.value:<16}  {entry.statement}")
+            print(f"{entry.equation:<{wide}}  {entry.kind.value:<16}  {plain(entry.statement)}")
         return 0
     print(f"{len(entries)} claims" + (" at small sizes" if arguments.quick else ""))
     done = survey.validate(
@@ -50,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         if file is not None:
             print(write_json(entries, done, arguments.quick, file))
         if folder is not None:
-            print(write_report(done, folder / "survey.html", arguments.quick))
+            print(write_report(done, folder / "survey.html", facts(arguments.quick)))
     return 1 if failed else 0
 
 
@@ -61,7 +59,7 @@ def line(claim: Claim, wide: int = 12) -> str:
     mark = "ok  " if claim.passed else "FAIL"
     head = f"{mark}  {claim.equation:<{wide}}  {figures:<36}  "
     room = max(40, shutil.get_terminal_size((140, 24)).columns - len(head))
-    text = claim.error or claim.statement
+    text = claim.error or plain(claim.statement)
     return head + (text if len(text) <= room else text[: room - 3] + "...")
 
 
@@ -106,49 +104,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def write_report(claims: Sequence[Claim], path: Path, quick: bool = False) -> Path:
-    """One HTML file that needs no other, whole or not at all."""
-    told = facts(quick)
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    sizes = "<b>quick: at small sizes</b>" if quick else "at full sizes"
-    page = PAGE.format(
-        held=sum(claim.passed for claim in claims),
-        count=len(claims),
-        rows="\n".join(_row(claim) for claim in claims),
-        made=f"Measured {html.escape(told['date'])}, {sizes}, with {html.escape(versions)}.",
-    )
-    return write_text(path, page)
-
-
-def _row(claim: Claim) -> str:
-    printed = "" if claim.printed is None else f"<br>as printed: {claim.printed:.6g}"
-    relation = "&le;" if claim.kind is survey.Kind.INEQUALITY else "&asymp;"
-    picture = (
-        ""
-        if claim.picture is None
-        else f'<img alt="{html.escape(claim.equation)}" src="{_image(claim)}">'
-    )
-    error = f"<br><b>{html.escape(claim.error)}</b>" if claim.error else ""
-    return (
-        f'<tr class="{"held" if claim.passed else "failed"}"><td>{html.escape(claim.equation)}</td>'
-        f"<td>{typeset(claim.statement)}<br><small>{claim.kind.value}</small>{error}{picture}</td>"
-        f"<td>{claim.measured:.8g} {relation} {claim.expected:.8g}<br>&plusmn; {claim.tolerance:.2g}{printed}</td>"
-        f"<td>{'holds' if claim.passed else 'FAILS'}</td><td>{claim.seconds:.1f} s</td></tr>"
-    )
-
-
-def _image(claim: Claim) -> str:
-    from jko import plots
-    from jko.plots.claims import claim_picture
-
-    assert claim.picture is not None
-    figure, (ax,) = plots.canvas(1, 1, (5.6, 3.8))
-    claim_picture(claim.picture, ax)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
 def _file(given: str | None) -> Path | None:
     if given is None:
         return None
@@ -174,33 +129,3 @@ def _folder(given: str | None) -> Path | None:
     except OSError as error:
         raise ValueError(f"cannot write to {given!r}: {error.strerror}") from None
     return folder
-
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>The survey, measured</title>
-<link rel="icon" href="data:,">
-<style>
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }}
-table {{ border-collapse: collapse; width: 100%; }}
-td, th {{ text-align: left; vertical-align: top; padding: .5em .8em .5em 0; border-top: 1px solid #ddd; }}
-td:nth-child(1), td:nth-child(4), td:nth-child(5) {{ white-space: nowrap; }}
-.failed {{ background: #fde8e0; }}
-small {{ color: #777; }}
-img {{ display: block; width: 34em; max-width: 100%; margin: .6em 0; }}
-</style>
-</head>
-<body>
-<h1>The survey, measured</h1>
-<p>X. Fern&aacute;ndez-Real and A. Figalli, <i>The continuous formulation of shallow neural networks as Wasserstein-type
-gradient flows</i>. {held} of {count} claims hold.</p>
-<p>{made} Each row: the claim, what was measured beside what is expected, and the tolerance.</p>
-<table>
-<tr><th>where</th><th>claim</th><th>measured</th><th></th><th></th></tr>
-{rows}
-</table>
-</body>
-</html>
-"""

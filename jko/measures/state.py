@@ -34,8 +34,8 @@ from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 class State(Frozen, Quadrature):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
-    Contract
-    --------
+    Notes
+    -----
     A state is a frozen dataclass whose fields are tensors, numbers, and where it lives: ``domain`` or ``grid``.  Its
     constructor takes them by name and checks them, so that a file can hold them.  It has ``weights`` and ``support``
     of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
@@ -208,8 +208,8 @@ class Lifted(State):
 class Pair(Lifted):
     """A probability measure rho on Theta with numbers H, one for each atom, node or cell: it moves in D (Remark 3.4).
 
-    Contract
-    --------
+    Notes
+    -----
     That of a :class:`State`, whose ``support`` and ``domain`` are those of rho, and H, numbers in the same order.
     """
 

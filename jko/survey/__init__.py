@@ -5,6 +5,7 @@ which sort as the survey does; :mod:`jko.survey.claims` measures them.
 """
 
 from jko.survey.claims import (
+    SECTIONS,
     Claim,
     Curve,
     Entry,
@@ -17,6 +18,7 @@ from jko.survey.claims import (
 )
 
 __all__ = [
+    "SECTIONS",
     "Claim",
     "Curve",
     "Entry",

@@ -98,8 +98,10 @@ class Claim(Measurement):
     equation : str
         The survey's own label, such as ``"(3.23)"`` or ``"Remark 3.4"``; of an erratum where it is.
     statement : str
-        What is claimed, in a sentence.
+        What is claimed, in a sentence with formulas in TeX between dollars; :func:`jko.survey.formulas.plain` reads it.
     kind : Kind
+    section, name : str
+        Of the survey, such as ``"3.3"``; of the function that measures.
     seconds : float
         CPU time of the measurement.
     error : str
@@ -109,6 +111,8 @@ class Claim(Measurement):
     equation: str
     statement: str
     kind: Kind
+    section: str = ""
+    name: str = ""
     seconds: float = 0.0
     error: str = ""
 
@@ -140,6 +144,12 @@ class Entry:
         """The module of :mod:`jko.survey.sections` that it stands in."""
         return self.measure.__module__.removeprefix("jko.survey.sections.")
 
+    @property
+    def section(self) -> str:
+        """The section of the survey, ``"3.3"`` for a module ``s33_...``; empty for a claim of one's own."""
+        found = re.match(r"s(\d)(\d)_", self.module)
+        return ".".join(found.groups()) if found else ""
+
     def run(self, quick: bool = False) -> Claim:
         """Measure."""
         start, found, error = time.process_time(), Measurement(math.nan, math.nan, 0.0), ""
@@ -152,11 +162,26 @@ class Entry:
             equation=self.equation,
             statement=self.statement,
             kind=self.kind,
+            section=self.section,
+            name=self.name,
             seconds=time.process_time() - start,
             error=error,
         )
 
 
+SECTIONS = {
+    "2.1": "Networks and their measures",
+    "2.2": "Training, and what it tends to",
+    "2.3": "Pairs (ρ, H)",
+    "3.1": "The Wasserstein flow",
+    "3.2": "Evolutions of pairs",
+    "3.3": "Propagation of chaos, and the metric D",
+    "4.1": "Entropy",
+    "4.2": "Porous media",
+    "4.3": "Minimisers",
+    "5.1": "Convergence and its rates",
+    "5.2": "Two layers",
+}
 MODULES = sorted(module.name for module in iter_modules(sections.__path__))
 _ENTRIES: list[Entry] = []
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
-from jko.survey.claims import Claim, Entry, Kind, entries, validate
+from jko.survey.claims import SECTIONS, Claim, Kind, validate
+from jko.survey.formulas import FORMULA
 from jko.survey.slips import SLIPS
 
 ERRATA = (Kind.ERRATUM, Kind.COUNTEREXAMPLE)
 
 
-def equations(claims: Iterable[Entry]) -> str:
-    """A table of all claims: label, statement, kind, what is measured and where."""
-    rows = (
-        _row(
-            e.equation,
-            _cell(e.statement),
-            e.kind.value,
-            _cell(" ".join((e.measure.__doc__ or "").split())),
-            f"`survey/sections/{e.module}.py` `{e.name}`",
+def equations(claims: Iterable[Claim]) -> str:
+    """All claims, a table for each section: label, statement, kind, and what was measured beside what is expected."""
+    parts = [EQUATIONS]
+    for section, its in groupby(claims, lambda claim: claim.section):
+        rows = (
+            _row(c.equation, _cell(c.statement), c.kind.value, _figures(c), f"`{c.name}`")
+            for c in its
         )
-        for e in claims
-    )
-    return "\n".join([EQUATIONS, *rows, ""])
+        parts += [f"\n## {section} {SECTIONS[section]}\n", TABLE, *rows]
+    return "\n".join([*parts, ""])
 
 
 def errata(claims: Iterable[Claim]) -> str:
@@ -39,8 +38,9 @@ def errata(claims: Iterable[Claim]) -> str:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write ``equations.md`` and ``errata.md``; the second one measures, at small sizes."""
-    found = {"equations.md": equations(entries()), "errata.md": errata(validate(quick=True))}
+    """Measure all claims at small sizes and write ``equations.md`` and ``errata.md``."""
+    claims = validate(quick=True)
+    found = {"equations.md": equations(claims), "errata.md": errata(claims)}
     for name, text in found.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in found]
@@ -51,10 +51,24 @@ def _row(*cells: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text for a cell of a table: bars, stars and underscores stand for themselves."""
+    """Text for a cell of a table: bars, stars and underscores stand for themselves, formulas are mathematics."""
+    parts = FORMULA.split(text)  # words, formula, words, ...
     for sign in ("\\", "|", "*", "_", "<", "[", "]"):
-        text = text.replace(sign, "\\" + sign)
-    return text
+        parts[::2] = [words.replace(sign, "\\" + sign) for words in parts[::2]]
+    parts[1::2] = ["$" + formula.replace("|", r"\vert ") + "$" for formula in parts[1::2]]
+    return "".join(parts)
+
+
+def _figures(claim: Claim) -> str:
+    relation = r"\le" if claim.kind is Kind.INEQUALITY else r"\approx"
+    measured, expected = _tex(f"{claim.measured:.6g}"), _tex(f"{claim.expected:.6g}")
+    return rf"${measured} {relation} {expected} \pm {_tex(f'{claim.tolerance:.2g}')}$"
+
+
+def _tex(number: str) -> str:
+    """A number with its power of ten."""
+    mantissa, _, power = number.partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(power)}}}" if power else mantissa
 
 
 def _number(value: float | None) -> str:
@@ -63,11 +77,12 @@ def _number(value: float | None) -> str:
 
 EQUATIONS = """# The survey, equation by equation
 
-Each row is a function that sets up an instance and measures. Run one by `python -m jko validate --only LABEL`, where a
-label is a number such as 3.23, or a word such as Remark; all of them by `python -m jko validate`, and with pictures by
-`python -m jko validate --report FOLDER`.
+Each row is a function that sets up an instance and measures; the figures on this page are those of
+`python -m jko validate --quick`, at small sizes: measured, expected, tolerance. Run one by
+`python -m jko validate --only LABEL`, where a label is a number such as 3.23, or a word such as Remark; all of them at
+full sizes by `python -m jko validate`, and with pictures by `python -m jko validate --report FOLDER`."""
 
-| where | claim | kind | measured | function |
+TABLE = """| where | claim | kind | measured | function |
 |---|---|---|---|---|"""
 
 ERRATA_HEAD = """# Errata

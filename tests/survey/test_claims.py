@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -11,9 +12,10 @@ from breaking import BREAKS, NOTICED
 
 from jko import survey
 from jko.__main__ import main
-from jko.cli.typeset import typeset
-from jko.cli.validate import write_json, write_report
+from jko.cli.survey_page import sentence, write_report
+from jko.cli.validate import facts, write_json
 from jko.survey import Kind, Measurement
+from jko.survey.formulas import plain
 
 ENTRIES = survey.entries()
 NAMES = {f"{e.module}.{e.name}": e for e in ENTRIES}
@@ -125,7 +127,9 @@ def test_the_list_measures_nothing(capsys, monkeypatch):
     assert [line.split()[0] for line in lines] == [
         e.equation.split()[0] for e in survey.entries("2.1")
     ]
-    assert all(e.statement in line for e, line in zip(survey.entries("2.1"), lines, strict=True))
+    assert all(
+        plain(e.statement) in line for e, line in zip(survey.entries("2.1"), lines, strict=True)
+    )
 
 
 def test_the_figures_are_written_as_json(tmp_path):
@@ -162,7 +166,8 @@ def test_what_was_not_measured_is_null_and_not_nan(tmp_path):
 def test_the_report_says_when_with_what_and_at_which_sizes(tmp_path):
     claim = measured("s21_networks.network")
     quick, full = (
-        write_report([claim], tmp_path / "a.html", q).read_text("utf-8") for q in (True, False)
+        write_report([claim], tmp_path / "a.html", facts(q)).read_text("utf-8")
+        for q in (True, False)
     )
     assert "quick" in quick
     assert "quick" not in full
@@ -172,11 +177,22 @@ def test_the_report_says_when_with_what_and_at_which_sizes(tmp_path):
 
 
 def test_formulas_are_set_without_a_script():
-    assert typeset("int |xi|^2 dmu_* <= lam") == "∫ |ξ|<sup>2</sup> dμ<sub>*</sub> ≤ λ"
-    assert typeset("d_t rho < f_{rho,H}") == "∂<sub>t</sub> ρ &lt; f<sub>ρ,H</sub>"
-    assert typeset("|f_mu - f_mu_*| with internal mutation") == (
-        "|f<sub>μ</sub> − f<sub>μ_*</sub>| with internal mutation"
-    )
+    text = sentence(r"$\mu < \frac{1}{2} |x|^2$ & more")
+    assert re.fullmatch(r"<math.*</math> &amp; more", text)
+    assert all(part in text for part in ("<mfrac>", "<msup>", "&#x003BC;"))
     for entry in ENTRIES:
-        words = re.sub(r"<[^>]*>", "", typeset(entry.statement))
-        assert not re.search(r"\b(mu|rho|theta|xi|lam|int|grad|tau)\b", words), entry.statement
+        words = re.sub(r"<math.*?</math>", "", sentence(entry.statement))
+        assert not re.search(r"[\\$_^]|\b(mu|rho|theta|xi|lam|int|grad|tau)\b", words), (
+            entry.statement
+        )
+
+
+def test_formulas_are_plain_text_on_a_terminal_and_without_the_converter(monkeypatch):
+    said = plain(
+        r"$-\int \left|\nabla\psi\right|^2 d\mu \ge \bar V_{\rho, H}^{-1/2}$, $\frac{1}{2\tau} D^2$"
+    )
+    assert said == "-int |grad psi|^2 dmu >= Vbar_{rho, H}^{-1/2}, 1/(2 tau) D^2"
+    for entry in ENTRIES:
+        assert not re.search(r"[\\$]|  |[^ -~]", plain(entry.statement)), plain(entry.statement)
+    monkeypatch.setitem(sys.modules, "latex2mathml.converter", None)
+    assert sentence(r"$\mu < 1$") == "mu &lt; 1"

@@ -12,7 +12,7 @@ from jko.survey.claims import Curve, Measurement, Picture, counterexample, errat
 from jko.survey.instances import LAM, Net, central, features, loss, mixture, net, slopes
 
 
-@identity("(2.1)", "f_N(x) is the mean of w_i h(theta_i, x) over the neurons")
+@identity("(2.1)", r"$f_N(x)$ is the mean of $w_i h(\theta_i, x)$ over the neurons")
 def network(quick: bool) -> Measurement:
     """The prediction of an empirical measure against the sum, written out: largest difference over the data."""
     example = net(50)
@@ -22,7 +22,8 @@ def network(quick: bool) -> Measurement:
 
 
 @identity(
-    "(2.2), footnote 1", "h(theta, x) = sigma(theta' . x + theta^(d)), with its slopes in theta"
+    "(2.2), footnote 1",
+    r"$h(\theta, x) = \sigma(\theta' \cdot x + \theta^{(d)})$, with its slopes in $\theta$",
 )
 def ridge(quick: bool) -> Measurement:
     """The written-out slopes of sigmoid, tanh and a softplus against central differences."""
@@ -39,7 +40,9 @@ def ridge(quick: bool) -> Measurement:
 
 
 @identity(
-    "(2.3)-(2.4)", "gradient descent moves neuron i by -N d l / d xi_i = -grad (dF/dmu)(xi_i)"
+    "(2.3)-(2.4)",
+    r"gradient descent moves neuron $i$ by $-N \frac{\partial \ell}{\partial \xi_i} = -\nabla \frac{\delta "
+    r"F}{\delta\mu}(\xi_i)$",
 )
 def descent(quick: bool) -> Measurement:
     """The velocity of (3.7) against central differences of the loss in every weight, times N."""
@@ -72,7 +75,8 @@ def stochastic_gradient(quick: bool) -> Measurement:
 
 
 @identity(
-    "(2.5)", "f_mu = int Phi dmu extends f_N to all measures: merging equal neurons changes nothing"
+    "(2.5)",
+    r"$f_\mu = \int \Phi\, d\mu$ extends $f_N$ to all measures: merging equal neurons changes nothing",
 )
 def prediction(quick: bool) -> Measurement:
     """Neurons that are there twice, and one with double mass, both against the sum written out."""
@@ -86,7 +90,10 @@ def prediction(quick: bool) -> Measurement:
     return Measurement(error, 0.0, 1e-14)
 
 
-@identity("(2.6)-(2.8)", "F(mu) = 1/2 int (f - f_mu)^2 dx + int V dmu, here with (2.8)")
+@identity(
+    "(2.6)-(2.8)",
+    r"$F(\mu) = \frac{1}{2} \int (f - f_\mu)^2\, dx + \int V\, d\mu$, here with (2.8)",
+)
 def functional(quick: bool) -> Measurement:
     """F of the library against the formula, with unequal weights."""
     example = net(15)
@@ -98,7 +105,7 @@ def functional(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "after (2.8)", 'with V the minimum "will not be zero anymore": it is zero for f = 0'
+    "after (2.8)", 'with $V$ the minimum "will not be zero anymore": it is zero for $f = 0$'
 )
 def minimum_zero(quick: bool) -> Measurement:
     """F at the Dirac mass in 0 for f = 0: no energy at all, though V = LAM |xi|^2 / 2."""
@@ -111,7 +118,8 @@ def minimum_zero(quick: bool) -> Measurement:
 
 @identity(
     "Remark 2.1",
-    "F is convex along mixtures (1 - alpha) mu_0 + alpha mu_1: its second derivative is int (f_0 - f_1)^2",
+    r"$F$ is convex along mixtures $(1 - \alpha) \mu_0 + \alpha \mu_1$: its second derivative is $\int (f_0 - "
+    r"f_1)^2\, dx$",
 )
 def convexity(quick: bool) -> Measurement:
     """F at 21 mixtures of two networks: the second difference, of a parabola exact, against f_0 - f_1 written out."""
@@ -131,7 +139,9 @@ def convexity(quick: bool) -> Measurement:
     return Measurement(float(worst), float(q @ apart**2), 1e-10, picture=picture)
 
 
-@identity("footnote 4", "the formula for dF(mu_alpha)/dalpha between mu_0 and mu_1")
+@identity(
+    "footnote 4", r"the formula for $\frac{d}{d\alpha} F(\mu_\alpha)$ between $\mu_0$ and $\mu_1$"
+)
 def mixture_derivative(quick: bool) -> Measurement:
     """The formula at alpha = .3 against a central difference of F."""
     example, b = net(20), net(30, seed=2).mu
@@ -151,7 +161,8 @@ def mixture_derivative(quick: bool) -> Measurement:
 
 @erratum(
     "(2.9)-(2.11)",
-    "the potential enters F_N as its mean (1/N) sum V(xi_i), not as the sum: else (2.4) is not (3.7)",
+    r"the potential enters $F_N$ as its mean $\frac{1}{N} \sum_i V(\xi_i)$, not as the sum: else (2.4) is not "
+    "(3.7)",
 )
 def mean_of_the_potential(quick: bool) -> Measurement:
     """Largest difference between -N dF_N/dxi_i and -grad dF/dmu(xi_i), F_N with the mean; as printed, with the sum."""

@@ -28,7 +28,8 @@ def flow_of_atoms(quick: bool) -> Measurement:
 
 @limit(
     "2.2.1 (i)",
-    "N atoms drawn from mu have E F(mu_N) - F(mu) = (1/2N) int Var Phi(., x) dx: order 1/N",
+    r"$N$ atoms drawn from $\mu$ have $E F(\mu_N) - F(\mu) = \frac{1}{2N} \int \operatorname{Var} \Phi(\cdot, "
+    r"x)\, dx$: order $1/N$",
 )
 def sampling(quick: bool) -> Measurement:
     """The mean over N = 8 ... 256 of the ratio of both sides, the left one over samples, the right one written out.
@@ -77,7 +78,9 @@ def atoms_in_the_flow(quick: bool) -> Measurement:
     return Measurement(float(apart), 0.0, 1e-6)
 
 
-@counterexample("2.2 end", "a JKO step of finite tau may split an atom, which the flow never does")
+@counterexample(
+    "2.2 end", r"a JKO step of finite $\tau$ may split an atom, which the flow never does"
+)
 def splitting(quick: bool) -> Measurement:
     """What the step from delta_0 gains by two half atoms over one: features (xi^2, xi), target (1, 0), tau = 2."""
     data = Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])

@@ -47,7 +47,8 @@ WELL = 10.0  # depth of the wells
 
 @identity(
     "2.2.1 (i)",
-    "min F_N - min F <= C/N, with C = 1/2 int Var Phi dx at the minimiser; nearly attained by N = 1 in two wells",
+    r"$\min F_N - \min F \le C/N$, with $C = \frac{1}{2} \int \operatorname{Var} \Phi\, dx$ at the minimiser; "
+    "nearly attained by $N = 1$ in two wells",
 )
 def best_networks(quick: bool) -> Measurement:
     """``(F_1 - min F) / C`` in the wells: exactly 1 - 1/(8 WELL); the picture has N (F_N - min F) / C of networks.
@@ -79,7 +80,8 @@ def best_networks(quick: bool) -> Measurement:
 
 
 @limit(
-    "2.2.1 (iii)", "stochastic gradient descent tends to the flow: the prediction, like sqrt(rate)"
+    "2.2.1 (iii)",
+    r"stochastic gradient descent tends to the flow: the prediction, like $\sqrt{\text{rate}}$",
 )
 def samples(quick: bool) -> Measurement:
     """The exponent in the rate of the root mean square distance of f at t = 1, time being rate times updates."""
@@ -102,7 +104,7 @@ def samples(quick: bool) -> Measurement:
 
 @limit(
     "2.2.1 (iv)",
-    "gradient descent of N sampled neurons tends to the flow of their law, like N^{-1/2}",
+    "gradient descent of $N$ sampled neurons tends to the flow of their law, like $N^{-1/2}$",
 )
 def neurons(quick: bool) -> Measurement:
     """The exponent in N of the root mean square distance of f at t = 2 from that of a large sample."""
@@ -130,7 +132,7 @@ def global_minimum(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "2.2.1 (iv)", "other initialisations stay: dead ReLUs feel no gradient, whatever N is"
+    "2.2.1 (iv)", "other initialisations stay: dead ReLUs feel no gradient, whatever $N$ is"
 )
 def dead_neurons(quick: bool) -> Measurement:
     """The risk that the flow of 60 neurons leaves whose ReLU is off at all data: 1/2 int sin^2 2x = 1 - (sin 8) / 8."""
@@ -153,7 +155,8 @@ def _symmetric(mu: Particles) -> Particles:
 
 @identity(
     "after Remark 2.1",
-    "with a symmetry of the data, averaging over it lowers F, by 1/8 int (f_mu(x) + f_mu(-x))^2 dx",
+    r"with a symmetry of the data, averaging over it lowers $F$, by $\frac{1}{8} \int (f_\mu(x) + f_\mu(-x))^2\, "
+    "dx$",
 )
 def averaged(quick: bool) -> Measurement:
     """f odd, tanh: F of ten networks minus F of the symmetrised ones, all together, against the formula written out."""
@@ -179,7 +182,7 @@ def reduced(quick: bool) -> Measurement:
 
 @limit(
     "2.2.1 (i)",
-    "for coercive V the best measures of N atoms tend weakly to the minimiser; in two wells at order 1/2",
+    "for coercive $V$ the best measures of $N$ atoms tend weakly to the minimiser; in two wells at order $1/2$",
 )
 def weak_limit(quick: bool) -> Measurement:
     """The last pairwise order of W2 to the minimiser, for odd N, in two wells, against that of the two-place optimum.

@@ -21,7 +21,8 @@ def _stacked() -> tuple[Net, Particles]:
 
 
 @identity(
-    "2.3", "f_mu is the integral of h against the signed measure m = (int w nu_theta(dw)) rho"
+    "2.3",
+    r"$f_\mu$ is the integral of $h$ against the signed measure $m = \left(\int w\, \nu_\theta(dw)\right) \rho$",
 )
 def signed_measure(quick: bool) -> Measurement:
     """f_mu of a measure with several w at each theta, against sum_j m_j h(theta_j, .)."""
@@ -32,7 +33,7 @@ def signed_measure(quick: bool) -> Measurement:
     return Measurement(float(error), 0.0, 1e-12)
 
 
-@identity("(2.12)", "f_{rho,H} = f_mu where H is the conditional mean of w")
+@identity("(2.12)", r"$f_{\rho, H} = f_\mu$ where $H$ is the conditional mean of $w$")
 def conditional_mean(quick: bool) -> Measurement:
     """The prediction of the pair against that of the measure, largest difference over the data."""
     example, mu = _stacked()
@@ -42,7 +43,8 @@ def conditional_mean(quick: bool) -> Measurement:
 
 @identity(
     "2.3",
-    "Jensen: with (2.8), F(mu) - G(rho, H) = lam/2 int Var(w | theta) drho >= 0; and for V = w^4 too",
+    r"Jensen: with (2.8), $F(\mu) - G(\rho, H) = \frac{\lambda}{2} \int \operatorname{Var}(w \mid \theta)\, d\rho "
+    r"\ge 0$; and for $V = w^4$ too",
 )
 def jensen(quick: bool) -> Measurement:
     """The gain of the projection with both potentials against moments given theta, written out."""
@@ -57,7 +59,10 @@ def jensen(quick: bool) -> Measurement:
     return Measurement(gain, LAM / 2 * float(variance) + quartic, 1e-12)
 
 
-@identity("(2.13)", "G(rho, H) = F((id, H)_# rho), here with Vbar = lam/2 (H^2 + |theta|^2)")
+@identity(
+    "(2.13)",
+    r"$G(\rho, H) = F((\mathrm{id}, H)_\# \rho)$, here with $\bar V = \frac{\lambda}{2} (H^2 + |\theta|^2)$",
+)
 def lift(quick: bool) -> Measurement:
     """G of a pair against the formula written out in theta and H."""
     example = net(15)
@@ -71,7 +76,7 @@ def lift(quick: bool) -> Measurement:
 
 @identity(
     "footnote 5, footnote 6",
-    "int |xi|^p dmu >= int |(H, theta)|^p drho, p >= 1, with H the mean of nu_theta",
+    r"$\int |\xi|^p\, d\mu \ge \int |(H, \theta)|^p\, d\rho$, $p \ge 1$, with $H$ the mean of $\nu_\theta$",
 )
 def moments_of_order_p(quick: bool) -> Measurement:
     """What the right side lacks, over p = 1, 1.5, 2, 4 together, for three w at each of ten theta; and written out."""

@@ -33,7 +33,8 @@ from jko.survey.instances import (
 
 
 @identity(
-    "(3.1)-(3.4)", "F = |f|^2/2 + int int K dmu dmu + int S dmu + int V dmu, K and S of (3.4)"
+    "(3.1)-(3.4)",
+    r"$F = \frac{1}{2} |f|^2 + \iint K\, d\mu\, d\mu + \int S\, d\mu + \int V\, d\mu$, $K$ and $S$ of (3.4)",
 )
 def expansion(quick: bool) -> Measurement:
     """F against the expansion with K and S written out."""
@@ -47,7 +48,9 @@ def expansion(quick: bool) -> Measurement:
     )
 
 
-@identity("(3.5)", "the first variation is 2 int K(., xi) mu(dxi) + S + V, with its gradient")
+@identity(
+    "(3.5)", r"the first variation is $2 \int K(\cdot, \xi)\, \mu(d\xi) + S + V$, with its gradient"
+)
 def first_variation(quick: bool) -> Measurement:
     """dF along (1 - e) mu + e nu by differences against int (dF/dmu) d(nu - mu), and the gradient written out."""
     example, nu = net(15), net(20, seed=4).mu
@@ -61,7 +64,7 @@ def first_variation(quick: bool) -> Measurement:
 
 @counterexample(
     "footnote 7",
-    '"the unique element": dF/dmu is unique only up to a constant on probability measures',
+    r'"the unique element": $\frac{\delta F}{\delta\mu}$ is unique only up to a constant on probability measures',
 )
 def constants(quick: bool) -> Measurement:
     """The derivative of F from mu to nu by differences, against int (dF/dmu + 1) d(nu - mu), dF/dmu written out."""
@@ -77,7 +80,8 @@ def constants(quick: bool) -> Measurement:
 
 @identity(
     "(3.6)-(3.7)",
-    "the flow solves the equation weakly: d/dt int psi dmu = -int grad psi . grad (dF/dmu) dmu",
+    r"the flow solves the equation weakly: $\frac{d}{dt} \int \psi\, d\mu = -\int \nabla\psi \cdot \nabla "
+    r"\frac{\delta F}{\delta\mu}\, d\mu$",
 )
 def weak_form(quick: bool) -> Measurement:
     """A central difference in time of int psi dmu along the flow at t = 1/2, psi = sin w cos theta_1 + theta_2^2."""
@@ -94,7 +98,10 @@ def weak_form(quick: bool) -> Measurement:
     return Measurement(float(change) / (2 * STEP), float(formula), 1e-6)
 
 
-@erratum("(3.8), footnote 8", "int L(mu) dmu = int_D f_mu^2 dx >= 0: the constant is 1, not 1/2")
+@erratum(
+    "(3.8), footnote 8",
+    r"$\int L(\mu)\, d\mu = \int_D f_\mu^2\, dx \ge 0$: the constant is 1, not 1/2",
+)
 def positive(quick: bool) -> Measurement:
     """The ratio of both sides of the formula, L of (3.8), f_mu written out; as printed it would be 1/2."""
     example = net(15)
@@ -104,7 +111,10 @@ def positive(quick: bool) -> Measurement:
     return Measurement(float(left / square), 1.0, 1e-12, printed=0.5)
 
 
-@identity("(3.9)", "the flow dissipates: dF/dt = -int |grad dF/dmu|^2 dmu")
+@identity(
+    "(3.9)",
+    r"the flow dissipates: $\frac{dF}{dt} = -\int \left|\nabla \frac{\delta F}{\delta\mu}\right|^2 d\mu$",
+)
 def energy_dissipation(quick: bool) -> Measurement:
     """A central difference of F (written out) along the flow at t = 1/2 against the formula."""
     example = net(12)
@@ -116,7 +126,8 @@ def energy_dissipation(quick: bool) -> Measurement:
 
 
 @inequality(
-    "Definition 3.1, (3.10)", "the flow comes to rest where grad dF/dmu = 0 on the support, (3.10)"
+    "Definition 3.1, (3.10)",
+    r"the flow comes to rest where $\nabla \frac{\delta F}{\delta\mu} = 0$ on the support, (3.10)",
 )
 def stationary_point(quick: bool) -> Measurement:
     """The largest speed of an atom at the end of a flow of large steps, by ``diagnostics.speed`` and by hand."""
@@ -131,7 +142,7 @@ def stationary_point(quick: bool) -> Measurement:
     return Measurement(max(speeds[-1], float(hand)), 0.0, 1e-6, picture=picture)
 
 
-@inequality("(3.11)", "with no flux through the boundary the mass stays in Omega")
+@inequality("(3.11)", r"with no flux through the boundary the mass stays in $\Omega$")
 def no_flux(quick: bool) -> Measurement:
     """V = -xi pushes atoms to the wall of [0, 1]: by how much one leaves; all end on the wall."""
     mu = Particles(np.linspace(0, 1, 11)[:, None], domain=Box([0.0], [1.0]))

@@ -19,7 +19,8 @@ from jko.survey.systems import LINE_LAM, SYSTEMS, charged, dissipates, line, on_
 
 @identity(
     "(3.12)-(3.16)",
-    "G = |f|^2/2 + int int Kbar H rho H rho + int Sbar H rho + int Vbar rho, with (3.14)",
+    r"$G = \frac{1}{2} |f|^2 + \iint \bar K H \rho\, H \rho + \int \bar S H\, d\rho + \int \bar V\, d\rho$, with "
+    "(3.14)",
 )
 def expansion(quick: bool) -> Measurement:
     """G of a pair against the expansion, written out."""
@@ -35,7 +36,11 @@ def expansion(quick: bool) -> Measurement:
     )
 
 
-@identity("footnote 9", "<dG/dH, phi> in L2(rho) is the derivative of G(rho, H + eps phi)")
+@identity(
+    "footnote 9",
+    r"$\langle \frac{\delta G}{\delta H}, \varphi \rangle$ in $L^2(\rho)$ is the derivative of $G(\rho, H + "
+    r"\varepsilon \varphi)$",
+)
 def variation_in_H(quick: bool) -> Measurement:
     """A central difference against int p phi drho, phi = cos 2 theta."""
     example, e = line(), 1e-5
@@ -49,7 +54,11 @@ def variation_in_H(quick: bool) -> Measurement:
     return Measurement((ahead - behind) / (2 * e), float(pair.integrate(p * phi)), 1e-9)
 
 
-@identity("(3.17)-(3.18)", "rho moves by -grad dG/drho, dG/drho = H (Lbar + Sbar) + Vbar(H, theta)")
+@identity(
+    "(3.17)-(3.18)",
+    r"$\rho$ moves by $-\nabla \frac{\delta G}{\delta\rho}$, $\frac{\delta G}{\delta\rho} = H (\bar L + \bar S) + "
+    r"\bar V(H, \theta)$",
+)
 def steepest_rho(quick: bool) -> Measurement:
     """The first variation in rho against a difference of G along a change of rho, H held as a function of theta."""
     example, e = line(), 1e-6
@@ -67,14 +76,20 @@ def steepest_rho(quick: bool) -> Measurement:
 
 
 @identity(
-    "(3.19)", "separating variables: d_t rho = div(rho grad dG/drho), d_t H = -dG/dH at each theta"
+    "(3.19)",
+    r"separating variables: $\partial_t \rho = \operatorname{div}(\rho \nabla \frac{\delta G}{\delta\rho})$, "
+    r"$\partial_t H = -\frac{\delta G}{\delta H}$ at each $\theta$",
 )
 def separated(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
     return right_side(jko.limits.separated)
 
 
-@identity("after (3.19)", "dG/dt = -int |grad dG/drho|^2 drho - int |dG/dH|^2 drho along (3.19)")
+@identity(
+    "after (3.19)",
+    r"$\frac{dG}{dt} = -\int \left|\nabla \frac{\delta G}{\delta\rho}\right|^2 d\rho - \int \left|\frac{\delta "
+    r"G}{\delta H}\right|^2 d\rho$ along (3.19)",
+)
 def separated_dissipates(quick: bool) -> Measurement:
     """Along finite volumes."""
     return dissipates(jko.limits.separated, quick)
@@ -82,7 +97,7 @@ def separated_dissipates(quick: bool) -> Measurement:
 
 @identity(
     "after (3.19)",
-    "so the time integral of both dissipations is what G falls by, at most G(rho_0, H_0)",
+    r"so the time integral of both dissipations is what $G$ falls by, at most $G(\rho_0, H_0)$",
 )
 def separated_integral(quick: bool) -> Measurement:
     """The integral to t = 3 of the formula, by Simpson's rule, against G_0 - G(3)."""
@@ -95,7 +110,7 @@ def separated_integral(quick: bool) -> Measurement:
 
 @identity(
     "(3.20), footnote 10",
-    "rho_t = (X_t)_# rho_0: its integrals are those of rho_0 along the flow X_t",
+    r"$\rho_t = (X_t)_\# \rho_0$: its integrals are those of $\rho_0$ along the flow $X_t$",
 )
 def push_forward(quick: bool) -> Measurement:
     """int cos theta drho_t of (3.21) at t = 1 from finite volumes, against labels carried by the flow."""
@@ -106,7 +121,10 @@ def push_forward(quick: bool) -> Measurement:
     return Measurement(values[0], values[1], 20 / n**2)
 
 
-@erratum("before (3.21)", "d_t (H o X) = -(Lbar + Sbar + lam H) o X: the sign of lam H is plus")
+@erratum(
+    "before (3.21)",
+    r"$\partial_t (H \circ X) = -(\bar L + \bar S + \lambda H) \circ X$: the sign of $\lambda H$ is plus",
+)
 def sign_of_lambda(quick: bool) -> Measurement:
     """The coefficient of H in minus the rate of H along (3.21), lam in units of itself; as printed -1."""
     F = LINE_LAM * SquaredNorm()
@@ -119,20 +137,25 @@ def sign_of_lambda(quick: bool) -> Measurement:
 
 
 @identity(
-    "(3.21)-(3.22)", "H transported along the flow of rho: d_t H + v . grad H = -dG/dH, v of (3.22)"
+    "(3.21)-(3.22)",
+    r"$H$ transported along the flow of $\rho$: $\partial_t H + v \cdot \nabla H = -\frac{\delta G}{\delta H}$, "
+    "$v$ of (3.22)",
 )
 def transported(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
     return right_side(jko.limits.transported)
 
 
-@identity("3.2.2", "(3.21) has dG/dt = -int [|w|^2 + p^2 - p w . grad H] drho, which has no sign")
+@identity(
+    "3.2.2",
+    r"(3.21) has $\frac{dG}{dt} = -\int \left[|w|^2 + p^2 - p\, w \cdot \nabla H\right] d\rho$, which has no sign",
+)
 def transported_rate(quick: bool) -> Measurement:
     """Along finite volumes."""
     return dissipates(jko.limits.transported, quick)
 
 
-@counterexample("3.2.2", '"does not seem to dissipate": here (3.21) raises G, at rate .905565')
+@counterexample("3.2.2", '"does not seem to dissipate": here (3.21) raises $G$, at rate .905565')
 def transported_grows(quick: bool) -> Measurement:
     """One datum, h = e^{-theta}, lam = 0, rho = N(0, .05^2), H = 1 + tanh 3 theta: dG/dt at time zero.
 

@@ -26,7 +26,8 @@ from jko.survey.systems import SYSTEMS, charged, dissipates, line, on_cells, rig
 
 @identity(
     "(3.23)-(3.24)",
-    "propagation of chaos: d_t H + w . grad H = -(Lbar + Sbar + d_H Vbar), w of (3.24)",
+    r"propagation of chaos: $\partial_t H + w \cdot \nabla H = -(\bar L + \bar S + \partial_H \bar V)$, $w$ of "
+    "(3.24)",
 )
 def chaos(quick: bool) -> Measurement:
     """See the formulas of the system, written out for this pair."""
@@ -35,7 +36,7 @@ def chaos(quick: bool) -> Measurement:
 
 @identity(
     "(3.23)",
-    "(id, H)_# rho solves (3.7): the particles of (3.23) are those of the Wasserstein flow",
+    r"$(\mathrm{id}, H)_\# \rho$ solves (3.7): the particles of (3.23) are those of the Wasserstein flow",
 )
 def same_particles(quick: bool) -> Measurement:
     """The label form of (3.23) against (3.7) on the lift: largest distance of an atom at t = 1.5."""
@@ -75,7 +76,7 @@ def cells(quick: bool) -> Measurement:
 
 
 @inequality(
-    "(3.25)", "no flux: the mass stays in Theta, also where characteristics run into a wall"
+    "(3.25)", r"no flux: the mass stays in $\Theta$, also where characteristics run into a wall"
 )
 def walls(quick: bool) -> Measurement:
     """Change of the mass when Vbar pushes it outwards for a while."""
@@ -88,14 +89,18 @@ def walls(quick: bool) -> Measurement:
 
 @identity(
     "Proposition 3.3",
-    "dG/dt = -int |H grad N + grad_theta Vbar|^2 + |N + d_H Vbar|^2 drho along (3.23)",
+    r"$\frac{dG}{dt} = -\int \left(|H \nabla N + \nabla_\theta \bar V|^2 + |N + \partial_H \bar V|^2\right) "
+    r"d\rho$ along (3.23)",
 )
 def proposition(quick: bool) -> Measurement:
     """Along finite volumes, Vbar quadratic."""
     return dissipates(jko.limits.chaos, quick)
 
 
-@identity("Proposition 3.3", "the same for Vbar = (H^4 + theta^4)/20 + H theta / 10, not quadratic")
+@identity(
+    "Proposition 3.3",
+    r"the same for $\bar V = \frac{1}{20} (H^4 + \theta^4) + \frac{1}{10} H \theta$, not quadratic",
+)
 def proposition_general(quick: bool) -> Measurement:
     """Along particles, by :func:`jko.diagnostics.dissipation` and central differences of G."""
     example = line()
@@ -112,7 +117,7 @@ def proposition_general(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "Proposition 3.3", 'G is non-increasing, not "decreasing": at a stationary pair it stays'
+    "Proposition 3.3", '$G$ is non-increasing, not "decreasing": at a stationary pair it stays'
 )
 def not_strictly(quick: bool) -> Measurement:
     """dG/dt at the end of a long JKO flow: zero."""
@@ -129,7 +134,7 @@ def _spread() -> Particles:
 
 @identity(
     "Lemma 3.2, (3.26)-(3.29)",
-    "the moments H_i of w given theta obey the hierarchy (3.27), i = 0 ... 3",
+    r"the moments $H_i$ of $w$ given $\theta$ obey the hierarchy (3.27), $i = 0, \dots, 3$",
 )
 def moments(quick: bool) -> Measurement:
     """d/dt int theta w^i dmu by central differences along (3.7), against the right side; worst over i."""
@@ -145,7 +150,9 @@ def moments(quick: bool) -> Measurement:
     return Measurement(worst, 0.0, 1e-5)
 
 
-@identity("(3.28)", "number i belongs to equation number i - 1: no moment flows through the walls")
+@identity(
+    "(3.28)", "number $i$ belongs to equation number $i - 1$: no moment flows through the walls"
+)
 def no_flux_of_moments(quick: bool) -> Measurement:
     """d/dt int w dmu along the hierarchy has no boundary term: the change of int rho H_1 to t = .5, against its ODE.
 
@@ -167,7 +174,7 @@ def no_flux_of_moments(quick: bool) -> Measurement:
     return Measurement(totals[-1] - totals[0], float(np.trapezoid(rates, times)), 1e-4)
 
 
-@identity("(3.30)-(3.31)", "closed by nu = delta_H, the hierarchy for i = 0, 1 is (3.23)")
+@identity("(3.30)-(3.31)", r"closed by $\nu = \delta_H$, the hierarchy for $i = 0, 1$ is (3.23)")
 def closure(quick: bool) -> Measurement:
     """L1 distance of rho, at t = 1, from the finite volumes of (3.23), which do not share its form."""
     example, n = line(), 100 if quick else 400

@@ -43,7 +43,8 @@ def _pair(N: int, d: int, seed: int) -> ChargedParticles:
 
 
 @identity(
-    "Remark 3.4", "D^2 is the least cost |theta_1 - theta_2|^2 + |H_1 - H_2|^2 over all plans"
+    "Remark 3.4",
+    r"$D^2$ is the least cost $|\theta_1 - \theta_2|^2 + |H_1 - H_2|^2$ over all plans",
 )
 def static(quick: bool) -> Measurement:
     """jko.distance, which is W2 of the lifts, against the linear program of the definition, by scipy."""
@@ -56,7 +57,7 @@ def static(quick: bool) -> Measurement:
     return Measurement(distance(a, b).squared, float(found.fun), 1e-9)
 
 
-@inequality("Remark 3.4", "D is a metric: the triangle inequality, on random pairs")
+@inequality("Remark 3.4", "$D$ is a metric: the triangle inequality, on random pairs")
 def triangle(quick: bool) -> Measurement:
     """The largest D(a, c) - D(a, b) - D(b, c); there is equality where b lies on the geodesic from a to c."""
     trios: list[list[State]] = [[_pair(6, 2, 3 * k + j) for j in range(3)] for k in range(20)]
@@ -71,7 +72,7 @@ def triangle(quick: bool) -> Measurement:
 
 @limit(
     "Remark 3.4",
-    "square waves of period p are a Cauchy sequence without a limit: D is not complete",
+    "square waves of period $p$ are a Cauchy sequence without a limit: $D$ is not complete",
 )
 def square_waves(quick: bool) -> Measurement:
     """The order in p of the distance between waves of period p and p/2, whose limit is no pair: 1."""
@@ -91,7 +92,7 @@ def square_waves(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "Remark 3.4", "geodesics may leave the pairs: the midpoint of a swap has two values of H"
+    "Remark 3.4", "geodesics may leave the pairs: the midpoint of a swap has two values of $H$"
 )
 def swap(quick: bool) -> Measurement:
     """theta = -1, 1 and H = (2, -2) -> (-2, 2): the variance of w at theta = 0 half way."""
@@ -103,7 +104,7 @@ def swap(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "Remark 3.4", "flows of Theta by homeomorphisms, as in (3.20), may be longer: 16 against 4"
+    "Remark 3.4", r"flows of $\Theta$ by homeomorphisms, as in (3.20), may be longer: 16 against 4"
 )
 def homeomorphic(quick: bool) -> Measurement:
     """D_flow^2 of the swap, d = 1."""
@@ -131,7 +132,8 @@ def _path(
 
 @erratum(
     "Remark 3.4",
-    "the action is int int (|v|^2 + |d_s H + v . grad H|^2) rho, not |v|^2 (1 + Hdot^2)",
+    r"the action is $\iint \left(|v|^2 + |\partial_s H + v \cdot \nabla H|^2\right) d\rho\, ds$, not with $|v|^2 "
+    r"(1 + \dot H^2)$",
 )
 def translation(quick: bool) -> Measurement:
     """rho = N(s, 1), H = sin 3(theta - s) + s/2: exactly 1 + 1/4; as printed 5.73, though the distance is 1.25."""
@@ -146,7 +148,9 @@ def translation(quick: bool) -> Measurement:
     return Measurement(found.corrected, 1.25, 0.01, printed=found.printed)
 
 
-@erratum("Remark 3.4", "the printed action is degenerate: with v = 0 it lets H change for nothing")
+@erratum(
+    "Remark 3.4", "the printed action is degenerate: with $v = 0$ it lets $H$ change for nothing"
+)
 def free_change(quick: bool) -> Measurement:
     """rho = N(0, 1) on [-2, 2], H from sin 3 theta to its negative in place: 4 int sin^2 3 theta drho; as printed 0."""
     grid = Grid((-2.0, 2.0), 200)
@@ -164,7 +168,7 @@ def free_change(quick: bool) -> Measurement:
     return Measurement(measured, above / mass, 2e-3, printed=found.printed)
 
 
-@identity("Remark 3.4", "corrected, the infimum of the action over paths is the static D^2")
+@identity("Remark 3.4", "corrected, the infimum of the action over paths is the static $D^2$")
 def dynamic(quick: bool) -> Measurement:
     """Least action of paths of particles that begin without a plan, against the static D^2; worst of random pairs."""
     worst = 0.0
@@ -174,7 +178,7 @@ def dynamic(quick: bool) -> Measurement:
     return Measurement(worst, 0.0, 1e-4)
 
 
-@limit("Remark 3.4", "the JKO scheme of G in D converges to (3.23), at order 1 in tau")
+@limit("Remark 3.4", r"the JKO scheme of $G$ in $D$ converges to (3.23), at order 1 in $\tau$")
 def gradient_flow(quick: bool) -> Measurement:
     """The last pairwise order of the L2 error of (theta, H) at t = 1.5."""
     example = line()
@@ -190,7 +194,8 @@ def gradient_flow(quick: bool) -> Measurement:
 
 @identity(
     "Remark 3.4",
-    "each step of it obeys G_{k+1} + D^2/(2 tau) <= G_k, for any tau; on a saddle D^2/(2 tau) is nearly all",
+    r"each step of it obeys $G_{k+1} + \frac{1}{2\tau} D^2 \le G_k$, for any $\tau$; on a saddle $\frac{1}{2\tau} "
+    "D^2$ is nearly all",
 )
 def ledger(quick: bool) -> Measurement:
     """The part of its fall that a step of G = -lam |xi|^2 / 2 pays for: 1 / (2 - lam tau), here with lam tau = .8.

@@ -16,7 +16,10 @@ from jko.survey.claims import Curve, Measurement, Picture, counterexample, ident
 from jko.survey.regularised import BETA, bumpy, network, plane, spread_order
 
 
-@identity("(4.1)", "the heat regularisation adds tau Ent(mu) = tau int rho log rho")
+@identity(
+    "(4.1)",
+    r"the heat regularisation adds $\tau \operatorname{Ent}(\mu) = \tau \int \rho \log \rho$",
+)
 def entropy(quick: bool) -> Measurement:
     """Energy of a normal law under |x|^2/2 + BETA Ent on a fine grid of the line, against the closed form."""
     grid = Grid((-8.0, 8.0), 800)
@@ -27,7 +30,7 @@ def entropy(quick: bool) -> Measurement:
 
 @limit(
     "(4.2)",
-    "the JKO scheme of F + tau Ent converges to the equation with tau Laplacian mu, at order 1",
+    r"the JKO scheme of $F + \tau \operatorname{Ent}$ converges to the equation with $\tau \Delta \mu$, at order 1",
 )
 def heat_equation(quick: bool) -> Measurement:
     """Order in the time step of the second moment of a normal law under |x|^2/2 + BETA Ent, to the exact one."""
@@ -42,7 +45,8 @@ def heat_equation(quick: bool) -> Measurement:
 
 
 @identity(
-    "(4.3)", "with no flux through the walls the state of rest is e^{x/tau}/Z, for V = -x on [0, 1]"
+    "(4.3)",
+    r"with no flux through the walls the state of rest is $e^{x/\tau}/Z$, for $V = -x$ on $[0, 1]$",
 )
 def walls(quick: bool) -> Measurement:
     """L1 distance of the cell masses of the minimiser from those of the formula."""
@@ -54,7 +58,8 @@ def walls(quick: bool) -> Measurement:
 
 @identity(
     "(4.4)-(4.5)",
-    "F(mu) - F(mu_*) = 1/2 |f_mu - f_mu_*|^2 + tau KL(mu, mu_*) at the stationary mu_*",
+    r"$F(\mu) - F(\mu_*) = \frac{1}{2} |f_\mu - f_{\mu_*}|^2 + \tau \operatorname{KL}(\mu, \mu_*)$ at the "
+    r"stationary $\mu_*$",
 )
 def relative_entropy(quick: bool) -> Measurement:
     """Both sides of (4.4)-(4.5), for a measure with random masses on a grid of the plane of (w, theta)."""
@@ -66,7 +71,7 @@ def relative_entropy(quick: bool) -> Measurement:
 
 @identity(
     "after (4.5)",
-    "so F(mu) >= F(mu_*), and the stationary solution is the unique minimiser: F curves up from it",
+    r"so $F(\mu) \ge F(\mu_*)$, and the stationary solution is the unique minimiser: $F$ curves up from it",
 )
 def unique_minimiser(quick: bool) -> Measurement:
     """(F(mu_* + s (mu - mu_*)) - F(mu_*)) / s^2 for small s, mean over both signs and over four mu.
@@ -91,7 +96,8 @@ def unique_minimiser(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "4.1", "without V, or with w unbounded, there need be no stationary solution: inf F = -infinity"
+    "4.1",
+    r"without $V$, or with $w$ unbounded, there need be no stationary solution: $\inf F = -\infty$",
 )
 def no_minimiser(quick: bool) -> Measurement:
     """V = 0: slope of F in log L when w is spread evenly over [-L, L], which leaves f_mu alone; it is -BETA."""

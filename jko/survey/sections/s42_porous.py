@@ -19,7 +19,7 @@ from jko.survey.claims import Curve, Measurement, Picture, counterexample, errat
 from jko.survey.regularised import BETA, bumpy, network, plane, spread_order
 
 
-@identity("(4.6)", "the porous-medium regularisation adds (tau/2) int mu^2")
+@identity("(4.6)", r"the porous-medium regularisation adds $\frac{\tau}{2} \int \mu^2$")
 def square(quick: bool) -> Measurement:
     """Energy of a parabola under |x|^2/2 + BETA/2 int mu^2 on a fine grid of the line, against the closed form."""
     grid = Grid((-1.5, 1.5), 3000)
@@ -28,7 +28,10 @@ def square(quick: bool) -> Measurement:
     return Measurement(float((SquaredNorm() + BETA * PorousMedium(2))(rho)), value, 1e-5)
 
 
-@limit("(4.7)", "its JKO scheme converges to the equation with tau div(mu grad mu), at order 1")
+@limit(
+    "(4.7)",
+    r"its JKO scheme converges to the equation with $\tau \operatorname{div}(\mu \nabla \mu)$, at order 1",
+)
 def porous_medium_equation(quick: bool) -> Measurement:
     """Order in the time step of the second moment of a parabola, to Barenblatt's solution."""
     cells = 200 if quick else 400
@@ -39,7 +42,7 @@ def porous_medium_equation(quick: bool) -> Measurement:
 
 
 @counterexample(
-    "4.2", '"any stationary solution should have full support": it is compact where V confines'
+    "4.2", '"any stationary solution should have full support": it is compact where $V$ confines'
 )
 def compact_support(quick: bool) -> Measurement:
     """Radius of the support of the minimiser of |x|^2/2 + 1/2 int mu^2 on the line, against R^3 = 3/2."""
@@ -51,7 +54,8 @@ def compact_support(quick: bool) -> Measurement:
 
 @erratum(
     "(4.8)",
-    "F(mu) = F(mu_*) + 1/2 |f_mu - f_mu_*|^2 + tau/2 int (mu - mu_*)^2 + int (phi_* - l) dmu",
+    r"$F(\mu) = F(\mu_*) + \frac{1}{2} |f_\mu - f_{\mu_*}|^2 + \frac{\tau}{2} \int (\mu - \mu_*)^2 + \int "
+    r"(\varphi_* - \ell)\, d\mu$",
 )
 def porous_identity(quick: bool) -> Measurement:
     """The right side with its last term, which is positive where mu_* vanishes; as printed, without."""
@@ -64,7 +68,7 @@ def porous_identity(quick: bool) -> Measurement:
 
 @counterexample(
     "after (4.8)",
-    '"uniqueness of stationary solutions": two bumps of any masses p, 1 - p are stationary',
+    '"uniqueness of stationary solutions": two bumps of any masses $p$, $1 - p$ are stationary',
 )
 def many_stationary(quick: bool) -> Measurement:
     """V = 5 (x^2 - 1)^2, tau = .5: F of the stationary measure with masses .3 and .7, against quadrature.

@@ -28,7 +28,7 @@ def _affine_rate(system: System, literal: bool, quick: bool) -> float:
 
 @counterexample(
     "Remark 4.1",
-    "a Laplacian in the rho-equation of (3.23) alone can raise the energy: at rate 4.5",
+    r"a Laplacian in the $\rho$-equation of (3.23) alone can raise the energy: at rate 4.5",
 )
 def literal_chaos(quick: bool) -> Measurement:
     """No risk, lam = tau = 1, rho = N(0, 1/4), H = 3 theta; the picture has all readings."""
@@ -47,7 +47,8 @@ def literal_chaos(quick: bool) -> Measurement:
 
 
 @erratum(
-    "Remark 4.1", "the gradient flow in D transports H by -tau grad log rho too, and dissipates"
+    "Remark 4.1",
+    r"the gradient flow in $D$ transports $H$ by $-\tau \nabla \log \rho$ too, and dissipates",
 )
 def transported_charge(quick: bool) -> Measurement:
     """The rate in the same example; as printed, that of the literal reading."""
@@ -57,14 +58,17 @@ def transported_charge(quick: bool) -> Measurement:
 
 
 @identity(
-    "Remark 4.1", "(3.19) with a Laplacian is the split gradient flow of G + tau Ent: it dissipates"
+    "Remark 4.1",
+    r"(3.19) with a Laplacian is the split gradient flow of $G + \tau \operatorname{Ent}$: it dissipates",
 )
 def literal_separated(quick: bool) -> Measurement:
     """The rate in the same example."""
     return Measurement(_affine_rate(separated, True, quick), -11.25, 0.02)
 
 
-@counterexample("Remark 4.1", "(3.21) with a Laplacian for rho can raise the energy: at rate 11.25")
+@counterexample(
+    "Remark 4.1", r"(3.21) with a Laplacian for $\rho$ can raise the energy: at rate 11.25"
+)
 def literal_transported(quick: bool) -> Measurement:
     """The rate in the same example."""
     return Measurement(_affine_rate(transported, True, quick), 11.25, 0.02)

@@ -26,7 +26,10 @@ def _trained() -> tuple[Energy, Particles]:
     return F, run.final  # type: ignore[return-value]
 
 
-@identity("(4.9), footnote 11", "at a local minimiser dF/dmu is constant on the support")
+@identity(
+    "(4.9), footnote 11",
+    r"at a local minimiser $\frac{\delta F}{\delta\mu}$ is constant on the support",
+)
 def constant_on_support(quick: bool) -> Measurement:
     """The spread of dF/dmu over the atoms at the end of a flow."""
     F, mu = _trained()
@@ -35,7 +38,7 @@ def constant_on_support(quick: bool) -> Measurement:
 
 
 @inequality(
-    "(4.10), footnote 12", "and nowhere smaller: then F(mu_*) is the minimum over all measures"
+    "(4.10), footnote 12", r"and nowhere smaller: then $F(\mu_*)$ is the minimum over all measures"
 )
 def smallest_on_support(quick: bool) -> Measurement:
     """How far dF/dmu is below its value on the support, over a grid of Omega and the support itself."""
@@ -50,7 +53,10 @@ def smallest_on_support(quick: bool) -> Measurement:
     return Measurement(float(F.variation(mu).mean() - phi.min()), 0.0, 1e-9)
 
 
-@erratum("4.3", "F(mu) - F(mu_*) >= 1/2 int (f_mu - f_mu_*)^2 dx: the constant is 1/2, not 1")
+@erratum(
+    "4.3",
+    r"$F(\mu) - F(\mu_*) \ge \frac{1}{2} \int (f_\mu - f_{\mu_*})^2\, dx$: the constant is 1/2, not 1",
+)
 def half(quick: bool) -> Measurement:
     """The ratio of both sides where it is smallest: V = 0 and f_{mu_*} = f."""
     x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
@@ -65,7 +71,7 @@ def half(quick: bool) -> Measurement:
     return Measurement(float(F(mu) - F(star)) / square, 0.5, 1e-12, printed=1.0)
 
 
-@inequality("4.3", "minimality can be proved: the gap of (4.10) bounds F(mu_*) - min F")
+@inequality("4.3", r"minimality can be proved: the gap of (4.10) bounds $F(\mu_*) - \min F$")
 def proved(quick: bool) -> Measurement:
     """:func:`jko.optimality` at the end of a flow."""
     F, mu = _trained()

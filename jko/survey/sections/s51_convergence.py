@@ -18,7 +18,8 @@ from jko.survey.regularised import bumpy, network, plane
 
 
 @experiment(
-    "5.1", "N neurons follow the limit N -> infinity uniformly in time here, at order N^{-1/2}"
+    "5.1",
+    r"$N$ neurons follow the limit $N \to \infty$ uniformly in time here, at order $N^{-1/2}$",
 )
 def uniform_in_time(quick: bool) -> Measurement:
     """The exponent in N of the root mean square over samples of sup_{t <= T} |f_{mu_N(t)} - f_{mu(t)}|."""
@@ -35,7 +36,8 @@ def uniform_in_time(quick: bool) -> Measurement:
 
 
 @experiment(
-    "5.1 (iii)", "with a porous medium on the line and V = x^2/2 the decay is exponential, rate 6"
+    "5.1 (iii)",
+    r"with a porous medium on the line and $V = \frac{1}{2} x^2$ the decay is exponential, rate 6",
 )
 def porous_decay(quick: bool) -> Measurement:
     """The fitted rate of F - F_* along Barenblatt's solution of (4.7); R^3 tends to its limit like e^{-3t}."""
@@ -78,7 +80,9 @@ def rate_of_atoms(quick: bool) -> Measurement:
 
 
 @identity(
-    "footnote 13", "int dF/dmu d(mu - mu_*) = F(mu) - F_* + 1/2 |f_mu - f_*|^2 + tau KL(mu_*, mu)"
+    "footnote 13",
+    r"$\int \frac{\delta F}{\delta\mu}\, d(\mu - \mu_*) = F(\mu) - F_* + \frac{1}{2} |f_\mu - f_*|^2 + \tau "
+    r"\operatorname{KL}(\mu_*, \mu)$",
 )
 def proximal_identity(quick: bool) -> Measurement:
     """Both sides at a measure with random masses on a grid: the natural script F of the footnote is KL(mu_*, mu)."""

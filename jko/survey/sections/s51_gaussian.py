@@ -73,7 +73,8 @@ def _least_ratio(T: float) -> float:
 
 
 @experiment(
-    "5.1 (ii)", "the dissipation controls F - F_* along the flow: their ratio stays away from zero"
+    "5.1 (ii)",
+    "the dissipation controls $F - F_*$ along the flow: their ratio stays away from zero",
 )
 def dissipation_ratio(quick: bool) -> Measurement:
     """The infimum over t in [0, 4] of -dF/dt / (F - F_*) for the Gaussian network with entropy, by differences.
@@ -117,7 +118,8 @@ def exponential_decay(quick: bool) -> Measurement:
 
 
 @erratum(
-    "footnote 13", 'the rate "1/t" is not sharp: under its own assumption the decay is exponential'
+    "footnote 13",
+    'the rate "$1/t$" is not sharp: under its own assumption the decay is exponential',
 )
 def not_algebraic(quick: bool) -> Measurement:
     """The misfit of e^{-rt} in log(F - F_*), for the Gaussian network; as printed, that of t^{-p}."""

@@ -82,7 +82,7 @@ def _two_rates_by_hand(pair: ChargedParticles, times: Array) -> float:
 
 @experiment(
     "5.1 (iii)",
-    "(3.21) has no rate in the example: G falls to its least value, then rises by .0064 as rho gathers",
+    r"(3.21) has no rate in the example: $G$ falls to its least value, then rises by .0064 as $\rho$ gathers",
 )
 def no_rest(quick: bool) -> Measurement:
     """G(40) minus the least of G(0), ..., G(40) along (3.21), by finite volumes; beside it (3.23) and (3.19).
