@@ -12,7 +12,9 @@ _HOMES = {
     "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
     "jko.spaces": "Domain Box Ball Cylinder Convex Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
-    "jko.energies": "Energy Risk SquaredNorm Potential Interaction Internal Entropy PorousMedium KernelEntropy",
+    "jko.energies": (
+        "Energy Risk Logistic SquaredNorm Potential Interaction Internal Entropy PorousMedium KernelEntropy"
+    ),
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
         "step StepProblem StepResult StepFailed "

@@ -19,6 +19,7 @@ from jko.energies import (
     Interaction as Interaction,
     Internal as Internal,
     KernelEntropy as KernelEntropy,
+    Logistic as Logistic,
     PorousMedium as PorousMedium,
     Potential as Potential,
     Risk as Risk,

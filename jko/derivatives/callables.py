@@ -51,6 +51,8 @@ class Differentiable:
         of it (see :func:`differences`).
     elementwise
         A function of one number: z has any shape, values and gradient have that of z.
+    tail
+        What follows in the shape of the values, ``(k,)`` for k outputs.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Differentiable:
     function: Callable[..., Any]
     gradient: Callable[..., Any] | None = None
     elementwise: bool = False
+    tail: tuple[int, ...] = ()
     compared: set[int] = field(default_factory=set, repr=False, compare=False)
     constants: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
@@ -107,7 +110,7 @@ class Differentiable:
         return checks.returned(f"the gradient of {self.name}", value, shape, z)
 
     def _shape(self, z: Tensor, rest: tuple[Tensor, ...]) -> tuple[int, ...]:
-        return tuple(z.shape) if self.elementwise else (len(z), *(len(r) for r in rest))
+        return tuple(z.shape) if self.elementwise else (len(z), *map(len, rest), *self.tail)
 
     def _compare_once(self, z: Tensor, rest: tuple[Tensor, ...]) -> None:
         """Hold the slope against the values at a few points near the first that torch is asked about."""

@@ -5,8 +5,9 @@ For any two measures, with ``phi = (dF/dmu)(mu_*)``,
 ``F(mu) - F(mu_*) = 1/2 |f_mu - f_{mu_*}|^2 + sum_i c_i int B_i(rho, rho_*) + int phi d(mu - mu_*)``
 
 where ``B(r, s) = U(r) - U(s) - U'(s)(r - s) >= 0``; of the entropy ``int B`` is KL(mu, mu_*), of ``1/2 int mu^2`` it is
-``1/2 int (mu - mu_*)^2``.  At a minimiser phi equals a constant l on the support and is at least l elsewhere, so that
-the last term is ``int (phi - l) dmu >= 0``.
+``1/2 int (mu - mu_*)^2``.  Of another loss l its Bregman divergence ``l(y) - l(y_*) - l'(y_*)(y - y_*)`` stands for the
+square.  At a minimiser phi equals a constant l on the support and is at least l elsewhere, so that the last term is
+``int (phi - l) dmu >= 0``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Decomposition(NamedTuple):
     Attributes
     ----------
     risk
-        ``1/2 |f_mu - f_{mu_*}|^2`` over all risks, >= 0.
+        ``1/2 |f_mu - f_{mu_*}|^2`` over all risks, of other losses their Bregman divergences, >= 0.
     internal
         The Bregman divergences of the internal energies, >= 0: KL for the entropy.
     rest
@@ -110,8 +111,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
         for c, other in terms.without(Internal):
             slope += c * tilt(other)
         for c, R in terms.risks:
-            change = R.predict(mu) - R.predict(star)
-            risk += c * 0.5 * float((R.data.weights * change**2).sum())
+            risk += c * R.divergence(R.predict(mu), R.predict(star))
         for c, other in terms.without(Internal, Risk, Linear):
             rest += c * (float(other(mu) - other(star)) - tilt(other))
     return Decomposition(risk, internal, rest, slope)

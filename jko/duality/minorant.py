@@ -30,6 +30,8 @@ def obstacle(energy: Energy) -> str | None:
                 f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
+    for _, R in sorted_terms(energy).curved:
+        return f"bounds for a risk with {type(R.loss).__name__} are not known here"
     for c, E in negative(terms):
         return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
@@ -76,12 +78,12 @@ class Minorant:
             )
             return cls(
                 tuple(E for _, E in risks),
-                torch.cat([none, *(c * E.data.weights for c, E in risks)]),
-                torch.cat([none, *(E.data.f for _, E in risks)]),
+                torch.cat([none, *(c * E.data.quadrature for c, E in risks)]),
+                torch.cat([none, *(E.data.values for _, E in risks)]),
                 others,
                 mu,
                 constant,
-                torch.cat([none, *(E.residual(mu) for _, E in risks)]),
+                torch.cat([none, *(E.residual(mu).reshape(-1) for _, E in risks)]),
             )
 
     def concave_part(self, g: Tensor) -> float:
@@ -110,13 +112,13 @@ class Minorant:
     @property
     def activations(self) -> tuple[FeatureMap, ...] | None:
         """The h of every risk, so that ``<g, Phi> = w c_g(theta)``; None if there is a risk without, or no risk."""
-        found = [risk.activation for risk in self.risks]
+        found = [None if risk.data.k > 1 else risk.activation for risk in self.risks]
         return tuple(h for h in found if h is not None) if found and None not in found else None
 
     def charge(self, g: Tensor, theta: Tensor) -> Tensor:
         """c_g(theta) = <g, h(theta, .)>_q, shape (b,), where there are activations."""
         assert self.activations is not None
-        parts = zip(self.activations, self.risks, self._split(g), strict=True)
+        parts = zip(self.activations, self.risks, self.prices(g), strict=True)
         return sum(
             (h(theta, risk.data.x) @ part for h, risk, part in parts), theta.new_zeros(len(theta))
         )
@@ -150,7 +152,7 @@ class Minorant:
     def value(self, g: Tensor, z: Tensor) -> Tensor:
         """phi_g(z), shape (b,)."""
         with torch.no_grad():
-            pairs = zip(self.risks, self._split(g), strict=True)
+            pairs = zip(self.risks, self.prices(g), strict=True)
             return sum((risk.pairing(part, z) for risk, part in pairs), self.potential(z))
 
     def slope(self, g: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,7 +162,7 @@ class Minorant:
             gradient = sum(
                 (c * E.gradient(self.reference, z) for c, E in self.others.all), torch.zeros_like(z)
             )
-            for risk, part in zip(self.risks, self._split(g), strict=True):
+            for risk, part in zip(self.risks, self.prices(g), strict=True):
                 pull: Pullback = risk.features.linearise(z, risk.data.x)[1]
                 v, d = pull(part)
                 value, gradient = value + v, gradient + d
@@ -170,7 +172,7 @@ class Minorant:
         """Second derivatives of phi_g, shape (b, dim, dim)."""
         total = torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
         with torch.no_grad():
-            for risk, part in zip(self.risks, self._split(g), strict=True):
+            for risk, part in zip(self.risks, self.prices(g), strict=True):
                 total += risk.features.hessian(z, risk.data.x, part)
         if self.lam is not None:
             total.diagonal(dim1=1, dim2=2).add_(self.lam)
@@ -179,6 +181,7 @@ class Minorant:
             (c * E.hessian(self.reference, z) for c, E in self.others.all), torch.zeros_like(total)
         )
 
-    def _split(self, g: Tensor) -> tuple[Tensor, ...]:
+    def prices(self, g: Tensor) -> tuple[Tensor, ...]:
         """q g, in the pieces that belong to the risks."""
-        return torch.split(self.q * g, [risk.data.M for risk in self.risks]) if self.risks else ()
+        sizes = [risk.data.f.numel() for risk in self.risks]
+        return torch.split(self.q * g, sizes) if self.risks else ()

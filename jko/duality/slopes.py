@@ -29,7 +29,7 @@ class Slopes:
     @classmethod
     def of(cls, minorant: Minorant, g: Tensor) -> Slopes | None:
         """None where an activation's derivatives have no known bounds."""
-        prices = torch.split(minorant.q * g, [risk.data.M for risk in minorant.risks])
+        prices = minorant.prices(g)
         parts = tuple(
             (h, risk.data.x, part)
             for h, risk, part in zip(

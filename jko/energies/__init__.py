@@ -6,6 +6,7 @@ from jko.energies.interaction import Interaction
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
 from jko.energies.layers import TwoLayerRisk
+from jko.energies.losses import Logistic, Loss, SquaredLoss
 from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
@@ -33,6 +34,8 @@ __all__ = [
     "KernelInternal",
     "KernelPorousMedium",
     "Linear",
+    "Logistic",
+    "Loss",
     "Mixture",
     "OnTheta",
     "Parts",
@@ -42,6 +45,7 @@ __all__ = [
     "Risk",
     "Scaled",
     "SortedTerms",
+    "SquaredLoss",
     "SquaredNorm",
     "Sum",
     "TwoLayerRisk",

@@ -34,9 +34,9 @@ class Parts:
     internal : tuple of (c, Internal)
         Internal energies with coefficients c > 0.
     features, targets : (r, N), (r,) or None
-        A and b: all risks together are ``1/2 |A m - b|^2 + constant`` with m the masses.
+        A and b: all risks of the squared loss together are ``1/2 |A m - b|^2 + constant`` with m the masses.
     rest : Energy or None
-        What is none of these: interactions, energies of the user, negative coefficients.
+        What is none of these: interactions, risks of other losses, energies of the user, negative coefficients.
     volumes : (N,) or None
         Of the cells that the atoms stand for, where there are internal energies.
     state : State or None
@@ -153,16 +153,17 @@ def parts(energy: Energy, state: State) -> Parts:
         for c, E in terms.linear:
             V = V + c * E.variation(state)
     check_obstacles(V, state)
-    risks, internal = positive(terms.risks), positive(terms.internal)
+    risks, internal = positive(terms.quadratic), positive(terms.internal)
     rest = (
-        *negative(terms.risks),
+        *negative(terms.quadratic),
+        *terms.curved,
         *negative(terms.internal),
         *terms.without(Linear, Internal, Risk),
     )
     A = b = volumes = None
     if risks:
         A = torch.cat([_features(c, R, state) for c, R in risks])
-        b = torch.cat([(c * R.data.weights).sqrt() * R.data.f for c, R in risks])
+        b = torch.cat([(c * R.data.quadrature).sqrt() * R.data.values for c, R in risks])
     if isinstance(state, GridDensity):
         volumes = state.volumes
     elif isinstance(state, LineMesh):
@@ -171,14 +172,14 @@ def parts(energy: Energy, state: State) -> Parts:
 
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
-    """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M, N)."""
+    """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M k, N)."""
     mu = state.atoms
     try:
         with torch.no_grad():
             values = torch.cat(
                 [
                     risk.features(z, risk.data.x)
-                    for z in mu.points.split(max(1, 2**20 // risk.data.M))
+                    for z in mu.points.split(max(1, 2**20 // risk.data.f.numel()))
                 ]
             )
     except (RuntimeError, IndexError) as error:
@@ -186,7 +187,7 @@ def _features(c: float, risk: Risk, state: State) -> Tensor:
             f"the features of {type(risk).__name__} cannot be evaluated on a state of dimension {mu.dim}, for inputs "
             f"with n = {risk.data.n}: {error}. For Phi = w h(theta, x) the first axis is w, the others theta"
         ) from error
-    return ((c * risk.data.weights).sqrt()[:, None] * values.T).contiguous()
+    return ((c * risk.data.quadrature).sqrt()[:, None] * values.T).contiguous()
 
 
 def check_obstacles(V: Tensor, state: State) -> None:

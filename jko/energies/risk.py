@@ -3,6 +3,8 @@
 ``R(mu) = 1/2 sum_m q_m (f_mu(x_m) - f(x_m))^2`` with ``f_mu(x) = int Phi(xi, x) mu(dxi)``: survey (2.5)-(2.6); on a
 pair (rho, H), read through its lift, it is the first term of G (2.12)-(2.13).  Here q is the quadrature of D.
 The operators of (3.3)-(3.8) are its expansion ``R = 1/2 |f|^2 + int int K dmu dmu + int S dmu``.
+
+With k outputs D is D x {1..k}: features, prices and what else runs over the data are (M k,), all outputs at x_1 first.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.losses import Loss, SquaredLoss
 from jko.measures import Particles, State
-from jko.networks import Block, Data, FeatureMap, Neuron, Passes, feature_map
+from jko.networks import Block, Data, FeatureMap, Neuron, Outputs, Passes, feature_map
 
 BLOCK = 2**21  # bytes of feature values at a time, so that the passes over a block stay in cache
 KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond, recomputed
@@ -25,20 +28,23 @@ KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond,
 
 @dataclass(frozen=True, eq=False)
 class Risk(Energy):
-    """``R(mu) = 1/2 sum_m q_m (f_mu(x_m) - f_m)^2``, convex in mu.
+    """``R(mu) = sum_m q_m l(f_mu(x_m), f_m)``, convex in mu; by default ``1/2 sum_m q_m |f_mu(x_m) - f_m|^2``.
 
     Parameters
     ----------
     data : Data
-        Inputs x (M, n), targets f (M,), quadrature weights q (M,).
+        Inputs x (M, n), targets f (M,) or (M, k), quadrature weights q (M,).
     activation
         h(theta, x): :class:`jko.Ridge`, :class:`jko.GaussianBump` or a callable (theta (N, d), x (M, n)) -> (N, M);
-        then ``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta).
+        then ``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta), and w in R^k for targets (M, k): xi has k + d columns.
     features
-        Instead of ``activation``: a general Phi, callable (xi (N, dim), x (M, n)) -> (N, M).
+        Instead of ``activation``: a general Phi, callable (xi (N, dim), x (M, n)) -> (N, M), or (N, M, k).
     gradient
-        The derivative in theta (in xi) of such a callable that is not written in torch, (N, M, d) (or (N, M, dim)).
-        Both then get tensors of which torch records nothing, and may return arrays (see :class:`jko.Potential`).
+        The derivative in theta (in xi) of such a callable that is not written in torch, (N, M, d) (or (N, M, dim),
+        (N, M, k, dim)).  Both then get tensors of which torch records nothing, and may return arrays (see
+        :class:`jko.Potential`).
+    loss : Loss
+        l(y, f): the squared loss (2.6), the default, or :class:`jko.Logistic` for classes.
 
     Notes
     -----
@@ -58,6 +64,7 @@ class Risk(Energy):
     data: Data
     features: FeatureMap
     activation: FeatureMap | None
+    loss: Loss
     convex = True
 
     def __init__(
@@ -66,6 +73,7 @@ class Risk(Energy):
         activation: FeatureMap | Callable[[Tensor, Tensor], Any] | None = None,
         features: FeatureMap | Callable[[Tensor, Tensor], Any] | None = None,
         gradient: Callable[[Tensor, Tensor], Any] | None = None,
+        loss: Loss | None = None,
     ) -> None:
         checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")
         if (activation is None) == (features is None):
@@ -73,14 +81,19 @@ class Risk(Energy):
                 "Risk needs exactly one of activation=h (then Phi = w h(theta, x)) and features=Phi(xi, x); "
                 f"got {'both' if features is not None else 'neither'}"
             )
+        loss = SquaredLoss() if loss is None else loss
+        checks.kind("loss", loss, Loss, hint="such as jko.Logistic()").check(data.f)
         h = None if activation is None else feature_map("activation", activation, gradient)
-        object.__setattr__(self, "data", data)
-        object.__setattr__(self, "activation", h)
-        phi = Neuron(h) if h else feature_map("features", features, gradient)
-        object.__setattr__(self, "features", phi)
+        if h is None:
+            k = data.k if data.f.ndim == 2 else None
+            phi = feature_map("features", features, gradient, outputs=k)
+        else:
+            phi = Neuron(h) if data.f.ndim == 1 else Outputs(h, data.k)
+        for name, value in (("data", data), ("features", phi), ("activation", h), ("loss", loss)):
+            object.__setattr__(self, name, value)
 
     def predict(self, state: State, x: Any = None) -> Tensor:
-        """The network f_mu(x) = int Phi(xi, x) mu(dxi), shape (M,); default at the data. Source: (2.5), (2.12)."""
+        """The network f_mu(x) = int Phi(xi, x) mu(dxi), (M,) or (M, k); default at the data. Source: (2.5), (2.12)."""
         mu = state.atoms
         data = self.data.x
         x = (
@@ -89,98 +102,155 @@ class Risk(Energy):
             else checks.shape("x", checks.floats("x", x, data), ("M", self.data.n))
         )
         checks.alike("the points of the state", mu.points, "x", x)
+        rows = self._rows(x)
         if _recorded(mu.points, mu.weights, x):
-            return mu.integrate_blocks(
-                lambda block: block.integrate(self.features(block.points, x)), _rows(x)
+            return self._shaped(
+                mu.integrate_blocks(
+                    lambda block: block.integrate(self.features(block.points, x)), rows
+                ),
+                x,
             )
-        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
-            return _network(mu, passes, _rows(x))
+        with torch.no_grad(), self.features.passes(x, rows) as passes:
+            return self._shaped(_network(mu, passes, rows), x)
 
     def residual(self, state: State) -> Tensor:
-        """r = f_mu - f at the data, shape (M,)."""
+        """r = f_mu - f at the data, shape (M,) or (M, k)."""
         return self.predict(state) - self.data.f
+
+    def prices(self, state: State) -> Tensor:
+        """``q_m grad l(f_mu(x_m))``, of the squared loss q r, shape (M k,): the variation is their sum with Phi."""
+        return self.prices_of(self.predict(state))
+
+    def prices_of(self, y: Tensor) -> Tensor:
+        """The same of outputs y (M,), (M, k) or (M k,) at the data."""
+        f, q = self.data.f, self.data.weights
+        return self.loss.evaluate(y.view(f.shape), f, q)[1].reshape(-1)
+
+    def divergence(self, y: Tensor, star: Tensor) -> float:
+        """``sum_m q_m [l(y) - l(y_*) - l'(y_*)(y - y_*)]`` of outputs; of the squared loss ``|y - y_*|^2 / 2``."""
+        return float(self.loss.divergence(y, star, self.data.f, self.data.weights))
 
     def __call__(self, state: State) -> Tensor:
         """The risk (2.6), a 0-d tensor."""
-        r = self.residual(state)
-        return 0.5 * (self.data.weights * r * r).sum()
+        return self.loss.total(self.predict(state), self.data.f, self.data.weights)
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
-        """phi(xi) = <r, Phi(xi, .)> at the points ``at`` (n, dim), shape (n,). Source: (3.5)."""
-        g = self.data.weights * self.residual(state)
-        return self.pairing(g, state.atoms.points if at is None else at)
+        """phi(xi) = <grad l, Phi(xi, .)>, of the squared loss <r, Phi(xi, .)>, at (n, dim); (n,). Source: (3.5)."""
+        return self.pairing(self.prices(state), state.atoms.points if at is None else at)
 
     def pairing(self, g: Tensor, at: Tensor) -> Tensor:
-        """sum_m g[m] Phi(at, x_m), shape (n,)."""
-        x = self.data.x
-        blocks = at.split(_rows(x))
+        """sum_m g[m] Phi(at, x_m) for g (M k,), shape (n,)."""
+        x, rows = self.data.x, self._rows(self.data.x)
+        blocks = at.split(rows)
         if _recorded(g, at):
             return torch.cat([self.features(z, x) @ g for z in blocks])
-        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
+        with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """The Wasserstein gradient grad <r, Phi(xi, .)>, shape (n, dim). Source: (3.5)."""
-        mu, x = state.atoms, self.data.x
+        """The Wasserstein gradient, that of the variation, shape (n, dim). Source: (3.5)."""
+        mu, x, rows = state.atoms, self.data.x, self._rows(self.data.x)
         if at is None:
             return self.evaluate(mu).gradient
-        with torch.no_grad(), self.features.passes(x, _rows(x)) as passes:
-            g = self.data.weights * self.residual(mu)
-            return _pulled_back(at, map(passes.at, at.split(_rows(x))), g)[1]
+        with torch.no_grad(), self.features.passes(x, rows) as passes:
+            g = self.prices(mu)
+            return _pulled_back(at, map(passes.at, at.split(rows)), g)[1]
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
-        data, rows = self.data, _rows(self.data.x)
+        data, rows = self.data, self._rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
         kept: list[Block] = []
         with torch.no_grad(), self.features.passes(data.x, rows, keep) as passes:
-            r = _network(mu, passes, rows, kept if keep else None) - data.f
-            g = data.weights * r
+            y = self._shaped(_network(mu, passes, rows, kept if keep else None), data.x)
+            value, g = self.loss.evaluate(y, data.f, data.weights)
             blocks = kept or (passes.at(block.points) for block in mu.blocks(rows))
-            return Evaluation(0.5 * (g @ r), *_pulled_back(mu.points, blocks, g))
+            return Evaluation(value, *_pulled_back(mu.points, blocks, g.reshape(-1)))
 
     def second_order(self, mu: Particles) -> Curvature:
-        """Blocks Hess <r, Phi>(xi_i) and the factor J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)."""
-        q = self.data.weights
+        """Blocks Hess <grad l, Phi>(xi_i), and the factor ``J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)``.
+
+        Of a loss whose second derivatives are ``C C^T``, the factor is J C.
+        """
+        data = self.data
         with torch.no_grad():
-            g = q * self.residual(mu)
-            chunks = [block.points for block in mu.blocks(_rows(self.data.x))]
-            blocks = torch.cat([self.features.hessian(z, self.data.x, g) for z in chunks])
-            factor = torch.cat([self.features.jacobian(z, self.data.x) for z in chunks])
-            return Curvature(blocks, factor.mul_(q.sqrt()[:, None]).transpose(1, 2).contiguous())
+            y = self.predict(mu)
+            g = self.prices_of(y)
+            chunks = [block.points for block in mu.blocks(self._rows(data.x))]
+            blocks = torch.cat([self.features.hessian(z, data.x, g) for z in chunks])
+            factor = torch.cat([self.features.jacobian(z, data.x) for z in chunks])
+            factor = factor.mul_(data.quadrature.sqrt()[:, None])
+            C = self.loss.factor(y, data.f)
+            if C is not None and C.ndim == 1:
+                factor *= C[:, None]
+            elif C is not None:  # (b, M, k, dim), then C mixes the outputs at each x_m
+                parts = factor.unflatten(1, (data.M, data.k))
+                factor = torch.einsum("bmkd,mkr->bmrd", parts, C).flatten(1, 2)
+            return Curvature(blocks, factor.transpose(1, 2).contiguous())
+
+    def _rows(self, x: Tensor) -> int:
+        """Atoms in a block; general features are there for each output."""
+        whole = self.activation is None
+        return _rows(x, self.data.k if whole else 1)
+
+    def _shaped(self, y: Tensor, x: Tensor) -> Tensor:
+        """Outputs (M k,) with a row for each input."""
+        f = self.data.f
+        if y.numel() != len(x) * self.data.k:
+            raise ValueError(
+                f"the features have {y.numel() / len(x):g} outputs and f has k = {self.data.k}: give Phi(xi, x) of "
+                "shape (N, M, k), as a FeatureMap (N, M k), or activation=h, of which there is one for all outputs"
+            )
+        return y if f.ndim == 1 else y.view(len(x), -1)
 
     # The operators of the expansion (3.3), and their twins on Theta (3.13)
 
     def K(self, xi: Tensor, other: Tensor) -> Tensor:
         """K(xi, xi') = 1/2 int_D Phi(xi, x) Phi(xi', x) dx, shape (a, b). Source: (3.4)."""
-        return _kernel(self.features, self.data, xi, other)
+        self._refuse_curved("K")
+        a, b = (self.features(z, self.data.x) for z in (xi, other))
+        return 0.5 * (a * self.data.quadrature) @ b.T
 
     def S(self, xi: Tensor) -> Tensor:
         """S(xi) = - int_D Phi(xi, x) f(x) dx, shape (a,). Source: (3.4)."""
-        return -(self.features(xi, self.data.x) @ (self.data.weights * self.data.f))
+        self._refuse_curved("S")
+        return -(self.features(xi, self.data.x) @ (self.data.quadrature * self.data.values))
 
     def L(self, state: State, xi: Tensor) -> Tensor:
         """L(mu)(xi) = 2 int K(xi, xi') mu(dxi'), shape (a,). Source: (3.8).
 
         As printed, footnote 8 has int L(mu) dmu = 1/2 |f_mu|^2; as computed from (3.4) it is |f_mu|^2.
         """
-        return self.pairing(self.data.weights * self.predict(state), xi)
+        self._refuse_curved("L")
+        return self.pairing(self.data.quadrature * self.predict(state).reshape(-1), xi)
 
     def Kbar(self, theta: Tensor, other: Tensor) -> Tensor:
         """Kbar(theta, theta') = 1/2 int_D h(theta, x) h(theta', x) dx, shape (a, b). Source: (3.14)."""
-        return _kernel(self._h, self.data, theta, other)
+        h, x = self._h("Kbar"), self.data.x
+        return 0.5 * (h(theta, x) * self.data.weights) @ h(other, x).T
 
     def Sbar(self, theta: Tensor) -> Tensor:
-        """Sbar(theta) = - int_D h(theta, x) f(x) dx, shape (a,). Source: (3.14)."""
-        return -(self._h(theta, self.data.x) @ (self.data.weights * self.data.f))
+        """Sbar(theta) = - int_D h(theta, x) f(x) dx, shape (a,) or (a, k). Source: (3.14)."""
+        return -(self._h("Sbar")(theta, self.data.x) @ self._weighted(self.data.f))
 
     def Lbar(self, state: State, theta: Tensor) -> Tensor:
-        """Lbar(rho, H)(theta) = 2 int Kbar(theta, theta') H(theta') rho(dtheta'), shape (a,). Source: (3.18)."""
-        return self._h(theta, self.data.x) @ (self.data.weights * self.predict(state))
+        """Lbar(rho, H)(theta) = 2 int Kbar(theta, theta') H(theta') rho(dtheta'), (a,) or (a, k). Source: (3.18)."""
+        return self._h("Lbar")(theta, self.data.x) @ self._weighted(self.predict(state))
 
-    @property
-    def _h(self) -> FeatureMap:
+    def _weighted(self, y: Tensor) -> Tensor:
+        q = self.data.weights
+        return q * y if y.ndim == 1 else q[:, None] * y
+
+    def _refuse_curved(self, name: str) -> None:
+        if not isinstance(self.loss, SquaredLoss):
+            raise TypeError(
+                f"{name} belongs to the expansion (3.3), which the squared loss has and {type(self.loss).__name__} has "
+                "not; variation(state, xi) is the first variation of this risk"
+            )
+
+    def _h(self, name: str) -> FeatureMap:
+        self._refuse_curved(name)
         if self.activation is None:
             raise TypeError(
                 "this Risk has general features Phi(xi, x); Kbar, Sbar and Lbar need activation=h(theta, x)"
@@ -188,13 +258,9 @@ class Risk(Energy):
         return self.activation
 
 
-def _kernel(phi: FeatureMap, data: Data, a: Tensor, b: Tensor) -> Tensor:
-    return 0.5 * (phi(a, data.x) * data.weights) @ phi(b, data.x).T
-
-
-def _rows(x: Tensor) -> int:
-    """Atoms in a block."""
-    return max(1, BLOCK // (len(x) * x.element_size()))
+def _rows(x: Tensor, k: int = 1) -> int:
+    """Atoms in a block, k features for each input."""
+    return max(1, BLOCK // (len(x) * k * x.element_size()))
 
 
 def _recorded(*tensors: Tensor) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from jko.energies.base import Energy, Scaled, Sum
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Internal
+from jko.energies.losses import SquaredLoss
 from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.potential import Linear, SquaredNorm
@@ -69,8 +70,18 @@ class SortedTerms:
 
     @cached_property
     def risks(self) -> Weighted[Risk]:
-        """Risks, quadratic in the measure."""
+        """Risks."""
         return self.of(Risk)
+
+    @property
+    def quadratic(self) -> Weighted[Risk]:
+        """Risks of the squared loss, quadratic in the measure."""
+        return tuple((c, R) for c, R in self.risks if isinstance(R.loss, SquaredLoss))
+
+    @property
+    def curved(self) -> Weighted[Risk]:
+        """Risks of other losses."""
+        return tuple((c, R) for c, R in self.risks if not isinstance(R.loss, SquaredLoss))
 
     @cached_property
     def interactions(self) -> Weighted[Interaction]:

@@ -22,6 +22,14 @@ from jko.networks import feature_map
 from jko.trajectory import Trajectory
 
 BLOCK = 2**17  # feature values at a time
+CURVED = (
+    "the loss of the {name} is not the squared one, so it is not quadratic in H and the equations do not close; take "
+    "particles, or a jko.ChargedDensity with jko.limits.separated"
+)
+SEVERAL = (
+    "the {name} has several outputs, and here H is a number; take jko.Particles with points (w_1 ... w_k, theta), or a "
+    "risk for each column of f"
+)
 
 
 def integrate_span(
@@ -81,9 +89,7 @@ def integrate_span(
         atoms = pair.atoms
         slope = energy.gradient(atoms)
         p, along = slope[:, :1], slope[:, 1:]
-        force = sum(
-            (c * E.data.weights * E.residual(atoms) for c, E in risks), torch.zeros_like(pair.b)
-        )
+        force = sum((c * E.prices(atoms) for c, E in risks), torch.zeros_like(pair.b))
         velocity = tangent(pair.domain, pair.support, -(p * charge_gradient(pair) + along))
         return torch.cat([velocity.reshape(-1), force - lam * pair.b]).cpu().numpy()
 
@@ -112,6 +118,8 @@ def quadratic(
         Other terms; risks without an activation, or with another activation or other inputs than the span's.
     """
     terms = sorted_terms(energy)
+    refuse(terms.curved, CURVED)
+    refuse([(c, R) for c, R in terms.risks if R.data.k > 1], SEVERAL)
     refuse(
         terms.without(SquaredNorm, Risk, OnTheta),
         "the term {energy} is not quadratic in H, so the equations do not close; allowed are sums of multiples "

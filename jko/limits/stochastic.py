@@ -258,4 +258,5 @@ def _sampled(risk: Risk, batch: int, generator: torch.Generator) -> Risk:
     rows = torch.multinomial(q.to(generator.device), batch, replacement=True, generator=generator)
     rows = rows.to(q.device)
     weights = (q.sum() / batch).expand(batch)
-    return Risk(Data(risk.data.x[rows], risk.data.f[rows], weights), features=risk.features)
+    sample = Data(risk.data.x[rows], risk.data.f[rows], weights)
+    return Risk(sample, features=risk.features, loss=risk.loss)

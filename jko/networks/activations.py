@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, hessian, leaf, recording, slope
-from jko.networks.features import FeatureMap
+from jko.networks.features import FeatureMap, paired
 from jko.networks.passes import Passes, Pullback, SigmaPasses
 from jko.networks.sigmas import EXPONENTIAL, SIGMAS, Sigma
 
@@ -62,6 +62,8 @@ class Ridge(FeatureMap):
         value, slope = self._slopes(_affine(z, x), 1)
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
+            if g.ndim == 2:
+                return paired(value, g), (slope() * g) @ _with_one(x)
             return value @ g, slope() @ (g[:, None] * _with_one(x))
 
         return value, pull
@@ -74,9 +76,11 @@ class Ridge(FeatureMap):
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
         """sum_m g[m] sigma''(s_im) (x_m, 1)(x_m, 1)^T."""
         *_, curvature = self._slopes(_affine(z, x), 2)
-        one = _with_one(x)
+        one, bend = _with_one(x), curvature()
+        if g.ndim == 2:
+            bend, g = bend * g, torch.ones_like(one[:, 0])
         outer = (g[:, None] * one)[:, :, None] * one[:, None, :]
-        return (curvature() @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
+        return (bend @ outer.flatten(1)).unflatten(1, (one.shape[1],) * 2)
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """In kept memory, if sigma is one of those that are written out."""
@@ -103,7 +107,7 @@ def _check_ridge(z: Tensor, n: int) -> None:
     if z.shape[1] != n + 1:
         raise ValueError(
             f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; Ridge needs d = n + 1 = {n + 1} "
-            f"(weights first, bias last), so points (w, theta) need {n + 2} columns"
+            f"(weights first, bias last), so points (w, theta) need {n + 2} columns, with k outputs {n + 1} + k"
         )
 
 
@@ -169,8 +173,9 @@ class GaussianBump(FeatureMap):
         h = self(z, x)
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
-            c = h @ g
-            return c, (h @ (g[:, None] * x) - c[:, None] * z) / self.width**2
+            c = paired(h, g)
+            along = h @ (g[:, None] * x) if g.ndim == 1 else (h * g) @ x
+            return c, (along - c[:, None] * z) / self.width**2
 
         return h, pull
 
@@ -183,7 +188,7 @@ def _check_bump(z: Tensor, n: int) -> None:
     if z.shape[1] != n:
         raise ValueError(
             f"theta has {z.shape[1]} coordinates but the inputs x have n = {n}; GaussianBump needs d = n, so points "
-            f"(w, theta) need {n + 1} columns"
+            f"(w, theta) need {n + 1} columns, with k outputs {n} + k"
         )
 
 

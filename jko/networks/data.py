@@ -16,8 +16,8 @@ class Data:
     ----------
     x : (M, n)
         Inputs.
-    f : (M,)
-        Target values f(x).
+    f : (M,) or (M, k)
+        Target values f(x), of k outputs.
     weights : (M,), optional
         Quadrature weights of D, positive; default 1/M, the mean over the data instead of the integral over D.
 
@@ -35,7 +35,8 @@ class Data:
 
     def __init__(self, x: Any, f: Any, weights: Any = None) -> None:
         x = checks.shape("x", checks.owned("x", x), ("M", "n"))
-        f = checks.shape("f", checks.owned("f", f, x, "x"), (len(x),))
+        f = checks.owned("f", f, x, "x")
+        checks.shape("f", f, (len(x), "k") if f.ndim == 2 else (len(x),))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
@@ -49,3 +50,18 @@ class Data:
     def n(self) -> int:
         """Dimension of the inputs."""
         return self.x.shape[1]
+
+    @property
+    def k(self) -> int:
+        """Number of outputs, the columns of f; 1 for f (M,)."""
+        return self.f.shape[1] if self.f.ndim == 2 else 1
+
+    @property
+    def values(self) -> Tensor:
+        """f as numbers on D x {1..k}, shape (M k,): all outputs at x_1, then at x_2, ..."""
+        return self.f.reshape(-1)
+
+    @property
+    def quadrature(self) -> Tensor:
+        """The weights of D x {1..k}, those of D for each output; shape (M k,)."""
+        return self.weights if self.f.ndim == 1 else self.weights.repeat_interleave(self.k)

@@ -38,9 +38,9 @@ class FeatureMap(ABC):
         """Values, shape (b, M)."""
 
     def linearise(self, z: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
-        """Values (b, M), and the map g (M,) -> (c, grad_z c) with c(z) = sum_m g[m] value(z, x[m]).
+        """Values (b, M), and the map g -> (c, grad_z c) with c(z) = sum_m g[m] value(z, x[m]).
 
-        The two tensors have shapes (b,) and (b, p).
+        g is (M,), or (b, M): numbers of its own for each parameter.  The two tensors have shapes (b,) and (b, p).
         """
         with recording():
             z = leaf(z)
@@ -48,7 +48,7 @@ class FeatureMap(ABC):
 
         def pull(g: Tensor) -> tuple[Tensor, Tensor]:
             with recording():
-                c = value @ recordable(g)
+                c = paired(value, recordable(g))
                 return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
@@ -77,31 +77,39 @@ class FeatureMap(ABC):
         return torch.stack(columns, dim=2) if columns else z.new_zeros(*value.shape, 0)
 
     def hessian(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
-        """Second derivatives of z -> sum_m g[m] value(z, x[m]), shape (b, p, p)."""
+        """Second derivatives of z -> sum_m g[m] value(z, x[m]), for g (M,) or (b, M); shape (b, p, p)."""
         with recording():
             g = recordable(g)
-        return hessian(lambda z: self(z, x) @ g, lambda z: self.linearise(z, x)[1](g)[1], z)
+        return hessian(lambda z: paired(self(z, x), g), lambda z: self.linearise(z, x)[1](g)[1], z)
 
     @property
     def _name(self) -> str:
         return f"the feature map {type(self).__name__}"
 
 
+def paired(value: Tensor, g: Tensor) -> Tensor:
+    """``sum_m g[m] value[:, m]`` for g (M,), or (b, M); shape (b,)."""
+    return value @ g if g.ndim == 1 else (value * g).sum(1)
+
+
 @dataclass(frozen=True)
 class Custom(FeatureMap):
-    """Any callable ``function(z (b, p), x (M, n)) -> (b, M)``.
+    """Any callable ``function(z (b, p), x (M, n)) -> (b, M)``, or (b, M, k): then its values are (b, M k).
 
     Parameters
     ----------
     function
         In torch operations, or with a gradient.
     gradient
-        Its derivative in z, ``gradient(z, x) -> (b, M, p)``; then both get tensors without a record and may return
-        numpy arrays.
+        Its derivative in z, ``gradient(z, x) -> (b, M, p)``, or (b, M, k, p); then both get tensors without a record
+        and may return numpy arrays.
+    outputs
+        The number k of a function with several outputs.
     """
 
     function: Callable[[Tensor, Tensor], Any]
     gradient: Callable[[Tensor, Tensor], Any] | None = None
+    outputs: int | None = None
 
     def __post_init__(self) -> None:
         self._function  # noqa: B018 (refuses what is no callable)
@@ -109,11 +117,14 @@ class Custom(FeatureMap):
     @cached_property
     def _function(self) -> Differentiable:
         name = getattr(self.function, "__name__", type(self.function).__name__)
-        return Differentiable(f"the feature callable {name!r}", self.function, self.gradient)
+        tail = () if self.outputs is None else (self.outputs,)
+        return Differentiable(
+            f"the feature callable {name!r}", self.function, self.gradient, tail=tail
+        )
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
         """Call the function and check what it returns."""
-        return self._function(z, x)
+        return self._function(z, x).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,9 @@ class Neuron(FeatureMap):
         return result
 
 
-def feature_map(name: str, value: Any, gradient: Any = None) -> FeatureMap:
+def feature_map(
+    name: str, value: Any, gradient: Any = None, outputs: int | None = None
+) -> FeatureMap:
     """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused."""
     if isinstance(value, FeatureMap):
         if gradient is not None:
@@ -173,7 +186,7 @@ def feature_map(name: str, value: Any, gradient: Any = None) -> FeatureMap:
             )
         return value
     if callable(value):
-        return Custom(value, gradient)
+        return Custom(value, gradient, outputs)
     raise TypeError(
         f"{name} must be jko.Ridge(sigma), jko.GaussianBump(width) or a callable (theta (N, d), x (M, n)) -> (N, M), "
         f"not {type(value).__name__}"

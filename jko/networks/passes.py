@@ -29,15 +29,22 @@ class Block(ABC):
 
     @abstractmethod
     def integral(self, weights: Tensor) -> Tensor:
-        """``sum_i weights[i] value(z[i], x)``, shape (M,)."""
+        """``sum_i weights[i] value(z[i], x)``, shape (M,); for weights (b, k), (M, k)."""
 
     @abstractmethod
     def pairing(self, g: Tensor) -> Tensor:
-        """``c = sum_m g[m] value(z, x[m])``, shape (b,)."""
+        """``c = sum_m g[m] value(z, x[m])``, shape (b,); for g (M, k), (b, k)."""
 
     @abstractmethod
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
         """Write c to ``c`` (b,) and its gradient in z to ``slope`` (b, p); the last that a block is asked."""
+
+    def pull_back_sum(self, w: Tensor, g: Tensor, c: Tensor, slope: Tensor) -> None:
+        """Write c to ``c`` (b, k), for g (M, k), and the gradient of ``sum_l w_l c_l`` in z to ``slope`` (b, p).
+
+        One product for all k: the features are weighted by ``w g^T`` (b, M).  The last that a block is asked.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a block of one output")
 
 
 class Passes(AbstractContextManager["Passes"]):
@@ -88,7 +95,7 @@ class _PlainBlock(Block):
         return self.linear[0] if self.passes.keep else self.passes.values(self.z)
 
     def integral(self, weights: Tensor) -> Tensor:
-        return weights @ self.values
+        return weights @ self.values if weights.ndim == 1 else self.values.T @ weights
 
     def pairing(self, g: Tensor) -> Tensor:
         return self.values @ g
@@ -96,6 +103,11 @@ class _PlainBlock(Block):
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
         for target, result in zip((c, slope), self.linear[1](g), strict=True):
             target.copy_(result)
+
+    def pull_back_sum(self, w: Tensor, g: Tensor, c: Tensor, slope: Tensor) -> None:
+        values, pull = self.linear
+        torch.mm(values, g, out=c)
+        slope.copy_(pull(w @ g.T)[1])
 
 
 class SigmaPasses(Passes):
@@ -105,7 +117,7 @@ class SigmaPasses(Passes):
 
     Parameters
     ----------
-    a : (k, M)
+    a : (p, M)
         The inputs as directions.
     rows
         Parameters in a block, at most.
@@ -129,14 +141,18 @@ class SigmaPasses(Passes):
         return torch.mm(z.contiguous(), self.a, out=out)
 
     def chain(self, z: Tensor, slopes: Tensor, c: Tensor, back: Tensor, out: Tensor) -> None:
-        """Write the gradient of c in z to ``out``, given the slopes (b, M) and ``back = outer inner g a`` (M, k)."""
+        """Write the gradient of c in z to ``out``, given the slopes (b, M) and ``back = outer inner g a`` (M, p)."""
         torch.mm(slopes, back, out=out)
 
     def backwards(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``outer g``, ``shift sum g``, ``outer inner g a`` (M, k): small, and the same for all blocks."""
+        """``outer g``, ``shift sum g``, ``outer inner g a`` (M, p): small, and the same for all blocks.
+
+        For g (M, k), of which the slopes are weighted before, the last is ``inner a``.
+        """
         if self.back is None or self.back[0] is not g:
             v = g * self.sigma.outer
-            self.back = g, v, self.sigma.shift * g.sum(), (self.a * v).T.contiguous()
+            a = self.a * v if g.ndim == 1 else self.a
+            self.back = g, v, self.sigma.shift * g.sum(0), a.T.contiguous()
         return self.back[1:]
 
     def room(self, rows: int) -> Tensor:
@@ -176,12 +192,12 @@ class _SigmaBlock(Block):
 
     def integral(self, weights: Tensor) -> Tensor:
         sigma = self.passes.sigma
-        total = torch.mv(self.values.T, weights).mul_(sigma.outer)
-        return total.add_(weights.sum(), alpha=sigma.shift) if sigma.shift else total
+        total = (self.values.T @ weights).mul_(sigma.outer)
+        return total.add_(weights.sum(0), alpha=sigma.shift) if sigma.shift else total
 
     def pairing(self, g: Tensor) -> Tensor:
         v, constant, _ = self.passes.backwards(g)
-        return torch.mv(self.values, v).add_(constant)
+        return (self.values @ v).add_(constant)
 
     def pull_back(self, g: Tensor, c: Tensor, slope: Tensor) -> None:
         passes = self.passes
@@ -191,6 +207,17 @@ class _SigmaBlock(Block):
             c.add_(constant)
         out = self.known if passes.sigma.of_value else self._spare
         passes.chain(self.z, passes.sigma.slope(self.known, out), c, back, slope)
+
+    def pull_back_sum(self, w: Tensor, g: Tensor, c: Tensor, slope: Tensor) -> None:
+        passes = self.passes
+        v, constant, back = passes.backwards(g)
+        torch.mm(self.values, v, out=c)
+        if passes.sigma.shift:
+            c.add_(constant)
+        own = self.known, self._spare
+        out, free = own if passes.sigma.of_value else own[::-1]
+        slopes = passes.sigma.slope(self.known, out).mul_(torch.mm(w, v.T, out=free))
+        passes.chain(self.z, slopes, (w * c).sum(1), back, slope)
 
 
 class NeuronPasses(Passes):

@@ -193,7 +193,11 @@ def test_data_take_arrays_and_default_to_the_mean():
     [
         (lambda: jko.Data(X[:, 0], G), ValueError, r"x has shape \(7,\)"),
         (lambda: jko.Data(X, G[:3]), ValueError, r"f has shape \(3,\)"),
-        (lambda: jko.Data(X, G[:, None]), ValueError, r"f has shape \(7, 1\)"),
+        (
+            lambda: jko.Data(X, G[:3, None]),
+            ValueError,
+            r"f has shape \(3, 1\); it must have shape \(7, k\)",
+        ),
         (lambda: jko.Data(np.zeros((0, 2)), []), ValueError, "x is empty"),
         (lambda: jko.Data([["a", "b"]], [1.0]), TypeError, "x must be"),
         (

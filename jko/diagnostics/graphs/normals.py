@@ -55,8 +55,7 @@ class Normals:
         total = mu.points.new_zeros(mu.N, mu.dim, mu.dim)
         terms = sorted_terms(self.energy)
         for c, R in terms.risks:  # without the derivatives of each feature, as second_order has
-            force = R.data.weights * R.residual(mu)
-            total += c * R.features.hessian(mu.points, R.data.x, force)
+            total += c * R.features.hessian(mu.points, R.data.x, R.prices(mu))
         for c, E in terms.without(Risk):
             total += c * E.second_order(mu).blocks
         return total

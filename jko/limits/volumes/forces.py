@@ -33,9 +33,8 @@ class FeatureTable:
 
     def dual(self, pair: ChargedDensity) -> Tensor:
         """g with ``N(theta) = sum_m g_m h(theta, x_m)``, (M,)."""
-        data = self.risk.data
         f = pair.signed_measure().reshape(-1) @ self.cells * pair.grid.cell
-        return self.c * data.weights * (f - data.f)
+        return self.c * self.risk.prices_of(f)
 
 
 @dataclass(frozen=True, eq=False)

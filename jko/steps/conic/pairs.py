@@ -146,6 +146,12 @@ def _sorted(energy: Energy, theta: Array) -> tuple[float, ConeTerms]:
         negative(terms.all),
         "{name} has the coefficient {c:g}; in (rho, H) a conic program needs all of them positive",
     )
+    refuse(
+        terms.curved,
+        "the loss of the {name} is not the squared one, whose static form alone is written as a cone here: use "
+        "jko.LBFGS(), which knows every loss",
+        TypeError,
+    )
     general = [(c, R) for c, R in terms.risks if R.activation is None]
     potentials = [(c, V) for c, V in terms.linear if not isinstance(V, SquaredNorm)]
     for others, name in (

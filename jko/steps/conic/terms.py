@@ -152,6 +152,12 @@ def _interactions(rest: Energy | None) -> Weighted[Interaction]:
         "use another solver",
     )
     refuse(
+        terms.curved,
+        "the loss of the {name} is not the squared one, the only one that Conic writes as a cone: use jko.LBFGS(), "
+        "which knows every loss",
+        TypeError,
+    )
+    refuse(
         terms.without(Interaction),
         "{name} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, PorousMedium and "
         "convex interactions; use another solver",

@@ -12,6 +12,7 @@ from jko.energies import (
     Internal,
     OnTheta,
     Risk,
+    SquaredLoss,
     SquaredNorm,
     negative,
     refuse,
@@ -87,14 +88,23 @@ class SplitTerms:
 
     def prices(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Quadrature q and targets f, (M,) each: all risks are ``1/2 |int H h drho - f|_q^2`` and a constant."""
-        q = sum((c * risk.data.weights for c, risk in self.risks), torch.zeros_like(like))
-        qf = sum(
-            (c * risk.data.weights * risk.data.f for c, risk in self.risks), torch.zeros_like(like)
-        )
+        data = [(c, risk.data) for c, risk in self.risks]
+        q = sum((c * D.weights for c, D in data), torch.zeros_like(like))
+        qf = sum((c * D.weights * D.values for c, D in data), torch.zeros_like(like))
         return q, qf / q if self.risks else torch.zeros_like(like)
 
 
 def _check_risk(risk: Risk, span: ChargedSpan) -> None:
+    if not isinstance(risk.loss, SquaredLoss):
+        raise ValueError(
+            f"the loss of the Risk is {type(risk.loss).__name__}, and the step of H in closed form is that of the "
+            "squared loss: take particles, jko.ChargedParticles(theta, H), which move by any"
+        )
+    if risk.data.k > 1:
+        raise ValueError(
+            f"the Risk has k = {risk.data.k} outputs, and H of a ChargedSpan is a number; take jko.Particles with "
+            "points (w_1 ... w_k, theta), or a risk for each column of f"
+        )
     build = "build the state by jko.ChargedSpan(rho, H0, risk.activation, risk.data.x)"
     if risk.activation is None:
         raise TypeError(
