@@ -249,11 +249,17 @@ def _same(a: State, b: State) -> bool:
 
 def score(job: Job, state: State, data: jko.Data) -> float | None:
     """The share of right classes, or R2, the mean over the targets; None where R2 is 0 / 0."""
-    output, f = (t.detach().double().cpu().numpy() for t in (job.risk.predict(state, data.x), data.f))
+    output, f = said(job, state, data)
     if job.table.classes:
         return float((job.model.classified(output) == job.model.classified(f)).mean())
     spread = ((f - f.mean(0)) ** 2).sum(0)
     return float((1 - ((output - f) ** 2).sum(0) / spread).mean()) if np.all(spread > 0) else None
+
+
+def said(job: Job, state: State, data: jko.Data) -> tuple[np.ndarray, np.ndarray]:
+    """What the network says of the rows, and what it should."""
+    pair = job.risk.predict(state, data.x), data.f
+    return pair[0].detach().double().cpu().numpy(), pair[1].double().cpu().numpy()
 
 
 def score_name(job: Job) -> str:
@@ -261,11 +267,9 @@ def score_name(job: Job) -> str:
     return "accuracy" if job.table.classes else "R2"
 
 
-def confusion(job: Job, state: State) -> list[list[int]]:
-    """How many rows of each class (down) were taken for each (across), of those that tell the score."""
-    _, data = job.scored
-    output, f = (t.detach().cpu().numpy() for t in (job.risk.predict(state, data.x), data.f))
-    count = len(job.table.classes or ())
-    table = np.zeros((count, count), dtype=int)
-    np.add.at(table, (job.model.classified(f), job.model.classified(output)), 1)
-    return table.tolist()
+def confusion(model: runs.Model, outputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How many rows of each class (down) were taken for each (across)."""
+    count = len(model.preparation.target.classes or ())
+    counts = np.zeros((count, count), dtype=int)
+    np.add.at(counts, (model.classified(truth), model.classified(outputs)), 1)
+    return counts

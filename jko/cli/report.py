@@ -11,7 +11,7 @@ from typing import Any
 
 import jko
 from jko.cli.folder import FILES, Folder
-from jko.cli.job import Job, confusion, score, score_name, versions
+from jko.cli.job import Job, confusion, said, score, score_name, versions
 from jko.measures import State
 from jko.metrics import Proof
 from jko.storage.places import write_text
@@ -39,7 +39,7 @@ def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
         "train_score": score(job, final, job.split.train),
         "test_score": test,
         "test_score_reason": None if test is not None else _no_score(job),
-        "confusion": confusion(job, final) if job.table.classes else None,
+        "confusion": _confusion(job, final) if job.table.classes else None,
         "smallest_slack": float(trajectory.slacks.min()),
         "certificates": _certificates(trajectory),
         **_optimality(job, final),
@@ -50,6 +50,12 @@ def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
         "residuals": trajectory.residuals.tolist(),
         "versions": versions(),
     }
+
+
+def _confusion(job: Job, state: State) -> Summary:
+    """Who was taken for whom, among the rows that tell the score."""
+    rows, data = job.scored
+    return {"rows": rows, "counts": confusion(job.model, *said(job, state, data)).tolist()}
 
 
 def _no_score(job: Job) -> str:

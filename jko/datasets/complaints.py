@@ -23,12 +23,12 @@ Finding = tuple[Number | Categories, Column, list[int]]
 
 
 def of_training(
-    path: str, wrong: Sequence[Finding], lines: Sequence[int], encode: bool
+    where: str, wrong: Sequence[Finding], lines: Sequence[int], encode: bool
 ) -> list[str]:
     """Why columns of a table to train on are no inputs, and what to do."""
     if not wrong:
         return []
-    found, remedies = _told(path, wrong, lines, ENCODE_MIXED if encode else ENCODE)
+    found, remedies = _told(where, wrong, lines, ENCODE_MIXED if encode else ENCODE)
     more = f"; and {len(found) - COMPLAINTS} columns more" if len(found) > COMPLAINTS else ""
     ignored = " ".join(shlex.quote(column.name) for _, column, _ in wrong[:COMPLAINTS])
     alone = len(wrong) == 1
@@ -38,13 +38,13 @@ def of_training(
     ]
 
 
-def of_new_rows(path: str, wrong: Sequence[Finding], lines: Sequence[int]) -> list[str]:
+def of_new_rows(where: str, wrong: Sequence[Finding], lines: Sequence[int]) -> list[str]:
     """Why columns of new rows cannot be read by the rules of a run, and what to do."""
     if not wrong:
         return []
-    found, remedies = _told(path, wrong, lines, "")
+    found, remedies = _told(where, wrong, lines, "")
     known = [
-        f"{rule.column!r} knows {listed(rule.words, COMPLAINTS)}"
+        f"known in {rule.column!r} are {listed(rule.words, COMPLAINTS)}"
         for rule, *_ in wrong
         if isinstance(rule, Categories)
     ]
@@ -53,13 +53,13 @@ def of_new_rows(path: str, wrong: Sequence[Finding], lines: Sequence[int]) -> li
 
 
 def _told(
-    path: str, wrong: Sequence[Finding], lines: Sequence[int], encode: str
+    where: str, wrong: Sequence[Finding], lines: Sequence[int], encode: str
 ) -> tuple[list[str], list[str]]:
     found: list[str] = []
     remedies: list[str] = []
     for rule, column, cells in wrong:
         what, how = _finding(rule, column, cells, lines, encode)
-        of = f" of {path!r}" if not found else ""
+        of = f" of {where}" if not found else ""
         found.append(f"column {column.name!r}{of} {what}")
         remedies += [remedy for remedy in how if remedy not in remedies]
     return found, remedies
@@ -75,7 +75,7 @@ def _finding(
     found, remedies = [], []
     if bad is not None:
         known = isinstance(rule, Categories)
-        found.append(f"holds {short(words[bad])} in line {lines[bad]}" + ", not known" * known)
+        found.append(f"holds {short(words[bad])} in line {lines[bad]}" + ", which is not known" * known)
         remedies.append(UNSEEN if known else remedy(words[bad], encode))
     if missing:
         found.append(gaps(words, missing, lines))

@@ -92,7 +92,7 @@ def read_csv(
         )
     recipe = tuple(asked.rule(column) for column in inputs)
     unread = [(rule, c, rule.unread(c)) for rule, c in zip(recipe, inputs, strict=True)]
-    wrong = complaints.of_training(str(path), [f for f in unread if f[2]], lines, asked.words)
+    wrong = complaints.of_training(repr(str(path)), [f for f in unread if f[2]], lines, asked.words)
     learned, said, bad = targets.found(str(path), [columns[n] for n in asked.target], lines, task)
     if wrong + bad:
         raise ValueError("; ".join(wrong + bad))
@@ -200,17 +200,15 @@ def _did(recipe: Recipe) -> list[str]:
 def _notes(left_out: list[Column], names_rows: list[Column], inputs: list[Column]) -> list[str]:
     """What a reader should know of columns that number or name the rows, or look as if they did."""
     notes = []
-    for columns, why, switch in (
-        (left_out, ("only tells", "only tell"), "--keep"),
-        (names_rows, ("rather names", "rather name"), "--encode"),
-    ):
-        if columns:
-            it, verb = ("it", why[0]) if len(columns) == 1 else ("they", why[1])
-            them = "it" if it == "it" else "them"
-            rest = "the rows apart" if switch == "--keep" else "the rows, by very many words"
-            notes.append(
-                f"left out, since {it} {verb} {rest}: {_quoted(columns)} ({switch} takes {them} as input)"
-            )
+    if left_out:
+        it, tells, them = ("it", "tells", "it") if len(left_out) == 1 else ("they", "tell", "them")
+        notes.append(
+            f"left out, since {it} only {tells} the rows apart: {_quoted(left_out)} (--keep takes {them} as input)"
+        )
+    if names_rows:
+        notes.append(
+            f"left out, since the words differ from row to row: {_quoted(names_rows)} (--encode COLUMN takes them)"
+        )
     alike = [column for column in inputs if _looks_like_labels(column)]
     if alike:
         notes.append(

@@ -106,7 +106,7 @@ class Preparation:
         lost = [rule.column for rule in recipe if rule.column not in columns]
         if lost:
             raise ValueError(
-                f"{where} has no column {listed(list(map(repr, lost)), complaints.COMPLAINTS)}, which the run was "
+                f"{where} lacks the column{'s' * (len(lost) > 1)} {listed(list(map(repr, lost)), complaints.COMPLAINTS)} that the run was "
                 f"trained on; its columns are {listed(list(columns), complaints.COMPLAINTS)}"
             )
         unread = [(rule, columns[rule.column]) for rule in recipe]

@@ -10,7 +10,7 @@ _HOMES = {
     "jko.plots.densities": "density profiles slices snapshots obstacles",
     "jko.plots.pairs": "pair charges pair_snapshots",
     "jko.plots.couplings": "coupling geodesic_strip",
-    "jko.plots.predictions": "class_outputs roc predicted_against_true curve",
+    "jko.plots.predictions": "class_outputs confusion roc predicted_against_true curve",
 }
 
 __all__, __getattr__, __dir__ = lazy(__name__, _HOMES)
