@@ -5,6 +5,7 @@ from jko import (
     exact as exact,
     limits as limits,
     metrics as metrics,
+    optim as optim,
     plots as plots,
     testing as testing,
 )

@@ -13,6 +13,7 @@ from jko.distributed import Sharded
 from jko.energies import Mixture, Scaled, Sum
 from jko.energies.kernel import _FrozenVariation
 from jko.measures import State
+from jko.optim.atom import Atom, ClosureLoss
 from jko.steps.problem import StepProblem
 from jko.steps.split.held import Charge, HeldNorm
 from jko.testing import samples
@@ -88,6 +89,17 @@ def two_layers() -> tuple[jko.Energy, list[State], dict]:
     return jko.energies.TwoLayerRisk(DATA, N2=2), states, {"along": copies}
 
 
+def closed() -> jko.Energy:
+    p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def closure() -> torch.Tensor:
+        loss = bowl(p)
+        loss.backward()
+        return loss
+
+    return ClosureLoss(closure, Atom((p,), (1.0,)))
+
+
 def held() -> jko.Energy:
     return HeldNorm(Charge.of(span()))
 
@@ -109,6 +121,7 @@ ENERGIES = {
     jko.energies.TwoLayerRisk: two_layers,
     jko.energies.OnTheta: lambda: jko.energies.OnTheta(jko.KernelEntropy(1.0)),
     jko.Risk: risk,
+    ClosureLoss: closed,
     HeldNorm: lambda: (held(), [samples.cloud(1)]),
 }
 

@@ -1,18 +1,25 @@
 """The interaction energy ``1/2 int int W(x - y) mu(dx) mu(dy)``."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from jko.derivatives import Differentiable, probes
+from jko import checks
+from jko.derivatives import Differentiable, leaf, probes, recording, slope
 from jko.energies.base import Energy
 from jko.measures import State
 
 BLOCK = 2**20  # differences at a time
+DIAGONAL = (
+    "and the pairs x = y count, so that every atom meets itself; leave them out by "
+    "jko.Interaction(W, diagonal=False)"
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -27,36 +34,49 @@ class Interaction(Energy):
         Set True if W is positive definite, so that the energy is convex in mu; a promise, not a check.
     gradient
         The derivative of a W that is not written in torch, (n, dim) -> (n, dim), as in :class:`jko.Potential`.
+    diagonal
+        Whether the pairs x = y count.  False for a W that is singular or has a kink at 0, such as ``-log|z|``: then the
+        integral is over x != y, and no atom acts on itself, nor on others in the very same place.
 
     Raises
     ------
     ValueError
-        When it is evaluated: W is odd, ``W(-z) = -W(z)``, so that the double integral is zero whatever the measure; as
-        in :class:`jko.Potential`.
+        When it is evaluated: W is odd, ``W(-z) = -W(z)``, so that the double integral is zero whatever the measure; the
+        diagonal counts and W(0), or where it is needed its slope there, is not finite; as in :class:`jko.Potential`.
 
     Notes
     -----
-    The variation is ``int W_even(x - y) mu(dy)``.  The diagonal x = y is part of the double integral.
+    The variation is ``int W_even(x - y) mu(dy)``.  Without its diagonal the energy of N atoms of one mass, which repel
+    each other by ``-log|z|``, is that of a density up to ``O(log N / N)``, and that of the cells of a grid up to the
+    energy of each cell in itself.  It is convex in mu only where W(0) = 0.
 
     Examples
     --------
     >>> import jko
     >>> E = jko.Interaction(lambda z: (z * z).sum(-1))
-    >>> float(E(jko.Particles([[0.0], [2.0]])))
+    >>> mu = jko.Particles([[0.0], [2.0]])
+    >>> float(E(mu))
     1.0
+    >>> round(float(jko.Interaction(lambda z: -z.norm(dim=1).log(), diagonal=False)(mu)), 6)
+    -0.173287
     """
 
     W: Callable[[Tensor], Any]
     convex: bool
     slope: Callable[[Tensor], Any] | None
+    diagonal: bool
 
     def __init__(
         self,
         W: Callable[[Tensor], Any],
         convex: bool = False,
         gradient: Callable[[Tensor], Any] | None = None,
+        *,
+        diagonal: bool = True,
     ) -> None:
-        for name, value in (("W", W), ("convex", convex), ("slope", gradient)):
+        checks.kind("diagonal", diagonal, bool)
+        fields = {"W": W, "convex": convex, "slope": gradient, "diagonal": diagonal}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
         self._W  # noqa: B018 (refuses what is no callable)
 
@@ -65,8 +85,8 @@ class Interaction(Energy):
         return Differentiable("the kernel W", self.W, self.slope)
 
     @cached_property
-    def _even_in(self) -> set[int]:
-        """Dimensions in which W was seen to have an even part."""
+    def _sound_in(self) -> set[int]:
+        """Dimensions in which W was seen to have an even part, and a value at 0 where it needs one."""
         return set()
 
     def __call__(self, state: State) -> Tensor:
@@ -90,11 +110,25 @@ class Interaction(Energy):
         return self.kernel(difference).reshape(len(y), len(x))
 
     def kernel(self, z: Tensor) -> Tensor:
-        """The even part ``(W(z) + W(-z)) / 2`` of the kernel, shape (n,)."""
-        if z.shape[1] not in self._even_in:
+        """The even part ``(W(z) + W(-z)) / 2`` of the kernel, shape (n,); without its diagonal 0 at 0."""
+        if z.shape[1] not in self._sound_in:
             self._refuse_odd(z)
-            self._even_in.add(z.shape[1])
+            self._refuse_pole(z)
+            self._sound_in.add(z.shape[1])
+        if self.diagonal:
+            return self._even(z)
+        apart = (z != 0).any(dim=1)
+        return torch.where(apart, self._even(torch.where(apart[:, None], z, 1.0)), 0.0)
+
+    def _even(self, z: Tensor) -> Tensor:
         return 0.5 * (self._W(z) + self._W(-z))
+
+    def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As of any energy; a kernel with a kink at 0 is named."""
+        found = super()._first_order(state, at)
+        if self.diagonal and not bool(torch.isfinite(found[1]).all()):
+            self._refuse_kink(state.atoms.points)
+        return found
 
     def _refuse_odd(self, z: Tensor) -> None:
         """A kernel without an even part is a mistake: the double integral of an odd one is zero."""
@@ -109,4 +143,23 @@ class Interaction(Energy):
             raise ValueError(
                 "the kernel W is odd, W(-z) = -W(z), so its double integral is zero whatever the measure; W is the "
                 "energy of a pair, even in the difference of its atoms. If this is its derivative, give it as gradient="
+            )
+
+    def _refuse_pole(self, z: Tensor) -> None:
+        """A kernel that is infinite at 0 gives every measure with an atom an infinite energy."""
+        if not self.diagonal:
+            return
+        with torch.no_grad(), np.errstate(all="ignore"):
+            at_zero = float(self._W(torch.zeros_like(z[:1].detach())))
+        if not math.isfinite(at_zero):
+            raise ValueError(f"the kernel W is {at_zero:g} at 0, {DIAGONAL}")
+
+    def _refuse_kink(self, z: Tensor) -> None:
+        """The same of its slope."""
+        with recording(), np.errstate(all="ignore"):
+            zero = leaf(torch.zeros_like(z[:1]))
+            found = slope(self._W(zero).sum(), zero)
+        if not bool(torch.isfinite(found).all()):
+            raise ValueError(
+                f"the kernel W has the slope {found.flatten().tolist()} at 0, {DIAGONAL}"
             )

@@ -384,11 +384,18 @@ def test_certificates_at_the_edge(edge):
 
 
 def test_an_energy_that_is_infinite_in_every_cell_is_a_sentence():
-    """A logarithmic kernel on a grid: each cell meets itself."""
-    W = jko.Interaction(lambda z: -(z * z).sum(-1).log())
+    class Meeting(jko.Energy):
+        """A logarithmic kernel on a grid: each cell meets itself."""
+
+        def __call__(self, state):
+            return state.weights.new_tensor(torch.inf)
+
+        def variation(self, state, at=None):
+            return torch.full_like(state.weights, torch.inf)
+
     rho = jko.GridDensity.from_function(jko.Grid((-1.0, 1.0), 6), lambda z: 1 + z[:, 0])
-    with pytest.raises(ValueError, match=r"infinite in all cells .* W\(0\) must be finite"):
-        jko.step(W + jko.Entropy(), rho, tau=0.1)
+    with pytest.raises(ValueError, match=r"infinite in all cells .* each cell meets itself"):
+        jko.step(Meeting() + jko.Entropy(), rho, tau=0.1)
 
 
 def test_a_referee_of_costs_beyond_all_numbers_gives_no_step():

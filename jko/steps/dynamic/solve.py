@@ -74,7 +74,7 @@ def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) ->
     if not np.isfinite(setting.V + slope).any():
         raise ValueError(
             "the first variation of the energy is infinite in all cells of the state, so a step has no place to begin; "
-            "of an interaction, each cell meets itself: W(0) must be finite"
+            "of a sum over pairs of cells, each cell meets itself"
         )
     share, moved, newton, cg = 1.0, float("inf"), 0, 0
     for _ in range(OUTER):
