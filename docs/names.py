@@ -32,6 +32,11 @@ GROUPS = {
         "Functionals of a measure, with first variation :math:`\\delta E / \\delta\\mu` and its gradient.",
         ("jko.energies",),
     ),
+    "targets": Group(
+        "Towards a target",
+        "Energies with a minimum at a measure that is given: by samples, by a density, by a state.",
+        ("jko.targets",),
+    ),
     "metrics": Group(
         "Metrics",
         "Distances between states, with plans, proofs, geodesics and barycentres.",
@@ -57,14 +62,19 @@ GROUPS = {
         "Where steps should go as :math:`\\tau \\to 0`, by integrators that share no code with them.",
         ("jko.limits",),
     ),
+    "snapshots": Group(
+        "The energy behind data",
+        "A potential from snapshots of its flow.",
+        ("jko.snapshots",),
+    ),
     "exact": Group(
         "Closed forms", "Steps, flows, minima and distances that are known exactly.", ("jko.exact",)
     ),
     "plots": Group("Pictures", "Axes in, axes out.", ("jko.plots",)),
     "doors": Group(
-        "Doors to torch, scikit-learn and data",
-        "The scheme as an optimiser of torch, as estimators of scikit-learn, and energies behind snapshots.",
-        ("jko.optim", "jko.estimators", "jko.snapshots", "jko.runs"),
+        "Doors to torch and scikit-learn",
+        "The scheme as an optimiser of torch, and as estimators of scikit-learn; saved runs that predict.",
+        ("jko.optim", "jko.estimators", "jko.runs"),
     ),
     "testing": Group(
         "Checks for your own classes",
@@ -76,6 +86,11 @@ GROUPS = {
     ),
     "survey": Group("The survey, measured", "Claims that run.", ("jko.survey",)),
 }
+
+
+BESIDES = {
+    "jko.schemes": "Scheme"
+}  # public names of modules without ``__all__``, but for the front door's
 
 
 def there(name: str) -> bool:
@@ -93,14 +108,8 @@ def public(module: str) -> list[str]:
     """The full public names of a module in reading order; what stands at the front door is called by it."""
     found = import_module(module)
     names = getattr(found, "__all__", None)
-    if (
-        names is None
-    ):  # a module of one idea: what the front door takes from it, and what it defines besides
-        mine = [
-            n for n, value in vars(found).items() if getattr(value, "__module__", None) == module
-        ]
-        names = [*jko._HOMES.get(module, "").split(), *(n for n in mine if n[0] != "_")]
-        names = list(dict.fromkeys(names))
+    if names is None:  # a module of one idea
+        names = [*jko._HOMES.get(module, "").split(), *BESIDES.get(module, "").split()]
     # aliases of types, such as Memory, are for signatures
     names = [name for name in names if get_origin(getattr(found, name)) is None]
     top = {name for home, row in jko._HOMES.items() if home != "jko" for name in row.split()}
@@ -154,6 +163,7 @@ def write(app: Any, config: Any) -> None:
         path = folder / f"{key}.rst"
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
+    config.autosummary_generate = [str(folder / f"{key}.rst") for key in shown]
 
 
 INTRODUCTION = """Every public name, in reading order: state, energy, metric, step, flow, and what to hold them against.

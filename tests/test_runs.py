@@ -242,21 +242,50 @@ def test_predictions_go_to_a_file_and_are_scored_where_the_target_is_known(peopl
     assert main(["predict", "run", "--csv", "people.csv", "--out", "p.csv", "--force"]) == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "more", "sentence"),
-    [
-        ("size,age\n1,2\n3,4\n", [], "'new.csv' lacks the column 'port' that the run was trained on; its columns are size, age"),
-        ("size,age,port\n1,2,Oslo\n3,4,Cork\n", [], "column 'port' of 'new.csv' holds 'Oslo' in line 2, which is not known; "
-         "known in 'port' are Bergen, Cork; drop their lines, or take them for none of the known categories by --unseen"),
-        ("size,age,port\n1,2,Cork\n,4,\n", [], "column 'port' of 'new.csv' misses 1 of 2 values, the first in line 3; "),
-        ("size,age,port\n1,old,Cork\n3,4,Cork\n", ["--unseen"], "column 'age' of 'new.csv' holds 'old' in line 2; write numbers"),
-        ("size,age,port\n\"1,5\",3,Cork\n3,4,Cork\n", [], "holds '1,5' in line 2; write numbers with a decimal point"),
-        ("1,2,Cork\n3,4,Cork\n", [], "lacks the columns 'age', 'port', 'size'"),
-        ("size,age,port\n1,2,Cork\n", ["--copy", "id"], "--copy 'id' is no column of 'new.csv'"),
-        ("size,age,port\n1,2,Cork\n", ["--out", "none/p.csv"], "'none/p.csv' cannot be written: there is no folder 'none'"),
-        ("size,age,port\n1,2,Cork\n", ["--out", ""], "--out '' names no file"),
-    ],
-)  # fmt: skip
+HEAD = "size,age,port\n"
+BAD = [
+    (
+        "size,age\n1,2\n",
+        [],
+        "'new.csv' lacks the column 'port' that the run was trained on; its columns are size, age",
+    ),
+    (
+        HEAD + "1,2,Oslo\n3,4,Cork\n",
+        [],
+        "column 'port' of 'new.csv' holds 'Oslo' in line 2, which is not known",
+    ),
+    (
+        HEAD + "1,2,Oslo\n",
+        [],
+        "known in 'port' are Bergen, Cork; drop their lines, or take them for none of the",
+    ),
+    (
+        HEAD + "1,2,Cork\n,4,\n",
+        [],
+        "column 'port' of 'new.csv' misses 1 of 2 values, the first in line 3; ",
+    ),
+    (
+        HEAD + "1,old,Cork\n3,4,Cork\n",
+        ["--unseen"],
+        "column 'age' of 'new.csv' holds 'old' in line 2; write numbers",
+    ),
+    (
+        HEAD + '"1,5",3,Cork\n3,4,Cork\n',
+        [],
+        "holds '1,5' in line 2; write numbers with a decimal point",
+    ),
+    ("1,2,Cork\n3,4,Cork\n", [], "lacks the columns 'age', 'port', 'size'"),
+    (HEAD + "1,2,Cork\n", ["--copy", "id"], "--copy 'id' is no column of 'new.csv'"),
+    (
+        HEAD + "1,2,Cork\n",
+        ["--out", "none/p.csv"],
+        "'none/p.csv' cannot be written: there is no folder 'none'",
+    ),
+    (HEAD + "1,2,Cork\n", ["--out", ""], "--out '' names no file"),
+]
+
+
+@pytest.mark.parametrize(("text", "more", "sentence"), BAD)
 def test_rows_that_the_run_cannot_take_are_one_sentence(people, capsys, text, more, sentence):
     code, out, err = predicted(capsys, text, *more)
     assert (code, out) == (2, [])

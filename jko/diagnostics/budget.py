@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jko import checks
+from jko.shown import Shown
 
 
 @dataclass(frozen=True)
-class ErrorBudget:
+class ErrorBudget(Shown):
     """Estimated errors of a computed result, one for each parameter of the method.
 
     Attributes
@@ -21,6 +22,15 @@ class ErrorBudget:
         The parameters.
     orders : dict
         The orders that the estimates rest on.
+
+    Examples
+    --------
+    >>> import jko
+    >>> budget = jko.diagnostics.error_budget(
+    ...     lambda tau: (1 + tau) ** (-1 / tau), at={"tau": 0.1}, orders={"tau": 1}
+    ... )
+    >>> budget.largest
+    'tau'
     """
 
     errors: dict[str, float]
@@ -36,6 +46,9 @@ class ErrorBudget:
     def total(self) -> float:
         """The sum of the estimates: what the error is about, at most."""
         return sum(self.errors.values())
+
+    def _facts(self) -> dict[str, object]:
+        return {"total": self.total, "refine": self.largest} | self.errors
 
     def __str__(self) -> str:
         rows = [

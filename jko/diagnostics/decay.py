@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.shown import Shown
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Decay:
+class Decay(Shown):
     """Two models of a decay, fitted to the logarithm by least squares.
 
     Attributes
@@ -27,6 +28,13 @@ class Decay:
         Root mean square of the residuals in the logarithm.
     window : (float, float)
         The times that were used.
+
+    Examples
+    --------
+    >>> import jko, numpy as np
+    >>> t = np.linspace(1, 10, 50)
+    >>> jko.diagnostics.decay(t, t**-2).is_exponential
+    False
     """
 
     rate: float

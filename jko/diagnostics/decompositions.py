@@ -19,9 +19,12 @@ import torch
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike
+from jko.shown import shown
 
 
+@shown
 class Decomposition(NamedTuple):
     """The terms of ``F(mu) - F(mu_*)``.
 
@@ -35,6 +38,14 @@ class Decomposition(NamedTuple):
         The same remainder of all other energies; 0 for potentials.
     slope
         ``int (dF/dmu)(mu_*) d(mu - mu_*)``; >= 0 for every mu if mu_* is a minimiser.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a, b = jko.Particles([[3.0]]), jko.Particles([[1.0]])
+    >>> found = jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
+    >>> sum(found)  # F(a) - F(b)
+    4.0
     """
 
     risk: float
@@ -48,6 +59,7 @@ class Decomposition(NamedTuple):
         return self.risk + self.internal + self.rest + self.slope
 
 
+@on_numbers
 def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     """``F(mu) - F(star)`` as a sum of terms of known sign.
 
@@ -81,7 +93,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     >>> import jko
     >>> a, b = jko.Particles([[1.0]]), jko.Particles([[0.0]])
     >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
-    Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
+    Decomposition(risk=0, internal=0, rest=0, slope=0.5)
     """
     checks.kind("energy", energy, Energy)
     for name, state in (("mu", mu), ("star", star)):

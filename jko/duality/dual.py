@@ -61,6 +61,14 @@ class Dual:
         The value whose distance to the minimum is asked for.
     mixture : (Phi (M,), cost), optional
         A measure that all mass of a single block may go to at once: its features and cost.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+    >>> result = jko.step(F + jko.SquaredNorm(), jko.Particles([[0.5, 0.5, 0.0]]), tau=0.1)
+    >>> result.certificate().rigorous  # a dual was solved
+    True
     """
 
     envelope: Envelope
@@ -213,5 +221,6 @@ class Dual:
         def below(s: float) -> float:
             return -self.value(s * g, self.envelope.table(s * g, points).amin(1))
 
-        found = minimize_scalar(below, bounds=(0.0, 2.0), method="bounded", options=MULTIPLE)
+        most = min(2.0, self.envelope.minorant.fit.reach(g))
+        found = minimize_scalar(below, bounds=(0.0, most), method="bounded", options=MULTIPLE)
         return found.x * g, -float(found.fun)

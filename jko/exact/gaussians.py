@@ -31,10 +31,20 @@ from jko.exact.rules import (
     pointwise,
     sized,
 )
+from jko.shown import shown
 
 
+@shown
 class Gaussian(NamedTuple):
-    """A normal law: mean (d,) and covariance (d, d)."""
+    """A normal law: mean (d,) and covariance (d, d).
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> step = exact.gaussian_step([1.0], [[1.0]], A=1.0, beta=1.0, tau=1.0)
+    >>> step.mean.tolist(), step.covariance.round(12).tolist()
+    ([0.5], [[1.0]])
+    """
 
     mean: Array
     covariance: Array
@@ -158,7 +168,7 @@ def gaussian_rest(*, A: Matrix, centre: Vector, beta: NotNegative) -> Gaussian:
     --------
     >>> from jko import exact
     >>> exact.gaussian_rest(A=[[2.0]], centre=[1.0], beta=0.5)
-    Gaussian(mean=array([1.]), covariance=array([[0.25]]))
+    Gaussian(mean=[1], covariance=[[0.25]])
     """
     A = sized("A", A, len(centre))
     if np.linalg.eigvalsh(A)[0] <= 0:

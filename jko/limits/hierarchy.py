@@ -25,13 +25,15 @@ from jko.limits.moments import Closure, Moments, delta
 from jko.limits.rungekutta import March
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedDensity, State
+from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.spaces import Grid
 
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
+class Hierarchy(Shown):
     """A solution of the moment hierarchy.
 
     Attributes
@@ -42,14 +44,25 @@ class Hierarchy:
         rho and H_1 ... H_k at these times.
     steps : int
         Time steps that it took.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> run = jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1)
+    >>> float(run.times[-1])
+    0.1
     """
 
     times: Array
     states: tuple[Moments, ...]
     steps: int
 
-    def __repr__(self) -> str:
-        return f"Hierarchy(k={self.final.k}, t = 0 .. {self.times[-1]:g}, {self.steps} steps)"
+    def _facts(self) -> dict[str, object]:
+        return {"k": self.final.k, "t": f"0 .. {self.times[-1]:g}", "steps": self.steps}
+
+    def _picture(self) -> str:
+        return self.final._picture()
 
     @property
     def grid(self) -> Grid:
@@ -73,6 +86,7 @@ class Hierarchy:
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def hierarchy(
     energy: Energy,
     start: Moments | ChargedDensity,
@@ -145,6 +159,7 @@ def hierarchy(
 
 
 @deprecation.renamed(mu="state")
+@on_numbers
 def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
     """``d/dt int psi(theta) w^i dmu`` along (3.7): equation i of (3.27), tested with psi. For any potential.
 

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import ChargedDensity, GridDensity
+from jko.shown import Shown
 from jko.spaces import Grid
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class Moments(Shown):
     """The density rho of the theta-marginal and the moments H_1 ... H_k of the conditional laws nu_theta.
 
     Parameters
@@ -85,10 +86,11 @@ class Moments:
         checks.returned("the function H", moments, (k, grid.N), rho.support)
         return cls(grid, rho.values, moments.reshape(k, *grid.shape))
 
-    def __repr__(self) -> str:
-        return (
-            f"Moments(k={self.k}, {'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
-        )
+    def _facts(self) -> dict[str, Any]:
+        return {"k": self.k} | self.grid._facts()
+
+    def _picture(self) -> str:
+        return self.rho._picture()
 
     @property
     def k(self) -> int:
@@ -126,6 +128,14 @@ def delta(t: float, at: Tensor, H: Tensor) -> Tensor:
     ``s^{k+1} = (k+1) H_1^k s - k H_1^{k+1}``, among them -2 H_1 for k = 2, at which no atom moves, and complex ones
     for k >= 3: ill posed.  With the cumulant, if nu_theta is normal, they are H_1 plus its standard deviation times
     the roots of the Hermite polynomial He_{k+1}.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> run = jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1, closure=jko.limits.delta)
+    >>> float(run.times[-1])
+    0.1
     """
     H = checks.tensor("H", H)
     if H.numel() == 0 or H.ndim == 0:
@@ -134,11 +144,19 @@ def delta(t: float, at: Tensor, H: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Shown):
     """The closure by a measured moment: ``cumulant(t, at)`` is kappa_{k+1}(t, theta) at points (n, d), shape (n,).
 
     For k = 1 that is the variance of nu_theta, ``H_2 = H_1^2 + variance``.  What is measured is how far H_{k+1} is from
     the delta closure, not H_{k+1} itself: the equations with H_{k+1} itself have complex speeds for k = 2.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> zero = jko.limits.Measured(lambda t, at: 0 * at[:, 0])  # what the delta closure says
+    >>> float(jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1, closure=zero).times[-1])
+    0.1
     """
 
     cumulant: Callable[[float, Tensor], Tensor]

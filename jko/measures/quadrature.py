@@ -17,7 +17,15 @@ from jko.spaces.cached import cached
 
 
 class Quadrature(ABC):
-    """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
+    """Masses ``weights`` (N,) at the places ``support`` (N, d).
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[0.0], [1.0]])
+    >>> isinstance(mu, jko.measures.Quadrature), float(mu.integrate(mu.points[:, 0] ** 2))
+    (True, 0.5)
+    """
 
     weights: Tensor
     is_part = False  # whether some atoms are in other processes
@@ -71,7 +79,7 @@ class Quadrature(ABC):
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
-        if self.has_equal_weights:
+        if self.has_equal_weights and not self.weights.requires_grad:
             flat = u.reshape(-1)
             return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
@@ -102,7 +110,7 @@ class Quadrature(ABC):
         >>> mu.products(mu.points[None], mu.points[None]).tolist()
         [[1.0]]
         """
-        if self.has_equal_weights:
+        if self.has_equal_weights and not self.weights.requires_grad:
             return self._first_weight * (left.flatten(1) @ right.flatten(1).T)
         return (self.weights[:, None] * left).flatten(1) @ right.flatten(1).T
 

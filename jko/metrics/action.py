@@ -20,14 +20,16 @@ import numpy as np
 
 from jko import checks
 from jko.measures import ChargedDensity, Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
+from jko.shown import Shown
 
 MASS = 1e-9  # what the mass may change along a path
 
 
 @dataclass(frozen=True)
-class Action:
+class Action(Shown):
     """The action of a path, three times.
 
     Parameters
@@ -41,6 +43,13 @@ class Action:
         ``int int |v|^2 (1 + |grad H|^2) rho``, the same with Hdot the slope.  NaN along atoms.
     residual
         Largest L1 norm, over the slabs of time, of ``d_s rho + div(rho v)``; zero along atoms.
+
+    Examples
+    --------
+    >>> import jko
+    >>> path = [jko.ChargedParticles([[s]], [0.0]) for s in (0.0, 0.5, 1.0)]
+    >>> jko.metrics.action(path).corrected
+    1.0
     """
 
     corrected: float
@@ -49,6 +58,7 @@ class Action:
     residual: float
 
 
+@on_numbers
 def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Action:
     """The action of a given path, of second order in the spacing of the grid and of the times.
 

@@ -11,12 +11,21 @@ from torch import Tensor
 from jko.deprecation import Former
 from jko.measures import State
 from jko.metrics.couplings import Array, Plan
+from jko.shown import Shown
 
 EXACT = 1e-10  # of the square: a gap below it counts as none
 
 
-class Length(ABC):
-    """What every distance is: a number whose square is ``squared``."""
+class Length(Shown, ABC):
+    """What every distance is: a number whose square is ``squared``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.distance(jko.Particles([[0.0]]), jko.Particles([[3.0]]))
+    >>> isinstance(found, jko.metrics.Length), found.value, found.squared, float(found)
+    (True, 3.0, 9.0, 3.0)
+    """
 
     squared: float
 
@@ -52,6 +61,13 @@ class Distance(Length):
         rounding of their sum.  Default: ``gap <= 1e-10 squared``.
     length
         The distance.  Default: the root of ``squared``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.distance(jko.Particles([[0.0], [1.0]]), jko.Particles([[3.0], [2.0]]))
+    >>> found.squared, found.exact
+    (4.0, True)
     """
 
     squared: float
@@ -86,17 +102,37 @@ class Distance(Length):
         """The distance, also where its square is no number."""
         return math.sqrt(self.squared) if self.length is None else self.length
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, object]:
+        proof = "proved optimal" if self.exact else "not proved exact"
+        plan = (
+            f"{len(self.plan.mass)} entries between {' and '.join(map(str, self.plan.shape))} atoms"
+        )
+        return {"value": self.value, "squared": self.squared, "gap": self.gap} | {
+            "proof": proof,
+            "plan": plan,
+        }
+
+    def _line(self) -> str:
         doubt = "" if self.exact else "not proved exact, "
-        return f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
+        return (
+            f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e})"
+        )
 
 
-class Metric(ABC):
+class Metric(Shown, ABC):
     """A metric on states; a JKO step penalises its square.
 
     A step of atoms asks it one thing: is its cost that of the index coupling, ``base.integrate(|T - id|^2)`` with a
     factor for each coordinate (:meth:`factors`)?  Then the step minimises over the map T and proves afterwards that no
     other coupling is cheaper.  If not, the step minimises with :meth:`cost` as it is, by its gradient in the state.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a, b = jko.Particles([[0.0]]), jko.Particles([[2.0]])
+    >>> W2 = jko.Wasserstein()
+    >>> isinstance(W2, jko.Metric), W2.distance(a, b).value, float(W2.cost(a, b))
+    (True, 2.0, 4.0)
     """
 
     def __init_subclass__(cls, **options: object) -> None:

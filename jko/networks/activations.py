@@ -41,6 +41,7 @@ class Ridge(FeatureMap):
 
     sigma: Callable[[Tensor], Any]
     gradient: Callable[[Tensor], Any] | None = None
+    _bare = 1
 
     def __post_init__(self) -> None:
         self._function  # noqa: B018 (refuses what is no callable)
@@ -153,8 +154,15 @@ class GaussianBump(FeatureMap):
     ----------
     width
         Standard deviation of the bump, in the units of x.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> jko.GaussianBump(width=1.0)(torch.zeros(1, 2), torch.zeros(1, 2)).tolist()
+    [[1.0]]
     """
 
+    _bare = 1
     width: float = 1.0
 
     def __post_init__(self) -> None:

@@ -25,12 +25,20 @@ from jko.derivatives import (
     slope,
 )
 from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
+from jko.shown import Shown
 
 
-class FeatureMap(ABC):
+class FeatureMap(Shown, ABC):
     """A function of parameters z (b, p) and inputs x (M, n), differentiable in z.
 
     Contract: ``__call__`` returns (b, M), and row i depends on ``z[i]`` alone.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> h = jko.Ridge(torch.tanh)
+    >>> isinstance(h, jko.FeatureMap), tuple(h(torch.zeros(5, 2), torch.ones(7, 1)).shape)
+    (True, (5, 7))
     """
 
     @abstractmethod
@@ -52,6 +60,14 @@ class FeatureMap(ABC):
                 return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
+
+    def integral(self, z: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i weights[i] value(z[i], x)``, shape (M,), of which torch records how it depends on all three."""
+        return torch.tensordot(weights, self(z, x), dims=1)
+
+    def pairing(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
+        """``sum_m g[m] value(z, x[m])``, shape (b,), recorded too."""
+        return self(z, x) @ g
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """What makes blocks of at most ``rows`` parameters at the inputs x, in a ``with``; torch records nothing.
@@ -105,8 +121,16 @@ class Custom(FeatureMap):
         and may return numpy arrays.
     outputs
         The number k of a function with several outputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko.networks import Custom
+    >>> Custom(lambda z, x: z @ x.T)(torch.ones(1, 2), torch.ones(3, 2)).tolist()
+    [[2.0, 2.0, 2.0]]
     """
 
+    _bare = 1
     function: Callable[[Tensor, Tensor], Any]
     gradient: Callable[[Tensor, Tensor], Any] | None = None
     outputs: int | None = None
@@ -129,8 +153,17 @@ class Custom(FeatureMap):
 
 @dataclass(frozen=True)
 class Neuron(FeatureMap):
-    """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1."""
+    """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1.
 
+    Examples
+    --------
+    >>> import jko, torch
+    >>> Phi = jko.Neuron(jko.GaussianBump())
+    >>> Phi(torch.tensor([[3.0, 0.0]]), torch.zeros(1, 1)).tolist()  # w = 3, theta = x = 0
+    [[3.0]]
+    """
+
+    _bare = 1
     h: FeatureMap
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
@@ -177,7 +210,16 @@ class Neuron(FeatureMap):
 def feature_map(
     name: str, value: Any, gradient: Any = None, outputs: int | None = None
 ) -> FeatureMap:
-    """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused."""
+    """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> from jko.networks import feature_map
+    >>> h = jko.Ridge(torch.tanh)
+    >>> feature_map("activation", h) is h
+    True
+    """
     if isinstance(value, FeatureMap):
         if gradient is not None:
             raise TypeError(

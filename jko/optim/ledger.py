@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps import StepResult
 
 
 @dataclass(frozen=True)
-class LastStep:
+class LastStep(Shown):
     """What the last step of a :class:`jko.optim.JKO` proved.
 
     Attributes
@@ -27,6 +28,21 @@ class LastStep:
         Of the minimisation, and of the closure.
     converged
         False where the solver stalled, in rounding or at a kink: see :class:`jko.Status`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko.optim import JKO
+    >>> p = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimiser = JKO([p], lr=1.0)
+    >>> def closure():
+    ...     optimiser.zero_grad()
+    ...     loss = (p**2).sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> _ = optimiser.step(closure)
+    >>> optimiser.last.slack >= 0
+    True
     """
 
     before: float = math.nan

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -23,10 +24,17 @@ def lengths(vectors: Tensor) -> Tensor:
     return unit * (vectors / unit[:, None]).norm(dim=-1)
 
 
-class Domain(ABC):
+class Domain(Shown, ABC):
     """A closed convex set K in R^dim.
 
     Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> half = jko.Convex(lambda x: x.clamp(min=0))
+    >>> isinstance(half, jko.Domain), half.project(torch.tensor([[-1.0, 2.0]])).tolist()
+    (True, [[0.0, 2.0]])
     """
 
     remedy = "use jko.Box, jko.Ball or jko.Convex(projection)"
@@ -47,6 +55,7 @@ class Domain(ABC):
             raise ValueError(
                 f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
             )
+        points = points.detach()
         outside = self.distance(points)
         rounding = 64 * torch.finfo(points.dtype).eps * (self.extent + points.abs().amax(-1))
         if not bool((outside <= rounding).all()):
@@ -75,10 +84,11 @@ class Box(Domain):
 
     lower: Tensor
     upper: Tensor
+    _bare = 2
 
     def __init__(self, lower: Any, upper: Any) -> None:
         lower, upper = (
-            torch.atleast_1d(checks.owned(name, bound, infinite=True)).to(torch.float64)
+            torch.atleast_1d(checks.unrecorded(name, bound, infinite=True)).to(torch.float64)
             for name, bound in (("lower", lower), ("upper", upper))
         )
         checks.alike("upper", upper, "lower", lower)
@@ -94,8 +104,8 @@ class Box(Domain):
         object.__setattr__(self, "lower", lower)
         object.__setattr__(self, "upper", upper)
 
-    def __repr__(self) -> str:
-        return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+    def _facts(self) -> dict[str, Any]:
+        return {"lower": self.lower.tolist(), "upper": self.upper.tolist()}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -116,18 +126,26 @@ class Box(Domain):
 
 @dataclass(frozen=True, eq=False)
 class Ball(Domain):
-    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0."""
+    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> jko.Ball([0.0, 0.0], 5.0).project(torch.tensor([[6.0, 8.0]]).double()).tolist()
+    [[3.0, 4.0]]
+    """
 
     centre: Tensor
     radius: float
+    _bare = 2
 
     def __init__(self, centre: Any, radius: float) -> None:
-        centre = torch.atleast_1d(checks.owned("centre", centre))
+        centre = torch.atleast_1d(checks.unrecorded("centre", centre))
         object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 
-    def __repr__(self) -> str:
-        return f"Ball({self.centre.tolist()}, {self.radius:g})"
+    def _facts(self) -> dict[str, Any]:
+        return {"centre": self.centre.tolist(), "radius": self.radius}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -150,9 +168,21 @@ class Ball(Domain):
 
 @dataclass(frozen=True, eq=False)
 class Convex(Domain):
-    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
+    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim).
+
+    Examples
+    --------
+    >>> import jko
+    >>> simplex_side = jko.Convex(lambda x: x - (x.sum(-1, keepdim=True) - 1) / x.shape[1])
+    >>> mu = jko.Particles([[0.5, 0.5]], domain=simplex_side)
+    >>> jko.step(jko.Potential(lambda x: x[:, 0]), mu, tau=0.2).state.points.sum().round(
+    ...     decimals=6
+    ... ).item()
+    1.0
+    """
 
     projection: Callable[[Tensor], Tensor]
+    _bare = 1
 
     def __post_init__(self) -> None:
         checks.function("projection", self.projection, hint="it maps (N, dim) to nearest points")
@@ -165,11 +195,26 @@ class Convex(Domain):
 
 
 def projected(points: Tensor, domain: Domain | None) -> Tensor:
-    """The nearest points (N, dim) of a domain; None is the whole space."""
+    """The nearest points (N, dim) of a domain; None is the whole space.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import spaces
+    >>> spaces.projected(torch.tensor([[2.0]]).double(), spaces.Box([0.0], [1.0])).tolist()
+    [[1.0]]
+    """
     return points if domain is None else domain.project(points)
 
 
 def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
-    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
+    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import spaces
+    >>> spaces.check_inside("points", torch.tensor([[0.5]]).double(), spaces.Box([0.0], [1.0]))
+    """
     if domain is not None:
         checks.kind("domain", domain, Domain).check(name, points)

@@ -14,6 +14,7 @@ from jko import checks
 from jko.duality import Gap, step_gap
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
+from jko.shown import Shown, joined
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding, without_evaluation
 from jko.steps.problem import StepProblem
@@ -30,7 +31,7 @@ class Falls(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class StepResult:
+class StepResult(Shown):
     """One JKO step.
 
     Attributes
@@ -58,6 +59,13 @@ class StepResult:
         when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
+
+    Examples
+    --------
+    >>> import jko
+    >>> result = jko.step(jko.SquaredNorm(), jko.Particles([[3.0]]), tau=0.5)
+    >>> result.status.name, result.slack >= 0, round(result.energy, 1)
+    ('CONVERGED', True, 2.0)
     """
 
     state: State
@@ -174,6 +182,22 @@ class StepResult:
         mu = self.state.atoms
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)
 
+    def _facts(self) -> dict[str, Any]:
+        names = ("status", "energy", "cost", "slack", "residual")
+        facts = {name: getattr(self, name) for name in names} | {"proof": self.coupling.known.proof}
+        work = {"iterations": self.iterations, "evaluations": self.evaluations}
+        return facts | work | {"state": self.state} | self.figures
+
+    def _line(self) -> str:
+        small = (f"{n} {getattr(self, n):.2g}" for n in ("cost", "slack", "residual"))
+        known = (self.coupling.known.proof.name,)
+        return joined(
+            f"StepResult({self.status.name}, energy {self.energy:.6g}, ", [*small, *known]
+        )
+
+    def _picture(self) -> str:
+        return self.state._picture()
+
     def __str__(self) -> str:
         return (
             f"energy {self.energy:.6g}  cost {self.cost:.3g}  slack {self.slack:.3g}  residual {self.residual:.1e}  "
@@ -224,6 +248,16 @@ class StepFailed(RuntimeError):
 
     It can be pickled and so comes out of a process pool.  What cannot go with it stays behind as None: a ``result``, or
     a domain, that is made of functions.
+
+    Examples
+    --------
+    >>> import jko
+    >>> down = -2 * jko.SquaredNorm()  # no minimum for tau >= 1/2
+    >>> try:
+    ...     jko.step(down, jko.Particles([[1.0]]), tau=1.0)
+    ... except jko.StepFailed as failure:
+    ...     print(failure.status.name)
+    UNBOUNDED
     """
 
     def __init__(

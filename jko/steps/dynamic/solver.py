@@ -11,6 +11,7 @@ import numpy as np
 from jko import checks
 from jko.measures import GridDensity
 from jko.metrics import ACTION
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Dynamic:
+class Dynamic(Shown):
     """JKO steps of densities on a grid, d = 1, 2, 3: ``min over rho of E(rho) + A(rho_k, rho) / (2 tau)``.
 
     A is the Benamou-Brenier action of one step with the mobility ``(rho_k + rho) / 2``; it equals W2^2 up to O(tau^3),
@@ -55,6 +56,11 @@ class Dynamic:
 
     Notes
     -----
+    How large tau may be: any for the solver, whose problem is convex, but A is W2^2 up to O(tau^3) only, and a step
+    that moves bumps by more than their width blurs them; take tau so that mass moves a few cells to a tenth of what the
+    density varies over, and halve it once to see (:func:`jko.convergence`).  The first step on a CPU compiles its
+    kernels with numba, ten to twenty seconds, kept on disk for later programs; ``compiled=False`` needs none.
+
     ``residual`` of the result is the L1 residual before the mass is corrected, ``figures["correction"]`` what the
     correction moved, ``figures["gap"]`` an estimate of the duality gap; ``certificate()`` computes a rigorous one.
 
