@@ -376,8 +376,13 @@ def test_the_distance_of_runs_takes_their_folders(people, capsys):
 
 
 def test_a_pair_predicts_too(people, capsys):
-    assert main([*people[:-1], "pair", "--formulation", "graph"]) == 0
-    measure, pair = (jko.load_run(name).outputs("people.csv") for name in ("run", "pair"))
+    assert main([*people[:-1], "pair", "--formulation", "graph"]) == 2
+    assert (
+        "--formulation graph is for one output, and 'people.csv' needs 3" in capsys.readouterr().err
+    )
+    size = [word if word != "class" else "size" for word in people[:-1]]
+    assert main([*size, "measure"]) == main([*size, "pair", "--formulation", "graph"]) == 0
+    measure, pair = (jko.load_run(name).outputs("people.csv") for name in ("measure", "pair"))
     assert np.allclose(measure, pair, rtol=0, atol=1e-8)
 
 

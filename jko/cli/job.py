@@ -90,6 +90,11 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
         table, settings.test_fraction, generator, dtype=dtype, device=settings.device
     )
     data, count = split.train, int(_count(settings))
+    if settings.formulation == "graph" and data.k > 1:
+        raise ValueError(
+            f"--formulation graph is for one output, and {table.name!r} needs {data.k}: H is a number; leave it "
+            "away, or learn one target of two classes or of numbers"
+        )
     if settings.device == "cpu":
         states = (
             min(count, 2 * STATES)

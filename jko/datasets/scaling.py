@@ -74,9 +74,9 @@ class Units:
     --------
     >>> import numpy as np
     >>> from jko.datasets import Units
-    >>> units = Units.of(np.array([10.0, 30.0]))
+    >>> units = Units.of(np.array([-1.0, 1.0]) * 4)
     >>> units.own(np.array([-1.0, 0.0])).tolist()
-    [10.0, 20.0]
+    [-4.0, 0.0]
     """
 
     centre: Any = 0.0
