@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from jko import distributed
 from jko.datasets import Preparation
@@ -173,13 +172,17 @@ class Run:
         """
         return self.model.predicted(self.outputs(rows, header=header, unseen=unseen))
 
-    def probabilities(self, rows: Any, *, header: bool | None = None, unseen: bool = False) -> Array:
+    def probabilities(
+        self, rows: Any, *, header: bool | None = None, unseen: bool = False
+    ) -> Array:
         """Probabilities of the classes, (M, number of classes); the parameters are those of :meth:`predict`.
 
         Source: of the logistic loss its own; of the squared loss the nearest probabilities to the outputs.
         """
         if self.classes is None:
-            raise ValueError(f"{self.targets[0]!r} has no classes, so there are no probabilities; use predict")
+            raise ValueError(
+                f"{self.targets[0]!r} has no classes, so there are no probabilities; use predict"
+            )
         return self.model.probabilities(self.outputs(rows, header=header, unseen=unseen))
 
 
@@ -216,8 +219,8 @@ def load_run(folder: str | Path) -> Run:
         )
     if not (path / FILE).is_file():
         raise ValueError(
-            f"{str(path)!r} holds a run without {FILE}, as jko 0.1.0 left them: the scaling of its columns was not kept, so "
-            "it cannot predict; train again, by the same command"
+            f"{str(path)!r} holds a run without {FILE}, as jko 0.1.0 left them: the scaling of its columns was not "
+            "kept, so it cannot predict; the command that trained it, with --resume, adds what is missing"
         )
     try:
         facts = json.loads((path / FILE).read_bytes())

@@ -91,7 +91,11 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
     )
     data, count = split.train, int(_count(settings))
     if settings.device == "cpu":
-        states = min(count, 2 * STATES) if settings.save_every is None else 1 + count // settings.save_every
+        states = (
+            min(count, 2 * STATES)
+            if settings.save_every is None
+            else 1 + count // settings.save_every
+        )
         memory.refuse_too_large(settings.neurons, data.M, data.n, states, data.k)
     preparation = datasets.Preparation.of(table, split)
     model = runs.Model(preparation, settings.activation, settings.loss)
@@ -166,7 +170,7 @@ def train(
     least every half a minute: flows one after another give the bits of a single one.
     """
     settings = job.settings
-    began, wait = time.process_time(), FIRST
+    began, wait, told = time.process_time(), FIRST, False
     while True:
         pause = _Pause(wait, settings.save_every) if checkpoint else _Pause(float("inf"), None)
         try:
@@ -182,23 +186,24 @@ def train(
             )
         except jko.StepFailed as failure:
             if checkpoint:
-                _save(job, failure.trajectory, checkpoint)
+                _save(job, failure.trajectory, checkpoint, told)
             raise
         if trajectory.status is jko.Status.INTERRUPTED and distributed.count() > 1:
             raise KeyboardInterrupt(processes.ENDED)  # the others may be at another step
         if checkpoint:
             saving = time.monotonic()
-            _save(job, trajectory, checkpoint)
+            _save(job, trajectory, checkpoint, told)
+            told = True
             wait = min(PAUSE, SHARE * (time.monotonic() - saving))
         if trajectory.status is not jko.Status.STOPPED:
             return trajectory, time.process_time() - began
         start = trajectory
 
 
-def _save(job: Job, trajectory: jko.Trajectory, path: Path) -> None:
-    """The run, and beside it what predictions need, once."""
+def _save(job: Job, trajectory: jko.Trajectory, path: Path, told: bool) -> None:
+    """The run, and beside it what predictions need, unless that was ``told`` before."""
     trajectory.save(path)
-    if processes.first() and not (path.parent / runs.FILE).exists():
+    if processes.first() and not told:
         runs.write_facts(path.parent, facts(job))
 
 

@@ -134,9 +134,7 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or a CSV file."
-    )
+    parser.description = "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or a CSV file."
     _of_data(parser.add_argument_group("data").add_argument)
     _of_the_network(parser.add_argument_group("network").add_argument)
     _of_steps(parser.add_argument_group("steps"))
@@ -196,7 +194,12 @@ def _of_steps(group: argparse._ArgumentGroup) -> None:
     add("--threads", type=_count(1, 1024), default=1, metavar="K", help="default 1")
     half = "float32 takes half the time and memory; default float64"
     add("--dtype", choices=("float64", "float32"), default="float64", help=half)
-    add("--device", default="cpu", metavar="NAME", help="as torch names it, such as cuda; default cpu")
+    add(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="as torch names it, such as cuda; default cpu",
+    )
 
 
 def _of_output(group: argparse._ArgumentGroup) -> None:

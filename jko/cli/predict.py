@@ -53,9 +53,13 @@ def _target(out: str | None, force: bool) -> Path | None:
     if not out.strip() or "\0" in out:
         raise ValueError(f"--out {out!r} names no file; name one, or leave --out away")
     if os.path.lexists(out) and not (force and Path(out).is_file()):
-        raise ValueError(f"--out {out!r} is there already; name another file, or replace it by --force")
+        raise ValueError(
+            f"--out {out!r} is there already; name another file, or replace it by --force"
+        )
     if not Path(out).parent.is_dir():
-        raise ValueError(f"--out {out!r} cannot be written: there is no folder {str(Path(out).parent)!r}")
+        raise ValueError(
+            f"--out {out!r} cannot be written: there is no folder {str(Path(out).parent)!r}"
+        )
     return Path(out)
 
 

@@ -159,7 +159,9 @@ def _special(settings: Summary) -> str:
     usual = {"loss": "squared", "dtype": "float64", "device": "cpu"}
     words = {"loss": "{} loss", "dtype": "{}", "device": "on {}"}
     return "".join(
-        f"; {words[name].format(settings[name])}" for name, value in usual.items() if settings[name] != value
+        f"; {words[name].format(settings[name])}"
+        for name, value in usual.items()
+        if settings[name] != value
     )
 
 

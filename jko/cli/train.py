@@ -88,7 +88,7 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise ValueError("--json writes no files without --out, so --save-every needs --out DIR")
     if (arguments.dataset is None) == (arguments.csv is None):
         raise ValueError(
-            f"train needs either DATA ({' or '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
+            f"train needs either DATA ({', '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
             f"got {'neither' if arguments.csv is None else 'both'}"
         )
 

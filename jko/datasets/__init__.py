@@ -10,4 +10,15 @@ from jko.datasets.shipped import NAMES, load
 from jko.datasets.table import Split, Table, split
 from jko.datasets.targets import Target
 
-__all__ = ["NAMES", "Preparation", "Scaling", "Split", "Table", "Target", "Units", "load", "read_csv", "split"]
+__all__ = [
+    "NAMES",
+    "Preparation",
+    "Scaling",
+    "Split",
+    "Table",
+    "Target",
+    "Units",
+    "load",
+    "read_csv",
+    "split",
+]

@@ -75,7 +75,9 @@ def _finding(
     found, remedies = [], []
     if bad is not None:
         known = isinstance(rule, Categories)
-        found.append(f"holds {short(words[bad])} in line {lines[bad]}" + ", which is not known" * known)
+        found.append(
+            f"holds {short(words[bad])} in line {lines[bad]}" + ", which is not known" * known
+        )
         remedies.append(UNSEEN if known else remedy(words[bad], encode))
     if missing:
         found.append(gaps(words, missing, lines))
@@ -92,9 +94,7 @@ def remedy(cell: str, encode: str) -> str:
 def gaps(cells: Sequence[str], missing: Sequence[int], lines: Sequence[int]) -> str:
     """How many cells are missing, and where the first is."""
     spelt = f" ({cells[missing[0]]!r})" if cells[missing[0]] else ""
-    return (
-        f"misses {len(missing)} of {len(cells)} values, the first in line {lines[missing[0]]}{spelt}"
-    )
+    return f"misses {len(missing)} of {len(cells)} values, the first in line {lines[missing[0]]}{spelt}"
 
 
 def short(cell: str) -> str:

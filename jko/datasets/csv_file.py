@@ -103,7 +103,11 @@ def read_csv(
         target=learned,
         f=learned.encoded(columns),
         left_out=tuple(column.name for column in left_out + names_rows),
-        notes=(*_notes(left_out, names_rows, [c for c in inputs if c.name not in keep]), *_did(recipe), *said),
+        notes=(
+            *_notes(left_out, names_rows, [c for c in inputs if c.name not in keep]),
+            *_did(recipe),
+            *said,
+        ),
         recipe=recipe,
         named=header is not False,
     )
@@ -129,7 +133,9 @@ class _Asked:
         if unknown:
             are = "is no column" if len(unknown) == 1 else "are no columns"
             near = [
-                n for _, name in unknown[:NEAR] for n in difflib.get_close_matches(str(name), columns, 1)
+                n
+                for _, name in unknown[:NEAR]
+                for n in difflib.get_close_matches(str(name), columns, 1)
             ]
             meant = f" (is {' or '.join(map(repr, near))} meant?)" if near else ""
             raise ValueError(
@@ -138,7 +144,9 @@ class _Asked:
             )
         for name in self.target:
             if name in self.ignore:
-                raise ValueError(f"--ignore {name!r} is the target; name another column by --target")
+                raise ValueError(
+                    f"--ignore {name!r} is the target; name another column by --target"
+                )
 
     def numbers_rows(self, column: Column) -> bool:
         """Whether the column only tells the rows apart."""
@@ -178,7 +186,9 @@ def _targets(columns: dict[str, Column], target: str | Sequence[str]) -> list[st
     names: list[str] = []
     for given in [target] if isinstance(target, str) else list(target):
         parts = [part.strip() for part in str(given).split(",")]
-        names += parts if given not in columns and all(part in columns for part in parts) else [given]
+        names += (
+            parts if given not in columns and all(part in columns for part in parts) else [given]
+        )
     return list(dict.fromkeys(names))
 
 

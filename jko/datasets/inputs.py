@@ -68,7 +68,9 @@ class Number:
         """What is done with the column."""
         if not self.flag:
             return "a number" + "; a gap is the mean of the training rows" * self.fill
-        return f"a number; a gap is the mean of the training rows, and {self.inputs[1]!r} is 1 there"
+        return (
+            f"a number; a gap is the mean of the training rows, and {self.inputs[1]!r} is 1 there"
+        )
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,10 @@ class Preparation:
         recipe = self.needed
         lost = [rule.column for rule in recipe if rule.column not in columns]
         if lost:
+            names = listed(list(map(repr, lost)), complaints.COMPLAINTS)
             raise ValueError(
-                f"{where} lacks the column{'s' * (len(lost) > 1)} {listed(list(map(repr, lost)), complaints.COMPLAINTS)} that the run was "
-                f"trained on; its columns are {listed(list(columns), complaints.COMPLAINTS)}"
+                f"{where} lacks the column{'s' * (len(lost) > 1)} {names} that the run was trained on; its columns "
+                f"are {listed(list(columns), complaints.COMPLAINTS)}"
             )
         unread = [(rule, columns[rule.column]) for rule in recipe]
         found = [

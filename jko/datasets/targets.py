@@ -84,7 +84,9 @@ def _basic(path: str, column: Column, lines: Sequence[int]) -> list[str]:
     missing = [k for k, cell in enumerate(cells) if is_gap(cell)]
     if missing:
         what = gaps(cells, missing, lines)
-        return [f"column {column.name!r} of {path!r} {what}; every cell must be filled: {FILL_TARGET}"]
+        return [
+            f"column {column.name!r} of {path!r} {what}; every cell must be filled: {FILL_TARGET}"
+        ]
     if _count(column) == 1:
         only = repr(cells[0]) if column.values is None else repr(float(column.values[0]))
         return [f"the target {column.name!r} of {path!r} is {only} in every row; it must vary"]
@@ -100,7 +102,9 @@ def _several(path: str, columns: Sequence[Column], task: str | None) -> list[str
     words = [column.name for column in columns if column.values is None]
     if not words and task != "classification":
         return []
-    what = f"{listed(list(map(repr, words)))} of {path!r} hold words" if words else "these are several"
+    what = (
+        f"{listed(list(map(repr, words)))} of {path!r} hold words" if words else "these are several"
+    )
     return [f"several targets must be numbers, and {what}; learn classes one column at a time"]
 
 
@@ -116,7 +120,11 @@ def _one(
         return numbers, [], [_holds_text(path, column, lines, different, task)]
     if different > (len(column.words) // 2 if task is None and different > 2 else CLASSES):
         said = f"the target {column.name!r} of {path!r} has {different} different values in {len(column.words)} rows"
-        return numbers, [], [f"{said}, too many for classes; learn another column, or join rare ones"]
+        return (
+            numbers,
+            [],
+            [f"{said}, too many for classes; learn another column, or join rare ones"],
+        )
     if numeric:
         classes = tuple(f"{value:.15g}" for value in np.unique(column.values))  # type: ignore[arg-type]
     else:

@@ -19,6 +19,7 @@ from jko.plots.flows import (
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots
 from jko.plots.predictions import (
     class_outputs as class_outputs,
+    confusion as confusion,
     curve as curve,
     predicted_against_true as predicted_against_true,
     roc as roc,

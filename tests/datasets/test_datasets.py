@@ -48,7 +48,9 @@ def test_shipped_sets_are_complete(name, shape, classes):
 
 
 def test_an_unknown_set_is_refused_with_the_list():
-    with pytest.raises(ValueError, match=r"'boston' is unknown; choose from breast-cancer, diabetes"):
+    with pytest.raises(
+        ValueError, match=r"'boston' is unknown; choose from breast-cancer, diabetes"
+    ):
         datasets.load("boston")
 
 
