@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
-.PHONY: help demo test quick test-all fuzz lint docs bench clean
+.PHONY: help demo test quick test-all fuzz lint docs bench oldest newest dist clean
 
 help:
 	@echo "make demo      train a network of 1000 neurons on the breast cancer data (the main job)"
@@ -17,8 +17,10 @@ help:
 	@echo "make test-all  linters, then all tests"
 	@echo "make fuzz      the tests with random input: N=100 examples each, other ones by SEED=7"
 	@echo "make lint      ruff and mypy"
-	@echo "make docs      the documentation, in docs/_build"
+	@echo "make docs      the documentation, in docs/_build/html"
 	@echo "make bench     all benchmarks"
+	@echo "make oldest    the tests with the oldest versions that pyproject.toml allows, in .venv-oldest; make newest: the newest"
+	@echo "make dist      wheel and sdist, each installed and tried in an empty environment"
 	@echo "make clean     remove caches and what was built; keeps .venv and runs/"
 
 demo: .venv/.dev
@@ -50,15 +52,42 @@ lint: .venv/.dev
 
 docs: .venv/.docs
 	$(BIN)/python -m jko.survey.pages docs
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.dev
 	set -e; for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script; done
 
+# Environments of their own: no constraints but the floors, or none.  Plain torch on Linux brings some gigabytes.
+# torch 2.4 and 2.5 warn whenever a tensor is unpickled.
+oldest newest: %: .venv-%/.done
+	.venv-$@/bin/python -m pytest $(PARALLEL) -W 'ignore:You are using `torch.load`:FutureWarning' $(TESTS)
+
+.venv-oldest/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) .ci/floors.py > .venv-oldest/floors.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/floors.txt --editable '.[test]'
+	@touch $@
+
+.venv-newest/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[test]'
+	@touch $@
+
+# What is built is installed where nothing else is, and tried from an empty folder.
+dist: .venv/.dev
+	rm -rf dist build
+	$(PIP) build
+	$(BIN)/python -m build --outdir dist
+	set -e; for built in dist/*.whl dist/*.tar.gz; do \
+		empty=$$(mktemp -d); echo "== $$built"; $(PYTHON) -m venv $$empty/env; \
+		$$empty/env/bin/python -m pip install --quiet --constraint constraints.txt "$$built[plots,data]"; \
+		(cd $$empty && env/bin/jko doctor && env/bin/jko train breast-cancer --steps 2 --out run); \
+		rm -rf $$empty; done
+
 clean:
 	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/gallery docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -38,8 +38,8 @@ extensions = [
 ]
 exclude_patterns = [
     "_build",
-    "gallery/*.ipynb",
-    "gallery/*.md5",
+    "gallery/**/*.ipynb",
+    "gallery/**/*.md5",
     "**/GALLERY_HEADER.rst",
     "**/sg_execution_times.rst",
 ]
@@ -72,6 +72,9 @@ add_module_names = False
 sphinx_gallery_conf = {
     "examples_dirs": [str(HERE.parent / "demos")],
     "gallery_dirs": ["gallery"],
+    "subsection_order": [
+        f"../demos/{name}" for name in ("networks", "sampling", "densities", "pairs", "theory")
+    ],
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(^|/)_",
     "backreferences_dir": "gallery/backreferences",

@@ -1,21 +1,22 @@
-"""What the gallery shows: a script's figure stands below the block that writes it, ``plots.write(figure, FILE)``."""
+"""What the gallery shows: a script's figure stands below the block that shows it, ``plots.show(figure, NAME)``."""
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from sphinx_gallery.scrapers import figure_rst, matplotlib_scraper
 
-WRITTEN = re.compile(r"\b(?:plots\.write|plots\.animate|\w+\.savefig)\(")
+WRITTEN = re.compile(r"\b(?:plots\.(?:show|write|animate)|\w+\.savefig)\(")
 
 
 def scraper(block: tuple[str, str, int], variables: dict[str, Any], conf: dict[str, Any]) -> str:
     """The pictures that the block has written to its folder; pyplot's own, if it has any, as ever."""
     if not WRITTEN.search(block[1]):
         return matplotlib_scraper(block, variables, conf)
-    folder = Path(variables["example_globals"]["folder"])
+    folder = Path(sys.argv[1])  # as ``argv`` below says
     paths = []
     for picture in sorted(p for p in folder.iterdir() if p.suffix in (".png", ".gif")):
         path = Path(next(variables["image_path_iterator"])).with_suffix(picture.suffix)

@@ -32,6 +32,11 @@ GROUPS = {
         "Functionals of a measure, with first variation :math:`\\delta E / \\delta\\mu` and its gradient.",
         ("jko.energies",),
     ),
+    "targets": Group(
+        "Towards a target",
+        "Energies with a minimum at a measure that is given: by samples, by a density, by a state.",
+        ("jko.targets",),
+    ),
     "metrics": Group(
         "Metrics",
         "Distances between states, with plans, proofs, geodesics and barycentres.",
@@ -57,14 +62,19 @@ GROUPS = {
         "Where steps should go as :math:`\\tau \\to 0`, by integrators that share no code with them.",
         ("jko.limits",),
     ),
+    "snapshots": Group(
+        "The energy behind data",
+        "A potential from snapshots of its flow.",
+        ("jko.snapshots",),
+    ),
     "exact": Group(
         "Closed forms", "Steps, flows, minima and distances that are known exactly.", ("jko.exact",)
     ),
     "plots": Group("Pictures", "Axes in, axes out.", ("jko.plots",)),
     "doors": Group(
         "Doors to torch, scikit-learn and data",
-        "The scheme as an optimiser of torch, as estimators of scikit-learn, and energies behind snapshots.",
-        ("jko.optim", "jko.estimators", "jko.snapshots", "jko.runs"),
+        "The scheme as an optimiser of torch and as estimators of scikit-learn; runs that were saved.",
+        ("jko.optim", "jko.estimators", "jko.runs"),
     ),
     "testing": Group(
         "Checks for your own classes",
@@ -154,6 +164,7 @@ def write(app: Any, config: Any) -> None:
         path = folder / f"{key}.rst"
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
+    config.autosummary_generate = [str(folder / f"{key}.rst") for key in shown]
 
 
 INTRODUCTION = """Every public name, in reading order: state, energy, metric, step, flow, and what to hold them against.

@@ -15,6 +15,7 @@ _HOMES = {
     "jko.energies": (
         "Energy Risk Logistic SquaredNorm Potential Interaction Internal Entropy PorousMedium KernelEntropy"
     ),
+    "jko.targets": "Discrepancy Attraction KullbackLeibler",
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
         "step StepProblem StepResult StepFailed "
@@ -27,7 +28,7 @@ _HOMES = {
     "jko.observers": "Progress SteadyState Conserved Record Stop",
     "jko.runs": "load_run",
     "jko.diagnostics": "convergence minimiser optimality",
-    "jko": "metrics diagnostics limits exact plots testing optim",
+    "jko": "metrics diagnostics limits exact plots testing snapshots optim",
 }
 
 # what stood here in 0.1 and is asked of these modules now

@@ -7,6 +7,7 @@ from jko import (
     metrics as metrics,
     optim as optim,
     plots as plots,
+    snapshots as snapshots,
     testing as testing,
 )
 from jko.diagnostics import (
@@ -84,6 +85,11 @@ from jko.steps import (
     StepProblem as StepProblem,
     StepResult as StepResult,
     step as step,
+)
+from jko.targets import (
+    Attraction as Attraction,
+    Discrepancy as Discrepancy,
+    KullbackLeibler as KullbackLeibler,
 )
 from jko.trajectory import Trajectory as Trajectory
 

@@ -14,6 +14,7 @@ from jko import checks
 from jko.energies import Energy, check_variations
 from jko.ledger import Ledger, Present
 from jko.measures import State
+from jko.measures.tensors import on_numbers
 from jko.metrics import Metric
 from jko.schemes import Implicit, Scheme
 from jko.status import Status
@@ -30,6 +31,7 @@ Observer = Callable[[int, float, StepResult], object]
 SAME = 1e-8  # of the largest energy of a run: what two devices may differ by at one state
 
 
+@on_numbers
 def flow(
     energy: Energy,
     start: State | Trajectory,

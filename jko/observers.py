@@ -10,12 +10,13 @@ from typing import Any, TextIO
 
 from jko import checks
 from jko.measures import State
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.result import StepResult
 
 
 @dataclass
-class Progress:
+class Progress(Shown):
     """A line for each step, rewritten in place on a terminal and silent elsewhere.
 
     Parameters
@@ -51,7 +52,7 @@ class Progress:
 
 
 @dataclass
-class Record:
+class Record(Shown):
     """Keep ``function(k, t, result)`` of every step in ``values``."""
 
     function: Callable[[int, float, StepResult], Any]
@@ -66,7 +67,7 @@ class Record:
 
 
 @dataclass
-class Stop:
+class Stop(Shown):
     """End the flow when ``condition(k, t, result)`` is true."""
 
     condition: Callable[[int, float, StepResult], bool]
@@ -81,7 +82,7 @@ class Stop:
 
 
 @dataclass
-class SteadyState:
+class SteadyState(Shown):
     """End the flow when the speed ``metric(mu_{k+1}, mu_k) / tau`` is below ``speed``."""
 
     speed: float
@@ -96,7 +97,7 @@ class SteadyState:
 
 
 @dataclass
-class Conserved:
+class Conserved(Shown):
     """Fail with a sentence if ``quantity(state)`` drifts by more than ``tol`` from its first value.
 
     Parameters

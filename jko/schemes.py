@@ -9,6 +9,7 @@ from typing import Protocol
 from jko.energies import Energy
 from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
 from jko.steps.beyond import beyond
@@ -38,7 +39,7 @@ class Scheme(Protocol):
 
 
 @dataclass(frozen=True)
-class Implicit:
+class Implicit(Shown):
     """The JKO scheme itself: one step of length tau, first order in tau.
 
     Source: survey Remark 3.4; Jordan, Kinderlehrer and Otto, SIAM J. Math. Anal. 29 (1998).
@@ -65,7 +66,7 @@ RATIO = (1 - 2 * GAMMA) / GAMMA  # sqrt 2
 
 
 @dataclass(frozen=True)
-class SDIRK2:
+class SDIRK2(Shown):
     """Two JKO steps with a move along the first one's geodesic between them: second order in tau.
 
     ``mu_1 = JKO_{g tau}(mu_0)``,  ``mu_bar = (T + r (T - id))_# mu_0``,  ``mu = JKO_{g tau}(mu_bar)``

@@ -16,6 +16,7 @@ from jko.measures import State
 from jko.optim.atom import Atom, ClosureLoss
 from jko.steps.problem import StepProblem
 from jko.steps.split.held import Charge, HeldNorm
+from jko.targets import GaussianKernel, NegativeDistance, Pull, RadialInteraction
 from jko.testing import samples
 
 
@@ -121,6 +122,14 @@ ENERGIES = {
     jko.energies.TwoLayerRisk: two_layers,
     jko.energies.OnTheta: lambda: jko.energies.OnTheta(jko.KernelEntropy(1.0)),
     jko.Risk: risk,
+    jko.Discrepancy: lambda: (jko.Discrepancy(samples.cloud(2, 5, N=4)), [samples.cloud(2)]),
+    RadialInteraction: lambda: RadialInteraction(GaussianKernel(1.0)),
+    Pull: lambda: (
+        Pull(RadialInteraction(NegativeDistance()), samples.cloud(2, 5)),
+        [samples.cloud(2)],
+    ),
+    jko.Attraction: lambda: (jko.Attraction(samples.cloud(2, 5, N=4)), [samples.cloud(2)]),
+    jko.KullbackLeibler: lambda: jko.KullbackLeibler(lambda z: -bowl(z)),
     ClosureLoss: closed,
     HeldNorm: lambda: (held(), [samples.cloud(1)]),
 }

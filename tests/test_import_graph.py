@@ -15,13 +15,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "jko"
 
-GROUND = {"checks", "deprecation"}  # for everybody
+GROUND = {"checks", "deprecation", "shown"}  # for everybody
 STATES = GROUND | {"spaces", "measures"}
 RECORDS = STATES | {"status", "storage", "trajectory"}
 STEPS = STATES | {"numerics", "derivatives", "status", "networks", "energies", "metrics", "duality"}
 FLOWS = STEPS | RECORDS | {"steps", "schemes", "observers", "ledger"}
 NUMERIC = FLOWS | {"flows", "limits", "exact"}
-ANALYSIS = NUMERIC | {"diagnostics", "distributed"}
+ANALYSIS = NUMERIC | {"diagnostics", "distributed", "targets", "snapshots"}
 
 # Layer (a module or a folder of jko/): what of jko it may import besides itself.
 # "steps.result" stands for that one module, "steps" for the whole folder, "jko" for jko/__init__.py.
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deprecation": set(),
     "lazy": {"deprecation"},
     "checks": set(),
+    "shown": set(),
     "status": set(),
     "numerics": set(),
     "derivatives": GROUND,
@@ -37,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": STATES | {"derivatives", "numerics"},
     "energies": STATES | {"derivatives", "networks", "numerics"},  # never metrics
     "metrics": STATES | {"numerics", "status"},  # never energies
+    "targets": STATES | {"energies", "metrics"},  # energies made of metrics
     "duality": STATES | {"numerics", "networks", "energies"},
     "storage": STATES,
     "trajectory": STATES | {"status", "storage"},  # figures over time: it knows no solver
@@ -48,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": STEPS | RECORDS | {"steps"},  # what steps leave behind, while it is being written
     "flows": FLOWS,
     "exact": GROUND,
+    "snapshots": STATES | {"derivatives", "energies", "metrics", "trajectory"},
     "limits": RECORDS
     | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
     "diagnostics": NUMERIC,

@@ -7,7 +7,7 @@ One rule of range holds for all numbers that come in: they are at most :data:`LA
 positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums of many overflow.
 """
 
-from jko.checks.arrays import alike, floats, own, owned, shape, tensor
+from jko.checks.arrays import alike, floats, numbers, own, owned, shape, tensor, unrecorded
 from jko.checks.kinds import able, called, function, items, kind, returned, values
 from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weights
 from jko.checks.scalars import (
@@ -37,6 +37,7 @@ __all__ = [
     "items",
     "kind",
     "number",
+    "numbers",
     "own",
     "owned",
     "quadrature",
@@ -46,6 +47,7 @@ __all__ = [
     "size",
     "tensor",
     "unit",
+    "unrecorded",
     "values",
     "weights",
 ]

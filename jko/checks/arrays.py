@@ -48,13 +48,18 @@ def tensor(name: str, value: Any, like: Tensor | None = None, beside: str = "the
     result = value if value.is_floating_point() else value.to(torch.float64)
     if like is not None:
         alike(name, result, beside, like)
-    elif result.is_meta:
+    return numbers(name, result)
+
+
+def numbers(name: str, tensor: Tensor) -> Tensor:
+    """The tensor, if its device holds numbers and they are of a dtype that is computed with."""
+    if tensor.is_meta:
         raise TypeError(
             f"{name} is a tensor on the device 'meta', which holds no numbers; make it on 'cpu' or 'cuda'"
         )
-    if result.dtype not in LIMIT:
-        raise TypeError(f"{name} has dtype {result.dtype}; use torch.float64 (or torch.float32)")
-    return result
+    if tensor.dtype not in LIMIT:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; use torch.float64 (or torch.float32)")
+    return tensor
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -130,9 +135,24 @@ def owned(
 
 
 def own(value: Tensor) -> Tensor:
-    """A copy that shares neither memory nor graph, and an ordinary tensor in ``torch.inference_mode`` too."""
+    """A copy that shares no memory, and an ordinary tensor in ``torch.inference_mode`` too.
+
+    It is part of the record that torch keeps of ``value``, where torch records: gradients flow through.
+    """
+    if value.requires_grad and torch.is_grad_enabled():
+        return value.clone(memory_format=torch.contiguous_format)
     with torch.inference_mode(False), torch.no_grad():
         return value.detach().clone(memory_format=torch.contiguous_format)
+
+
+def unrecorded(name: str, value: Any, **options: Any) -> Tensor:
+    """The same as :func:`owned`, of what no derivative is known in: a record is refused, not lost."""
+    result = owned(name, value, **options)
+    if result.requires_grad:
+        raise ValueError(
+            f"{name} requires a gradient, and no derivative in it is known here; pass {name}.detach()"
+        )
+    return result
 
 
 def shape(name: str, tensor: Tensor, expected: Sequence[int | str]) -> Tensor:

@@ -16,9 +16,10 @@ def weights(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     if value is None:
         return _equal(count, like)
     result = shape(name, owned(name, value, like), (count,))
-    lowest, total = float(result.min()), float(result.sum())
+    judged = result.detach()
+    lowest, total = float(judged.min()), float(judged.sum())
     if lowest <= 0:
-        i = int(result.argmin())
+        i = int(judged.argmin())
         raise ValueError(
             f"{name}[{i}] = {lowest:g}; weights of atoms must be positive: drop atoms of weight zero, and "
             "put signs into the charge H (or w) of the atom, not into its mass"
@@ -37,7 +38,8 @@ def density(name: str, tensor: Tensor, shape_: tuple[int, ...], cell: float) -> 
         raise ValueError(
             f"{name} has shape {tuple(tensor.shape)}; the grid has {shape_} cells: one value for each is needed"
         )
-    lowest, total = float(tensor.min()), float(tensor.sum()) * cell
+    judged = tensor.detach()
+    lowest, total = float(judged.min()), float(judged.sum()) * cell
     if lowest < 0:
         raise ValueError(
             f"{name} goes down to {lowest:g}; a density is not negative: "
@@ -56,9 +58,9 @@ def quadrature(name: str, value: Any, count: int, like: Tensor) -> Tensor:
     if value is None:
         return _equal(count, like)
     result = shape(name, owned(name, value, like, "x"), (count,))
-    if float(result.min()) <= 0:
+    if (lowest := float(result.detach().min())) <= 0:
         raise ValueError(
-            f"{name}[{int(result.argmin())}] = {float(result.min()):g}; quadrature weights must be positive"
+            f"{name}[{int(result.argmin())}] = {lowest:g}; quadrature weights must be positive"
         )
     return result
 
@@ -70,7 +72,7 @@ def _equal(count: int, like: Tensor) -> Tensor:
 
 def unit(name: str, value: Tensor) -> Tensor:
     """Values to be normalised, divided by the power of two at the largest: sums of them stay in range, exactly."""
-    top = float(floats(name, value).max())
+    top = float(floats(name, value).detach().max())
     if not top > 0:
         raise ValueError(f"{name} is at most {top:g} on its points; it must be positive somewhere")
     return value / (top / math.frexp(top)[0])

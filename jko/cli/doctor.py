@@ -22,8 +22,14 @@ PACKAGES = (
     ("torch", "torch", ""),
     ("POT", "ot", ""),
     ("cvxpy", "cvxpy", ""),
+    ("numba", "numba", ""),
     ("scikit-learn", "sklearn", "the shipped data sets: pip install 'jko[data]'"),
     ("matplotlib", "matplotlib", "pictures: pip install 'jko[plots]'"),
+    (
+        "latex2mathml",
+        "latex2mathml",
+        "formulas in the report of validate: pip install 'jko[plots]'",
+    ),
 )
 
 

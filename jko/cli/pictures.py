@@ -11,7 +11,7 @@ import torch
 
 import jko
 from jko import plots
-from jko.cli.job import Job, confusion
+from jko.cli.job import Job
 from jko.cli.terminal import shown
 from jko.measures import State
 
@@ -78,9 +78,8 @@ def _several(job: Job, state: State, output: Parts, truth: Parts) -> Any:
     classes = [_label(word) for word in job.table.classes or ()]
     figure, axes = plots.canvas(1, len(output), (5.3 * len(output), 4.9))
     for (part, said), ax in zip(reversed(output.items()), axes, strict=True):
-        counts = confusion(job.model, said, truth[part])
-        plots.confusion(counts, classes, ax)
-        ax.set_title(f"{_label(job.table.name)}: {len(said)} {part} rows", fontsize=11)
+        plots.confusion(said, truth[part], ax, classes)
+        ax.set_title(f"{_label(job.table.name)}, {part} rows: {ax.get_title()}", fontsize=11)
     return figure
 
 

@@ -32,10 +32,11 @@ from jko.derivatives.recording import (
     slope,
     width,
 )
+from jko.shown import Shown, short
 
 
 @dataclass(frozen=True)
-class Differentiable:
+class Differentiable(Shown):
     """A callable of points, differentiable by torch: by what torch records, or by the gradient that is given.
 
     Parameters
@@ -68,6 +69,9 @@ class Differentiable:
     compared: set[int] = field(default_factory=set, repr=False, compare=False)
     constants: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
+    def _line(self) -> str:
+        return short(self.function)
+
     def __post_init__(self) -> None:
         checks.function(self.name, self.function)
         if self.gradient is not None:
@@ -75,6 +79,8 @@ class Differentiable:
 
     def __call__(self, z: Tensor, *rest: Tensor) -> Tensor:
         """The values, checked, with a record of how they depend on z where torch records."""
+        if self.gradient is not None and torch.is_grad_enabled():
+            self._refuse_recorded(rest)
         if not (torch.is_grad_enabled() and z.requires_grad):
             return self.values(z, *rest)
         self._compare_once(z.detach(), rest)
@@ -82,6 +88,14 @@ class Differentiable:
             return _Value.apply(z, self, rest)
         value = self.values(z, *rest)
         return value if value.requires_grad else self._constant(z, rest, value)
+
+    def _refuse_recorded(self, rest: tuple[Tensor, ...]) -> None:
+        """The gradient that was given is that in z."""
+        if any(r.requires_grad for r in rest):
+            raise ValueError(
+                f"the inputs x require gradients, and gradient= of {self.name} is its derivative in the parameters "
+                f"alone; {REMEDY.partition(',')[0]}, or pass x.detach()"
+            )
 
     def _constant(self, z: Tensor, rest: tuple[Tensor, ...], value: Tensor) -> Tensor:
         """A value without a record; the one that was found to be constant before is not tried again."""

@@ -14,9 +14,11 @@ from torch import Tensor
 from jko import checks
 from jko.deprecation import renamed
 from jko.diagnostics.dissipation import speed
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, Particles
+from jko.measures.tensors import on_numbers
 from jko.metrics import Wasserstein
+from jko.shown import Shown
 from jko.spaces import projected
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
@@ -34,7 +36,7 @@ Atoms = Particles | ChargedParticles
 
 @renamed(steps="iterations")
 @dataclass(frozen=True, eq=False)
-class BestParticles:
+class BestParticles(Shown):
     """The best of the local minimisers of an energy that some starts lead to.
 
     Attributes
@@ -62,6 +64,13 @@ class BestParticles:
     iterations: int
     status: Status
 
+    def _facts(self) -> dict[str, object]:
+        names = ("energy", "residual", "status", "iterations", "state", "energies")
+        return {name: getattr(self, name) for name in names}
+
+    def _picture(self) -> str:
+        return self.state._picture()
+
     def __str__(self) -> str:
         agree = int((self.energies <= self.energy + 1e-9 * (1 + abs(self.energy))).sum())
         return (
@@ -71,6 +80,7 @@ class BestParticles:
 
 
 @renamed(max_steps="max_iterations")
+@on_numbers
 def best_particles(
     energy: Energy,
     starts: Atoms | Sequence[Atoms],
@@ -161,7 +171,7 @@ def best_particles(
         )
         clouds += _repeated(energy, found, clouds[0])
     for k, state in enumerate(clouds):
-        if not math.isfinite(float(energy(state))):
+        if not math.isfinite(value_of(energy, state)):
             raise ValueError(f"the energy of starts[{k}] is not finite; begin where it is")
     ends = [_descend(energy, state.atoms, tol, max_iterations) for state in clouds]
     best = min(range(len(ends)), key=lambda k: ends[k].energy)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jko import checks
+from jko.shown import Shown
 
 
 @dataclass(frozen=True)
-class ErrorBudget:
+class ErrorBudget(Shown):
     """Estimated errors of a computed result, one for each parameter of the method.
 
     Attributes
@@ -36,6 +37,9 @@ class ErrorBudget:
     def total(self) -> float:
         """The sum of the estimates: what the error is about, at most."""
         return sum(self.errors.values())
+
+    def _facts(self) -> dict[str, object]:
+        return {"total": self.total, "refine": self.largest} | self.errors
 
     def __str__(self) -> str:
         rows = [

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.shown import Shown
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Decay:
+class Decay(Shown):
     """Two models of a decay, fitted to the logarithm by least squares.
 
     Attributes

@@ -19,9 +19,12 @@ import torch
 from jko import checks
 from jko.energies import Energy, Internal, Linear, Risk, sorted_terms
 from jko.measures import GridDensity, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike
+from jko.shown import shown
 
 
+@shown
 class Decomposition(NamedTuple):
     """The terms of ``F(mu) - F(mu_*)``.
 
@@ -48,6 +51,7 @@ class Decomposition(NamedTuple):
         return self.risk + self.internal + self.rest + self.slope
 
 
+@on_numbers
 def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     """``F(mu) - F(star)`` as a sum of terms of known sign.
 
@@ -81,7 +85,7 @@ def decomposition(energy: Energy, mu: State, star: State) -> Decomposition:
     >>> import jko
     >>> a, b = jko.Particles([[1.0]]), jko.Particles([[0.0]])
     >>> jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
-    Decomposition(risk=0.0, internal=0.0, rest=0.0, slope=0.5)
+    Decomposition(risk=0, internal=0, rest=0, slope=0.5)
     """
     checks.kind("energy", energy, Energy)
     for name, state in (("mu", mu), ("star", star)):

@@ -17,10 +17,13 @@ from jko.limits.systems import chaos
 from jko.limits.walls import tangent
 from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.mesh import GAUSS
+from jko.measures.tensors import on_numbers
+from jko.shown import shown
 
 Array = NDArray[np.float64]
 
 
+@shown
 class Speed(NamedTuple):
     """How far a measure is from stationary: the speed ``|grad dF/dmu|`` on its atoms.
 
@@ -36,6 +39,7 @@ class Speed(NamedTuple):
     mean: float
 
 
+@on_numbers
 def dissipation(energy: Energy, state: State) -> float:
     """The rate at which the gradient flow lowers the energy: ``-dF/dt = int |grad dF/dmu|^2 dmu``.
 
@@ -75,6 +79,7 @@ def dissipation(energy: Energy, state: State) -> float:
     return _speed(energy, state)[1]
 
 
+@on_numbers
 def speed(energy: Energy, state: State) -> Speed:
     """The residual of Definition 3.1, ``grad dF/dmu = 0`` on the support: its maximum and its L2(mu) mean.
 
@@ -93,7 +98,7 @@ def speed(energy: Energy, state: State) -> Speed:
     --------
     >>> import jko
     >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[0.0], [0.0]]))
-    Speed(max=0.0, mean=0.0)
+    Speed(max=0, mean=0)
     """
     _check(energy, state)
     largest, square = _speed(energy, state)

@@ -18,13 +18,15 @@ from scipy.interpolate import CubicSpline
 from jko import checks
 from jko.diagnostics.dissipation import dissipation
 from jko.energies import Energy
+from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 Rate = Callable[[Energy, Any], float]
 
 
-class Residuals(ABC):
+class Residuals(Shown, ABC):
     """How far an identity is from holding, step by step."""
 
     @property
@@ -37,13 +39,11 @@ class Residuals(ABC):
         """The largest residual."""
         return float(np.abs(self.residuals).max())
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({len(self.residuals)} steps, worst residual {self.worst:.3g})"
-        )
+    def _facts(self) -> dict[str, object]:
+        return {"steps": len(self.residuals), "worst": self.worst}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Identity(Residuals):
     """dE/dt of a run against the formula for it; prints as a table.
 
@@ -88,6 +88,7 @@ class Identity(Residuals):
         return "\n".join([head, *rows])
 
 
+@on_numbers
 def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> Identity:
     """Hold the energies of a run against a formula for dE/dt.
 
@@ -136,7 +137,7 @@ def dissipation_identity(energy: Energy, run: Trajectory, rate: Rate | None = No
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class StepIdentity(Residuals):
     """Where the energy of each JKO step went; prints as a table.
 
@@ -173,6 +174,7 @@ class StepIdentity(Residuals):
         return "\n".join([head, *rows])
 
 
+@on_numbers
 def step_identity(energy: Energy, run: Trajectory, rate: Rate | None = None) -> StepIdentity:
     """De Giorgi's identity for JKO steps: ``E_k - E_{k+1} = cost / (2 tau) + tau/2 |dE|^2(mu_{k+1}) + O(tau^2)``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,14 +10,26 @@ from torch import Tensor
 from jko import checks
 from jko.deprecation import renamed
 from jko.duality.cells import Cells, row_scale
-from jko.energies import Energy, Parts, parts, refuse, sorted_terms
+from jko.energies import (
+    Energy,
+    Interaction,
+    Parts,
+    Squares,
+    joined,
+    parts,
+    refuse,
+    sorted_terms,
+    value_of,
+)
 from jko.measures import GridDensity
+from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.spaces import Grid
 from jko.status import Status
 
 
 @dataclass(frozen=True, eq=False)
-class Minimiser:
+class Minimiser(Shown):
     """The minimiser of an energy over the densities on a grid.
 
     Attributes
@@ -49,6 +61,13 @@ class Minimiser:
     status: Status
     g: Tensor = field(repr=False)
 
+    def _facts(self) -> dict[str, object]:
+        names = ("energy", "gap", "status", "residual", "iterations", "level", "state")
+        return {name: getattr(self, name) for name in names}
+
+    def _picture(self) -> str:
+        return self.state._picture()
+
     def __str__(self) -> str:
         return (
             f"energy {self.energy:.6g}  gap {self.gap:.1e}  residual {self.residual:.1e}  "
@@ -57,6 +76,7 @@ class Minimiser:
 
 
 @renamed(where="grid")
+@on_numbers
 def minimiser(
     energy: Energy, grid: Grid | GridDensity, *, tol: float = 1e-12, max_iterations: int = 100
 ) -> Minimiser:
@@ -70,8 +90,8 @@ def minimiser(
     Parameters
     ----------
     energy : Energy
-        Sums of risks, potentials (+inf where no mass may be), entropies and porous-medium terms, all with positive
-        coefficients but the potentials; one internal energy at least.
+        Sums of risks, potentials (+inf where no mass may be), interactions with convex=True, entropies and
+        porous-medium terms, all with positive coefficients but the potentials; one internal energy at least.
     grid : Grid or GridDensity
         The cells; of a density, its residual is the first guess.
     tol
@@ -104,7 +124,7 @@ def minimiser(
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     start = grid if isinstance(grid, GridDensity) else _uniform(energy, grid)
-    terms = parts(energy, start)
+    terms = _squared(parts(energy, start))
     _refuse(terms)
     cells = Cells.of(terms)
     found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
@@ -113,26 +133,51 @@ def minimiser(
     rho[cells.open] = best.rho
     state = GridDensity.of(start.grid, rho.reshape(start.grid.shape))
     status = Status.STALLED if found.iterations < max_iterations else Status.MAX_ITERATIONS
+    scale = row_scale(energy, best.g)  # of the data; interactions have rows behind them
+    level, squared = best.level, len(best.g) > len(scale)
     with torch.no_grad():
-        value = float(energy(state))
+        value = value_of(energy, state)
+        if squared:  # squares have the slope of an interaction up to a constant
+            level = float(state.integrate(energy.variation(state)))
     return Minimiser(
         state,
         value,
         cells.gap(best.rho * cells.volumes, best),
-        best.level,
+        level,
         float(best.gradient.norm()),
         found.iterations,
         Status.CONVERGED if found.converged else status,
-        best.g / row_scale(energy, best.g),
+        best.g[: len(scale)] / scale,
     )
+
+
+def _squared(terms: Parts) -> Parts:
+    """The interactions that are convex in the measure as squares, beside those of the risks."""
+    assert terms.state is not None
+    rest: list[tuple[float, Energy]] = []
+    for c, E in terms.rest.terms if terms.rest is not None else ():
+        if not (isinstance(E, Interaction) and E.convex and c > 0):
+            rest.append((c, E))
+            continue
+        like = terms.potential
+        slope, rows, targets, constant = Squares.of(c, E, terms.state.atoms)
+        terms = replace(
+            terms,
+            potential=like + torch.from_numpy(slope).to(like),
+            features=torch.cat([terms.A, torch.from_numpy(rows).to(like)]),
+            targets=torch.cat([terms.b, torch.from_numpy(targets).to(like)]),
+            constant=terms.constant + constant,
+        )
+    return replace(terms, rest=joined(rest))
 
 
 def _refuse(terms: Parts) -> None:
     """Raise where the minimiser is no density, or not within reach."""
     refuse(
         terms.rest.terms if terms.rest is not None else (),
-        "the minimiser of an energy with {c:g} * {name} is not computed here: only risks, potentials, entropies and "
-        "porous-medium terms with positive coefficients; run jko.flow for a long time instead",
+        "the minimiser of an energy with {c:g} * {name} is not computed here: only risks of the squared "
+        "loss, potentials, entropies and porous-medium terms with positive coefficients; run jko.flow for a long time "
+        "instead",
     )
     if not terms.internal:
         raise ValueError(

@@ -7,8 +7,9 @@ import torch
 from jko import checks
 from jko.deprecation import renamed
 from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.spaces import projected
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
@@ -16,6 +17,7 @@ STEPS = 100  # of Newton's method over g, for densities
 
 
 @renamed(rounds="max_iterations")
+@on_numbers
 def optimality(energy: Energy, state: State, *, max_iterations: int | None = None) -> Gap:
     """A lower bound on min F from one state, F convex for the linear structure.
 
@@ -75,7 +77,7 @@ def optimality(energy: Energy, state: State, *, max_iterations: int | None = Non
     if max_iterations is not None:
         checks.count("max_iterations", max_iterations, least=0)
     with torch.no_grad():
-        value = float(energy(state))
+        value = value_of(energy, state)
     if why := obstacle(energy):
         return Gap.unknown(why, value)
     if isinstance(state, (GridDensity, LineMesh)):
@@ -90,7 +92,7 @@ def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) 
     envelope = Envelope(minorant, anchor, 0.0, mu.domain, mu.points)
     with torch.no_grad():
         cost = float(mu.integrate(minorant.potential(mu.points)))
-    mixture = minorant.residual + minorant.f, cost
+    mixture = minorant.fit.outputs(mu), cost
     one = torch.ones_like(mu.weights[:1])
     dual = Dual(envelope, one, value, mixture)
     return dual.gap((ROUNDS if dual.affordable else 0) if rounds is None else rounds)

@@ -9,7 +9,7 @@ The same program runs in each process, started by ``torchrun --nproc-per-node P 
 >>> points = torch.linspace(-1, 1, 512).double()[:, None]
 >>> run = jko.flow(jko.SquaredNorm(), distributed.Sharded(points), tau=0.1, steps=2)
 >>> distributed.gathered(run.final)
-Particles(N=512, dim=1, equal weights)
+Particles(N=512, dim=1, weights=equal)
 """
 
 from jko.distributed import certificates  # noqa: F401 (registers the certificate of shards)

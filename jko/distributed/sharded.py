@@ -18,7 +18,7 @@ from torch import Tensor
 from jko import checks
 from jko.derivatives import recordable
 from jko.distributed.processes import count, gather, rank
-from jko.measures import Particles
+from jko.measures import Particles, looks
 from jko.spaces import Domain, cached, check_inside
 
 SHARDS = 8
@@ -57,7 +57,7 @@ class Sharded(Particles):
     >>> from jko.distributed import Sharded
     >>> mu = Sharded(torch.linspace(-1, 1, 1000).double()[:, None], shards=4)
     >>> mu
-    Sharded(N=1000 of 1000, dim=1, shards 0 to 3 of 4)
+    Sharded(N=1000 of 1000, dim=1, shards=0 to 3 of 4)
     >>> abs(float(mu.integrate(mu.points))) < 1e-15
     True
     """
@@ -117,13 +117,12 @@ class Sharded(Particles):
         points = [torch.as_tensor(draw(a, b)) for a, b in pairwise(ends)]
         return cls(torch.cat(points), None, domain, shards, total, first)
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, Any]:
+        """Of the atoms here: one process may be asked alone."""
         last = self.first + len(self.sizes) - 1
-        where = "" if self.domain is None else f", {self.domain!r}"
-        return (
-            f"Sharded(N={self.N} of {self.total}, dim={self.dim}, shards {self.first} to {last} of {self.shards}"
-            f"{where})"
-        )
+        here = f"{self.first} to {last} of {self.shards}"
+        size = {"N": f"{self.N} of {self.total}", "dim": self.dim, "shards": here}
+        return size | looks.where(self)
 
     @cached
     def sizes(self) -> list[int]:

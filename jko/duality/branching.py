@@ -62,7 +62,7 @@ def branch_and_bound(
     )
     missed = torch.nonzero(best < known - MISSED * (1 + known.abs())).flatten()
     n = torch.arange(len(where), device=where.device)
-    points = torch.cat([reduced.psi(where, n)[3][:, None], where], dim=1)
+    points = torch.cat([reduced.psi(where, n)[3].reshape(len(where), -1), where], dim=1)
     return lowest, not len(i), (points[missed], reduced.block[missed]) if len(missed) else None
 
 
@@ -73,8 +73,9 @@ def _bounds(
     value, gradient, least, w, c, slope = reduced.psi(centre, i)
     C1, C2, C3 = reduced.slopes.near(centre, half)
     radius = half.norm(dim=1)
+    far = reduced.beside(radius)
     swing = torch.minimum(
-        (slope.abs() * half).sum(1) + 0.5 * C2 * radius**2, C1 * radius
+        (slope.abs() * reduced.beside(half)).sum(-1) + 0.5 * C2 * far**2, C1 * far
     )  # of c in the box
     # second order: psi >= value + gradient . d + (least eigenvalue - Lipschitz |d| / 3) |d|^2 / 2
     lipschitz = reduced.third(i, w, swing, (C1, C2, C3))
@@ -82,11 +83,11 @@ def _bounds(
     second = value + _least(gradient, curvature[:, None], half)
     # range: v is concave, so it is least at an end of the range of c; the rest is quadratic
     k, theta = reduced.k, centre
-    C0 = reduced.slopes.everywhere[0]
+    C0 = reduced.bound(reduced.slopes.everywhere[0])[i]
     ends = [reduced.best_w((c + s * swing).clamp(-C0, C0), i)[1] for s in (-1, 1)]
     rest = (0.5 * k * theta**2 - reduced.beta[i] * theta).sum(1) + reduced.constant[i]
     first = (
-        torch.minimum(*ends)
+        reduced.total(torch.minimum(*ends))
         + rest
         + _least(k * theta - reduced.beta[i], torch.full_like(theta, k), half)
     )
@@ -108,8 +109,8 @@ def _first_boxes(reduced: ReducedEnvelope, best: Tensor) -> tuple[Tensor, Tensor
     n = torch.arange(len(reduced.a), device=best.device)
     lower, upper = (torch.full_like(reduced.beta, end) for end in (-torch.inf, torch.inf))
     if reduced.k > 0:
-        C0 = torch.full_like(best, reduced.slopes.everywhere[0])
-        v = torch.minimum(reduced.best_w(C0, n)[1], reduced.best_w(-C0, n)[1])
+        C0 = reduced.bound(reduced.slopes.everywhere[0])
+        v = reduced.total(torch.minimum(reduced.best_w(C0, n)[1], reduced.best_w(-C0, n)[1]))
         middle = reduced.beta / reduced.k
         square = 2 / reduced.k * (best - v - reduced.constant) + (middle * middle).sum(1)
         radius = 1e-9 + (1 + 1e-9) * square.clamp(min=0).sqrt()[:, None]
@@ -149,7 +150,7 @@ class Balls:
         lowest = minima.lowest[reduced.block]
         good = minima.block[row] == reduced.block[:, None]
         good &= minima.values[row] <= (lowest + 1e-6 * (1 + lowest.abs()))[:, None]
-        theta = minima.points[row.flatten(), 1:]
+        _, theta = reduced.split(minima.points[row.flatten()])
         i = torch.arange(n, device=first.device).repeat_interleave(BALLS)
         value, gradient, least, w, _, _ = reduced.psi(theta, i)
         eigen = torch.linalg.eigvalsh(least)[:, 0]
@@ -157,7 +158,7 @@ class Balls:
         for trial in [4.0**k for k in range(-12, 4)]:
             r = torch.full_like(eigen, trial)
             C = reduced.slopes.near(theta, r[:, None].expand(-1, d))
-            curvature = eigen - reduced.third(i, w, C[0] * r, C) * r / 3
+            curvature = eigen - reduced.third(i, w, C[0] * reduced.beside(r), C) * r / 3
             better = good.flatten() & (curvature > 0.1 * eigen) & (eigen > 0)
             radius = torch.where(better, r, radius)
             bound = reduced.below(theta, value, gradient, torch.where(better, curvature, 1.0))

@@ -12,12 +12,18 @@ from torch import Tensor
 
 from jko.duality.descent import fixed
 from jko.duality.envelope import Envelope
+from jko.duality.fit import Root
 from jko.duality.master import best_plan
 from jko.duality.minima import Minima
 from jko.measures import Particles
 from jko.spaces import projected
 
 MERGE = 1e-4  # of a position, relative
+NEWTON, HALVINGS, STILL = (
+    40,
+    30,
+    1e-15,
+)  # for a plan where a loss is not squared; STILL: a relative fall
 COLUMN = ("points", "block", "features", "cost", "plan", "mixed")  # what is known of each column
 
 
@@ -65,16 +71,39 @@ class Columns:
         return minima._replace(lowest=minima.lowest.scatter_reduce(0, self.block, planes, "amin"))
 
     def solve(self) -> tuple[float, Tensor]:
-        """Value and residual of the best plan over the columns."""
-        minorant = self.envelope.minorant
-        root = minorant.q.sqrt()
-        self.plan = self._best(
-            root * self.features, root * minorant.f, self.cost, self.block, self.plan
-        )
-        g = self.plan @ self.features - minorant.f
-        return minorant.constant + float(
-            0.5 * (minorant.q * g * g).sum() + self.plan @ self.cost
-        ), g
+        """Value and prices of the best plan over the columns: of the squared loss the prices are its residual."""
+        minorant, fit = self.envelope.minorant, self.envelope.minorant.fit
+        if fit.quadratic:
+            root = minorant.q.sqrt()
+            self.plan = self._best(
+                root * self.features, root * minorant.f, self.cost, self.block, self.plan
+            )
+            g = self.plan @ self.features - minorant.f
+            misfit = 0.5 * (minorant.q * g * g).sum()
+            return minorant.constant + float(misfit + self.plan @ self.cost), g
+        for _ in range(NEWTON):
+            if not self._lowered():
+                break
+        y = self.plan @ self.features
+        value = fit.value(y) + float(self.plan @ self.cost)
+        return minorant.constant + value, fit.slope(y)
+
+    def _lowered(self) -> bool:
+        """A step of Newton's method for the best plan: the best one for the losses' second order; whether it helped."""
+        fit, phi, plan = self.envelope.minorant.fit, self.features, self.plan
+        y = plan @ phi
+        value = fit.value(y) + float(plan @ self.cost)
+        slope, A = self.cost + phi @ (fit.q * fit.slope(y)), fit.root(y)(phi)
+        move = self._best(A, plan @ A, slope, self.block, plan) - plan
+        fall = float(slope @ move)
+        if not fall < -STILL * (abs(value) + float(plan @ self.cost.abs())):
+            return False
+        for halving in range(HALVINGS):
+            new = plan + 0.5**halving * move
+            if fit.value(new @ phi) + float(new @ self.cost) <= value + 0.5**halving * 1e-4 * fall:
+                self.plan = new
+                return True
+        return False
 
     def attained(self) -> float:
         """The value of the best plan's measure: that of ``solve``, with what the linearised terms are above it."""
@@ -110,25 +139,27 @@ class Columns:
     def newton_step(self, g: Tensor, minima: Minima) -> Tensor:
         """The maximum over g of the planes, less half the curvature of D at g times the squared step.
 
-        D has the second derivative ``-q - q int J Hess^{-1} J^T dp q`` along pieces on which no minimiser jumps (J the
-        derivatives of the features at the minimisers, p their masses), so this is Newton's method for a maximum that
-        may sit on a kink; its step is again a restricted problem, in the metric of that matrix.
+        D has, for the squared loss, the second derivative ``-q - q int J Hess^{-1} J^T dp q`` along pieces on which no
+        minimiser jumps (J the derivatives of the features at the minimisers, p their masses), so this is Newton's
+        method for a maximum that may sit on a kink; its step is again a restricted problem, in the metric of that
+        matrix.  Of another loss the first q is that of its conjugate, and prices stay where this is finite.
         """
-        minorant = self.envelope.minorant
-        root = minorant.q.sqrt()
-        K = torch.eye(len(root), dtype=root.dtype, device=root.device) + self._curvature(g, minima)
+        minorant, fit = self.envelope.minorant, self.envelope.minorant.fit
+        y = fit.answer(g)
+        root = fit.root(y)
+        K = torch.eye(len(y), dtype=y.dtype, device=y.device) + self._curvature(g, minima, root)
         L, failed = torch.linalg.cholesky_ex(K)
         if int(failed):  # rounding: the curvature is beyond the digits of 1
             return g
-        A = torch.linalg.solve_triangular(L, (root * self.features).T, upper=False)
-        b = torch.linalg.solve_triangular(L, (root * (g + minorant.f))[:, None], upper=False)
+        A = torch.linalg.solve_triangular(L, root(self.features).T, upper=False)
+        b = torch.linalg.solve_triangular(L, root(y)[:, None], upper=False)
         planes = self.cost + self.features @ (minorant.q * g)
         plan = self._best(A.T, b[:, 0], planes, self.block, self.plan)
         step = torch.linalg.solve_triangular(L.T, A @ plan[:, None] - b, upper=True)[:, 0]
-        return g + step / root
+        return fit.stepped(g, root.back(step))
 
-    def _curvature(self, g: Tensor, minima: Minima) -> Tensor:
-        """``sum_a p_a J_a Hess_a^{-1} J_a^T`` in the metric of q, masses moved to the nearest minimiser."""
+    def _curvature(self, g: Tensor, minima: Minima, root: Root) -> Tensor:
+        """``sum_a p_a J_a Hess_a^{-1} J_a^T`` in the metric of the root, masses moved to the nearest minimiser."""
         envelope = self.envelope
         loaded = torch.nonzero(self.plan > 0).flatten()
         far = torch.cdist(self.points[loaded], minima.points)
@@ -136,10 +167,7 @@ class Columns:
         p = torch.zeros_like(minima.values).index_add_(0, far.argmin(1), self.plan[loaded])
         used = p > 0
         z = minima.points[used]
-        J = (
-            envelope.minorant.jacobian(z)
-            * (p[used].sqrt()[:, None] * envelope.minorant.q.sqrt())[:, :, None]
-        )
+        J = root(envelope.minorant.jacobian(z).mT).mT * p[used].sqrt()[:, None, None]
         held = fixed(envelope.domain, z, envelope.gradient(g, z, minima.block[used]))
         J = J * (~held).to(J)[:, None, :]
         values, vectors = torch.linalg.eigh(envelope.hessian(g, z) + torch.diag_embed(held.to(J)))

@@ -26,6 +26,7 @@ from torch import Tensor
 from jko.energies import Energy, Mixture, Parts, positive, sorted_terms
 from jko.measures import GridDensity, LineMesh
 from jko.numerics.search import armijo
+from jko.shown import shown
 
 RANK = 1e-8  # relative singular values of A that the curvature sees; values and gradients see all
 NOISE = 1e-13  # relative differences of D that are rounding
@@ -33,6 +34,7 @@ LEVELS = 200  # of the safeguarded Newton method for l; it takes about six
 MASS, ROUNDING = 1e-13, 2e-15  # an error of the mass that is small, and one that is rounding
 
 
+@shown
 class CellBound(NamedTuple):
     """D at one g: value, best level l, pressure and density on the cells, and the gradient ``A m - b - g``."""
 
@@ -198,5 +200,5 @@ def masses(state: GridDensity | LineMesh) -> Tensor:
 
 def row_scale(energy: Energy, like: Tensor) -> Tensor:
     """sqrt(c q_m) of all data of all risks, (M,): prices of the rows of A are this times prices of the data."""
-    weights = [c * E.data.weights for c, E in positive(sorted_terms(energy).risks)]
+    weights = [c * E.data.quadrature for c, E in positive(sorted_terms(energy).quadratic)]
     return torch.cat([like.new_zeros(0), *weights]).sqrt()

@@ -213,5 +213,6 @@ class Dual:
         def below(s: float) -> float:
             return -self.value(s * g, self.envelope.table(s * g, points).amin(1))
 
-        found = minimize_scalar(below, bounds=(0.0, 2.0), method="bounded", options=MULTIPLE)
+        most = min(2.0, self.envelope.minorant.fit.reach(g))
+        found = minimize_scalar(below, bounds=(0.0, most), method="bounded", options=MULTIPLE)
         return found.x * g, -float(found.fun)

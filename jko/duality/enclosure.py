@@ -44,7 +44,8 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
         what = "potentials other than SquaredNorm" if k is None else "general features"
         return _estimate(minima, f"since {what} come without bounds on their derivatives")
     slopes = Slopes.of(minorant, g)
-    if slopes is None or envelope.w_range is None or k < 0:
+    flat = k == 0 and minorant.width > 1  # its minimum over w is at one of 2^k corners
+    if slopes is None or envelope.w_range is None or k < 0 or flat:
         what = (
             "this activation" if slopes is None else "this domain" if k >= 0 else "this potential"
         )
@@ -54,7 +55,7 @@ def enclose(envelope: Envelope, g: Tensor, minima: Minima) -> Enclosure:
     if bool(convex.all()):
         reason = "the inner problems are strongly convex, so their stationary points are minima"
         return Enclosure(lowest, True, reason)
-    if envelope.anchors.shape[1] - 1 > DIMENSIONS:
+    if envelope.anchors.shape[1] - minorant.width > DIMENSIONS:
         share = int((~convex).sum())
         return _estimate(minima, f"{share} of {len(convex)} inner problems not proved convex")
     bounds, finished, missed = branch_and_bound(

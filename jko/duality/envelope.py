@@ -66,12 +66,13 @@ class Envelope:
         return None if self.minorant.lam is None else self.minorant.lam + self.rate
 
     @property
-    def w_range(self) -> tuple[float, float] | None:
-        """The interval of w where the domain is R x Theta or a box; None where w and theta are tied."""
-        if self.domain is None or isinstance(self.domain, Cylinder):
-            return -math.inf, math.inf
+    def w_range(self) -> tuple[Tensor, Tensor] | None:
+        """The intervals of w where the domain is R x Theta or a box, (k,); None where w and theta are tied."""
+        k, like = self.minorant.width, self.anchors
+        if self.domain is None or (isinstance(self.domain, Cylinder) and k == 1):
+            return like.new_full((k,), -math.inf), like.new_full((k,), math.inf)
         if isinstance(self.domain, Box):
-            return float(self.domain.lower[0]), float(self.domain.upper[0])
+            return self.domain.lower[:k].to(like), self.domain.upper[:k].to(like)
         return None
 
     @cached_property
@@ -156,26 +157,32 @@ class Envelope:
 
     def table(self, g: Tensor, pool: Tensor) -> Tensor:
         """The value of every pool point for every block, w chosen best where it can be; shape (N, C)."""
-        minorant, k = self.minorant, self.stiffness or 0.0
+        minorant, k, width = self.minorant, self.stiffness or 0.0, self.minorant.width
         if not self._chosen:
             return minorant.value(g, pool) + 0.5 * self.rate * torch.cdist(self.anchors, pool) ** 2
         w, c = self._best_w(g, pool)
-        near = 0.5 * self.rate * torch.cdist(self.anchors[:, 1:], pool[:, 1:]) ** 2
-        rest = near + 0.5 * float(minorant.lam or 0.0) * (pool[:, 1:] ** 2).sum(1)
-        y = self.anchors[:, :1]
-        return rest + w * c + 0.5 * k * w**2 - self.rate * y * w + 0.5 * self.rate * y**2
+        theta = pool[:, width:]
+        near = 0.5 * self.rate * torch.cdist(self.anchors[:, width:], theta) ** 2
+        rest = near + 0.5 * float(minorant.lam or 0.0) * (theta**2).sum(1)
+        if width == 1:
+            y = self.anchors[:, :1]
+            return rest + w * c + 0.5 * k * w**2 - self.rate * y * w + 0.5 * self.rate * y**2
+        y = self.anchors[:, None, :width]
+        return rest + (w * (c + 0.5 * k * w - self.rate * y) + 0.5 * self.rate * y**2).sum(2)
 
     def _best_w(self, g: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
-        """w* = (y_w rate - c_g(theta)) / k, cut to its interval, (N, C); and c_g (C,)."""
+        """w* = (y_w rate - c_g(theta)) / k, cut to its interval, (N, C) or (N, C, k); and c_g (C,) or (C, k)."""
+        width = self.minorant.width
         with torch.no_grad():
-            c = self.minorant.charge(g, pool[:, 1:])
-        low, high = self.w_range or (-math.inf, math.inf)
-        return ((self.rate * self.anchors[:, :1] - c) / (self.stiffness or 1.0)).clamp(low, high), c
+            c = self.minorant.charge(g, pool[:, width:])
+        y = self.anchors[:, :1] if width == 1 else self.anchors[:, None, :width]
+        w = (self.rate * y - c) / (self.stiffness or 1.0)
+        return (w if self.w_range is None else w.clamp(*self.w_range)), c
 
     def _picked(self, table: Tensor, pool: Tensor, g: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The best pool points of each block, one from each neighbourhood."""
         every, table = torch.arange(self.N, device=pool.device), table.clone()
-        place = pool[:, 1:] if self._chosen else pool
+        place = pool[:, self.minorant.width :] if self._chosen else pool
         near = None
         if count > 1 and len(place) > 1 and place.shape[1]:  # theta may have no coordinates
             near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm()
@@ -192,7 +199,8 @@ class Envelope:
         z = pool[pick]
         if self._chosen:
             w, _ = self._best_w(g, pool)
-            z = torch.cat([w[block, pick][:, None], z[:, 1:]], dim=1)
+            w = w[block, pick].reshape(len(z), -1)
+            z = torch.cat([w, z[:, w.shape[1] :]], dim=1)
         return z, block
 
     @property
@@ -223,7 +231,7 @@ class Envelope:
 
     def _flat(self, g: Tensor) -> bool:
         """Whether phi_g + rate |. - y|^2 / 2 has no curvature in w (lam = rate = 0, w free): minimum -inf or 0."""
-        free = self.w_range is not None and not math.isfinite(sum(map(abs, self.w_range)))
+        free = self.w_range is not None and not all(bool(w.isfinite().all()) for w in self.w_range)
         return (
             self.stiffness == 0
             and free

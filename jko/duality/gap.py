@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from jko.deprecation import Former, renamed
+from jko.shown import Shown
 
 
 @renamed(dual="lower_bound")
 @dataclass(frozen=True, eq=False)
-class Gap:
+class Gap(Shown):
     """An upper bound on the distance from a value, of a step's objective or of an energy, to its minimum.
 
     Attributes
@@ -49,6 +50,10 @@ class Gap:
     def unknown(cls, why: str, reachable: float = math.inf, g: Tensor | None = None) -> Gap:
         """No bound, and why there is none."""
         return cls(math.inf, False, why, -math.inf, reachable, g)
+
+    def _facts(self) -> dict[str, object]:
+        names = ("value", "rigorous", "lower_bound", "reachable", "reason")
+        return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
         if self.value == math.inf:

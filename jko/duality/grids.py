@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jko.duality.cells import CellBound, Cells, masses, row_scale
 from jko.duality.gap import Gap
-from jko.energies import Energy, Entropy, Mixture, Parts, parts
+from jko.energies import Energy, Entropy, Mixture, Parts, parts, value_of
 from jko.measures import GridDensity, LineMesh
 
 TOL = 1e-13  # of the gradient of the dual
@@ -27,7 +27,7 @@ def grid_gap(energy: Energy, state: GridDensity | LineMesh, iterations: int) -> 
     Convex terms of another kind enter by their linearisation at the state.
     """
     with torch.no_grad():
-        value = float(energy(state))
+        value = value_of(energy, state)
     terms = parts(energy, state)
     cells = Cells.of(_linearised(terms, state))
     m = masses(state)[cells.open]

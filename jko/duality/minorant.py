@@ -4,7 +4,8 @@ With one vector g of "prices", one number for each data point,
 
 ``E(nu) >= constant - |g|_q^2 / 2 - <g, f>_q + int phi_g dnu    for every nu``,    phi_g = <g, Phi>_q + V
 
-because ``|a|^2 / 2 >= <g, a> - |g|^2 / 2`` with a = f_nu - f; equality at nu where g is the residual f_nu - f.  Terms
+because ``|a|^2 / 2 >= <g, a> - |g|^2 / 2`` with a = f_nu - f; equality at nu where g is the residual f_nu - f.  Of
+another loss the same holds with its conjugate for ``|g|^2 / 2 + <g, f>``, and equality where g is its slope.  Terms
 of E that are linear in nu are in V as they are; other convex terms enter V by their first variation at a reference
 measure, and the constant.
 """
@@ -12,10 +13,12 @@ measure, and the constant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 
+from jko.duality.fit import Fit
 from jko.energies import Energy, Linear, Risk, SortedTerms, SquaredNorm, negative, sorted_terms
 from jko.measures import Particles
 from jko.networks import FeatureMap, Pullback
@@ -30,8 +33,9 @@ def obstacle(energy: Energy) -> str | None:
                 f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
-    for _, R in sorted_terms(energy).curved:
-        return f"bounds for a risk with {type(R.loss).__name__} are not known here"
+    for _, R in sorted_terms(energy).risks:
+        if not R.loss.has_conjugate:
+            return f"{type(R.loss).__name__} has no conjugate(g, f) and answer(g, f), so no bound is known for its risk"
     for c, E in negative(terms):
         return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
@@ -43,10 +47,8 @@ class Minorant:
 
     Attributes
     ----------
-    risks
-        The risk terms c_j R_j; data of all of them stand one after the other, M in all.
-    q, f : (M,)
-        Quadrature weights, with the coefficients c_j in them; targets.
+    fit
+        The risk terms c_j R_j; data of all of them stand one after the other, M in all, k numbers for each.
     others
         The terms in V.
     reference : Particles
@@ -54,12 +56,10 @@ class Minorant:
     constant : float
         What the linearised terms leave behind: ``sum c E(reference) - int c dE/dmu dreference``.
     residual : (M,)
-        The residual ``f_mu - f`` of the reference: the g that makes the minorant touch there.
+        The residual ``f_mu - f`` of the reference, of another loss its slope: the g at which the minorant touches.
     """
 
-    risks: tuple[Risk, ...]
-    q: Tensor
-    f: Tensor
+    fit: Fit
     others: SortedTerms
     reference: Particles
     constant: float
@@ -70,25 +70,32 @@ class Minorant:
         """The minorant that touches ``energy`` at ``mu``; ``obstacle(energy)`` must be None."""
         mu.refuse_part("a lower bound over all measures")
         terms = sorted_terms(energy)
-        risks, others = terms.risks, SortedTerms(terms.without(Risk))
-        none = mu.points.new_zeros(0)
+        others = SortedTerms(terms.without(Risk))
+        fit = Fit(terms.risks, mu.points.new_zeros(0))
         with torch.no_grad():
             constant = sum(
                 c * float(E(mu) - mu.integrate(E.variation(mu))) for c, E in others.without(Linear)
             )
-            return cls(
-                tuple(E for _, E in risks),
-                torch.cat([none, *(c * E.data.quadrature for c, E in risks)]),
-                torch.cat([none, *(E.data.values for _, E in risks)]),
-                others,
-                mu,
-                constant,
-                torch.cat([none, *(E.residual(mu).reshape(-1) for _, E in risks)]),
-            )
+            return cls(fit, others, mu, constant, fit.slope(fit.outputs(mu)))
+
+    @property
+    def risks(self) -> tuple[Risk, ...]:
+        """The risks."""
+        return tuple(R for _, R in self.fit.terms)
+
+    @property
+    def q(self) -> Tensor:
+        """Quadrature weights, with the coefficients c_j in them, (M,)."""
+        return self.fit.q
+
+    @property
+    def f(self) -> Tensor:
+        """Targets, (M,)."""
+        return self.fit.f
 
     def concave_part(self, g: Tensor) -> float:
-        """``constant - |g|_q^2 / 2 - <g, f>_q``."""
-        return self.constant - float((self.q * g * (0.5 * g + self.f)).sum())
+        """``constant - |g|_q^2 / 2 - <g, f>_q``, of another loss constant less its conjugate."""
+        return self.constant - self.fit.conjugate(g)
 
     @property
     def exact(self) -> bool:
@@ -110,18 +117,28 @@ class Minorant:
         return None if self.others.without(SquaredNorm) else self.others.lam
 
     @property
+    def width(self) -> int:
+        """The number of outputs, at most."""
+        return max((R.data.k for R in self.risks), default=1)
+
+    @property
     def activations(self) -> tuple[FeatureMap, ...] | None:
-        """The h of every risk, so that ``<g, Phi> = w c_g(theta)``; None if there is a risk without, or no risk."""
-        found = [None if risk.data.k > 1 else risk.activation for risk in self.risks]
-        return tuple(h for h in found if h is not None) if found and None not in found else None
+        """The h of every risk, so that ``<g, Phi> = w . c_g(theta)``; None if there is a risk without, or no risk."""
+        found = [risk.activation for risk in self.risks if risk.data.k == self.width]
+        known = tuple(h for h in found if h is not None)
+        return known if known and len(known) == len(self.risks) else None
 
     def charge(self, g: Tensor, theta: Tensor) -> Tensor:
-        """c_g(theta) = <g, h(theta, .)>_q, shape (b,), where there are activations."""
+        """c_g(theta) = <g, h(theta, .)>_q, shape (b,), of several outputs (b, k), where there are activations."""
         assert self.activations is not None
-        parts = zip(self.activations, self.risks, self.prices(g), strict=True)
-        return sum(
-            (h(theta, risk.data.x) @ part for h, risk, part in parts), theta.new_zeros(len(theta))
-        )
+        parts = zip(self.activations, self.risks, self.charges(g), strict=True)
+        charges = (h(theta, risk.data.x) @ part for h, risk, part in parts)
+        return reduce(torch.add, charges)
+
+    def charges(self, g: Tensor) -> tuple[Tensor, ...]:
+        """q g of each risk, (M,), of several outputs with a row for each data point, (M, k)."""
+        pieces, k = self.prices(g), self.width
+        return pieces if k == 1 else tuple(piece.view(-1, k) for piece in pieces)
 
     def features(self, z: Tensor) -> Tensor:
         """Phi(z, x_m), shape (b, M)."""

@@ -4,7 +4,8 @@ For neurons Phi = w h(theta, x) and V = lam |xi|^2 / 2, with k = lam + 1/tau and
 
 ``psi(theta) = v(c_g(theta)) + k |theta|^2 / 2 - theta . y_theta / tau + const``
 
-with ``v(c) = min over w of w c + k w^2 / 2 - a w`` and c_g = <g, h>.  v is concave, v' = w* and v'' >= -1/k.
+with ``v(c) = min over w of w c + k w^2 / 2 - a w`` and c_g = <g, h>.  v is concave, v' = w* and v'' >= -1/k.  Of k
+outputs w, a and c are vectors, and v is the sum of the same functions of their components.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jko.spaces import Box, Cylinder, Domain, projected
 class ReducedEnvelope:
     """psi for a list of blocks: w in [low, high] (equal: w is fixed), theta in ``domain``.
 
-    Shapes: block, a, constant, low, high (n,); beta = y_theta / tau (n, d).
+    Shapes: block, constant (n,); a, low, high (n,), of several outputs (n, k); beta = y_theta / tau (n, d).
     """
 
     slopes: Slopes
@@ -42,19 +43,33 @@ class ReducedEnvelope:
     def of(cls, envelope: Envelope, slopes: Slopes) -> ReducedEnvelope:
         """All blocks of an envelope; without curvature in w only its two bounds matter: each block is there twice."""
         y, rate, domain = envelope.anchors, envelope.rate, envelope.domain
+        width = envelope.minorant.width
         k = envelope.stiffness or 0.0
         theta: Domain | None = None
         if isinstance(domain, Cylinder):
             theta = domain.base
         elif isinstance(domain, Box):
-            theta = Box(domain.lower[1:], domain.upper[1:])
-        low, high = envelope.w_range or (-math.inf, math.inf)
+            theta = Box(domain.lower[width:], domain.upper[width:])
+        low, high = envelope.w_range or (y.new_tensor(-math.inf), y.new_tensor(math.inf))
         ranges = [(low, high)] if k > 0 else [(low, low), (high, high)]
         block = torch.arange(len(y), device=y.device)
         constant = 0.5 * rate * (y * y).sum(1)
-        ends = [[torch.full_like(constant, end) for end in pair] for pair in ranges]
-        rows = [(block, rate * y[:, 0], rate * y[:, 1:], constant, *pair) for pair in ends]
+        a = rate * (y[:, 0] if width == 1 else y[:, :width])
+        ends = [[end.expand(len(y), width).reshape(a.shape) for end in pair] for pair in ranges]
+        rows = [(block, a, rate * y[:, width:], constant, *pair) for pair in ends]
         return cls(slopes, theta, k, *(torch.cat(column) for column in zip(*rows, strict=True)))
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum over the outputs, the axis after that of the points."""
+        return x if self.a.ndim == 1 else x.sum(1)
+
+    def beside(self, x: Tensor) -> Tensor:
+        """Numbers of points, beside those of each output."""
+        return x if self.a.ndim == 1 else x[:, None]
+
+    def bound(self, C: float | Tensor) -> Tensor:
+        """A bound that holds everywhere, for each problem."""
+        return (C if isinstance(C, Tensor) else self.a.new_tensor(C)).expand_as(self.a)
 
     def rows(self, blocks: Tensor) -> ReducedEnvelope:
         """The problems of some blocks."""
@@ -70,7 +85,7 @@ class ReducedEnvelope:
         )
 
     def best_w(self, c: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
-        """w* and v(c) for problems i."""
+        """w* and v(c) for problems i, of several outputs that of each."""
         w = (self.a[i] - c) / self.k if self.k > 0 else self.low[i]
         w = torch.minimum(torch.maximum(w, self.low[i]), self.high[i])
         return w, w * c + 0.5 * self.k * w * w - self.a[i] * w
@@ -84,15 +99,15 @@ class ReducedEnvelope:
         c, slope, hessian = self.slopes.at(theta)
         w, v = self.best_w(c, i)
         value = (
-            v
+            self.total(v)
             + 0.5 * self.k * (theta * theta).sum(1)
             - (theta * self.beta[i]).sum(1)
             + self.constant[i]
         )
-        gradient = w[:, None] * slope + self.k * theta - self.beta[i]
-        least = (
-            w[:, None, None] * hessian
-            - self.give[i][:, None, None] * slope[:, :, None] * slope[:, None, :]
+        gradient = self.total(w[..., None] * slope) + self.k * theta - self.beta[i]
+        least = self.total(
+            w[..., None, None] * hessian
+            - self.give[i][..., None, None] * slope[..., :, None] * slope[..., None, :]
         )
         least.diagonal(dim1=1, dim2=2).add_(self.k)
         return value, gradient, least, w, c, slope
@@ -104,7 +119,14 @@ class ReducedEnvelope:
         """
         C1, C2, C3 = C
         give = self.give[i]
-        return 3 * give * C1 * C2 + (w.abs() + give * swing) * C3
+        return self.total(3 * give * C1 * C2 + (w.abs() + give * swing) * C3)
+
+    def split(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (w, theta) as w, of the shape of a, and theta."""
+        if self.a.ndim == 1:
+            return points[:, 0], points[:, 1:]
+        k = self.a.shape[1]
+        return points[:, :k], points[:, k:]
 
     def below(self, theta: Tensor, value: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
         """The minimum over the domain of ``value + gradient . d + curvature |d|^2 / 2`` around theta."""
@@ -114,17 +136,20 @@ class ReducedEnvelope:
 
     def strongly_convex(self, minima: Minima) -> tuple[Tensor, Tensor]:
         """Lower bounds (N,), and where they are proved: ``k > |grad c|^2 / k + |w*| |Hess c|`` with sup norms."""
-        C0, C1, C2, _ = (self.a.new_tensor(C) for C in self.slopes.everywhere)
+        C0, C1, C2, _ = (self.bound(C) for C in self.slopes.everywhere)
         n = torch.arange(len(self.a), device=self.a.device)
-        curvature = self.k - self.give * C1**2 - self.reach(C0.expand_as(self.a), n) * C2
+        bend = self.give * C1**2 + self.reach(C0, n) * C2
+        curvature = self.k - self.total(bend)
         convex = (curvature > 1e-6 * self.k) & (self.k > 0)
         if not bool(convex.any()):
             return minima.lowest, convex[: len(minima.lowest)]
         row = first_rows(minima.block, len(minima.lowest))
-        w, theta = minima.points[row, 0], minima.points[row, 1:]
+        w, theta = self.split(minima.points[row])
         _, gradient, _, best, c, _ = self.psi(theta, n)
         # psi from the value at (w, theta): k |theta|^2 / 2 alone would be rounded where k = 1/tau is large
-        value = minima.values[row] + (best - w) * (c - self.a + 0.5 * self.k * (best + w))
+        value = minima.values[row] + self.total(
+            (best - w) * (c - self.a + 0.5 * self.k * (best + w))
+        )
         bound = self.below(theta, value, gradient, torch.where(convex, curvature, 1.0))
         return torch.where(convex, bound, minima.lowest), convex
 

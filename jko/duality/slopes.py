@@ -7,6 +7,7 @@ bounds on three derivatives of sigma bound them: everywhere, or in a box from th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,23 +21,24 @@ from jko.networks import FeatureMap, GaussianBump, Ridge
 class Slopes:
     """c_g and its derivatives at points, and bounds on the derivatives in boxes around them.
 
-    ``everywhere`` holds C0 .. C3, bounds on |c|, |grad c|, |Hess c|, |D^3 c| (Euclidean operator norms).
+    ``everywhere`` holds C0 .. C3, bounds on |c|, |grad c|, |Hess c|, |D^3 c| (Euclidean operator norms).  Of k outputs
+    there are k functions c: prices are (M, k), the bounds (k,), and all else has a further axis after the points'.
     """
 
     parts: tuple[tuple[FeatureMap, Tensor, Tensor], ...]  # h, x, q g
-    everywhere: tuple[float, float, float, float]
+    everywhere: tuple[float | Tensor, ...]
 
     @classmethod
     def of(cls, minorant: Minorant, g: Tensor) -> Slopes | None:
         """None where an activation's derivatives have no known bounds."""
-        prices = minorant.prices(g)
+        prices = minorant.charges(g)
         parts = tuple(
             (h, risk.data.x, part)
             for h, risk, part in zip(
                 minorant.activations or (), minorant.risks, prices, strict=True
             )
         )
-        found = [_everywhere(*part) for part in parts]
+        found = [_everywhere(*part) if part[2].ndim == 1 else _columns(*part) for part in parts]
         if any(bounds is None for bounds in found):
             return None
         C0, C1, C2, C3 = (sum(column) for column in zip(*found, strict=True))
@@ -44,6 +46,9 @@ class Slopes:
 
     def at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c (b,), grad c (b, d), Hess c (b, d, d)."""
+        if self.parts[0][2].ndim == 2:
+            columns = (each.at(theta) for each in self._each)
+            return tuple(torch.stack(column, 1) for column in zip(*columns, strict=True))  # type: ignore[return-value]
         with torch.no_grad():
             pulls = [h.linearise(theta, x)[1](part) for h, x, part in self.parts]
             hessians = [h.hessian(theta, x, part) for h, x, part in self.parts]
@@ -52,6 +57,9 @@ class Slopes:
 
     def near(self, theta: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bounds C1, C2, C3 (b,) in the boxes ``theta +- half``."""
+        if self.parts[0][2].ndim == 2:
+            columns = (each.near(theta, half) for each in self._each)
+            return tuple(torch.stack(column, 1) for column in zip(*columns, strict=True))  # type: ignore[return-value]
         total = [torch.zeros_like(theta[:, 0])] * 3
         for h, x, part in self.parts:
             if isinstance(h, Ridge):
@@ -62,11 +70,26 @@ class Slopes:
             total = [t + b for t, b in zip(total, local, strict=True)]
         return tuple(t.clamp(max=C) for t, C in zip(total, self.everywhere[1:], strict=True))  # type: ignore[return-value]
 
+    @property
+    def _each(self) -> Iterator[Slopes]:
+        """Those of each output."""
+        for j in range(self.parts[0][2].shape[1]):
+            parts = tuple((h, x, part[:, j]) for h, x, part in self.parts)
+            yield Slopes(parts, tuple(C[j] for C in self.everywhere))  # type: ignore[index]
+
 
 #: sup |sigma|, |sigma'|, |sigma''|, |sigma'''|, rounded up
 RIDGE = {torch.tanh: (1.0, 1.0, 0.769801, 2.0), torch.sigmoid: (1.0, 0.25, 0.0962251, 0.125)}
 #: the same for exp(-|u|^2/2) in any dimension: 1, e^{-1/2}, 1, sup (3 t - t^3) e^{-t^2/2}
 BUMP = (1.0, 0.606531, 1.0, 1.380120)
+
+
+def _columns(h: FeatureMap, x: Tensor, g: Tensor) -> tuple[Tensor, ...] | None:
+    """The bounds of each output, (k,)."""
+    found = [_everywhere(h, x, column) for column in g.unbind(1)]
+    if any(bounds is None for bounds in found):
+        return None
+    return tuple(g.new_tensor(column) for column in zip(*found, strict=True))
 
 
 def _everywhere(h: FeatureMap, x: Tensor, g: Tensor) -> tuple[float, float, float, float] | None:

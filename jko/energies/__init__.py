@@ -2,6 +2,7 @@
 
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
 from jko.energies.consistency import check_variations
+from jko.energies.doors import value_of
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
@@ -12,6 +13,7 @@ from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.risk import Risk
+from jko.energies.squares import Squares
 from jko.energies.terms import (
     SortedTerms,
     Weighted,
@@ -47,6 +49,7 @@ __all__ = [
     "SortedTerms",
     "SquaredLoss",
     "SquaredNorm",
+    "Squares",
     "Sum",
     "TwoLayerRisk",
     "Weighted",
@@ -58,4 +61,5 @@ __all__ = [
     "positive",
     "refuse",
     "sorted_terms",
+    "value_of",
 ]

@@ -11,16 +11,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce, wraps
+from functools import cached_property, reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from jko import checks
 from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf, recording, slope
+from jko.energies.doors import DOORS, guarded
 from jko.measures import Particles, State
+from jko.measures.tensors import OfTensors
+from jko.shown import Shown
 
 
 class Evaluation(NamedTuple):
@@ -45,27 +48,16 @@ class Curvature(NamedTuple):
     cross: Callable[[Tensor], Tensor] | None = None
 
 
-DOORS = ("__call__", "variation", "gradient")  # of an energy: what is called with a state
+Same = TypeVar("Same", bound="Energy")
 
 
-def _guarded(door: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same, which refuses what is no state in a sentence."""
-
-    @wraps(door)
-    def of_state(self: Energy, state: State, *at: Any, **named: Any) -> Tensor:
-        try:
-            return door(self, state, *at, **named)
-        except AttributeError:  # asked only now, so that a state pays nothing
-            checks.kind("the state", state, State, hint="build it by jko.Particles(points)")
-            raise
-
-    return of_state
-
-
-class Energy(ABC):
+class Energy(Shown, OfTensors, ABC):
     """A functional of probability measures.
 
     A state of the kind (rho, H) is read as its graph lift, so that E(rho, H) is G when E(mu) is F (survey 2.3).
+
+    Value, variation and gradient are differentiable by torch in what the state and the energy were built from; steps
+    and flows take the numbers alone.
     """
 
     #: what to do where something else was given
@@ -77,7 +69,21 @@ class Energy(ABC):
         """Every energy refuses what is no state, other people's too, so that none has to ask."""
         super().__init_subclass__(**named)
         for door in set(DOORS) & cls.__dict__.keys():
-            setattr(cls, door, _guarded(cls.__dict__[door]))
+            setattr(cls, door, guarded(cls.__dict__[door]))
+
+    def _attributes(self) -> dict[str, Any]:
+        """All but what is cached."""
+        kind = type(self)
+        return {
+            name: part
+            for name, part in vars(self).items()
+            if not isinstance(getattr(kind, name, None), cached_property)
+        }
+
+    def _with(self: Same, **changes: Any) -> Same:
+        new = object.__new__(type(self))
+        new.__dict__.update(self._attributes() | changes)
+        return new
 
     @abstractmethod
     def __call__(self, state: State) -> Tensor:
@@ -90,7 +96,7 @@ class Energy(ABC):
         Defined up to a constant on probability measures; here always the derivative along ``mu + eps nu``.
         """
 
-    @_guarded
+    @guarded
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient, grad dE/dmu at the points ``at`` (n, dim); shape (n, dim)."""
         return self._first_order(state, at)[1]
@@ -183,6 +189,14 @@ class Sum(Energy):
 
     energies: tuple[Energy, ...]
 
+    def _line(self) -> str:
+        first, *rest = (repr(E) for E in self.energies)
+        return first + "".join(f" - {r[1:]}" if r[0] == "-" else f" + {r}" for r in rest)
+
+    def _facts(self) -> dict[str, Any]:
+        terms = {f"term {k}": E for k, E in enumerate(self.energies, 1)}
+        return terms | {"convex": self.convex}
+
     @property
     def convex(self) -> bool:  # type: ignore[override]
         """A sum of convex energies is convex."""
@@ -232,6 +246,11 @@ class Scaled(Energy):
 
     coefficient: float
     energy: Energy
+
+    def _line(self) -> str:
+        within = f"({self.energy!r})" if isinstance(self.energy, Sum) else repr(self.energy)
+        sign = {1.0: "", -1.0: "-"}.get(self.coefficient, f"{self.coefficient:.6g} ")
+        return f"{sign}{within}"
 
     @property
     def convex(self) -> bool:  # type: ignore[override]

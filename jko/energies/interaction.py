@@ -61,6 +61,7 @@ class Interaction(Energy):
     -0.173287
     """
 
+    _bare = 1
     W: Callable[[Tensor], Any]
     convex: bool
     slope: Callable[[Tensor], Any] | None

@@ -189,6 +189,7 @@ class PorousMedium(Internal):
     0.25
     """
 
+    _bare = 1
     m: float = 2.0
 
     def __post_init__(self) -> None:

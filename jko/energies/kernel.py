@@ -29,6 +29,7 @@ from jko.measures import Particles, State
 class KernelInternal(Energy):
     """``int U(K * mu) dmu``; a subclass writes ``u(s) = U(e^s)`` and its first two derivatives."""
 
+    _bare = 1
     bandwidth: float
 
     def __post_init__(self) -> None:
@@ -56,14 +57,14 @@ class KernelInternal(Energy):
     def __call__(self, state: State) -> Tensor:
         """``int U(K * mu) dmu``."""
         mu = state.atoms
-        if torch.is_grad_enabled() and mu.points.requires_grad:
+        if torch.is_grad_enabled() and mu.requires_grad:
             return mu.integrate(self.u(self.log_density(mu))[0])
         return mu.integrate(self.profile(mu).u[0])
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``u(s(x)) + int u'(s) / rho K(x - .) dmu``, shape (n,)."""
         mu = state.atoms
-        if torch.is_grad_enabled() and mu.points.requires_grad:
+        if torch.is_grad_enabled() and mu.requires_grad:
             s = self.log_density(mu)
             charges = charged(mu, self.u(s)[1], s - self.peak(mu.dim))
             return self._variation(mu, charges, mu.points if at is None else at)
@@ -93,7 +94,7 @@ class KernelInternal(Energy):
             at = mu.points[empty]
             variation[empty] = self._variation(mu, profile.charges, at)
             gradient[empty] = _FrozenVariation(self, profile).gradient(mu, at)
-        return Evaluation(mu.integrate(u), variation, gradient)
+        return Evaluation(mu.integrate(u).detach(), variation, gradient)
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
         """The second derivatives of the variation at the points ``at``, default the atoms; shape (n, dim, dim)."""

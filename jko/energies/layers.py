@@ -78,6 +78,11 @@ class TwoLayerRisk(Energy):
         gradient: Callable[[Tensor], Any] | None = None,
     ) -> None:
         checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")
+        if data.f.ndim == 2:
+            raise ValueError(
+                f"f has shape {tuple(data.f.shape)}, and TwoLayerRisk is of one output, f (M,); take the sum of one "
+                "for each column, jko.Data(x, f[:, j]), or jko.Risk(data, activation=h), which knows k outputs"
+            )
         checks.count("N2", N2)
         for name, value in (("data", data), ("N2", N2), ("sigma", sigma), ("slope", gradient)):
             object.__setattr__(self, name, value)
@@ -105,9 +110,10 @@ class TwoLayerRisk(Energy):
         mu = state.atoms
         theta, b, w = self._split(mu.points if at is None else at)
         s, W = self._second_layer(mu, self.data.x)
+        recorded = torch.is_grad_enabled() and s.requires_grad
         with recording():
-            inner = leaf(s)
-            rise = slope(self._sigma(inner).sum(), inner)
+            inner = s.view_as(s) if recorded else leaf(s)
+            rise = slope(self._sigma(inner).sum(), inner, create=recorded)
         outer = self._sigma(s)
         g = self.data.weights * (outer @ W / self.N2 - self.data.f) / self.N2
         first = self._sigma(theta @ self.data.x.T)  # (n, M)

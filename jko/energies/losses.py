@@ -14,34 +14,82 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko import checks
+from jko.derivatives import hessian, leaf, recording, slope
+from jko.shown import Shown
+
 SIMPLEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # how far a sum of shares may be from one
 
 
-class Loss(ABC):
-    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point."""
+class Loss(Shown, ABC):
+    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point.
 
-    def check(self, f: Tensor) -> None:  # noqa: B027 (most losses take all numbers)
+    A loss of one's own needs its value, in torch.  With ``conjugate`` and ``answer`` there are lower bounds too.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> class Robust(jko.energies.Loss):
+    ...     def value(self, y, f):
+    ...         return (1 + (y - f).square()).sqrt() - 1
+    >>> data = jko.Data([[0.0], [1.0]], [0.0, 3.0])
+    >>> R = jko.Risk(data, activation=jko.Ridge(torch.tanh), loss=Robust())
+    >>> jko.step(R, jko.Particles([[1.0, 1.0, 0.0]]), tau=1.0).status.ok
+    True
+    """
+
+    def check(self, f: Tensor) -> None:
         """ValueError for targets that the loss does not take."""
 
     @abstractmethod
     def value(self, y: Tensor, f: Tensor) -> Tensor:
         """l(y) at each data point, shape (M,); in torch."""
 
-    @abstractmethod
     def slope(self, y: Tensor, f: Tensor) -> Tensor:
         """The gradient of l in y, of the shape of y."""
+        recorded = torch.is_grad_enabled() and (y.requires_grad or f.requires_grad)
+        with recording():
+            y = y if recorded and y.requires_grad else leaf(y)
+            return slope(self._checked(y, f).sum(), y, create=recorded)
 
-    @abstractmethod
     def factor(self, y: Tensor, f: Tensor) -> Tensor | None:
         """C with ``C C^T`` the second derivatives of l: (M,), or (M, k, r) for y (M, k); None: they are one."""
+        rows = y.reshape(len(y), -1)
 
-    @abstractmethod
+        def gradient(rows: Tensor) -> Tensor:
+            return self.slope(rows.view(y.shape), f).view(rows.shape)
+
+        H = hessian(lambda rows: self.value(rows.view(y.shape), f), gradient, rows)
+        if y.ndim == 1:
+            return H[:, 0, 0].clamp(min=0).sqrt()
+        values, vectors = torch.linalg.eigh(H)
+        return vectors * values.clamp(min=0).sqrt()[:, None, :]
+
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``l*(g) = sup over y of <g, y> - l(y)`` at each data point, shape (M,); +inf where it is."""
+        raise NotImplementedError(f"{type(self).__name__} has no conjugate; write conjugate(g, f)")
+
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """An output y with the slope g, where l* is finite; of the shape of g."""
+        raise NotImplementedError(f"{type(self).__name__} has no answer; write answer(g, f)")
+
+    @property
+    def has_conjugate(self) -> bool:
+        """Whether both are there."""
+        own, none = type(self), Loss
+        return own.conjugate is not none.conjugate and own.answer is not none.answer
+
+    def _checked(self, y: Tensor, f: Tensor) -> Tensor:
+        name = f"the value of the loss {type(self).__name__}"
+        return checks.returned(name, self.value(y, f), (len(y),), y)
+
+    def room(self, g: Tensor, step: Tensor, f: Tensor) -> Tensor:
+        """The largest t with ``l*(g + t step)`` finite, for g where it is; shape (M,). Here it is finite everywhere."""
+        return torch.full_like(g if g.ndim == 1 else g[:, 0], torch.inf)
 
     def total(self, y: Tensor, f: Tensor, q: Tensor) -> Tensor:
         """``sum_m q_m l(y_m)``, a 0-d tensor."""
-        return (q * self.value(y, f)).sum()
+        return (q * self._checked(y, f)).sum()
 
     def evaluate(self, y: Tensor, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """The total and its gradient in y, the prices ``q_m grad l(y_m)``."""
@@ -82,6 +130,10 @@ class SquaredLoss(Loss):
         """``|g|^2 / 2 + <g, f>``."""
         along = g * (0.5 * g + f)
         return along if along.ndim == 1 else along.sum(1)
+
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """``f + g``."""
+        return f + g
 
     def total(self, y: Tensor, f: Tensor, q: Tensor) -> Tensor:
         """``1/2 sum_m q_m |y_m - f_m|^2``."""
@@ -159,20 +211,42 @@ class Logistic(Loss):
         p = torch.softmax(y, 1)
         return torch.diag_embed(p.sqrt()) - p[:, :, None] * p.sqrt()[:, None, :]
 
+    def evaluate(self, y: Tensor, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from the same exponentials."""
+        if y.ndim == 1:
+            return super().evaluate(y, f, q)
+        y = y - y.amax(1, keepdim=True)
+        p = y.exp()
+        total = p.sum(1)
+        value = q @ (total.log() - (f * y).sum(1))
+        return value, q[:, None] * (p / total[:, None] - f)
+
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""
-        if g.ndim == 1:
-            p = torch.stack([-f * g, 1 + f * g], dim=1)
-        else:
-            p = f + g
+        p = _shares(g, f)
         inside = (p >= 0).all(1) & ((p.sum(1) - 1).abs() <= SIMPLEX[p.dtype])
         return torch.where(inside, torch.special.xlogy(p, p).sum(1), torch.inf)
+
+    def answer(self, g: Tensor, f: Tensor) -> Tensor:
+        """``log p``, of two classes ``f log((1 + f g) / (-f g))``; cut where shares are zero."""
+        p = _shares(g, f).clamp(min=torch.finfo(g.dtype).tiny).log()
+        return f * (p[:, 1] - p[:, 0]) if g.ndim == 1 else p
+
+    def room(self, g: Tensor, step: Tensor, f: Tensor) -> Tensor:
+        """Until a share is zero."""
+        p, change = _shares(g, f), _shares(step, f) - _shares(0 * step, f)
+        return torch.where(change < 0, p / -change, torch.inf).amin(1)
 
     def probabilities(self, y: Tensor) -> Tensor:
         """Of the classes, given the outputs y: (M, 2), of -1 and of 1, for y (M,); (M, k) for y (M, k)."""
         if y.ndim == 1:
             return torch.stack([torch.sigmoid(-y), torch.sigmoid(y)], dim=1)
         return torch.softmax(y, 1)
+
+
+def _shares(g: Tensor, f: Tensor) -> Tensor:
+    """The shares of the classes at which the slope is g, ``f + g``; of two, that of the wrong class first; (M, k)."""
+    return torch.stack([-f * g, 1 + f * g], dim=1) if g.ndim == 1 else f + g
 
 
 def _rows(q: Tensor, like: Tensor) -> Tensor:

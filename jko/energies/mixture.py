@@ -47,6 +47,9 @@ class Mixture(Internal):
 
     summands: tuple[tuple[float, Internal], ...]
 
+    def _line(self) -> str:
+        return " + ".join(repr(c * E if c != 1 else E) for c, E in self.summands) or "0"
+
     @classmethod
     def of(cls, terms: Iterable[tuple[float, Internal]]) -> Mixture:
         """The sum of these terms, coefficients of equal energies added."""

@@ -36,6 +36,7 @@ class OnTheta(Energy):
     4.5
     """
 
+    _bare = 1
     energy: Energy
 
     @property

@@ -27,7 +27,7 @@ class Linear(Energy):
     def evaluate(self, mu: Particles) -> Evaluation:
         """V and its gradient from one pass."""
         V, gradient = self._first_order(mu)
-        return Evaluation(mu.integrate(V), V, gradient)
+        return Evaluation(mu.integrate(V).detach(), V, gradient)
 
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess V(xi_i)."""
@@ -62,6 +62,7 @@ class Potential(Linear):
     16.0
     """
 
+    _bare = 1
     V: Callable[[Tensor], Any]
     slope: Callable[[Tensor], Any] | None
 
@@ -98,7 +99,7 @@ class SquaredNorm(Linear):
         """One pass."""
         with torch.no_grad():
             variation = self.variation(mu)
-            return Evaluation(mu.integrate(variation), variation, mu.points)
+            return Evaluation(mu.integrate(variation), variation, mu.points.detach())
 
     def second_order(self, mu: Particles) -> Curvature:
         """Identity blocks."""
@@ -110,6 +111,7 @@ class SquaredNorm(Linear):
 class PowerNorm(Linear):
     """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0."""
 
+    _bare = 1
     p: float
 
     def __post_init__(self) -> None:

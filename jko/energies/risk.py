@@ -17,9 +17,12 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.base import Curvature, Evaluation
+from jko.energies.expansion import Expansion
+from jko.energies.gauss_newton import COLUMNS, factor, product
 from jko.energies.losses import Loss, SquaredLoss
 from jko.measures import Particles, State
+from jko.measures.state import Lifted
 from jko.networks import Block, Data, FeatureMap, Neuron, Outputs, Passes, feature_map
 
 BLOCK = 2**21  # bytes of feature values at a time, so that the passes over a block stay in cache
@@ -27,7 +30,7 @@ KEEP = 2**22  # feature values kept between the passes of an evaluation; beyond,
 
 
 @dataclass(frozen=True, eq=False)
-class Risk(Energy):
+class Risk(Expansion):
     """``R(mu) = sum_m q_m l(f_mu(x_m), f_m)``, convex in mu; by default ``1/2 sum_m q_m |f_mu(x_m) - f_m|^2``.
 
     Parameters
@@ -66,6 +69,7 @@ class Risk(Energy):
     activation: FeatureMap | None
     loss: Loss
     convex = True
+    _bare = 1
 
     def __init__(
         self,
@@ -92,10 +96,14 @@ class Risk(Energy):
         for name, value in (("data", data), ("features", phi), ("activation", h), ("loss", loss)):
             object.__setattr__(self, name, value)
 
+    def _facts(self) -> dict[str, Any]:
+        h = getattr(self.activation, "sigma", self.activation or self.features)
+        loss = {} if self.loss == SquaredLoss() else {"loss": self.loss}
+        return {"activation" if self.activation else "features": h} | self.data._facts() | loss
+
     def predict(self, state: State, x: Any = None) -> Tensor:
         """The network f_mu(x) = int Phi(xi, x) mu(dxi), (M,) or (M, k); default at the data. Source: (2.5), (2.12)."""
-        mu = state.atoms
-        data = self.data.x
+        mu, data = self.neurons(state), self.data.x
         x = (
             data
             if x is None
@@ -103,13 +111,15 @@ class Risk(Energy):
         )
         checks.alike("the points of the state", mu.points, "x", x)
         rows = self._rows(x)
-        if _recorded(mu.points, mu.weights, x):
-            return self._shaped(
-                mu.integrate_blocks(
-                    lambda block: block.integrate(self.features(block.points, x)), rows
-                ),
-                x,
-            )
+        if self._recorded(mu.points, x, mu.weights):
+
+            def integral(block: Particles) -> Tensor:
+                z, m = block.points, block.weights
+                if block.has_empty_atoms:  # where features may be infinite
+                    return block.integrate(self.features(z, x))
+                return self.features.integral(z, x, m)
+
+            return self._shaped(mu.integrate_blocks(integral, rows), x)
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return self._shaped(_network(mu, passes, rows), x)
 
@@ -142,14 +152,14 @@ class Risk(Energy):
         """sum_m g[m] Phi(at, x_m) for g (M k,), shape (n,)."""
         x, rows = self.data.x, self._rows(self.data.x)
         blocks = at.split(rows)
-        if _recorded(g, at):
-            return torch.cat([self.features(z, x) @ g for z in blocks])
+        if self._recorded(at, x, g):
+            return torch.cat([self.features.pairing(z, x, g) for z in blocks])
         with torch.no_grad(), self.features.passes(x, rows) as passes:
             return torch.cat([passes.at(z).pairing(g) for z in blocks])
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """The Wasserstein gradient, that of the variation, shape (n, dim). Source: (3.5)."""
-        mu, x, rows = state.atoms, self.data.x, self._rows(self.data.x)
+        mu, x, rows = self.neurons(state), self.data.x, self._rows(self.data.x)
         if at is None:
             return self.evaluate(mu).gradient
         with torch.no_grad(), self.features.passes(x, rows) as passes:
@@ -158,6 +168,8 @@ class Risk(Energy):
 
     def evaluate(self, mu: Particles) -> Evaluation:
         """Value, variation and gradient: one pass forward for f_mu, one back for the rest."""
+        if self.data.k > 1:
+            self.neurons(mu)
         data, rows = self.data, self._rows(self.data.x)
         checks.alike("the points of the state", mu.points, "the data x", data.x)
         keep = len(mu.points) * data.M <= KEEP and not mu.has_empty_atoms
@@ -171,23 +183,41 @@ class Risk(Energy):
     def second_order(self, mu: Particles) -> Curvature:
         """Blocks Hess <grad l, Phi>(xi_i), and the factor ``J_im = sqrt(q_m) grad_xi Phi(xi_i, x_m)``.
 
-        Of a loss whose second derivatives are ``C C^T``, the factor is J C.
+        Of a loss whose second derivatives are ``C C^T`` the factor is J C.  Of many outputs it is a product.
         """
-        data = self.data
+        data, many = self.data, self.data.f.numel() > COLUMNS
         with torch.no_grad():
             y = self.predict(mu)
-            g = self.prices_of(y)
+            g, C = self.prices_of(y), self.loss.factor(y, data.f)
             chunks = [block.points for block in mu.blocks(self._rows(data.x))]
             blocks = torch.cat([self.features.hessian(z, data.x, g) for z in chunks])
-            factor = torch.cat([self.features.jacobian(z, data.x) for z in chunks])
-            factor = factor.mul_(data.quadrature.sqrt()[:, None])
-            C = self.loss.factor(y, data.f)
-            if C is not None and C.ndim == 1:
-                factor *= C[:, None]
-            elif C is not None:  # (b, M, k, dim), then C mixes the outputs at each x_m
-                parts = factor.unflatten(1, (data.M, data.k))
-                factor = torch.einsum("bmkd,mkr->bmrd", parts, C).flatten(1, 2)
-            return Curvature(blocks, factor.transpose(1, 2).contiguous())
+            if many and isinstance(self.features, Outputs):
+                return Curvature(blocks, cross=product(self.features, data, C, mu))
+            return Curvature(blocks, factor(self.features, data, C, chunks))
+
+    def _recorded(self, z: Tensor, x: Tensor, by: Tensor) -> bool:
+        """Whether torch records: of parameters z, inputs x, numbers by, or what the features themselves read."""
+        if not torch.is_grad_enabled():
+            return False
+        known = z.requires_grad or x.requires_grad or by.requires_grad
+        return known or self.features(z[:1].detach(), x).requires_grad
+
+    def neurons(self, state: State) -> Particles:
+        """The atoms of a state; refused where they cannot be neurons of k outputs."""
+        mu, k = state.atoms, self.data.k
+        if k == 1:
+            return mu
+        if isinstance(state, Lifted):
+            raise TypeError(
+                f"the Risk has k = {k} outputs, and H of the {type(state).__name__} is a number; take jko.Particles "
+                "with points (w_1 ... w_k, theta), or a risk for each column of f"
+            )
+        if isinstance(self.features, Outputs) and mu.dim < k:
+            raise ValueError(
+                f"the points have {mu.dim} coordinates and the Risk has k = {k} outputs; neurons are "
+                "(w_1 ... w_k, theta): jko.networks.drawn(N, data, generator) draws some"
+            )
+        return mu
 
     def _rows(self, x: Tensor) -> int:
         """Atoms in a block; general features are there for each output."""
@@ -197,6 +227,8 @@ class Risk(Energy):
     def _shaped(self, y: Tensor, x: Tensor) -> Tensor:
         """Outputs (M k,) with a row for each input."""
         f = self.data.f
+        if f.ndim == 1 and y.shape == x.shape[:1]:
+            return y
         if y.numel() != len(x) * self.data.k:
             raise ValueError(
                 f"the features have {y.numel() / len(x):g} outputs and f has k = {self.data.k}: give Phi(xi, x) of "
@@ -204,67 +236,10 @@ class Risk(Energy):
             )
         return y if f.ndim == 1 else y.view(len(x), -1)
 
-    # The operators of the expansion (3.3), and their twins on Theta (3.13)
-
-    def K(self, xi: Tensor, other: Tensor) -> Tensor:
-        """K(xi, xi') = 1/2 int_D Phi(xi, x) Phi(xi', x) dx, shape (a, b). Source: (3.4)."""
-        self._refuse_curved("K")
-        a, b = (self.features(z, self.data.x) for z in (xi, other))
-        return 0.5 * (a * self.data.quadrature) @ b.T
-
-    def S(self, xi: Tensor) -> Tensor:
-        """S(xi) = - int_D Phi(xi, x) f(x) dx, shape (a,). Source: (3.4)."""
-        self._refuse_curved("S")
-        return -(self.features(xi, self.data.x) @ (self.data.quadrature * self.data.values))
-
-    def L(self, state: State, xi: Tensor) -> Tensor:
-        """L(mu)(xi) = 2 int K(xi, xi') mu(dxi'), shape (a,). Source: (3.8).
-
-        As printed, footnote 8 has int L(mu) dmu = 1/2 |f_mu|^2; as computed from (3.4) it is |f_mu|^2.
-        """
-        self._refuse_curved("L")
-        return self.pairing(self.data.quadrature * self.predict(state).reshape(-1), xi)
-
-    def Kbar(self, theta: Tensor, other: Tensor) -> Tensor:
-        """Kbar(theta, theta') = 1/2 int_D h(theta, x) h(theta', x) dx, shape (a, b). Source: (3.14)."""
-        h, x = self._h("Kbar"), self.data.x
-        return 0.5 * (h(theta, x) * self.data.weights) @ h(other, x).T
-
-    def Sbar(self, theta: Tensor) -> Tensor:
-        """Sbar(theta) = - int_D h(theta, x) f(x) dx, shape (a,) or (a, k). Source: (3.14)."""
-        return -(self._h("Sbar")(theta, self.data.x) @ self._weighted(self.data.f))
-
-    def Lbar(self, state: State, theta: Tensor) -> Tensor:
-        """Lbar(rho, H)(theta) = 2 int Kbar(theta, theta') H(theta') rho(dtheta'), (a,) or (a, k). Source: (3.18)."""
-        return self._h("Lbar")(theta, self.data.x) @ self._weighted(self.predict(state))
-
-    def _weighted(self, y: Tensor) -> Tensor:
-        q = self.data.weights
-        return q * y if y.ndim == 1 else q[:, None] * y
-
-    def _refuse_curved(self, name: str) -> None:
-        if not isinstance(self.loss, SquaredLoss):
-            raise TypeError(
-                f"{name} belongs to the expansion (3.3), which the squared loss has and {type(self.loss).__name__} has "
-                "not; variation(state, xi) is the first variation of this risk"
-            )
-
-    def _h(self, name: str) -> FeatureMap:
-        self._refuse_curved(name)
-        if self.activation is None:
-            raise TypeError(
-                "this Risk has general features Phi(xi, x); Kbar, Sbar and Lbar need activation=h(theta, x)"
-            )
-        return self.activation
-
 
 def _rows(x: Tensor, k: int = 1) -> int:
     """Atoms in a block, k features for each input."""
     return max(1, BLOCK // (len(x) * k * x.element_size()))
-
-
-def _recorded(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
 def _network(mu: Particles, passes: Passes, rows: int, kept: list[Block] | None = None) -> Tensor:

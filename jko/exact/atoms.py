@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.exact.rules import Array, Numbers, Positive, PositiveNumbers, Vector, curvature, pointwise
+from jko.shown import shown
 
 # A quadratic potential
 
@@ -116,6 +117,7 @@ def neuron_flow(w: Numbers, *, z: Numbers, t: Numbers) -> Array:
 # Splitting
 
 
+@shown
 class Splitting(NamedTuple):
     """Values of one step from delta_0: the minimum over all measures, and over a single atom."""
 

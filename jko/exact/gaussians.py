@@ -31,8 +31,10 @@ from jko.exact.rules import (
     pointwise,
     sized,
 )
+from jko.shown import shown
 
 
+@shown
 class Gaussian(NamedTuple):
     """A normal law: mean (d,) and covariance (d, d)."""
 
@@ -158,7 +160,7 @@ def gaussian_rest(*, A: Matrix, centre: Vector, beta: NotNegative) -> Gaussian:
     --------
     >>> from jko import exact
     >>> exact.gaussian_rest(A=[[2.0]], centre=[1.0], beta=0.5)
-    Gaussian(mean=array([1.]), covariance=array([[0.25]]))
+    Gaussian(mean=[1], covariance=[[0.25]])
     """
     A = sized("A", A, len(centre))
     if np.linalg.eigvalsh(A)[0] <= 0:

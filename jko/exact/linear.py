@@ -6,6 +6,7 @@ import numpy as np
 
 from jko.exact.roots import root
 from jko.exact.rules import Array, Moments, NotNegative, Positive, Real, formula
+from jko.shown import shown
 
 # Linear features h(theta, x) = theta x in d = 1.  The risk is s2 (A - target)^2 / 2 with A = int w theta dmu, so it
 # sees mu through its matrix of second moments Z = int xi xi^T dmu, xi = (w, theta), alone; in the coordinates
@@ -159,6 +160,7 @@ def linear_step_map(Z: Moments, *, s2: Positive, target: Real, tau: Positive) ->
     return _in_w_theta(1 / (1 + p), 1 / (1 - p))
 
 
+@shown
 class Escape(NamedTuple):
     """A step out of a saddle: A after the step and its value, minimised over all measures, and the value of staying."""
 

@@ -17,8 +17,10 @@ from jko.exact.rules import (
     formula,
     point,
 )
+from jko.shown import shown
 
 
+@shown
 class ChargedGaussian(NamedTuple):
     """A pair (rho, H): rho = N(mean, covariance) on Theta, ``H(theta) = slope . (theta - mean) + charge``."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.limits.stopped import LimitStopped
 from jko.measures import State
 from jko.status import Status
@@ -54,12 +54,12 @@ def travelled(
         With the trajectory, if the solution failed, or ``state`` or ``energy`` raised a ValueError.
     """
     times, rested = solution.times, math.inf if solution.rested is None else solution.rested
-    states, energies, failure = [start], [float(energy(start))], solution.failure
+    states, energies, failure = [start], [value_of(energy, start)], solution.failure
     for k in range(1, len(times)):
         rests = times[k - 1] >= rested
         try:
             here = states[-1] if rests else state(times[k], solution.rows[k])
-            energies.append(energies[-1] if rests else float(energy(here)))
+            energies.append(energies[-1] if rests else value_of(energy, here))
         except ValueError as error:  # such as atoms of a pair that met on a wall
             failure, times = f"by t = {times[k]:g} of {times[-1]:g} {error}", times[:k]
             break

@@ -25,13 +25,15 @@ from jko.limits.moments import Closure, Moments, delta
 from jko.limits.rungekutta import March
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedDensity, State
+from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 from jko.spaces import Grid
 
 EVALUATIONS = 300_000  # of the right side, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
+class Hierarchy(Shown):
     """A solution of the moment hierarchy.
 
     Attributes
@@ -48,8 +50,11 @@ class Hierarchy:
     states: tuple[Moments, ...]
     steps: int
 
-    def __repr__(self) -> str:
-        return f"Hierarchy(k={self.final.k}, t = 0 .. {self.times[-1]:g}, {self.steps} steps)"
+    def _facts(self) -> dict[str, object]:
+        return {"k": self.final.k, "t": f"0 .. {self.times[-1]:g}", "steps": self.steps}
+
+    def _picture(self) -> str:
+        return self.final._picture()
 
     @property
     def grid(self) -> Grid:
@@ -73,6 +78,7 @@ class Hierarchy:
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def hierarchy(
     energy: Energy,
     start: Moments | ChargedDensity,
@@ -145,6 +151,7 @@ def hierarchy(
 
 
 @deprecation.renamed(mu="state")
+@on_numbers
 def moment_rate(energy: Energy, state: State, i: int, psi: Callable[[Tensor], Tensor]) -> float:
     """``d/dt int psi(theta) w^i dmu`` along (3.7): equation i of (3.27), tested with psi. For any potential.
 

@@ -22,6 +22,7 @@ from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.rule import Rule
 from jko.measures import ChargedParticles, Particles
+from jko.shown import Shown
 from jko.spaces import Box
 from jko.trajectory import Trajectory
 
@@ -29,7 +30,7 @@ SLIP = 1e-12  # relative: labels at a wall may be so far beyond it
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class Labels(Shown):
     """A smooth pair (rho, H) on an interval, by its values at Chebyshev points. Build it by :meth:`chebyshev`.
 
     Attributes
@@ -103,8 +104,8 @@ class Labels:
         D = torch.from_numpy(chebyshev.derivative(u.numpy()))
         return cls(u, rho / total, charge, masses / total, D, domain)
 
-    def __repr__(self) -> str:
-        return f"Labels({len(self.u)} labels, {self.u[0]:g} .. {self.u[-1]:g})"
+    def _facts(self) -> dict[str, object]:
+        return {"labels": len(self.u), "on": f"{self.u[0]:g} .. {self.u[-1]:g}"}
 
     @property
     def pair(self) -> ChargedParticles:

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import ChargedDensity, GridDensity
+from jko.shown import Shown
 from jko.spaces import Grid
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class Moments(Shown):
     """The density rho of the theta-marginal and the moments H_1 ... H_k of the conditional laws nu_theta.
 
     Parameters
@@ -85,10 +86,11 @@ class Moments:
         checks.returned("the function H", moments, (k, grid.N), rho.support)
         return cls(grid, rho.values, moments.reshape(k, *grid.shape))
 
-    def __repr__(self) -> str:
-        return (
-            f"Moments(k={self.k}, {'x'.join(map(str, self.grid.shape))} cells on {self.grid.box!r})"
-        )
+    def _facts(self) -> dict[str, Any]:
+        return {"k": self.k} | self.grid._facts()
+
+    def _picture(self) -> str:
+        return self.rho._picture()
 
     @property
     def k(self) -> int:
@@ -134,7 +136,7 @@ def delta(t: float, at: Tensor, H: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Shown):
     """The closure by a measured moment: ``cumulant(t, at)`` is kappa_{k+1}(t, theta) at points (n, d), shape (n,).
 
     For k = 1 that is the variance of nu_theta, ``H_2 = H_1^2 + variance``.  What is measured is how far H_{k+1} is from

@@ -16,6 +16,7 @@ from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.walls import slides, tangent
 from jko.measures import ChargedParticles, GridDensity, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
 RTOL, RTOL_CELLS = 1e-8, 1e-3  # of atoms, of densities
@@ -23,6 +24,7 @@ PARTS = 50  # equal parts of the time of a density, unless told otherwise
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def wasserstein(
     energy: Energy,
     start: State,

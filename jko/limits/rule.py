@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jko.shown import Shown
+
 Field = TypeVar("Field", NDArray[np.float64], Tensor)
 
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(Shown):
     """How (rho, H) moves: ``d_t rho + div(rho u) = 0`` and ``d_t H + a . grad H = -p``, p = d_w (dF/dmu)(H, theta).
 
     Attributes

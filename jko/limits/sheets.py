@@ -27,13 +27,14 @@ from jko.limits.moments import Measured, cumulants
 from jko.limits.particles import wasserstein
 from jko.limits.stopped import LimitStopped
 from jko.measures import Particles
+from jko.shown import Shown
 from jko.trajectory import Trajectory
 
 NEWTON = 30  # iterations for the label at which a sheet passes a point; four or five are enough where it is resolved
 
 
 @dataclass(frozen=True, eq=False)
-class Sheets:
+class Sheets(Shown):
     """A measure on R x Theta whose conditional laws nu_theta are given by a quadrature.
 
     Attributes
@@ -77,7 +78,7 @@ class Sheets:
         ...     4,
         ... )
         >>> sheets.measure
-        Particles(N=64, dim=2, unequal weights)
+        Particles(N=64, dim=2, weights=unequal)
         """
         labels = Labels.chebyshev(density, mean, bounds, n)
         at = labels.u[:, None]

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms
+from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms, value_of
 from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedParticles, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.networks import Data
 from jko.spaces import Box, Domain
 from jko.status import Status
@@ -26,6 +27,7 @@ from jko.trajectory import Trajectory
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def sgd(
     energy: Energy,
     start: Particles | ChargedParticles,
@@ -104,6 +106,7 @@ def sgd(
 
 
 @np.errstate(all="ignore")
+@on_numbers
 def langevin(
     energy: Energy,
     start: Particles | ChargedParticles,
@@ -203,7 +206,7 @@ def _recursion(
         )
 
     def value(mu: Particles) -> float:
-        return 0.0 if energy is None else float(energy(mu))
+        return 0.0 if energy is None else value_of(energy, mu)
 
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
     mu = start.atoms

@@ -27,6 +27,7 @@ from jko.limits.rule import Rule
 from jko.limits.spans import integrate_span
 from jko.limits.volumes import evolve, rate
 from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan
+from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
 SAMPLES = 50  # states on a grid that are kept if no times are asked for, besides the start
@@ -61,10 +62,11 @@ class System(Rule):
     False
     """
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return f"System {self.equation}"
 
     @np.errstate(all="ignore")
+    @on_numbers
     def __call__(
         self,
         energy: Energy,
@@ -169,6 +171,7 @@ class System(Rule):
             return integrate_span(energy, start, t1, times, rtol, allowed)
         raise self._refusal(start)
 
+    @on_numbers
     def rate(self, energy: Energy, state: ChargedDensity, literal: bool = False) -> float:
         """The time derivative of G along the system, by formula, at a pair on a grid.
 

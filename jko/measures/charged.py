@@ -59,7 +59,7 @@ class ChargedDensity(Pair, OnGrid):
         checks.shape("H", charge, grid.shape)
         bad = ~torch.isfinite(charge) & (rho.values > 0)
         if bool(bad.any()):
-            mass = float(rho.values[bad].sum()) * grid.cell
+            mass = float(rho.values.detach()[bad].sum()) * grid.cell
             raise ValueError(
                 f"H is not finite in {int(bad.sum())} cells that hold mass {mass:.3g}; it must be a number wherever "
                 "rho > 0: give it a value there, or set the density of those cells to zero and normalise"

@@ -119,8 +119,8 @@ class ChargedMesh(Pair, OnCells):
         charge = checks.values("the function H", H, at)
         return cls(theta, charge, masses / masses.sum(), weights / weights.sum(), domain)
 
-    def __repr__(self) -> str:
-        return f"ChargedMesh({self.N} nodes, {self.theta[0]:g} .. {self.theta[-1]:g})"
+    def _facts(self) -> dict[str, Any]:
+        return {"nodes": self.N, "on": f"{self.theta[0]:g} .. {self.theta[-1]:g}"}
 
     @property
     def support(self) -> Tensor:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import sampling
+from jko.measures import looks, sampling
 from jko.measures.state import Particles, State
 from jko.spaces import Box, Grid, cached
 
@@ -31,14 +31,19 @@ class OnCells(State):
         """Numbers per cell as numbers per atom of :attr:`atoms`."""
 
 
+G = TypeVar("G", bound="OnGrid")
+
+
 class OnGrid(OnCells):
     """One on the cells of a grid, as atoms at their centres; empty cells stay, with weight zero."""
 
     grid: Grid
 
-    def __repr__(self) -> str:
-        cells = "x".join(map(str, self.grid.shape))
-        return f"{type(self).__name__}({cells} cells on {self.grid.box!r})"
+    def _facts(self) -> dict[str, Any]:
+        return self.grid._facts() | {"max": float(self.values.detach().max())}
+
+    def _picture(self) -> str:
+        return looks.of_grid(self.values, self.grid)
 
     @cached
     def volumes(self) -> Tensor:
@@ -72,6 +77,10 @@ class OnGrid(OnCells):
     def spread(self, values: Tensor) -> Tensor:
         """Numbers per cell as numbers per atom of :attr:`atoms`, (N,)."""
         return values.reshape(-1)
+
+    def _normalised(self: G) -> G:
+        """The same of mass one, checked."""
+        return type(self)(**self._attributes() | {"values": self.values / self.mass})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,7 +137,7 @@ class GridDensity(OnGrid):
         checks.function("function", function, hint="it maps the centres (N, d) to numbers (N,)")
         what = "the density function"
         values = checks.unit(what, checks.values(what, function, grid.centres))
-        return cls(grid, (values / (float(values.sum()) * grid.cell)).reshape(grid.shape))
+        return cls(grid, (values / (values.sum() * grid.cell)).reshape(grid.shape))
 
     @property
     def dim(self) -> int:

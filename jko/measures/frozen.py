@@ -5,10 +5,13 @@ from __future__ import annotations
 from inspect import isabstract
 from typing import Any, TypeVar
 
+from jko.measures.tensors import OfTensors
+from jko.shown import Shown
+
 T = TypeVar("T", bound="Frozen")
 
 
-class Frozen:
+class Frozen(Shown, OfTensors):
     """A base of frozen dataclasses; what is cached beside the fields is not copied."""
 
     def _fill(self, **values: Any) -> None:
@@ -17,9 +20,12 @@ class Frozen:
 
     def _with(self: T, **changes: Any) -> T:
         """The same with other fields; trusted, not checked."""
+        return self._made(**self._attributes() | changes)
+
+    def _attributes(self) -> dict[str, Any]:
+        """The fields."""
         mine = self.__dict__
-        kept = {name: mine[name] for name in self.__dataclass_fields__ if name in mine}  # type: ignore[attr-defined]
-        return self._made(**kept | changes)
+        return {name: mine[name] for name in self.__dataclass_fields__ if name in mine}  # type: ignore[attr-defined]
 
     @classmethod
     def _made(cls: type[T], **values: Any) -> T:

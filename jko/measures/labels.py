@@ -8,6 +8,7 @@ from torch import Tensor
 
 def labels(theta: Tensor) -> Tensor:
     """Number the distinct rows in order of first appearance."""
+    theta = theta.detach()
     order = torch.sort(theta[:, 0]).values
     if bool((order.diff() > 0).all()):  # one coordinate alone tells all atoms apart
         return torch.arange(len(theta), device=theta.device)
@@ -36,6 +37,7 @@ def merged(theta: Tensor, w: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, T
 
 def check_graph(theta: Tensor, H: Tensor) -> None:
     """Refuse two atoms at one theta with different H."""
+    H = H.detach()
     label = labels(theta)
     count = int(label.max()) + 1
     if count == len(theta):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.measures import looks
 from jko.measures.density import GridDensity, OnCells, OnGrid
 from jko.measures.state import Particles
 from jko.spaces import Box, Domain, Grid, cached
@@ -76,8 +77,12 @@ class LineMesh(OnCells):
             )
         return cls(edges, density.weights[full] / density.mass, density.domain)
 
-    def __repr__(self) -> str:
-        return f"LineMesh({len(self.masses)} cells, {self.edges[0]:g} .. {self.edges[-1]:g})"
+    def _facts(self) -> dict[str, Any]:
+        ends = f"{self.edges[0]:g} .. {self.edges[-1]:g}"
+        return {"cells": len(self.masses), "on": ends, "max": float(self.values.detach().max())}
+
+    def _picture(self) -> str:
+        return looks.of_line(self.values, self.edges[1:] - 0.5 * self.volumes)
 
     @cached
     def volumes(self) -> Tensor:
@@ -124,9 +129,10 @@ class LineMesh(OnCells):
         checks.kind("grid", grid, Grid)
         (lower, upper), *more = grid.bounds
         slip = 1e-12 * (upper - lower)
-        if more or float(self.edges[0]) < lower - slip or float(self.edges[-1]) > upper + slip:
+        first, last = self.edges.detach()[[0, -1]].tolist()
+        if more or first < lower - slip or last > upper + slip:
             raise ValueError(
-                f"the mesh lives on [{self.edges[0]:g}, {self.edges[-1]:g}]; the grid, {grid.box!r}, must hold it"
+                f"the mesh lives on [{first:g}, {last:g}]; the grid, {grid.box!r}, must hold it"
             )
         faces = grid.faces[0].to(self.edges)
         below = torch.cat([self.masses.new_zeros(1), self.masses.cumsum(0)])
@@ -141,6 +147,7 @@ def check_cells(
     name: str, ends: Tensor, masses: Tensor, domain: Domain | None, remedy: str
 ) -> None:
     """Refuse ends of cells that do not increase, or leave their interval, and densities out of range."""
+    ends, masses = ends.detach(), masses.detach()
     widths = ends.diff()
     if not bool((widths > 0).all()):
         i = int(widths.argmin())

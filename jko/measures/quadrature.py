@@ -71,7 +71,7 @@ class Quadrature(ABC):
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """The inner product ``int u . v`` of two vector fields on the atoms, both (N, dim)."""
-        if self.has_equal_weights:
+        if self.has_equal_weights and not self.weights.requires_grad:
             flat = u.reshape(-1)
             return self._first_weight * torch.dot(flat, flat if v is u else v.reshape(-1))
         return torch.dot((self.weights[:, None] * u).reshape(-1), v.reshape(-1))
@@ -102,7 +102,7 @@ class Quadrature(ABC):
         >>> mu.products(mu.points[None], mu.points[None]).tolist()
         [[1.0]]
         """
-        if self.has_equal_weights:
+        if self.has_equal_weights and not self.weights.requires_grad:
             return self._first_weight * (left.flatten(1) @ right.flatten(1).T)
         return (self.weights[:, None] * left).flatten(1) @ right.flatten(1).T
 

@@ -48,7 +48,8 @@ class ChargedSpan(Lifted):
 
     Notes
     -----
-    Source: survey (3.19) and section 2.3.  The state of :class:`jko.metrics.SplitWasserstein`.
+    Source: survey (3.19) and section 2.3.  The state of :class:`jko.metrics.SplitWasserstein`.  Gradients flow to rho,
+    x and b; where none of them requires one, what H0 and h read is not recorded.
 
     Examples
     --------
@@ -92,8 +93,8 @@ class ChargedSpan(Lifted):
                 f"H is not finite at {int(bad.sum())} atoms that hold mass; it must be a number wherever rho > 0"
             )
 
-    def __repr__(self) -> str:
-        return f"ChargedSpan({self.rho!r}, alpha={self.alpha:g}, M={len(self.x)})"
+    def _facts(self) -> dict[str, Any]:
+        return {"rho": self.rho, "alpha": self.alpha, "M": len(self.x), "h": self.h, "H0": self.H0}
 
     def H(self, theta: Tensor) -> Tensor:
         """``alpha H0(theta) - sum_m b[m] h(theta, x[m])``, shape (n,); differentiable in theta (n, d)."""
@@ -109,6 +110,10 @@ class ChargedSpan(Lifted):
             shape,
             theta,
         )
+
+    def _normalised(self) -> ChargedSpan:
+        """Its masses are those of rho, whose they are to keep."""
+        return ChargedSpan(**self._attributes())
 
     def with_rho(self, rho: Measure) -> ChargedSpan:
         """Another measure with the same H."""
@@ -137,6 +142,6 @@ class ChargedSpan(Lifted):
     def atoms(self) -> Particles:
         """The lift: atoms (H(theta_i), theta_i) over the quadrature of rho; weights may be zero."""
         theta = self.support
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.requires_grad):
             points = torch.cat([self.H(theta)[:, None], theta], dim=1)
         return Particles.of(points, self.weights, cylinder(self.domain))

@@ -24,21 +24,21 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import recordable
-from jko.measures import sampling
-from jko.measures.frozen import Frozen
+from jko.measures import looks, sampling
+from jko.measures.convertible import Convertible
 from jko.measures.labels import check_graph, merged
-from jko.measures.quadrature import Quadrature
 from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
 
 
-class State(Frozen, Quadrature):
+class State(Convertible):
     """A probability measure, or a pair (rho, H), as the rest of the library sees it.
 
     Notes
     -----
     A state is a frozen dataclass whose fields are tensors, numbers, and where it lives: ``domain`` or ``grid``.  Its
     constructor takes them by name and checks them, so that a file can hold them.  It has ``weights`` and ``support``
-    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.
+    of a quadrature, and :attr:`atoms`.  A state that is moved atom by atom also has :meth:`placed`.  Built from tensors
+    that require gradients it is in torch's record, and so are its energies; steps, flows, files work on its numbers.
     """
 
     remedy = "build it by jko.Particles(points)"
@@ -65,6 +65,12 @@ class State(Frozen, Quadrature):
             f"a {type(self).__name__} has no atoms to place; its own solver moves it, and its schemes do: of second "
             "order jko.Strang() for a ChargedSpan"
         )
+
+    def _facts(self) -> dict[str, Any]:
+        return looks.facts(self)
+
+    def _picture(self) -> str:
+        return looks.of_atoms(self.atoms.points)
 
     def weighed(self, masses: Tensor) -> State:
         """A state of the same kind and places with other masses (N,), some perhaps zero; trusted, not checked."""
@@ -129,11 +135,6 @@ class Particles(State):
     def uniform(cls, N: int, box: Box, *, generator: torch.Generator) -> Particles:
         """N independent atoms, uniform on a bounded box, which becomes the domain."""
         return cls(sampling.uniform(N, box, generator), domain=box)
-
-    def __repr__(self) -> str:
-        weights = "equal weights" if self.has_equal_weights else "unequal weights"
-        where = "" if self.domain is None else f", {self.domain!r}"
-        return f"Particles(N={self.N}, dim={self.dim}, {weights}{where})"
 
     @property
     def atoms(self) -> Particles:
@@ -281,9 +282,6 @@ class ChargedParticles(Pair):
     def placed(self, points: Tensor) -> ChargedParticles:
         """The pair whose lift has its atoms at ``points`` (N, dim)."""
         return self.moved(points[:, 1:], points[:, 0])
-
-    def __repr__(self) -> str:
-        return f"ChargedParticles(N={self.N}, d={self.d})"
 
     @property
     def support(self) -> Tensor:

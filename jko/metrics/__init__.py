@@ -32,6 +32,7 @@ from jko.metrics.scaled import ScaledWasserstein
 from jko.metrics.simplex import referee
 from jko.metrics.sliced import SlicedWasserstein
 from jko.metrics.split import SplitWasserstein
+from jko.metrics.squared import squared_distance
 from jko.metrics.transport import transport
 from jko.metrics.transport_gradient import SquaredGradient, squared_gradient
 from jko.metrics.wasserstein import Wasserstein
@@ -53,6 +54,7 @@ __all__ = [
     "projection_loss",
     "SquaredGradient",
     "squared_gradient",
+    "squared_distance",
     "Barycentre",
     "barycentre",
     "Action",

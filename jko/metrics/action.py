@@ -20,14 +20,16 @@ import numpy as np
 
 from jko import checks
 from jko.measures import ChargedDensity, Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
+from jko.shown import Shown
 
 MASS = 1e-9  # what the mass may change along a path
 
 
 @dataclass(frozen=True)
-class Action:
+class Action(Shown):
     """The action of a path, three times.
 
     Parameters
@@ -49,6 +51,7 @@ class Action:
     residual: float
 
 
+@on_numbers
 def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Action:
     """The action of a given path, of second order in the spacing of the grid and of the times.
 

@@ -22,19 +22,21 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_domain
 from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.gluing import glued
 from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.transport import transport
+from jko.shown import Shown
 from jko.status import Status
 
 Cloud = tuple[Array, Array]  # points (N, dim), masses (N,)
 
 
 @dataclass(frozen=True, eq=False)
-class Barycentre:
+class Barycentre(Shown):
     """A stationary point of ``V(nu) = sum_k lam_k W2(nu, mu_k)^2``, and how far V may be above its minimum.
 
     Parameters
@@ -87,8 +89,12 @@ class Barycentre:
             for (mu, lam), (nu, kappa) in combinations(parts, 2)
         )
 
-    def __repr__(self) -> str:
-        return f"Barycentre({self.state!r}: {self})"
+    def _facts(self) -> dict[str, Any]:
+        ended = {"status": self.status, "iterations": self.iterations, "residual": self.residual}
+        return {"objective": self.objective} | ended | {"state": self.state}
+
+    def _picture(self) -> str:
+        return self.state._picture()
 
     def __str__(self) -> str:
         ended = (
@@ -102,6 +108,7 @@ class Barycentre:
         )
 
 
+@on_numbers
 def barycentre(
     states: Sequence[State],
     weights: Any = None,

@@ -11,11 +11,12 @@ from torch import Tensor
 from jko.deprecation import Former
 from jko.measures import State
 from jko.metrics.couplings import Array, Plan
+from jko.shown import Shown
 
 EXACT = 1e-10  # of the square: a gap below it counts as none
 
 
-class Length(ABC):
+class Length(Shown, ABC):
     """What every distance is: a number whose square is ``squared``."""
 
     squared: float
@@ -86,12 +87,24 @@ class Distance(Length):
         """The distance, also where its square is no number."""
         return math.sqrt(self.squared) if self.length is None else self.length
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, object]:
+        proof = "proved optimal" if self.exact else "not proved exact"
+        plan = (
+            f"{len(self.plan.mass)} entries between {' and '.join(map(str, self.plan.shape))} atoms"
+        )
+        return {"value": self.value, "squared": self.squared, "gap": self.gap} | {
+            "proof": proof,
+            "plan": plan,
+        }
+
+    def _line(self) -> str:
         doubt = "" if self.exact else "not proved exact, "
-        return f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e}, {self.plan!r})"
+        return (
+            f"Distance({self.value:.10g}, {doubt}squared={self.squared:.10g}, gap={self.gap:.1e})"
+        )
 
 
-class Metric(ABC):
+class Metric(Shown, ABC):
     """A metric on states; a JKO step penalises its square.
 
     A step of atoms asks it one thing: is its cost that of the index coupling, ``base.integrate(|T - id|^2)`` with a

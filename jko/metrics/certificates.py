@@ -21,6 +21,7 @@ from jko.metrics.pricing import costs_for
 from jko.metrics.repair import repaired
 from jko.metrics.screening import SPARE, screened
 from jko.metrics.transport import TREE_DIM, nearest_partners, transport, unit_of
+from jko.shown import Shown, call
 
 ASSIGNMENT = 1500  # atoms up to which an assignment is cheaper than the simplex
 MULTIPLES = (
@@ -51,7 +52,7 @@ class Proof(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(Shown):
     """How far a coupling can be from optimal.
 
     Parameters
@@ -73,6 +74,15 @@ class Certificate:
     cost: float
     plan: Plan | None
     optimal: bool
+
+    def _facts(self) -> dict[str, object]:
+        known = self.known
+        names = ("proof", "cost", "bound", "optimal")
+        return {name: getattr(known, name) for name in names} | {"by": known.proof.value}
+
+    def _line(self) -> str:
+        facts = self._facts()
+        return call("Certificate", {name: facts[name] for name in ("proof", "cost", "bound")})
 
     @property
     def known(self) -> Certificate:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from jko.shown import Shown
+
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
@@ -27,7 +29,7 @@ def as_array(tensor: Tensor) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Shown):
     """A coupling of N atoms with M atoms.
 
     Parameters
@@ -58,9 +60,9 @@ class Plan:
         index = np.arange(len(weights))
         return cls(index, index, np.asarray(weights, dtype=np.float64), (len(index), len(index)))
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, object]:
         kind = "permutation" if self.is_permutation else f"{len(self.mass)} entries"
-        return f"Plan(shape={self.shape}, {kind})"
+        return {"shape": "x".join(map(str, self.shape)), "kind": kind}
 
     @cached_property
     def is_permutation(self) -> bool:

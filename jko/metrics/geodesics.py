@@ -7,6 +7,7 @@ import torch
 from jko import checks
 from jko.deprecation import by_name
 from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import one_domain
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import Array, Plan, as_array
@@ -16,6 +17,7 @@ from jko.metrics.natural import distance
 
 
 @by_name(3, "metric")
+@on_numbers
 def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> State:
     """Displacement interpolation ``((1 - t) x + t y)_# plan`` along an optimal plan.
 

@@ -8,6 +8,7 @@ from typing import overload
 from jko import checks
 from jko.deprecation import by_name
 from jko.measures import ChargedSpan, Pair, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
@@ -19,6 +20,7 @@ def distance(a: State, b: State, *, metric: None = None) -> Distance: ...
 @overload
 def distance(a: State, b: State, *, metric: Metric) -> Length: ...
 @by_name(2, "metric")
+@on_numbers
 def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     """The distance between two states with its plan, potentials and duality gap: exact, but for large grids.
 
@@ -28,7 +30,8 @@ def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     count as known up to rounding of their sum.  ``result.exact`` says whether it was proved; where it was not, the
     result says so when printed.
     ``result.value`` is right for all coordinates that a state takes; above 1e154 and below 1e-162 its square is no
-    number, and ``squared``, ``gap`` and the potentials are infinite or zero.
+    number, and ``squared``, ``gap`` and the potentials are infinite or zero.  All of it are numbers: the square as a
+    tensor that torch differentiates is :func:`jko.metrics.squared_distance`.
 
     Parameters
     ----------

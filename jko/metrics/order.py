@@ -14,12 +14,14 @@ import numpy as np
 
 from jko import checks
 from jko.measures import Pair, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Plan, as_array, pair_costs
 from jko.metrics.supplies import settled
 from jko.metrics.transport import in_order
 
 
+@on_numbers
 def flow_distance(a: State, b: State) -> Distance:
     """The distance of two pairs on the line in the class of flows by homeomorphisms of Theta; at least D.
 

@@ -25,16 +25,18 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_sort
 from jko.metrics.couplings import Array, Index, all_costs, as_array, squares, sums
 from jko.metrics.cycles import negative_cycles
 from jko.metrics.supplies import staircase, supplies
+from jko.shown import Shown
 
 HEAVY = 0.25 ** np.arange(1, 7)  # parts of the largest mass
 
 
 @dataclass(frozen=True, eq=False)
-class LeastAction:
+class LeastAction(Shown):
     """A path of least action, with its proof.
 
     Parameters
@@ -63,10 +65,16 @@ class LeastAction:
     history: tuple[float, ...]
     levels: tuple[float, ...]
 
-    def __repr__(self) -> str:
-        return f"LeastAction({self.action:.10g}, gap={self.gap:.1e}, {self.path[0].N} atoms, {len(self.path)} times)"
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {"action": self.action, "gap": self.gap}
+        return facts | {
+            "atoms": self.path[0].N,
+            "times": len(self.path),
+            "iterations": self.iterations,
+        }
 
 
+@on_numbers
 def least_action(a: State, b: State, slabs: int = 8) -> LeastAction:
     """Minimise the action over paths of atoms from a to b.
 

@@ -8,9 +8,11 @@ from jko import checks
 from jko.deprecation import renamed
 from jko.measures import Particles
 from jko.measures.labels import first_rows, labels
+from jko.measures.tensors import on_numbers
 
 
 @renamed(mu="state")
+@on_numbers
 def projection_loss(state: Particles, width: float | None = None) -> float:
     """``int Var(w | theta) dmu``: how far a measure on R x Theta is from the graph of a function H.
 

@@ -52,7 +52,3 @@ class OnRequest(Certificate):
             return self
         cost = vars(self)["paid"]
         return Certificate(Proof.NOT_EXAMINED, cost, cost, None, False)
-
-    def __repr__(self) -> str:
-        known = self.known
-        return repr(known) if known is not self else super().__repr__()

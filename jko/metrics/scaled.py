@@ -48,6 +48,7 @@ class ScaledWasserstein(Metric):
     [1.0, 1.5]
     """
 
+    _bare = 1
     scales: tuple[float, ...]
 
     def __init__(self, scales: Any) -> None:

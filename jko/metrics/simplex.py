@@ -9,7 +9,8 @@ and potentials are recomputed directly.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,10 +76,8 @@ def network_simplex(
 
 def cheapest_flow(masses: Supplies, rows: Index, cols: Index, costs: Array) -> Basis:
     """POT's network simplex on the arcs given; costs should not be far from one."""
-    from ot.lp.emd_wrap import emd_c_sparse
-
     arcs = rows.astype(np.uint64), cols.astype(np.uint64)
-    i, j, flow, _, du, dv, code = emd_c_sparse(*masses, *arcs, costs, PIVOTS)
+    i, j, flow, _, du, dv, code = _simplex("emd_c_sparse")(*masses, *arcs, costs, PIVOTS)
     _check(int(code), float(flow.sum()), float(masses.a.sum()))
     return Basis(i.astype(np.int64), j.astype(np.int64), flow, du, dv)
 
@@ -121,8 +120,6 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
         More pairs than a dense matrix should have, or costs on so many scales that rounding of the largest hides the
         answer: a dense simplex in floating-point numbers cannot tell.
     """
-    from ot.lp.emd_wrap import emd_c
-
     if len(x) * len(y) > REFEREE:
         raise ValueError(
             f"the dense referee would need a matrix of {len(x)} x {len(y)}; it takes up to {REFEREE:.3g} entries. "
@@ -131,7 +128,7 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
     cost = all_costs(x, y)
     scale = float(cost.max()) or 1.0
     target = b * (math.fsum(a) / math.fsum(b))
-    dense, _, alpha, beta, code = emd_c(
+    dense, _, alpha, beta, code = _simplex("emd_c")(
         a, target, np.ascontiguousarray(cost / scale), PIVOTS, 1, None, None
     )
     _check(int(code), float(dense.sum()), float(a.sum()))
@@ -147,6 +144,22 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
             "referee is no better than rounding of the largest cost. Use jko.distance, which is"
         )
     return found, plan
+
+
+def _simplex(name: str) -> Callable[..., Any]:
+    """A function of POT's compiled network simplex; POT calls it by a door that copies costs and checks masses.
+
+    It is no public name of POT, so what is installed may lack it.
+    """
+    import ot.lp
+
+    found = getattr(ot.lp.emd_wrap, name, None)
+    if found is None:
+        raise ImportError(
+            f"POT {ot.__version__} has no ot.lp.emd_wrap.{name}, which exact transport needs; "
+            "install a version that jko knows: pip install 'POT>=0.9.7,<0.10'"
+        )
+    return found
 
 
 def _check(code: int, sent: float, mass: float) -> None:

@@ -70,9 +70,9 @@ class SlicedWasserstein(Metric):
         object.__setattr__(self, "directions", directions)
         object.__setattr__(self, "seed", seed)
 
-    def __repr__(self) -> str:
-        count = self.directions if isinstance(self.directions, int) else len(self.directions)
-        return f"SlicedWasserstein({count} directions)"
+    def _facts(self) -> dict[str, object]:
+        given = self.directions
+        return {"directions": given if isinstance(given, int) else len(given)}
 
     def lines(self, like: Tensor) -> Tensor:
         """The directions in the space of points (N, dim): unit vectors (K, dim)."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import ChargedSpan, State
+from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import SQUARES, as_array, norm
 from jko.metrics.wasserstein import Wasserstein
@@ -43,6 +44,7 @@ class SplitWasserstein(Metric):
         move = Wasserstein().cost(new.rho.atoms, old.rho.atoms)
         return move + charge_cost(new, old)
 
+    @on_numbers
     def distance(self, a: State, b: State) -> Distance:
         """``W2(rho_a, rho_b)^2 + int |H_a - H_b|^2 drho_a``, with the plan and potentials of W2."""
         new, old = _span("a", a), _span("b", b)

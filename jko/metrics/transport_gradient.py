@@ -16,17 +16,19 @@ import torch
 from torch import Tensor
 
 from jko.measures import State
+from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_sort
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
 from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.pricing import RoughCosts
+from jko.shown import Shown
 
 TIE = 1e-12  # of the potentials: reduced costs below it count as zero
 
 
 @dataclass(frozen=True, eq=False)
-class SquaredGradient:
+class SquaredGradient(Shown):
     """The derivative of ``D(a, b)^2``, or ``W2(a, b)^2``, in the atoms and in the weights of a.
 
     Parameters
@@ -65,6 +67,7 @@ class SquaredGradient:
         return self.points[:, 1:]
 
 
+@on_numbers
 def squared_gradient(a: State, b: State) -> SquaredGradient:
     """The derivative of ``D(a, b)^2`` in theta, H and weights of a; of ``W2(a, b)^2`` for :class:`jko.Particles`.
 

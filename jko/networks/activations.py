@@ -41,6 +41,7 @@ class Ridge(FeatureMap):
 
     sigma: Callable[[Tensor], Any]
     gradient: Callable[[Tensor], Any] | None = None
+    _bare = 1
 
     def __post_init__(self) -> None:
         self._function  # noqa: B018 (refuses what is no callable)
@@ -155,6 +156,7 @@ class GaussianBump(FeatureMap):
         Standard deviation of the bump, in the units of x.
     """
 
+    _bare = 1
     width: float = 1.0
 
     def __post_init__(self) -> None:

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jko import checks
+from jko.measures.frozen import Frozen
+from jko.shown import svg
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(Frozen):
     """A quadrature of the domain D with the values of f: ``int_D g f dx ~ sum_m weights[m] g(x[m]) f[m]``.
 
     Parameters
@@ -40,6 +43,23 @@ class Data:
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "weights", checks.quadrature("weights", weights, len(x), x))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"M": self.M, "n": self.n} | ({"k": self.k} if self.f.ndim == 2 else {})
+
+    def _picture(self) -> str:
+        one = self.n == 1 and self.f.ndim == 1
+        return svg.dots(self.x[:, 0].cpu(), self.f.cpu(), "f over x") if one else ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its tensors."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of its tensors."""
+        return self.x.device
 
     @property
     def M(self) -> int:

@@ -25,9 +25,10 @@ from jko.derivatives import (
     slope,
 )
 from jko.networks.passes import NeuronPasses, Passes, PlainPasses, Pullback
+from jko.shown import Shown
 
 
-class FeatureMap(ABC):
+class FeatureMap(Shown, ABC):
     """A function of parameters z (b, p) and inputs x (M, n), differentiable in z.
 
     Contract: ``__call__`` returns (b, M), and row i depends on ``z[i]`` alone.
@@ -52,6 +53,14 @@ class FeatureMap(ABC):
                 return c.detach(), slope(c.sum(), z, retain=True)
 
         return value.detach(), pull
+
+    def integral(self, z: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i weights[i] value(z[i], x)``, shape (M,), of which torch records how it depends on all three."""
+        return torch.tensordot(weights, self(z, x), dims=1)
+
+    def pairing(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
+        """``sum_m g[m] value(z, x[m])``, shape (b,), recorded too."""
+        return self(z, x) @ g
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """What makes blocks of at most ``rows`` parameters at the inputs x, in a ``with``; torch records nothing.
@@ -107,6 +116,7 @@ class Custom(FeatureMap):
         The number k of a function with several outputs.
     """
 
+    _bare = 1
     function: Callable[[Tensor, Tensor], Any]
     gradient: Callable[[Tensor, Tensor], Any] | None = None
     outputs: int | None = None
@@ -131,6 +141,7 @@ class Custom(FeatureMap):
 class Neuron(FeatureMap):
     """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1."""
 
+    _bare = 1
     h: FeatureMap
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class Outputs(FeatureMap):
     [[1.0, -2.0, 1.0, -2.0]]
     """
 
+    _bare = 1
     h: FeatureMap
     k: int
 
@@ -52,6 +53,15 @@ class Outputs(FeatureMap):
             return (w * c).sum(1), torch.cat([c, pull_h(self._weights(w, g))[1]], dim=1)
 
         return self._products(z, h), pull
+
+    def integral(self, z: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i weights[i] w_il h(theta_i, x)``, shape (M k,)."""
+        w = weights[:, None] * z[:, : self.k]
+        return (self.h(z[:, self.k :], x).T @ w).reshape(-1)
+
+    def pairing(self, z: Tensor, x: Tensor, g: Tensor) -> Tensor:
+        """``w . c_g``."""
+        return (z[:, : self.k] * self._sums(self.h(z[:, self.k :], x), g)).sum(1)
 
     def passes(self, x: Tensor, rows: int, keep: bool = False) -> Passes:
         """That of h, times w."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps import StepResult
 
 
 @dataclass(frozen=True)
-class LastStep:
+class LastStep(Shown):
     """What the last step of a :class:`jko.optim.JKO` proved.
 
     Attributes

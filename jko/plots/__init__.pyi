@@ -1,6 +1,11 @@
 """What type checkers read of ``jko.plots``; tests/test_front_door.py holds it to the table beside it."""
 
 from jko.plots.atoms import particles as particles, paths as paths
+from jko.plots.classes import (
+    confusion as confusion,
+    decision_map as decision_map,
+    outputs_against_true as outputs_against_true,
+)
 from jko.plots.couplings import coupling as coupling, geodesic_strip as geodesic_strip
 from jko.plots.densities import (
     density as density,
@@ -16,15 +21,17 @@ from jko.plots.flows import (
     energy_ledger as energy_ledger,
     proofs as proofs,
 )
+from jko.plots.names import NEURONS as NEURONS
+from jko.plots.overview import animate as animate
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots
 from jko.plots.predictions import (
     class_outputs as class_outputs,
-    confusion as confusion,
     curve as curve,
     predicted_against_true as predicted_against_true,
     roc as roc,
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
+from jko.plots.shown import show as show
 from jko.plots.style import (
     BLACK as BLACK,
     BLUE as BLUE,

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from jko import checks
 from jko.measures import State
@@ -59,7 +60,7 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
     a, b : ChargedDensity, ChargedMesh or ChargedParticles
         The pairs.
     axes : sequence of Axes
-        At least two.
+        At least two; those of ``plots.canvas(1, 5)`` fit on a page.
     """
     for state in (a, b):
         check(state, (1,))
@@ -77,6 +78,7 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
         ax.scatter(theta, w, s=size, color=BLUE, lw=0, zorder=2)
         ax.set_title(f"$s$ = {s:.3g}", fontsize=10)
         ax.set(xlabel=THETA, ylabel=W)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     same_limits(axes)
     return name_first(axes)
 

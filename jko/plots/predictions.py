@@ -10,9 +10,6 @@ from matplotlib.axes import Axes
 
 from jko.plots.style import BLACK, BLUE, GREY, ORANGE, RED, legend_below
 
-WRITTEN = 30  # classes whose counts are written into a confusion picture
-NAME, ACROSS = 16, 44  # letters of a class below it; letters of all that fit side by side
-
 
 def class_outputs(
     outputs: dict[str, Any], truth: dict[str, Any], classes: Sequence[str], ax: Axes
@@ -70,29 +67,6 @@ def roc(output: Any, truth: Any, ax: Axes, classes: Sequence[str] = ("-1", "+1")
         xlabel=f"share of {classes[0]} taken for {classes[1]}",
         ylabel=f"share of {classes[1]} taken for {classes[1]}",
     )
-    return ax
-
-
-def confusion(counts: Any, classes: Sequence[str], ax: Axes) -> Axes:
-    """How many rows of each class (down) were taken for each class (across), (k, k); shares of a row are shades."""
-    counts = np.asarray(counts)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    ax.imshow(share, cmap="Blues", vmin=0, vmax=1.2)
-    size = max(5.0, min(10.0, 60 / len(classes)))
-    if len(classes) <= WRITTEN:
-        for (true, taken), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if share[true, taken] > 0.6 else BLACK
-                style = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
-                ax.text(taken, true, f"{count}", **style)
-    names = [name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026" for name in classes]
-    wide = max(map(len, names)) * len(names) > ACROSS
-    ax.set_xticks(range(len(names)), names, rotation=90 if wide else 0, fontsize=size)
-    ax.set_yticks(range(len(names)), names, fontsize=size)
-    right = np.trace(counts) / max(counts.sum(), 1)
-    ax.set(xlabel=f"taken for ({right:.1%} right)", ylabel="class")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     return ax
 
 

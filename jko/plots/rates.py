@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from jko.diagnostics import FoldFree, Identity
+from jko.plots.names import energy_name
 from jko.plots.style import BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, RED, legend_below
 from jko.trajectory import Trajectory
 
 STYLES = ("-", (0, (5, 2)), (0, (2, 1.5)))
 
 
-def energies(runs: Mapping[str, Trajectory], ax: Axes) -> Axes:
-    """Energies of several runs against flow time, with their names at the ends of the curves."""
+def energies(
+    runs: Mapping[str, Trajectory] | Sequence[Trajectory],
+    ax: Axes,
+    labels: Sequence[str] | None = None,
+) -> Axes:
+    """Energies of several runs against flow time, with their names at the ends of the curves.
+
+    ``labels`` names the runs of a sequence; those of a dictionary have theirs.  The axis says F of measures and
+    densities, G of pairs (rho, H).
+    """
+    runs = _labelled(runs, labels)
     ends = []
     for (name, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
         ax.plot(run.times, run.energies, color=colour, lw=1.6, label=name)
@@ -29,8 +39,19 @@ def energies(runs: Mapping[str, Trajectory], ax: Axes) -> Axes:
             name, (t, above), (5, 0), textcoords="offset points", color=colour, fontsize=9,
             va="center", annotation_clip=False,
         )  # fmt: skip
-    ax.set(xlabel="flow time $t$", ylabel="energy $G(\\rho_t, H_t)$")
+    ax.set(xlabel="flow time $t$", ylabel=energy_name(run.states[0] for run in runs.values()))
     return ax
+
+
+def _labelled(
+    runs: Mapping[str, Trajectory] | Sequence[Trajectory], labels: Sequence[str] | None
+) -> dict[str, Trajectory]:
+    """Runs by name."""
+    named = isinstance(runs, Mapping)
+    names = [*map(str, runs if named else range(1, len(runs) + 1))] if labels is None else labels
+    if len(names) != len(runs) or not len(runs):
+        raise ValueError(f"there are {len(runs)} runs and {len(names)} labels; each run needs one")
+    return dict(zip(names, runs.values() if isinstance(runs, Mapping) else runs, strict=True))
 
 
 def residuals(identities: Mapping[str, Identity], ax: Axes) -> Axes:

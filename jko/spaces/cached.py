@@ -9,11 +9,18 @@ T = TypeVar("T")
 
 
 class cached(cached_property[T]):  # noqa: N801 (a decorator, like its base)
-    """A cached property whose tensors are ordinary ones, even if first asked for in ``torch.inference_mode``."""
+    """A cached property whose tensors are ordinary ones, even if first asked for in ``torch.inference_mode``.
+
+    Of what requires gradients nothing is kept: whether a value is recorded depends on who asks, and when.
+    """
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         """The value, computed once."""
-        if not torch.is_inference_mode_enabled():
-            return super().__get__(instance, owner)
-        with torch.inference_mode(False), torch.no_grad():
-            return super().__get__(instance, owner)
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                value = super().__get__(instance, owner)
+        else:
+            value = super().__get__(instance, owner)
+        if getattr(instance, "requires_grad", False):
+            instance.__dict__.pop(self.attrname, None)
+        return value

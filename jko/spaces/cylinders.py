@@ -13,6 +13,7 @@ from jko.spaces.domains import Box, Domain
 class Cylinder(Domain):
     """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``."""
 
+    _bare = 1
     base: Domain
 
     def __post_init__(self) -> None:

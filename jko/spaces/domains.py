@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def lengths(vectors: Tensor) -> Tensor:
     return unit * (vectors / unit[:, None]).norm(dim=-1)
 
 
-class Domain(ABC):
+class Domain(Shown, ABC):
     """A closed convex set K in R^dim.
 
     Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
@@ -47,6 +48,7 @@ class Domain(ABC):
             raise ValueError(
                 f"{name} have {points.shape[-1]} coordinates but the domain {self!r} has dim {self.dim}"
             )
+        points = points.detach()
         outside = self.distance(points)
         rounding = 64 * torch.finfo(points.dtype).eps * (self.extent + points.abs().amax(-1))
         if not bool((outside <= rounding).all()):
@@ -75,10 +77,11 @@ class Box(Domain):
 
     lower: Tensor
     upper: Tensor
+    _bare = 2
 
     def __init__(self, lower: Any, upper: Any) -> None:
         lower, upper = (
-            torch.atleast_1d(checks.owned(name, bound, infinite=True)).to(torch.float64)
+            torch.atleast_1d(checks.unrecorded(name, bound, infinite=True)).to(torch.float64)
             for name, bound in (("lower", lower), ("upper", upper))
         )
         checks.alike("upper", upper, "lower", lower)
@@ -94,8 +97,8 @@ class Box(Domain):
         object.__setattr__(self, "lower", lower)
         object.__setattr__(self, "upper", upper)
 
-    def __repr__(self) -> str:
-        return f"Box({self.lower.tolist()}, {self.upper.tolist()})"
+    def _facts(self) -> dict[str, Any]:
+        return {"lower": self.lower.tolist(), "upper": self.upper.tolist()}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -120,14 +123,15 @@ class Ball(Domain):
 
     centre: Tensor
     radius: float
+    _bare = 2
 
     def __init__(self, centre: Any, radius: float) -> None:
-        centre = torch.atleast_1d(checks.owned("centre", centre))
+        centre = torch.atleast_1d(checks.unrecorded("centre", centre))
         object.__setattr__(self, "centre", checks.shape("centre", centre, ("dim",)))
         object.__setattr__(self, "radius", checks.number("radius", radius, above=0))
 
-    def __repr__(self) -> str:
-        return f"Ball({self.centre.tolist()}, {self.radius:g})"
+    def _facts(self) -> dict[str, Any]:
+        return {"centre": self.centre.tolist(), "radius": self.radius}
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -153,6 +157,7 @@ class Convex(Domain):
     """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
 
     projection: Callable[[Tensor], Tensor]
+    _bare = 1
 
     def __post_init__(self) -> None:
         checks.function("projection", self.projection, hint="it maps (N, dim) to nearest points")

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown
 from jko.spaces.cached import cached
 from jko.spaces.domains import Box
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Shown):
     """A box in R^d, d = 1, 2, 3, cut into equal cells.
 
     Parameters
@@ -60,6 +61,10 @@ class Grid:
         object.__setattr__(self, "bounds", tuple(ends))
         object.__setattr__(self, "shape", counts)
         self._check_cells()
+
+    def _facts(self) -> dict[str, Any]:
+        bounds = " x ".join(f"[{a:.6g}, {b:.6g}]" for a, b in self.bounds)
+        return {"cells": "x".join(map(str, self.shape)), "on": bounds}
 
     def _check_cells(self) -> None:
         """Refuse cells that rounding cannot tell apart, and volumes out of range."""

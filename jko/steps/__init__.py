@@ -2,6 +2,7 @@
 
 from jko.status import Status
 from jko.steps.conic import Conic
+from jko.steps.derivative import DifferentiableStep, differentiable_step
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
@@ -22,6 +23,7 @@ __all__ = [
     "Alternating",
     "BlockNewton",
     "Conic",
+    "DifferentiableStep",
     "Dynamic",
     "Memory",
     "MeshNewton",
@@ -34,6 +36,7 @@ __all__ = [
     "StepFailed",
     "StepProblem",
     "StepResult",
+    "differentiable_step",
     "natural_solver",
     "step",
 ]

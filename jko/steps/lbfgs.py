@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jko import checks
+from jko.shown import Shown
 from jko.steps.descent import FLAT, STILL, descend
 from jko.steps.lagrangian import Minimised, solve_lagrangian
 from jko.steps.linesearch import Point
@@ -23,7 +24,7 @@ TRAINING = 5.0  # times |T - id| / tau, the residual of a step that trains: fewe
 
 
 @dataclass(frozen=True)
-class LBFGS:
+class LBFGS(Shown):
     """Limited-memory BFGS in L2(mu_k; R^dim), whose iteration counts do not grow with the number of atoms.
 
     Parameters

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.derivatives import leaf, recording
+from jko.derivatives import leaf, recording, slope
 from jko.energies import Curvature
 from jko.measures import Particles
 from jko.numerics.blocks import descending
 from jko.numerics.krylov import gmres
+from jko.shown import Shown
 from jko.spaces import Domain
 from jko.steps.descent import descend
 from jko.steps.lagrangian import Minimised, solve_lagrangian
@@ -39,7 +40,7 @@ WOODBURY = 3000  # data points up to which the M x M system is factorised
 
 
 @dataclass(frozen=True)
-class BlockNewton:
+class BlockNewton(Shown):
     """Newton with exact second derivatives, quadratically convergent; the minimiser to choose for residuals of 1e-12.
 
     Parameters
@@ -223,10 +224,10 @@ def projection_slope(domain: Domain | None, z: Tensor) -> Tensor | None:
     with recording():
         z = leaf(z)
         p = domain.project(z)
-    if not p.requires_grad:
-        raise TypeError(
-            f"the projection of {domain!r} cannot be differentiated by torch, which BlockNewton needs; write it with "
-            "torch operations, or use jko.LBFGS(tol=...)"
-        )
-    rows = [torch.autograd.grad(p[:, k].sum(), z, retain_graph=True)[0] for k in range(z.shape[1])]
+        if not p.requires_grad:
+            raise TypeError(
+                f"the projection of {domain!r} cannot be differentiated by torch, which BlockNewton needs; write it "
+                "with torch operations, or use jko.LBFGS(tol=...)"
+            )
+        rows = [slope(p[:, k].sum(), z, retain=True) for k in range(z.shape[1])]
     return torch.stack(rows, dim=1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from jko import checks
 from jko.duality import split_atoms
 from jko.measures import ChargedParticles, Particles, State
+from jko.shown import Shown
 from jko.steps.lagrangian import solve_lagrangian
 from jko.steps.lbfgs import LBFGS
 from jko.steps.newton import BlockNewton
@@ -23,7 +24,7 @@ from jko.steps.result import StepResult
 
 
 @dataclass(frozen=True)
-class Plans:
+class Plans(Shown):
     """Alternate exact plans and positions; then split atoms where the dual problem says that it pays.
 
     Parameters

@@ -15,9 +15,10 @@ from typing import Any
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Evaluation, Parts, parts
+from jko.energies import Energy, Evaluation, Parts, parts, sorted_terms
 from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
+from jko.shown import Shown
 from jko.spaces import Box, Cylinder, Domain
 from jko.steps.memory import Memory, Owned, taken_up
 
@@ -34,8 +35,8 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class StepProblem:
-    """Energy, metric, base point mu_k and time step tau of one step.
+class StepProblem(Shown):
+    """Energy, metric, base point mu_k and time step tau of one step, without torch's record of where they came from.
 
     Atoms take any metric (see :class:`Form`); densities, meshes and spans move in the natural one alone.
 
@@ -50,11 +51,18 @@ class StepProblem:
     tau: float
     memory: Memory = field(default_factory=dict)
 
+    def _facts(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("tau", "energy", "metric", "previous")}
+
     def __post_init__(self) -> None:
         checks.kind("energy", self.energy, Energy)
         checks.kind("the state", self.previous, State)
+        object.__setattr__(self, "energy", self.energy.detach())
+        object.__setattr__(self, "previous", self.previous.detach())
         checks.number("tau", self.tau, above=0)
         _refuse_unfit(self.metric, self.previous)
+        for _, risk in sorted_terms(self.energy).risks:
+            risk.neurons(self.previous)
         if self.form is Form.OWN_COST:
             self.base.refuse_part(f"a step in {self.metric!r}")
         if self.scales is not None:

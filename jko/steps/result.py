@@ -14,6 +14,7 @@ from jko import checks
 from jko.duality import Gap, step_gap
 from jko.measures import LineMesh, State
 from jko.metrics import Certificate
+from jko.shown import Shown, joined
 from jko.status import Status
 from jko.steps.memory import Memory, bound, rounding, without_evaluation
 from jko.steps.problem import StepProblem
@@ -30,7 +31,7 @@ class Falls(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class StepResult:
+class StepResult(Shown):
     """One JKO step.
 
     Attributes
@@ -173,6 +174,22 @@ class StepResult:
         problem = self.problem
         mu = self.state.atoms
         return step_gap(problem.energy, problem.base, problem.tau, mu, self.objective, **options)
+
+    def _facts(self) -> dict[str, Any]:
+        names = ("status", "energy", "cost", "slack", "residual")
+        facts = {name: getattr(self, name) for name in names} | {"proof": self.coupling.known.proof}
+        work = {"iterations": self.iterations, "evaluations": self.evaluations}
+        return facts | work | {"state": self.state} | self.figures
+
+    def _line(self) -> str:
+        small = (f"{n} {getattr(self, n):.2g}" for n in ("cost", "slack", "residual"))
+        known = (self.coupling.known.proof.name,)
+        return joined(
+            f"StepResult({self.status.name}, energy {self.energy:.6g}, ", [*small, *known]
+        )
+
+    def _picture(self) -> str:
+        return self.state._picture()
 
     def __str__(self) -> str:
         return (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import State
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
@@ -37,7 +37,7 @@ def energy_by(solver: Solver | None) -> Callable[[Energy, State], float]:
     """E(state) as the steps of a solver see it."""
     if isinstance(solver, Values):
         return solver.value
-    return lambda energy, state: float(energy(state))
+    return lambda energy, state: value_of(energy, state)
 
 
 def claimed(solver: object) -> float:

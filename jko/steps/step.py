@@ -94,7 +94,7 @@ def step(
     refuse_unhonoured(solver, problem)
     with torch.inference_mode(False):  # what a step leaves behind may be differentiated later
         if throw:
-            check_variations(energy, state)
+            check_variations(problem.energy, problem.previous)
             check_cost(problem)
         result = judged(solver.solve(problem), claimed(solver))
     if throw and not result.status.ok:

@@ -138,7 +138,7 @@ def numbered(name: str, k: int) -> str:
 def packed(state: State) -> Arrays:
     """The arrays of a state."""
     if isinstance(state, ChargedSpan):
-        span = {"span/b": state.b.cpu().numpy(), "span/alpha": np.array(state.alpha)}
+        span = {"span/b": state.b.detach().cpu().numpy(), "span/alpha": np.array(state.alpha)}
         return packed(state.rho) | span
     return {f"state/{name}": _array(state, name) for name in held(type(state))}
 
@@ -146,7 +146,7 @@ def packed(state: State) -> Arrays:
 def _array(state: State, name: str) -> np.ndarray:
     value = getattr(state, name)
     if isinstance(value, Tensor):
-        return value.cpu().numpy()
+        return value.detach().cpu().numpy()
     if isinstance(value, bool | int | float):
         return np.array(value)
     raise TypeError(

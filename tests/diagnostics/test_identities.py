@@ -244,7 +244,7 @@ def test_identities_print_as_tables():
     table = str(found).splitlines()
     assert table[0].split() == ["t", "dE/dt", "formula", "residual", "drift"]
     assert len(table) == 1 + len(found.residuals) == 4
-    assert repr(found).startswith("Identity(3 steps, worst residual ")
+    assert repr(found).startswith("Identity(steps=3, worst=")
     steps = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.1, steps=3)
     table = str(jko.diagnostics.step_identity(jko.SquaredNorm(), steps)).splitlines()
     assert len(table) == 4

@@ -238,6 +238,31 @@ def test_running_out_of_iterations_is_said_and_the_gap_holds():
     assert "MAX_ITERATIONS" in str(early)
 
 
+def test_the_minimum_with_a_convex_interaction_is_that_of_a_conic_program():
+    grid = jko.Grid((-3.0, 3.0), 48)
+    repel = jko.Interaction(lambda z: (-(z**2).sum(-1)).exp(), convex=True)
+    F = jko.SquaredNorm() + 2 * repel + 0.1 * jko.Entropy()
+    found = minimiser(F, grid)
+    assert found.status is jko.Status.CONVERGED
+    assert found.gap < 1e-10
+    # (4.9): the first variation is one number where there is mass
+    spread = F.variation(found.state) - found.level
+    assert float(spread.abs().max()) < 1e-6
+    flat = jko.GridDensity.from_function(grid, lambda x: torch.ones(len(x), dtype=x.dtype))
+    far = jko.step(F, flat, tau=1e5, solver=jko.Conic())
+    assert -1e-8 <= far.energy - found.energy < 1e-4
+
+
+def test_the_nearest_density_to_samples_has_a_little_entropy():
+    grid = jko.Grid((-2.0, 2.0), 40)
+    F = jko.Discrepancy([[-1.0], [0.5], [1.0]]) + 1e-3 * jko.Entropy()
+    found = minimiser(F, grid)
+    assert found.gap < 1e-10
+    assert float(found.state.mean()) == pytest.approx(0.5 / 3, abs=5e-3)
+    with pytest.raises(ValueError, match="not convex in the measure, whatever convex=True says"):
+        minimiser(jko.Interaction(lambda z: z.square().sum(-1), convex=True) + jko.Entropy(), grid)
+
+
 def test_what_has_no_stationary_density_is_refused():
     risk, grid = network(M=5, n=4)
     with pytest.raises(ValueError, match="no internal energy, so its minimiser is no density"):

@@ -167,6 +167,16 @@ def test_the_sums_are_those_of_particles():
     assert ranks.whole().has_equal_weights
 
 
+@pytest.mark.parametrize("loss", [None, jko.Logistic()])
+def test_several_outputs_of_shards_are_those_of_particles(loss):
+    f = torch.nn.functional.one_hot((ranks.X[:, 0] > 0).long() + (ranks.X[:, 1] > 0), 3)
+    risk = jko.Risk(jko.Data(ranks.X[:, :1], f), jko.Ridge(torch.tanh), loss=loss)
+    for a, b in zip(
+        risk.evaluate(ranks.whole()), risk.evaluate(jko.Particles(ranks.POINTS)), strict=True
+    ):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
 def test_a_flow_of_shards_is_that_of_particles():
     a = ranks.flow(ranks.whole(), 3, solver=jko.LBFGS(tol=1e-9))
     b = ranks.flow(jko.Particles(ranks.POINTS), 3, solver=jko.LBFGS(tol=1e-9))

@@ -394,4 +394,4 @@ def test_bad_moments_are_a_sentence():
         Moments.from_function(grid, lambda at: 1 + at[:, 0], lambda at: at[:, 0])
     with pytest.raises(ValueError, match=r"deviation goes down to -1"):
         Sheets.normal(density, mean, lambda at: at[:, 0], (-1.0, 1.0))
-    assert repr(Moments(grid, [1.0, 1.0], [[1.0, 2.0]])).startswith("Moments(k=1, 2 cells")
+    assert repr(Moments(grid, [1.0, 1.0], [[1.0, 2.0]])).startswith("Moments(k=1, cells=2")

@@ -222,7 +222,7 @@ def test_labels_are_atoms_whose_masses_integrate_rho():
     assert float(start.weights.sum()) == pytest.approx(1, abs=1e-14)
     pair = start.pair
     assert float(pair.integrate(pair.theta[:, 0])) == pytest.approx(0.3, abs=2e-5)  # cut at 4.5 s
-    assert repr(start) == "Labels(64 labels, -3 .. 3)"
+    assert repr(start) == "Labels(labels=64, on=-3 .. 3)"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_the_span_agrees_with_a_program_by_hand_in_two_dimensions():
 
 def test_the_span_refuses_what_leaves_it():
     rho = jko.Particles([[0.0], [1.0]])
-    with pytest.raises(ValueError, match=r"not quadratic in H.*jko\.OnTheta"):
+    with pytest.raises(ValueError, match=r"not quadratic in H.*jko\.energies\.OnTheta"):
         separated(network() + jko.energies.PowerNorm(4), span(rho), t1=1.0)
     with pytest.raises(ValueError, match=r"inputs are not the span's"):
         separated(network(), span(rho, x=X[:, None] + 1), t1=1.0)

@@ -204,3 +204,13 @@ def test_geodesic_times_are_between_zero_and_one(t: float) -> None:
     a = Particles([[0.0]])
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         geodesic(a, a, t)
+
+
+def test_a_pot_without_its_simplex_is_named_with_what_helps(monkeypatch):
+    monkeypatch.delattr("ot.lp.emd_wrap.emd_c_sparse")
+    with pytest.raises(
+        ImportError, match=r"has no ot\.lp\.emd_wrap\.emd_c_sparse, .*pip install 'POT>=0"
+    ):
+        distance(
+            Particles([[0.0, 1.0], [1.0, 3.0], [5.0, 2.0]]), Particles([[0.5, 0.0], [2.0, 9.0]])
+        )

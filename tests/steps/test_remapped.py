@@ -326,7 +326,9 @@ def test_internal_energies_are_refused_and_the_kernel_entropy_spreads_rho_and_ke
         TypeError, match=r"Remapped .* Entropy of atoms .*MeshNewton.*KernelEntropy\("
     ):
         jko.step(G + 0.1 * jko.Entropy(), line(20), tau=0.1)
-    with pytest.raises(TypeError, match=r"PorousMedium of atoms .*jko\.KernelPorousMedium\("):
+    with pytest.raises(
+        TypeError, match=r"PorousMedium of atoms .*jko\.energies\.KernelPorousMedium\("
+    ):
         jko.step(jko.PorousMedium(), line(20), tau=0.1)
     beta, start = 0.2, line(60)
     E = beta * jko.energies.OnTheta(jko.KernelEntropy(0.1))

@@ -94,7 +94,7 @@ def test_any_change_of_any_array_or_fact_is_refused(tmp_path, name):
         changes = [
             None,
             values[None],
-            values.astype("U50") if values.dtype.kind != "U" else values[()] + "x",
+            values.astype("U50") if values.dtype.kind != "U" else str(values[()]) + "x",
         ]
         if values.dtype.kind in "fi" and values.size:
             changes += [-values - 1, values + 1, values.ravel()[::-1].reshape(values.shape) + 1e-9]

@@ -26,6 +26,8 @@ from jko.diagnostics.graphs.slopes import Pair, slope_of_atoms, smooth
 from jko.energies import Energy
 from jko.limits.stopped import LimitStopped, out_of_work
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan, Particles
+from jko.measures.tensors import on_numbers
+from jko.shown import Shown
 
 Array = NDArray[np.float64]
 
@@ -34,7 +36,7 @@ EVALUATIONS = 10_000  # of the right side, unless told otherwise: seconds
 
 
 @dataclass(frozen=True, eq=False)
-class FoldFree:
+class FoldFree(Shown):
     """How long the graph of H lives under (3.23).
 
     Attributes
@@ -77,6 +79,9 @@ class FoldFree:
         """``pi/2 - angles[0]``: what the graph may turn by before it can fold."""
         return 0.5 * math.pi - float(self.angles[0])
 
+    def _facts(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("guaranteed", "fold", "wall", "slopes")}
+
     def __str__(self) -> str:
         seen = f"first fold at t = {self.fold:.6g}"
         if self.fold == math.inf:
@@ -89,6 +94,7 @@ class FoldFree:
         )
 
 
+@on_numbers
 def fold_free(
     energy: Energy,
     start: Pair | ChargedParticles,

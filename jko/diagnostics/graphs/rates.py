@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 from jko import checks
 from jko.diagnostics.graphs.slopes import slope_of_atoms, smooth
-from jko.energies import Energy
+from jko.energies import Energy, sorted_terms
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
+from jko.measures.tensors import on_numbers
+from jko.shown import shown
 
 
+@shown
 class Motion(NamedTuple):
     """How fast a pair (rho, H) moves under the three systems: integrals against rho.
 
@@ -51,6 +54,7 @@ class Motion(NamedTuple):
         return -(self.w2 + self.p2 - self.cross)
 
 
+@on_numbers
 def motion(
     energy: Energy,
     state: ChargedSpan | ChargedMesh | ChargedDensity | ChargedParticles,
@@ -96,6 +100,8 @@ def motion(
     smooth(
         energy, "its force needs the density; jko.limits.chaos.rate has it, and its kin, on a grid"
     )
+    for _, risk in sorted_terms(energy).risks:
+        risk.neurons(state)
     B, mu = slope_of_atoms(state, slope), state.atoms
     gradient = energy.gradient(mu)
     p, w = gradient[:, 0], -gradient[:, 1:]

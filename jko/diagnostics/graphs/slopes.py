@@ -11,10 +11,12 @@ from jko import checks
 from jko.energies import Energy, refuse, sorted_terms
 from jko.limits.spans import charge_gradient
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
+from jko.measures.tensors import on_numbers
 
 Pair = ChargedDensity | ChargedMesh | ChargedSpan
 
 
+@on_numbers
 def graph_slope(state: Pair) -> Tensor:
     """The slope ``B = grad H`` of a pair (rho, H) at its atoms, nodes or cells; shape (N, d).
 
@@ -92,6 +94,7 @@ def smooth(energy: Energy, why: str) -> Energy:
     return energy
 
 
+@on_numbers
 def slope_of_atoms(state: Pair | ChargedParticles, slope: Any = None) -> Tensor:
     """The slope (N, d) at all atoms of the lift that hold mass: the given one, or :func:`graph_slope`."""
     if slope is not None:

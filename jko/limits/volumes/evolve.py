@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.energies import Energy, Mixture
+from jko.energies import Energy, Mixture, value_of
 from jko.limits.course import travelled
 from jko.limits.rule import Rule
 from jko.limits.rungekutta import CellEquations, March, Slope, Stages
@@ -117,7 +117,7 @@ def evolve(
 ) -> Trajectory:
     """Solve a system on the grid of ``start``, whose H is finite in all cells, up to each of the times."""
     grid, (internal, rest) = start.grid, split(energy)
-    if not math.isfinite(value := float(energy(start))):
+    if not math.isfinite(value := value_of(energy, start)):
         raise ValueError(
             f"the energy of the start is {value:g}; mass lies where a potential is infinite, or a feature is not "
             "finite: set the density of those cells to zero and normalise"
@@ -126,7 +126,7 @@ def evolve(
     cells = PairVolumes(rule, grid, Forces.of(rule, rest, start), internal, literal, largest)
 
     def finite(state: State) -> float:
-        if math.isfinite(value := float(energy(state))):
+        if math.isfinite(value := value_of(energy, state)):
             return value
         raise ValueError(
             f"the energy is {value:g}: mass came to where a potential is infinite, a wall that a velocity "

@@ -111,6 +111,7 @@ class SinkhornDivergence(Metric):
     5.0
     """
 
+    _bare = 1
     epsilon: float
     tol: float = 1e-6
 
@@ -139,9 +140,8 @@ class SinkhornDivergence(Metric):
     def cost(self, state: State, base: State) -> Tensor:
         """``S(state, base)``, 0-d; differentiable once in either, whatever their supports and weights.
 
-        In ``values`` of densities made by ``GridDensity.of``; in points and weights of atoms made by ``Particles.of``
-        or ``moved``; in ``values`` and H of pairs made by ``ChargedDensity.of``; in theta and H of
-        ``ChargedMesh.moved``.  Potentials are stationary, so no iteration is differentiated.
+        In what the states were built from: the ``values`` of densities, and H of pairs; points, H and weights of atoms;
+        theta, H and weights of a :class:`jko.ChargedMesh`.  Potentials are stationary: no iteration is differentiated.
         """
         value, found = self._parts(state, base)
         if not found.status.ok:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.duality import Gap
-from jko.energies import Entropy, PorousMedium
+from jko.energies import Entropy, PorousMedium, value_of
 from jko.measures import GridDensity, State
 from jko.metrics import NO_PROOF, Certificate, Proof, as_array, transport
 from jko.status import Status
@@ -125,7 +125,7 @@ class ConicForm(ABC):
 
     def _result(self, answer: Reading, program: cp.Problem, constrained: bool) -> StepResult:
         step = self.step
-        before, energy = (float(step.energy(state)) for state in (step.previous, answer.state))
+        before, energy = (value_of(step.energy, state) for state in (step.previous, answer.state))
         objective = energy + answer.cost / (2 * step.tau)
         gap = max(objective, answer.value) - answer.bound
         closed = gap <= max(TOLERANCE * max(abs(objective), abs(before)), ROUNDING)
@@ -156,7 +156,7 @@ class ConicForm(ABC):
         return result.stayed() if worse and result.status.ok else result
 
     def _failed(self, verdict: str) -> StepResult:
-        before = float(self.step.energy(self.step.previous))
+        before = value_of(self.step.energy, self.step.previous)
         return StepResult.of(
             self.step,
             self.step.previous,

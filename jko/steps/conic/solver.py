@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from jko import checks
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, GridDensity, Particles, State
 from jko.metrics import as_array, natural_metric
+from jko.shown import Shown
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
@@ -24,7 +25,7 @@ CORNERS = 20_000  # of the cells of a grid: about half a minute
 
 
 @dataclass(frozen=True, eq=False)
-class Conic:
+class Conic(Shown):
     """One step as a conic program, solved by Clarabel through cvxpy: slow, exact, the referee of the other solvers.
 
     Particles take the static form, a plan from the base point to fixed candidates; densities on a grid the dynamic
@@ -79,7 +80,7 @@ class Conic:
 
     def __post_init__(self) -> None:
         if self.support is not None:
-            support = checks.owned("support", self.support)
+            support = checks.unrecorded("support", self.support)
             object.__setattr__(self, "support", checks.shape("support", support, ("n", "dim")))
         if self.constraints is not None and not callable(self.constraints):
             raise TypeError(
@@ -144,7 +145,7 @@ class Conic:
     def _on_atoms(self, problem: StepProblem, state: Particles) -> ConicForm:
         from jko.steps.conic.plan import PlanForm
 
-        float(problem.energy(state))  # refuses energies that atoms do not have
+        value_of(problem.energy, state)  # refuses energies that atoms do not have
         candidates = state if self.support is None else self._candidates(state, state.dim)
         _check_size(candidates.N * state.N, ENTRIES, "entries of the plan", "particles")
         return PlanForm.of(problem, candidates)

@@ -17,6 +17,7 @@ from jko.energies import (
     Interaction,
     Mixture,
     PorousMedium,
+    Squares,
     Weighted,
     negative,
     parts,
@@ -28,7 +29,6 @@ from jko.metrics import as_array
 
 Array = NDArray[np.float64]
 TINY = 1e-14  # of the largest density
-INDEFINITE = 1e-9  # of the largest eigenvalue of a kernel: a more negative one is no rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +90,14 @@ class ConeTerms:
         return terms
 
     def _with(self, c: float, E: Interaction, points: torch.Tensor) -> ConeTerms:
-        """The terms and a quadratic form: ``W = L L^T`` on masses of total zero, around equal masses m0."""
-        with torch.no_grad():
-            W = c * as_array(E.between(points, points))
-        m0 = np.full(self.n, 1 / self.n)
-        centred = W - W.mean(0) - W.mean(1)[:, None] + W.mean()
-        value, vector = np.linalg.eigh(centred)
-        if value[0] < -INDEFINITE * np.abs(value).max():
-            raise ValueError(
-                f"the kernel of {type(E).__name__} has the eigenvalue {value[0]:.3g} on masses of total zero on these "
-                f"{self.n} points, so the energy is not convex in the measure, whatever convex=True says; "
-                "use another solver"
-            )
-        some = value > INDEFINITE * max(value[-1], 0.0)
-        L = np.sqrt(value[some])[:, None] * vector[:, some].T
-        slope = W @ m0
+        """The terms and a quadratic form of the masses."""
+        square = Squares.of(c, E, Particles.of(points, points.new_full((self.n,), 1 / self.n)))
         return replace(
             self,
-            potential=self.potential + slope,
-            features=np.concatenate([self.features, L]),
-            targets=np.concatenate([self.targets, L @ m0]),
-            constant=self.constant - 0.5 * float(m0 @ slope),
+            potential=self.potential + square.slope,
+            features=np.concatenate([self.features, square.rows]),
+            targets=np.concatenate([self.targets, square.targets]),
+            constant=self.constant + square.constant,
         )
 
     def only(self, some: NDArray[np.bool_]) -> ConeTerms:
@@ -153,8 +140,8 @@ def _interactions(rest: Energy | None) -> Weighted[Interaction]:
     )
     refuse(
         terms.curved,
-        "the loss of the {name} is not the squared one, the only one that Conic writes as a cone: use jko.LBFGS(), "
-        "which knows every loss",
+        "the loss of the {name} is not the squared one, the only one that Conic writes as a cone: use "
+        "jko.Dynamic() on a grid, jko.LBFGS() for atoms: they know every loss",
         TypeError,
     )
     refuse(

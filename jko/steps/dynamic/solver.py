@@ -11,6 +11,7 @@ import numpy as np
 from jko import checks
 from jko.measures import GridDensity
 from jko.metrics import ACTION
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Dynamic:
+class Dynamic(Shown):
     """JKO steps of densities on a grid, d = 1, 2, 3: ``min over rho of E(rho) + A(rho_k, rho) / (2 tau)``.
 
     A is the Benamou-Brenier action of one step with the mobility ``(rho_k + rho) / 2``; it equals W2^2 up to O(tau^3),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jko import checks
 from jko.measures import ChargedMesh
+from jko.shown import Shown
 from jko.steps.line.descent import minimise
 from jko.steps.line.nodes import Nodes
 from jko.steps.problem import StepProblem
@@ -13,7 +14,7 @@ from jko.steps.result import StepResult
 
 
 @dataclass(frozen=True)
-class MeshNewton:
+class MeshNewton(Shown):
     """Newton's method for a :class:`jko.ChargedMesh`: a step in D with internal energies of rho.
 
     ``min over (theta, H) of  E + sum_i M_i (|theta_i - theta_i^k|^2 + |H_i - H_i^k|^2) / (2 tau)``

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jko import checks
 from jko.measures import GridDensity, LineMesh
+from jko.shown import Shown
 from jko.steps.line.descent import minimise
 from jko.steps.line.edges import Edges
 from jko.steps.problem import StepProblem
@@ -13,7 +14,7 @@ from jko.steps.result import StepResult
 
 
 @dataclass(frozen=True)
-class Quantile:
+class Quantile(Shown):
     """Newton's method for a :class:`jko.LineMesh`: optimal transport on the line keeps the order of mass.
 
     The unknowns are the edges X of the cells.  With ``d = X - X_k`` and ``l_i = X_{i+1} - X_i`` the step minimises

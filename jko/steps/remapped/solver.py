@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from jko import checks
-from jko.energies import refuse, sorted_terms
+from jko.energies import refuse, sorted_terms, value_of
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import rounding
@@ -21,12 +22,13 @@ from jko.steps.solver import Solver
 INTERNAL = (
     "Remapped moves a ChargedDensity by its atoms, and {name} of atoms is +inf. With internal energies "
     "take jko.ChargedMesh and jko.MeshNewton() in d = 1, or "
-    "jko.energies.OnTheta(jko.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, in any d"
+    "jko.energies.OnTheta(jko.energies.Kernel{name}(bandwidth, ...)) on ChargedParticles, which also works here, "
+    "in any d"
 )
 
 
 @dataclass(frozen=True)
-class Remapped:
+class Remapped(Shown):
     """One step in D of a :class:`jko.ChargedDensity`: cells move as atoms do, and are put back on the grid.
 
     1. Every cell with mass is an atom (H, centre) of the lift, with the mass of its cell; the JKO step of these atoms
@@ -92,7 +94,7 @@ class Remapped:
 
 def _accounted(problem: StepProblem, moved: StepResult, state: ChargedDensity) -> StepResult:
     """The atoms' step with the energy of what is on the grid."""
-    energy, before, status = float(problem.energy(state)), moved.before, moved.status
+    energy, before, status = value_of(problem.energy, state), moved.before, moved.status
     if not math.isfinite(energy):
         status = Status.NOT_FINITE
     elif energy > before + rounding(before, energy, dtype=state.values.dtype):

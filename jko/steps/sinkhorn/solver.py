@@ -20,6 +20,7 @@ from jko.energies import Energy
 from jko.measures import Particles, State
 from jko.metrics import ENTROPIC, natural_metric
 from jko.metrics.entropic.kernel import TINY
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
@@ -32,7 +33,7 @@ STILL = 1e-4  # of the spacing: a shorter way asked for is none
 
 
 @dataclass(frozen=True, eq=False)
-class Sinkhorn:
+class Sinkhorn(Shown):
     """The entropic step on a fixed support: points stay, masses change.
 
     ``minimise over gamma >= 0 with second marginal mu_k:
@@ -90,6 +91,7 @@ class Sinkhorn:
     ('CONVERGED', 1.0)
     """
 
+    _bare = 1
     epsilon: float
     volumes: Tensor | Callable[[Tensor], Any] | None = None
     debiased: bool = False
@@ -114,7 +116,7 @@ class Sinkhorn:
                 "sqrt(epsilon / 2)"
             ) from None
         if not (volumes is None or callable(volumes)):
-            volumes = checks.shape("volumes", checks.owned("volumes", volumes), ("N",))
+            volumes = checks.shape("volumes", checks.unrecorded("volumes", volumes), ("N",))
         fields = (
             ("epsilon", epsilon),
             ("volumes", volumes),

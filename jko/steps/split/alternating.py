@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from jko import checks
+from jko.energies import value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles
 from jko.metrics import Wasserstein
+from jko.shown import Shown
 from jko.status import Status
 from jko.steps.memory import Memory, rounding, without_evaluation
 from jko.steps.natural import natural_solver
@@ -18,7 +20,7 @@ from jko.steps.split.terms import SplitTerms
 
 
 @dataclass(frozen=True)
-class Alternating:
+class Alternating(Shown):
     """The step of a :class:`jko.ChargedSpan`: rho in W2 with H held, then H in L2(rho_{k+1}) in closed form.
 
     ``rho_{k+1} = argmin G(rho, H_k) + W2(rho, rho_k)^2 / (2 tau)``,
@@ -97,7 +99,7 @@ class Alternating:
 def _joined(problem: StepProblem, inner: StepResult, charged: Charged) -> StepResult:
     """Both steps as one."""
     tau, state = problem.tau, charged.reach()
-    energy = float(problem.energy(state))
+    energy = value_of(problem.energy, state)
     square = charged.square(charged.increment)
     fall = inner.energy - energy - square / (2 * tau)
     status = inner.status

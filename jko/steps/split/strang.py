@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from jko import checks
 from jko.duality import Gap
-from jko.energies import Energy
+from jko.energies import Energy, value_of
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics import NO_PROOF, Metric, SplitWasserstein
+from jko.shown import Shown
 from jko.steps.beyond import beyond
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory, rounding
@@ -25,7 +26,7 @@ TIGHT = LBFGS(fraction=1e-6)  # an inexact step of rho would spoil the order
 
 
 @dataclass(frozen=True)
-class Strang:
+class Strang(Shown):
     """Half a step of H, a step of rho and half a step of H, for :class:`jko.ChargedSpan`: second order in tau.
 
     ``H_1/2 = 2 Q(H_k) - H_k`` with Q the step of H in L2(rho_k) of length tau/4;
@@ -78,7 +79,7 @@ class Strang:
         plan, hint = default if solver is None else solver, "jko.Alternating(solver)"
         plan = checks.kind("the solver of Strang", plan, Alternating, hint=hint)
         problem = StepProblem(energy, metric or SplitWasserstein(), state, tau, memory or {})
-        before = float(energy(state))
+        before = value_of(energy, state)
         if not math.isfinite(before):
             return plan.solve(problem)
         inner, charged = _midpoints(problem, state, plan)
@@ -108,7 +109,7 @@ def _joined(
 ) -> StepResult:
     """The three midpoints as one step of length tau."""
     state = charged.reach(2)
-    energy, moved = float(problem.energy(state)), 4 * inner.cost
+    energy, moved = value_of(problem.energy, state), 4 * inner.cost
     square = charged.square(coefficients(state) - coefficients(span))
     return inner.joined(
         problem,
