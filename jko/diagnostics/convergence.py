@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -128,7 +128,7 @@ class Convergence(Shown):
     def __str__(self) -> str:
         return "\n".join([tables.plain(self.name, *self._columns()), *self.remarks])
 
-    def _facts(self) -> dict[str, object]:
+    def _facts(self) -> Mapping[str, object]:
         h, e = self.parameters, self.errors
         runs = {self.name: f"{h[0]:.4g} -> {h[-1]:.4g}", "error": f"{e[0]:.3g} -> {e[-1]:.3g}"}
         floor = {} if self.floor is None else {"floor": f"from {h[self.floor]:.4g}"}

@@ -34,7 +34,7 @@ def overview(trajectory: Trajectory, names: Sequence[str] | None = None) -> Figu
     chosen = np.unique(np.linspace(0, len(trajectory.states) - 1, MOMENTS).round().astype(int))
     draw = scene([trajectory.states[j] for j in chosen], names)
     figure = Figure(figsize=(12.0, 6.4), dpi=150, layout="constrained")
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1).tolist()  # type: ignore[union-attr]
     _energies(trajectory, *above.subplots(1, 2))
     axes = below.subplots(1, len(chosen), squeeze=False)[0]
     for ax, j in zip(axes, chosen, strict=True):
