@@ -215,10 +215,11 @@ def test_predictions_go_to_a_file_and_are_scored_where_the_target_is_known(peopl
     assert main(["predict", "run", "--csv", "people.csv", "--out", "p.csv"]) == 0
     out = capsys.readouterr().out
     assert "60 rows predicted by run: p.csv" in out
-    truth = [row["class"] for row in csv.DictReader(open("people.csv"))]
-    right = np.mean(
-        [a == row["class"] for a, row in zip(truth, csv.DictReader(open("p.csv")), strict=True)]
+    truth, said = (
+        [row["class"] for row in csv.DictReader(Path(name).read_text().splitlines())]
+        for name in ("people.csv", "p.csv")
     )
+    right = np.mean([a == b for a, b in zip(truth, said, strict=True)])
     assert f"accuracy of class: {right:.1%} of 60 rows" in out
     assert main(["predict", "run", "--csv", "people.csv", "--out", "p.csv"]) == 2
     assert (
@@ -231,15 +232,21 @@ def test_predictions_go_to_a_file_and_are_scored_where_the_target_is_known(peopl
 @pytest.mark.parametrize(
     ("text", "more", "sentence"),
     [
-        ("size,age\n1,2\n3,4\n", [], "'new.csv' lacks the column 'port' that the run was trained on; its columns are size, age"),
-        ("size,age,port\n1,2,Oslo\n3,4,Cork\n", [], "column 'port' of 'new.csv' holds 'Oslo' in line 2, which is not known; "
-         "known in 'port' are Bergen, Cork; drop their lines, or take them for none of the known categories by --unseen"),
-        ("size,age,port\n1,2,Cork\n,4,\n", [], "column 'port' of 'new.csv' misses 1 of 2 values, the first in line 3; "),
-        ("size,age,port\n1,old,Cork\n3,4,Cork\n", ["--unseen"], "column 'age' of 'new.csv' holds 'old' in line 2; write numbers"),
-        ("size,age,port\n\"1,5\",3,Cork\n3,4,Cork\n", [], "holds '1,5' in line 2; write numbers with a decimal point"),
+        ("size,age\n1,2\n3,4\n", [],
+         "'new.csv' lacks the column 'port' that the run was trained on; its columns are size, age"),
+        ("size,age,port\n1,2,Oslo\n3,4,Cork\n", [],
+         "column 'port' of 'new.csv' holds 'Oslo' in line 2, which is not known; known in 'port' are Bergen, Cork; "
+         "drop their lines, or take them for none of the known categories by --unseen"),
+        ("size,age,port\n1,2,Cork\n,4,\n", [],
+         "column 'port' of 'new.csv' misses 1 of 2 values, the first in line 3; "),
+        ("size,age,port\n1,old,Cork\n3,4,Cork\n", ["--unseen"],
+         "column 'age' of 'new.csv' holds 'old' in line 2; write numbers"),
+        ("size,age,port\n\"1,5\",3,Cork\n3,4,Cork\n", [],
+         "holds '1,5' in line 2; write numbers with a decimal point"),
         ("1,2,Cork\n3,4,Cork\n", [], "lacks the columns 'age', 'port', 'size'"),
         ("size,age,port\n1,2,Cork\n", ["--copy", "id"], "--copy 'id' is no column of 'new.csv'"),
-        ("size,age,port\n1,2,Cork\n", ["--out", "none/p.csv"], "'none/p.csv' cannot be written: there is no folder 'none'"),
+        ("size,age,port\n1,2,Cork\n", ["--out", "none/p.csv"],
+         "'none/p.csv' cannot be written: there is no folder 'none'"),
         ("size,age,port\n1,2,Cork\n", ["--out", ""], "--out '' names no file"),
     ],
 )  # fmt: skip
@@ -333,8 +340,17 @@ def test_the_distance_of_runs_takes_their_folders(people, capsys):
 
 
 def test_a_pair_predicts_too(people, capsys):
-    assert main([*people[:-1], "pair", "--formulation", "graph"]) == 0
-    measure, pair = (jko.load_run(name).outputs("people.csv") for name in ("run", "pair"))
+    assert main([*people[:-1], "three", "--formulation", "graph"]) == 2
+    assert (
+        "graph is of pairs (rho, H) with one number H, and this table has k = 3"
+        in capsys.readouterr().err
+    )
+    lines = Path("people.csv").read_text().splitlines()
+    two = [lines[0], *(line for line in lines[1:] if "c" not in line.split(","))]
+    Path("people.csv").write_text("\n".join(two) + "\n")
+    for name in ("measure", "graph"):
+        assert main([*people[:-1], name, "--formulation", name]) == 0
+    measure, pair = (jko.load_run(name).outputs("people.csv") for name in ("measure", "graph"))
     assert np.allclose(measure, pair, rtol=0, atol=1e-8)
 
 

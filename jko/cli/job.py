@@ -90,6 +90,11 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
         table, settings.test_fraction, generator, dtype=dtype, device=settings.device
     )
     data, count = split.train, int(_count(settings))
+    if settings.formulation == "graph" and data.k > 1:
+        raise ValueError(
+            f"--formulation graph is of pairs (rho, H) with one number H, and this table has k = {data.k} outputs; "
+            "take --formulation measure"
+        )
     if settings.device == "cpu":
         states = (
             min(count, 2 * STATES)

@@ -45,7 +45,7 @@ def latex(name: str, *columns: Array) -> str:
 
 
 def _joined(row: Iterable[float]) -> str:
-    return ",".join("" if np.isnan(value) else f"{value:.17g}" for value in row)
+    return ",".join("" if np.isnan(value) else repr(float(value)) for value in row)
 
 
 def _power(text: str) -> str:
