@@ -36,13 +36,9 @@ extensions = [
     "names",
     "docstrings",
 ]
-exclude_patterns = [
-    "_build",
-    "gallery/**/*.ipynb",
-    "gallery/**/*.md5",
-    "**/GALLERY_HEADER.rst",
-    "**/sg_execution_times.rst",
-]
+# of what the gallery leaves, the pages
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "**/GALLERY_HEADER.rst"]
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 suppress_warnings = ["config.cache"]
@@ -105,7 +101,7 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
@@ -113,7 +109,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "compare": []}
+html_sidebars = {"index": [], "compare": [], "equations": [], "errata": []}
 copyright = "the jko developers, MIT licence"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

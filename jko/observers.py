@@ -32,6 +32,16 @@ class Progress(Shown):
         The flow time at the end; then the time left is estimated.
     bar
         A bar of tqdm, handed in: it is moved by one each step and told the figures, and nothing else is written.
+
+    Examples
+    --------
+    >>> import io, jko
+    >>> watch = jko.Progress(stream=io.StringIO())
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=2, observers=[watch]
+    ... )
+    >>> len(run.times)
+    3
     """
 
     more: Callable[[int, float, StepResult], dict[str, float]] | None = None
@@ -87,7 +97,23 @@ def _notebook() -> bool:
 
 @dataclass
 class Record(Shown):
-    """Keep ``function(k, t, result)`` of every step in ``values``."""
+    """Keep ``function(k, t, result)`` of every step in ``values``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> means = jko.Record(lambda k, t, result: round(float(result.state.mean()), 2))
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(),
+    ...     jko.Particles([[1.0]]),
+    ...     tau=1.0,
+    ...     steps=2,
+    ...     solver=jko.LBFGS(tol=1e-9),
+    ...     observers=[means],
+    ... )
+    >>> means.values
+    [0.5, 0.25]
+    """
 
     function: Callable[[int, float, StepResult], Any]
     values: list[Any] = field(default_factory=list)
@@ -102,7 +128,18 @@ class Record(Shown):
 
 @dataclass
 class Stop(Shown):
-    """End the flow when ``condition(k, t, result)`` is true."""
+    """End the flow when ``condition(k, t, result)`` is true.
+
+    Examples
+    --------
+    >>> import jko
+    >>> low = jko.Stop(lambda k, t, result: result.energy < 0.1)
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=99, observers=[low]
+    ... )
+    >>> run.status.name, bool(run.energies[-1] < 0.1)
+    ('STOPPED', True)
+    """
 
     condition: Callable[[int, float, StepResult], bool]
 
@@ -117,7 +154,18 @@ class Stop(Shown):
 
 @dataclass
 class SteadyState(Shown):
-    """End the flow when the speed ``metric(mu_{k+1}, mu_k) / tau`` is below ``speed``."""
+    """End the flow when the speed ``metric(mu_{k+1}, mu_k) / tau`` is below ``speed``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> slow = jko.SteadyState(1e-2)
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=99, observers=[slow]
+    ... )
+    >>> run.status.name, len(run.times) < 99
+    ('AT_REST', True)
+    """
 
     speed: float
 
@@ -140,6 +188,15 @@ class Conserved(Shown):
         Of a state, a number or a tensor: the mean, for instance, of an energy that does not see translations.
     tol
         Largest absolute drift.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pull = jko.Interaction(lambda z: (z**2).sum(-1))  # keeps the mean
+    >>> keep = jko.Conserved(lambda mu: mu.mean(), tol=1e-6)
+    >>> mu = jko.Particles([[0.0], [2.0]])
+    >>> jko.flow(pull, mu, tau=0.1, steps=2, observers=[keep]).status.name
+    'FINISHED'
     """
 
     quantity: Callable[[State], Any]

@@ -31,7 +31,7 @@ def read_csv(
     fill: bool = False,
     task: str | None = None,
 ) -> Table:
-    """A table from a CSV file: a line of column names, then a line for each observation.
+    r"""A table from a CSV file: a line of column names, then a line for each observation.
 
     The delimiter is the one of ``, ; | tab`` and blanks that gives all lines the same number of cells.  A target of
     words is classes, and so is one of two values, or of few different whole numbers (at most 20, each more than once,
@@ -66,6 +66,17 @@ def read_csv(
     ValueError
         A file that cannot be read, an unknown column, text, missing or infinite values, no inputs, a constant target,
         a first line that may be names or a row.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from jko import datasets
+    >>> path = Path(mkdtemp()) / "houses.csv"
+    >>> _ = path.write_text("area,price\n80,300\n120,410\n65,240\n")
+    >>> table = datasets.read_csv(path, target="price")
+    >>> table.columns, table.f.tolist()
+    (('area',), [300.0, 410.0, 240.0])
     """
     if task not in (None, *targets.TASKS):
         raise ValueError(f"task = {task!r}; it must be 'classification' or 'regression', or None")

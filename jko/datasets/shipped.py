@@ -26,6 +26,13 @@ def load(name: str) -> Table:
         For another name.
     ImportError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> table = datasets.load("diabetes")
+    >>> table.x.shape, table.target
+    ((442, 10), 'progression')
     """
     if name not in NAMES:
         raise ValueError(

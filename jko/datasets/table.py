@@ -42,6 +42,12 @@ class Table:
         How the columns of the file became inputs; by default each is a number.
     named : bool
         Whether the file's first line names the columns; else they are called "1", "2", ....
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> datasets.load("breast-cancer").classes
+    ('malignant', 'benign')
     """
 
     name: str
@@ -78,6 +84,14 @@ class Split:
         Of the inputs: which are kept, and their units.
     units : Units
         Of the target.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> abs(float(parts.train.x.mean())) < 1e-12
+    True
     """
 
     train: Data
@@ -115,6 +129,14 @@ def split(
     ------
     ValueError
         If a part would be empty though it was asked for, or no input varies.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> len(parts.train.f), len(parts.test.f)
+    (332, 110)
     """
     fraction = checks.number("test_fraction", test_fraction, least=0, below=1)
     test, train = _parts(table, fraction, generator)

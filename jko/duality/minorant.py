@@ -25,7 +25,14 @@ from jko.networks import FeatureMap, Pullback
 
 
 def obstacle(energy: Energy) -> str | None:
-    """Why the energy has no minorant of this form; None where it has one."""
+    """Why the energy has no minorant of this form; None where it has one.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.duality.obstacle(jko.SquaredNorm()) is None
+    True
+    """
     terms = sorted_terms(energy).without(Linear)
     for _, E in terms:
         if not E.convex:
@@ -57,6 +64,14 @@ class Minorant:
         What the linearised terms leave behind: ``sum c E(reference) - int c dE/dmu dreference``.
     residual : (M,)
         The residual ``f_mu - f`` of the reference, of another loss its slope: the g at which the minorant touches.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+    >>> mu = jko.Particles([[0.5, 0.5, 0.0]])
+    >>> jko.optimality(F + jko.SquaredNorm(), mu).lower_bound <= float((F + jko.SquaredNorm())(mu))
+    True
     """
 
     fit: Fit

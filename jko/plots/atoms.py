@@ -45,6 +45,14 @@ def particles(
         Names of the coordinates, such as ``plots.NEURONS`` (w and theta).  Default: w and theta of a pair, else x.
     norm : Normalize, optional
         From the coordinate to the colour; default symmetric about zero, up to the largest.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.particles(run.final, ax) is ax
+    True
     """
     mu, names = state.atoms, coordinates(state, names)
     plane = upright(names, mu.dim) if plane is None else plane
@@ -80,6 +88,14 @@ def paths(
     """The ways of the atoms through the kept states, at most ``most`` of them, with dots at the end.
 
     ``plane`` and ``names`` are as in :func:`particles`; on the line, the way of each atom over the flow time.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.paths(run, ax) is ax
+    True
     """
     states = [state.atoms for state in trajectory.states]
     names = coordinates(trajectory.states[0], names)

@@ -30,6 +30,15 @@ def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None =
         Where to draw; its title says which share of all rows is right.
     classes : sequence of str, optional
         What the classes are called; default 0, 1, ... or -1 and +1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> output, truth = np.eye(3)[[0, 1, 1]], np.eye(3)
+    >>> plots.confusion(output, truth, ax, ["a", "b", "c"]) is ax
+    True
     """
     said, meant, k = _class(output), _class(truth), _count(truth)
     names = _named(classes, truth)
@@ -73,6 +82,15 @@ def decision_map(
         Where to draw.
     classes : sequence of str, optional
         What the classes are called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> x, truth = np.array([[-1.0, 0.0], [1.0, 1.0]]), np.eye(2)
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.decision_map(lambda at: np.eye(2)[(at[:, 0] > 0).astype(int)], x, truth, ax) is ax
+    True
     """
     x, names = np.asarray(x), _named(classes, truth)
     low, high = x.min(0), x.max(0)
@@ -105,7 +123,17 @@ def outputs_against_true(
     axes: Sequence[Axes],
     names: Sequence[str] | None = None,
 ) -> Sequence[Axes]:
-    """Predictions (M, k) against true values of each part, one panel an output."""
+    """Predictions (M, k) against true values of each part, one panel an output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> true = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> figure, axes = plots.canvas(1, 2)
+    >>> len(plots.outputs_against_true({"test": true + 0.1}, {"test": true}, axes))
+    2
+    """
     for j, ax in enumerate(axes):
         said, meant = (
             {part: np.asarray(values)[:, j] for part, values in both.items()}

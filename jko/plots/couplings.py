@@ -30,6 +30,15 @@ def coupling(a: State, b: State, ax: Axes, most: int = 40) -> Axes:
         Where to draw.
     most : int
         How many segments.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.coupling(a, b, ax) is ax
+    True
     """
     for state in (a, b):
         check(state, (1,))
@@ -61,6 +70,15 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
         The pairs.
     axes : sequence of Axes
         At least two; those of ``plots.canvas(1, 5)`` fit on a page.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> figure, axes = jko.plots.canvas(1, 3)
+    >>> len(jko.plots.geodesic_strip(a, b, axes))
+    3
     """
     for state in (a, b):
         check(state, (1,))

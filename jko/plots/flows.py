@@ -27,6 +27,14 @@ def energy(
         A lower bound on the minimum of the energy; the minimum lies in the band up to the last energy.
     proved : bool
         Whether the bound is proved, or estimated.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.energy(run, ax) is ax
+    True
     """
     times, energies = trajectory.times[1:], trajectory.energies
     ax.axhline(energies[0], color=GREY, lw=1, ls=":")
@@ -57,6 +65,14 @@ def energy_ledger(trajectory: Trajectory, ax: Axes) -> Axes:
     The cost of motion ``metric^2 / (2 tau)`` is what a step may spend at most; the slack is what it lowered the energy
     by beyond that.  No slack is negative exactly if no band narrows.  Energies below zero, as entropies are, stand on a
     floor below the last one.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.energy_ledger(run, ax) is ax
+    True
     """
     times, energies = trajectory.times, trajectory.energies
     moved = np.concatenate([[0.0], np.cumsum(trajectory.costs / (2 * np.diff(times)))])
@@ -98,6 +114,14 @@ def proofs(trajectory: Trajectory, ax: Axes) -> Axes:
 
     Solid, in units of the energy: what the step lowered it by, the slack, and the duality gap.  Dashed, as parts of the
     mass: the residual of a step on a grid, and the correction that made its mass exact.  A slack below zero is missing.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.proofs(run, ax) is ax
+    True
     """
     figures = {"lowered": -np.diff(trajectory.energies)} | trajectory.columns
     lines = {
@@ -124,6 +148,14 @@ def convergence(tables: dict[str, Convergence], ax: Axes, order: float = 1.0) ->
     """Errors against tau (or the study's parameter) on logarithmic axes, with the slope of the expected order.
 
     Errors that rest on a floor (:attr:`jko.diagnostics.Convergence.floor`) stand above a dotted line.
+
+    Examples
+    --------
+    >>> import jko, numpy as np
+    >>> table = jko.diagnostics.Convergence(np.array([0.2, 0.1]), np.array([0.04, 0.01]))
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.convergence({"SDIRK2": table}, ax, order=2) is ax
+    True
     """
     for k, (name, table) in enumerate(tables.items()):
         style = {"color": COLOURS[k % 5], "marker": "os^Dv"[k % 5], "mfc": "none", "lw": 1.5}
@@ -158,7 +190,18 @@ def _mark_floor(table: Convergence, ax: Axes) -> None:
 
 
 def budget(errors: ErrorBudget, ax: Axes) -> Axes:
-    """The parts of an error budget as bars on a logarithmic axis, the largest in red."""
+    """The parts of an error budget as bars on a logarithmic axis, the largest in red.
+
+    Examples
+    --------
+    >>> import jko
+    >>> errors = jko.diagnostics.error_budget(
+    ...     lambda tau: (1 + tau) ** (-1 / tau), at={"tau": 0.1}, orders={"tau": 1}
+    ... )
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.budget(errors, ax) is ax
+    True
+    """
     names = list(errors.errors)
     colours = [RED if name == errors.largest else BLUE for name in names]
     ax.barh(names, [errors.errors[name] for name in names], color=colours, height=0.6)

@@ -25,6 +25,14 @@ def energies(
 
     ``labels`` names the runs of a sequence; those of a dictionary have theirs.  The axis says F of measures and
     densities, G of pairs (rho, H).
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0, 0.0], [0.0, 2.0]]), tau=0.5, steps=4)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.energies({"JKO": run}, ax) is ax
+    True
     """
     runs = _labelled(runs, labels)
     ends = []
@@ -55,7 +63,17 @@ def _labelled(
 
 
 def residuals(identities: Mapping[str, Identity], ax: Axes) -> Axes:
-    """The absolute value of ``dE/dt`` less its formula between the kept times, on a logarithmic axis."""
+    """The absolute value of ``dE/dt`` less its formula between the kept times, on a logarithmic axis.
+
+    Examples
+    --------
+    >>> import jko, numpy as np
+    >>> E, times = jko.SquaredNorm(), np.linspace(0.0, 1.0, 21)
+    >>> run = jko.limits.wasserstein(E, jko.Particles([[1.0]]), t1=1.0, times=times)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.residuals({"(3.9)": jko.diagnostics.dissipation_identity(E, run)}, ax) is ax
+    True
+    """
     for k, (name, found) in enumerate(identities.items()):
         middle = 0.5 * (found.times[1:] + found.times[:-1])
         size = np.abs(found.residuals)
@@ -69,7 +87,19 @@ def residuals(identities: Mapping[str, Identity], ax: Axes) -> Axes:
 
 
 def fold(found: FoldFree, ax: Axes) -> Axes:
-    """The angle of the steepest part of a graph against the bound on it; at pi/2 the graph folds."""
+    """The angle of the steepest part of a graph against the bound on it; at pi/2 the graph folds.
+
+    Examples
+    --------
+    >>> import jko
+    >>> mesh = jko.ChargedMesh.from_function(
+    ...     lambda x: 0 * x[:, 0] + 1, lambda x: x[:, 0], (-1.0, 1.0), 21
+    ... )
+    >>> found = jko.diagnostics.fold_free(jko.SquaredNorm(), mesh, t1=1.0)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.fold(found, ax) is ax
+    True
+    """
     bound = found.angles[0] + found.turned
     ax.plot(found.times, found.angles, color=BLUE, lw=1.8, label="steepest part of the graph")
     ax.plot(found.times, bound, color=ORANGE, lw=1.5, ls="--", label="bound on it")

@@ -23,6 +23,13 @@ def canvas(
     """A figure outside pyplot's global state, and its axes row by row; size in inches.
 
     The default is 5.2 x 3.9 for each of the Axes, less where there are many columns: a figure is at most 13 wide.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> figure, (left, right) = plots.canvas(1, 2)
+    >>> len(figure.axes)
+    2
     """
     from matplotlib.figure import Figure
 
@@ -36,7 +43,14 @@ def canvas(
 
 
 def shades(count: int) -> list[tuple[float, float, float, float]]:
-    """Blues from pale to strong, for what comes one after another."""
+    """Blues from pale to strong, for what comes one after another.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> len(plots.shades(3))
+    3
+    """
     return [(0.0, 0.45, 0.7, 0.15 + 0.55 * k / max(1, count - 1)) for k in range(count)]
 
 
@@ -47,7 +61,17 @@ def save_png(figure: Figure, file: Any) -> None:
 
 
 def write(figure: Figure, path: str | Path) -> Path:
-    """Write a PNG file, whole or not at all."""
+    """Write a PNG file, whole or not at all.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.write(figure, Path(mkdtemp()) / "empty.png").name
+    'empty.png'
+    """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
