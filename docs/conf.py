@@ -96,12 +96,13 @@ html_static_path = ["_static"]
 html_css_files = ["jko.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # it fetches pages, which file:// does not allow
 html_theme_options = {
     "logo": {"text": "jko"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": [], "formulas": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,

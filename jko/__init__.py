@@ -28,7 +28,7 @@ _HOMES = {
     "jko.observers": "Progress SteadyState Conserved Record Stop",
     "jko.runs": "load_run",
     "jko.diagnostics": "convergence minimiser optimality",
-    "jko": "metrics diagnostics limits exact plots testing snapshots optim",
+    "jko": "metrics diagnostics limits exact plots testing snapshots optim estimators",
 }
 
 # what stood here in 0.1 and is asked of these modules now

@@ -2,6 +2,7 @@
 
 from jko import (
     diagnostics as diagnostics,
+    estimators as estimators,
     exact as exact,
     limits as limits,
     metrics as metrics,
