@@ -24,6 +24,8 @@ FILE, TRAJECTORY = "run.json", "trajectory.npz"
 FORMAT = "jko run 1"
 LOSSES: dict[str, Any] = {"squared": SquaredLoss, "logistic": Logistic}
 
+__all__ = ["Run", "load_run"]
+
 Array = np.ndarray
 
 
@@ -109,6 +111,17 @@ class Run:
         How its neurons predict.
     facts : dict
         The whole of ``run.json``: settings, versions, and which rows of the table were held out.
+
+    Examples
+    --------
+    >>> import contextlib, jko, tempfile
+    >>> from jko.cli import main
+    >>> folder = tempfile.mkdtemp()
+    >>> with contextlib.redirect_stdout(None):
+    ...     code = main(["train", "diabetes", "--neurons", "9", "--steps", "2", "--out", folder])
+    >>> run = jko.load_run(folder)
+    >>> run.targets, run.classes, run.facts["rows"]["count"]
+    (('progression',), None, 442)
     """
 
     folder: Path

@@ -92,8 +92,8 @@ def prepare(table: datasets.Table, settings: Settings) -> Job:
     data, count = split.train, int(_count(settings))
     if settings.formulation == "graph" and data.k > 1:
         raise ValueError(
-            f"--formulation graph is of pairs (rho, H) with one number H, and this table has k = {data.k} outputs; "
-            "take --formulation measure"
+            f"--formulation graph is for one output, and {table.name!r} needs {data.k}: H is a number; leave it "
+            "away, or learn one target of two classes or of numbers"
         )
     if settings.device == "cpu":
         states = (

@@ -135,8 +135,8 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set "
-        "or a CSV file."
+        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or "
+        "a CSV file."
     )
     _of_data(parser.add_argument_group("data").add_argument)
     _of_the_network(parser.add_argument_group("network").add_argument)

@@ -79,7 +79,7 @@ def _several(job: Job, state: State, output: Parts, truth: Parts) -> Any:
     figure, axes = plots.canvas(1, len(output), (5.3 * len(output), 4.9))
     for (part, said), ax in zip(reversed(output.items()), axes, strict=True):
         plots.confusion(said, truth[part], ax, classes)
-        ax.set_title(f"{_label(job.table.name)}, {part} rows: {ax.get_title()}", fontsize=11)
+        ax.set_title(f"{_label(job.table.name)}, {part}: {ax.get_title()}", fontsize=11)
     return figure
 
 

@@ -36,6 +36,17 @@ class Preparation:
         Of the target.
     named : bool
         Whether columns have names; else they are called "1", "2", ....
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> table = datasets.load("iris")
+    >>> parts = datasets.split(table, 0.0, torch.Generator())
+    >>> preparation = datasets.Preparation.of(table, parts)
+    >>> x = preparation.inputs(*preparation.read(table.x[:2]))
+    >>> bool((torch.tensor(x) == parts.train.x[:2]).all())
+    True
     """
 
     recipe: Recipe

@@ -27,6 +27,15 @@ class Scaling:
         Those that are constant there, and so carry no information.
     centre, scale : (n,)
         Mean and standard deviation on the training rows, of the cells that are there; 0 and 1 for indicators.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko.datasets import Scaling
+    >>> x = np.array([[1.0, 7.0], [3.0, 7.0], [np.nan, 7.0]])
+    >>> scaling = Scaling.of(("a", "flat"), x, (True, True))
+    >>> scaling.dropped, scaling(("a", "flat"), x).tolist()
+    (('flat',), [[-1.0], [1.0], [0.0]])
     """
 
     columns: tuple[str, ...]
@@ -59,7 +68,16 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """The target in its own units is ``centre + scale * f``; of several, one number for each."""
+    """The target in its own units is ``centre + scale * f``; of several, one number for each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko.datasets import Units
+    >>> units = Units.of(np.array([-1.0, 1.0]) * 4)
+    >>> units.own(np.array([-1.0, 0.0])).tolist()
+    [-4.0, 0.0]
+    """
 
     centre: Any = 0.0
     scale: Any = 1.0

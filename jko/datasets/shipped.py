@@ -31,8 +31,8 @@ def load(name: str) -> Table:
     --------
     >>> from jko import datasets
     >>> table = datasets.load("diabetes")
-    >>> table.x.shape, table.target
-    ((442, 10), 'progression')
+    >>> table.x.shape, table.target.columns
+    ((442, 10), ('progression',))
     """
     if name not in NAMES:
         raise ValueError(

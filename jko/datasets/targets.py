@@ -30,6 +30,12 @@ class Target:
         The classes of one column, sorted; None for numbers.
     numeric
         Whether the classes are numbers, of which ``1`` and ``1.0`` are the same.
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> datasets.load("iris").target
+    Target(columns=('species',), classes=('setosa', 'versicolor', 'virginica'), numeric=False)
     """
 
     columns: tuple[str, ...]
