@@ -58,8 +58,8 @@ class Convergence(Shown):
     >>> table = Convergence(h, h + 0.1)
     >>> table.floor, table.orders.round(2).tolist()
     (2, [0.74, 0.58, 0.42])
-    >>> print(Convergence(h, 2 * h).to_csv().splitlines()[-1])
-    0.05,0.1,1.0
+    >>> Convergence(h[:2], np.array([1.0, 0.5])).to_csv().splitlines()
+    ['tau,error,order', '0.4,1.0,', '0.2,0.5,1.0']
     """
 
     parameters: Array
