@@ -14,6 +14,8 @@ from jko.plots.style import BLACK, COLOURS, legend_below
 
 MARKERS = "osD^vPX*<>"  # beside colours, so that classes are told apart in print
 GRID = 200  # points of a map along each axis
+WRITTEN = 30  # classes up to which counts are written into the squares
+NAME, ACROSS = 16, 44  # letters of a class below its column; letters of all that fit side by side
 
 
 def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None = None) -> Axes:
@@ -44,13 +46,14 @@ def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None =
     np.add.at(table, (meant, said), 1)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in zip(*np.nonzero(table), strict=True):
+    size = max(5.0, min(10.0, 60 / k))
+    for i, j in zip(*np.nonzero(table), strict=True) if k <= WRITTEN else ():
         colour = "white" if share[i, j] > 0.5 else BLACK
-        size = 10 if k <= 6 else 8
         ax.text(j, i, f"{table[i, j]}", ha="center", va="center", color=colour, fontsize=size)
-    long = max(map(len, names)) > 4
-    ax.set_xticks(range(k), names, rotation=40 if long else 0, ha="right" if long else "center")
-    ax.set_yticks(range(k), names)
+    names = [name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026" for name in names]
+    wide = max(map(len, names)) * k > ACROSS
+    ax.set_xticks(range(k), names, rotation=90 if wide else 0, fontsize=size)
+    ax.set_yticks(range(k), names, fontsize=size)
     ax.tick_params(length=0)
     ax.set(xlabel="taken for", ylabel="class")
     ax.set_title(f"{np.trace(table)} of {table.sum()} right, {np.trace(table) / table.sum():.1%}")
