@@ -32,7 +32,7 @@ SAID = {
     "training.md": ("slack > 0: True", "NOT_EXAMINED", "W2^2", "as good: True\nTrue"),
     "callables.md": ("outside torch", "gradient=", "CONVERGED"),
     "by_hand.md": ("mean [", "at rest after", "Trajectory(40 steps"),
-    "tables.md": ("('area',) ('id',)",),
+    "tables.md": ("('area',) ('id',)", "('a', 'b', 'c')", "(2,) (2, 3)"),
     "pairs.md": ("4.0 16.0", "System (3.23)"),
 }
 
