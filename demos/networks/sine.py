@@ -49,6 +49,6 @@ data = {"$\\sin \\pi x$": (x[::4], risk.data.f[::4])}
 plots.curve(x, risk.predict(flow.final), left, data, unit="$f$")
 left.set_xticks([-1, -0.5, 0, 0.5, 1])
 left.set_title("the network; pale: after 1, 2, 4, ..., 32 steps", fontsize=11)
-plots.paths(flow, right)
+plots.paths(flow, right, names=plots.NEURONS)
 right.set_title("its neurons, weight against slope", fontsize=11)
 plots.show(figure, "sine")

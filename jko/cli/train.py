@@ -86,6 +86,11 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         )
     if arguments.json and arguments.out is None and arguments.save_every is not None:
         raise ValueError("--json writes no files without --out, so --save-every needs --out DIR")
+    if arguments.resume and arguments.device != "cpu":
+        raise ValueError(
+            f"--resume goes on where numbers are read to, on the CPU, and not on {arguments.device!r}; leave --device "
+            "away"
+        )
     if (arguments.dataset is None) == (arguments.csv is None):
         raise ValueError(
             f"train needs either DATA ({', '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
