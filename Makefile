@@ -86,7 +86,7 @@ dist: .venv/.dev
 		rm -rf $$empty; done
 
 clean:
-	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/gallery docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/equations.md docs/errata.md docs/gallery docs/reference docs/sg_execution_times.rst .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.python:

@@ -36,13 +36,9 @@ extensions = [
     "names",
     "docstrings",
 ]
-exclude_patterns = [
-    "_build",
-    "gallery/**/*.ipynb",
-    "gallery/**/*.md5",
-    "**/GALLERY_HEADER.rst",
-    "**/sg_execution_times.rst",
-]
+# of what the gallery leaves, the pages
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "**/GALLERY_HEADER.rst"]
+exclude_patterns += ["sg_execution_times.rst", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 suppress_warnings = ["config.cache"]
@@ -100,12 +96,13 @@ html_static_path = ["_static"]
 html_css_files = ["jko.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # it fetches pages, which file:// does not allow
 html_theme_options = {
     "logo": {"text": "jko"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "equations": [], "errata": [], "formulas": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
@@ -113,7 +110,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "compare": []}
+html_sidebars = {"index": [], "compare": [], "equations": [], "errata": []}
 copyright = "the jko developers, MIT licence"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

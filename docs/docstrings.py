@@ -3,11 +3,32 @@
 import re
 from typing import Any
 
+from examples import EXAMPLES
 from sphinx.ext import autosummary
 
 LITERAL = re.compile(r"(``.+?``|:\w+:`.+?`|(?<![\w)_#])\*+[A-Za-z][^*]*[a-z]\*+(?!\w))", re.DOTALL)
 SIGNS = re.compile(r"[|*]|_(?=\W|$)")
 ENDS = re.compile(r"(?<=[^.][.])\s+(?=[A-Z`])")
+
+FORMULA = re.compile(
+    r"``[^`]*(?:\b(?:int|argmin|min over|max over|grad) |\bsum_|\bdelta_|/\bdmu)[^`]*``"
+)
+LETTERS = {
+    "int": "∫", "grad": "∇", "mu": "μ", "nu": "ν", "rho": "ρ", "xi": "ξ", "theta": "θ", "tau": "τ", "gamma": "γ",
+    "delta": "δ", "lam": "λ", "alpha": "α", "sigma": "σ", "phi": "φ", "Phi": "Φ", "epsilon": "ε", "Theta": "Θ",
+}  # fmt: skip
+LETTER = re.compile(rf"(?<![A-Za-z.])(d?)({'|'.join(LETTERS)})(?![A-Za-z])")
+SQUARE = re.compile(r"\^2(?![0-9.])")
+
+
+def typeset(text: str) -> str:
+    """Formulas between double backticks with the letters and signs of mathematics; code stays as it is."""
+    return FORMULA.sub(
+        lambda found: SQUARE.sub(
+            "²", LETTER.sub(lambda part: part[1] + LETTERS[part[2]], found.group())
+        ).replace("sum_", "Σ_"),
+        text,
+    )
 
 
 def escaped(text: str) -> str:
@@ -25,7 +46,7 @@ def prose(lines: list[str]) -> list[str]:
         if literal is not None and text and indent <= literal:
             literal = None
         code = literal is not None or text.startswith((">>>", ".."))
-        found.append(block if code else escaped(block))
+        found.append(block if code else escaped(typeset(block)))
         if literal is None and (text.endswith("::") or text.startswith(".. ")):
             literal = indent
     return "".join(found).split("\n")
@@ -33,6 +54,8 @@ def prose(lines: list[str]) -> list[str]:
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Before numpydoc reads a docstring."""
+    if name in EXAMPLES:
+        lines += ["", "Examples", "--------", *EXAMPLES[name].strip().splitlines()]
     lines[:] = prose(lines)
 
 

@@ -72,9 +72,9 @@ GROUPS = {
     ),
     "plots": Group("Pictures", "Axes in, axes out.", ("jko.plots",)),
     "doors": Group(
-        "Doors to torch, scikit-learn and data",
-        "The scheme as an optimiser of torch, as estimators of scikit-learn, and energies behind snapshots.",
-        ("jko.optim", "jko.estimators", "jko.snapshots", "jko.runs"),
+        "Doors to torch and scikit-learn",
+        "The scheme as an optimiser of torch, and as estimators of scikit-learn; saved runs that predict.",
+        ("jko.optim", "jko.estimators", "jko.runs"),
     ),
     "testing": Group(
         "Checks for your own classes",
@@ -86,6 +86,11 @@ GROUPS = {
     ),
     "survey": Group("The survey, measured", "Claims that run.", ("jko.survey",)),
 }
+
+
+BESIDES = {
+    "jko.schemes": "Scheme"
+}  # public names of modules without ``__all__``, but for the front door's
 
 
 def there(name: str) -> bool:
@@ -103,14 +108,8 @@ def public(module: str) -> list[str]:
     """The full public names of a module in reading order; what stands at the front door is called by it."""
     found = import_module(module)
     names = getattr(found, "__all__", None)
-    if (
-        names is None
-    ):  # a module of one idea: what the front door takes from it, and what it defines besides
-        mine = [
-            n for n, value in vars(found).items() if getattr(value, "__module__", None) == module
-        ]
-        names = [*jko._HOMES.get(module, "").split(), *(n for n in mine if n[0] != "_")]
-        names = list(dict.fromkeys(names))
+    if names is None:  # a module of one idea
+        names = [*jko._HOMES.get(module, "").split(), *BESIDES.get(module, "").split()]
     # aliases of types, such as Memory, are for signatures
     names = [name for name in names if get_origin(getattr(found, name)) is None]
     top = {name for home, row in jko._HOMES.items() if home != "jko" for name in row.split()}

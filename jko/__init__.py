@@ -26,8 +26,9 @@ _HOMES = {
     "jko.trajectory": "Trajectory",
     "jko.schemes": "Implicit SDIRK2 Strang",
     "jko.observers": "Progress SteadyState Conserved Record Stop",
+    "jko.runs": "load_run",
     "jko.diagnostics": "convergence minimiser optimality",
-    "jko": "metrics diagnostics limits exact plots testing snapshots optim",
+    "jko": "metrics diagnostics limits exact plots testing snapshots optim estimators",
 }
 
 # what stood here in 0.1 and is asked of these modules now

@@ -2,6 +2,7 @@
 
 from jko import (
     diagnostics as diagnostics,
+    estimators as estimators,
     exact as exact,
     limits as limits,
     metrics as metrics,
@@ -59,6 +60,7 @@ from jko.observers import (
     SteadyState as SteadyState,
     Stop as Stop,
 )
+from jko.runs import load_run as load_run
 from jko.schemes import Implicit as Implicit, SDIRK2 as SDIRK2, Strang as Strang
 from jko.spaces import (
     Ball as Ball,

@@ -20,7 +20,7 @@ from jko.schemes import Implicit, Scheme
 from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
 from jko.steps.consistency import check_cost
-from jko.steps.memory import Keep, Owned, edits, own
+from jko.steps.memory import Keep, Owned, edits, own, rounding
 from jko.steps.result import judged
 from jko.steps.solver import claimed, energy_by
 from jko.storage.kept import HELD
@@ -270,7 +270,8 @@ def _watchers(observers: Any) -> tuple[Observer, ...]:
 def _of_this_energy(run: Trajectory, value: float) -> None:
     """Refuse a run of another energy: two energies have no common ledger."""
     last, size = float(run.energies[-1]), float(abs(run.energies).max())
-    if not abs(value - last) <= SAME * max(size, abs(value)):
+    size = max(size, abs(value))
+    if not abs(value - last) <= max(SAME * size, rounding(size, dtype=run.final.weights.dtype)):
         raise ValueError(
             f"the trajectory ends with the energy {last:.9g}, but its last state has the energy {value:.9g}: it is the "
             "run of another energy, of a solver that counts otherwise (jko.Sinkhorn), or its states were changed; "
@@ -283,7 +284,8 @@ def _unchanged(now: Present, result: StepResult) -> None:
     if result.problem.previous is not now.state:
         return  # of a scheme that accounts otherwise
     last, again, half = now.energy, result.before, result.cost / (2 * result.problem.tau)
-    if not abs(again - last) <= SAME * max(abs(last), abs(again), half):
+    size = max(abs(last), abs(again), half)
+    if not abs(again - last) <= max(SAME * size, rounding(size, dtype=now.state.weights.dtype)):
         raise ValueError(
             f"the energy changed while the flow ran: step {now.steps} ended with {last:.9g}, now it is {again:.9g} at "
             "the same state. A flow has one energy; step through one that depends on time by jko.step, in a loop"

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TextIO
 
 from jko import checks
@@ -17,7 +18,7 @@ from jko.steps.result import StepResult
 
 @dataclass
 class Progress(Shown):
-    """A line for each step, rewritten in place on a terminal and silent elsewhere.
+    """A line on how a flow goes: rewritten on a terminal and in a notebook, now and then in a log.
 
     Parameters
     ----------
@@ -25,35 +26,94 @@ class Progress(Shown):
         Extra figures, a function (k, t, result) -> {name: number}; for instance a test score.
     stream
         Where to write; default standard error.
+    every
+        Seconds between two lines where no line can be rewritten: in logs and files.
+    until
+        The flow time at the end; then the time left is estimated.
+    bar
+        A bar of tqdm, handed in: it is moved by one each step and told the figures, and nothing else is written.
+
+    Examples
+    --------
+    >>> import io, jko
+    >>> watch = jko.Progress(stream=io.StringIO())
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=2, observers=[watch]
+    ... )
+    >>> len(run.times)
+    3
     """
 
     more: Callable[[int, float, StepResult], dict[str, float]] | None = None
     stream: TextIO | None = None
+    every: float = 10.0
+    until: float | None = None
+    bar: Any = None
 
     def __post_init__(self) -> None:
         if self.more is not None:
             _function("more", self.more, "(k, t, result) -> {name: number}")
         if self.stream is not None:
             checks.able("stream", self.stream, "write", "sys.stderr")
+        if self.bar is not None:
+            checks.able("bar", self.bar, "update", "tqdm.tqdm(total=100)")
+        checks.number("every", self.every, least=0)
+        self._began = self._wrote = monotonic()
 
     def __call__(self, k: int, t: float, result: StepResult) -> None:
         """Write the line."""
-        stream = sys.stderr if self.stream is None else self.stream
-        if stream is None or not stream.isatty():  # a program without a console has no stderr
-            return
         figures = {"energy": result.energy, "cost": result.cost, "slack": result.slack}
+        if self.bar is not None:
+            figures |= self.more(k, t, result) if self.more else {}
+            self.bar.set_postfix({name: f"{value:.5g}" for name, value in figures.items()})
+            self.bar.update()
+            return
+        stream = sys.stderr if self.stream is None else self.stream
+        rewritten = stream is not None and (stream.isatty() or _notebook())
+        now = monotonic()
+        if stream is None or not (rewritten or now - self._wrote >= self.every):
+            return  # a program without a console has no stderr
+        self._wrote = now
         figures |= self.more(k, t, result) if self.more else {}
+        line = f"step {k:4d}  t {t:<8.4g}" + self._left(t, now)
+        line += "".join(f"  {name} {value:.5g}" for name, value in figures.items())
         width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
-        line = f"step {k:4d}  t {t:<8.4g}" + "".join(
-            f"  {name} {value:.5g}" for name, value in figures.items()
-        )
-        stream.write("\r\x1b[K" + line[:width])
+        stream.write(f"\r\x1b[K{line[:width]}" if rewritten else f"{line}\n")
         stream.flush()
+
+    def _left(self, t: float, now: float) -> str:
+        """The time left, if the rest goes as what was done."""
+        if self.until is None or not 0 < t < self.until:
+            return ""
+        seconds = (now - self._began) * (self.until - t) / t
+        return f"  {seconds / 60:.0f} min left" if seconds > 90 else f"  {seconds:.0f} s left"
+
+
+def _notebook() -> bool:
+    """Whether this runs in a kernel with cells, where a line can be rewritten."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 @dataclass
 class Record(Shown):
-    """Keep ``function(k, t, result)`` of every step in ``values``."""
+    """Keep ``function(k, t, result)`` of every step in ``values``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> means = jko.Record(lambda k, t, result: round(float(result.state.mean()), 2))
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(),
+    ...     jko.Particles([[1.0]]),
+    ...     tau=1.0,
+    ...     steps=2,
+    ...     solver=jko.LBFGS(tol=1e-9),
+    ...     observers=[means],
+    ... )
+    >>> means.values
+    [0.5, 0.25]
+    """
 
     function: Callable[[int, float, StepResult], Any]
     values: list[Any] = field(default_factory=list)
@@ -68,7 +128,18 @@ class Record(Shown):
 
 @dataclass
 class Stop(Shown):
-    """End the flow when ``condition(k, t, result)`` is true."""
+    """End the flow when ``condition(k, t, result)`` is true.
+
+    Examples
+    --------
+    >>> import jko
+    >>> low = jko.Stop(lambda k, t, result: result.energy < 0.1)
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=99, observers=[low]
+    ... )
+    >>> run.status.name, bool(run.energies[-1] < 0.1)
+    ('STOPPED', True)
+    """
 
     condition: Callable[[int, float, StepResult], bool]
 
@@ -83,7 +154,18 @@ class Stop(Shown):
 
 @dataclass
 class SteadyState(Shown):
-    """End the flow when the speed ``metric(mu_{k+1}, mu_k) / tau`` is below ``speed``."""
+    """End the flow when the speed ``metric(mu_{k+1}, mu_k) / tau`` is below ``speed``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> slow = jko.SteadyState(1e-2)
+    >>> run = jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=99, observers=[slow]
+    ... )
+    >>> run.status.name, len(run.times) < 99
+    ('AT_REST', True)
+    """
 
     speed: float
 
@@ -106,6 +188,15 @@ class Conserved(Shown):
         Of a state, a number or a tensor: the mean, for instance, of an energy that does not see translations.
     tol
         Largest absolute drift.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pull = jko.Interaction(lambda z: (z**2).sum(-1))  # keeps the mean
+    >>> keep = jko.Conserved(lambda mu: mu.mean(), tol=1e-6)
+    >>> mu = jko.Particles([[0.0], [2.0]])
+    >>> jko.flow(pull, mu, tau=0.1, steps=2, observers=[keep]).status.name
+    'FINISHED'
     """
 
     quantity: Callable[[State], Any]

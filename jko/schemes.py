@@ -22,6 +22,14 @@ class Scheme(Protocol):
     """What a scheme is: it advances a state by one time step.
 
     It never raises :class:`jko.StepFailed`: a result whose status is not ok ends the flow.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.flow(
+    ...     jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=1, scheme=jko.SDIRK2()
+    ... ).status.name
+    'FINISHED'
     """
 
     def advance(
@@ -43,6 +51,17 @@ class Implicit(Shown):
     """The JKO scheme itself: one step of length tau, first order in tau.
 
     Source: survey Remark 3.4; Jordan, Kinderlehrer and Otto, SIAM J. Math. Anal. 29 (1998).
+
+    Examples
+    --------
+    >>> import jko
+    >>> start, E = jko.Particles([[1.0]]), jko.SquaredNorm()
+    >>> a, b = (
+    ...     jko.flow(E, start, tau=0.5, steps=1, **kind)
+    ...     for kind in ({}, {"scheme": jko.Implicit()})
+    ... )
+    >>> bool(a.energies[-1] == b.energies[-1])
+    True
     """
 
     def advance(

@@ -9,6 +9,13 @@ class Status(Enum):
     A step that is one of the scheme's is CONVERGED or STALLED.  A flow that has made all its steps is FINISHED, which
     says nothing of a minimum; AT_REST, STOPPED and INTERRUPTED say who ended it before; all else is a step's failure
     or an error.
+
+    Examples
+    --------
+    >>> import jko
+    >>> result = jko.step(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.1)
+    >>> result.status is jko.Status.CONVERGED, result.status.ok
+    (True, True)
     """
 
     CONVERGED = "the residual is below its tolerance"

@@ -60,7 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "estimators": ANALYSIS,
     "plots": ANALYSIS | {"survey", "lazy"},  # the pictures of claims
     "datasets": GROUND | {"networks"},
-    "cli": ANALYSIS | {"survey", "datasets", "plots", "jko"},
+    "runs": ANALYSIS | {"datasets"},
+    "cli": ANALYSIS | {"survey", "datasets", "runs", "plots", "jko"},
     "__main__": {"cli", "jko"},
 }
 

@@ -54,3 +54,36 @@ def test_what_is_not_conserved_ends_the_flow_with_a_sentence_and_its_trajectory(
 def test_progress_without_a_console_is_silent(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     assert len(shrink(jko.Progress()).times) == 5
+
+
+def test_a_log_gets_a_line_now_and_then_with_the_time_left():
+    import io
+
+    def written(**options):
+        log = io.StringIO()
+        watch = jko.Progress(stream=log, **options)
+        jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.1, steps=5, observers=[watch])
+        return log.getvalue()
+
+    lines = written(every=0, until=0.5).splitlines()
+    assert len(lines) == 5
+    assert all("\x1b" not in line and "energy" in line for line in lines)
+    assert all("left" in line for line in lines[:4])
+    assert written(every=1000) == ""
+
+
+def test_a_bar_is_moved_once_a_step():
+    class Bar:
+        moved, said = 0, ()
+
+        def update(self):
+            self.moved += 1
+
+        def set_postfix(self, figures):
+            self.said = tuple(figures)
+
+    bar = Bar()
+    watch = jko.Progress(bar=bar)
+    jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.1, steps=3, observers=[watch])
+    assert bar.moved == 3
+    assert bar.said == ("energy", "cost", "slack")

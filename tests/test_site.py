@@ -1,6 +1,8 @@
 """The site without building it: its configuration, the order of its pages, and the public names in its reference."""
 
+import doctest
 import importlib
+import inspect
 import re
 import runpy
 from pathlib import Path
@@ -53,9 +55,46 @@ def test_every_public_name_stands_in_the_reference_once_and_is_there(names):
     assert front <= set(shown)
 
 
+@pytest.fixture
+def examples(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    return importlib.import_module("examples").EXAMPLES
+
+
+def test_every_public_name_has_an_example(names, examples):
+    """In its docstring, where it runs with the others, or beside the pages; constants need none."""
+    silent = []
+    for full in [name for group in names.GROUPS.values() for name in names.names(group)]:
+        module, _, last = full.rpartition(".")
+        thing = getattr(importlib.import_module(module), last)
+        shown = ">>> " in (inspect.getdoc(thing) or "")
+        assert not (shown and full in examples), full
+        if callable(thing) and not shown and full not in examples:
+            silent.append(full)
+    assert silent == []
+
+
+def test_examples_beside_the_pages_run(examples):
+    for name, text in examples.items():
+        test = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+        assert doctest.DocTestRunner().run(test).failed == 0, name
+
+
 def test_every_public_module_has_a_page(names):
     modules = {module for group in names.GROUPS.values() for module in group.modules}
     public = {home for home in jko._HOMES if home != "jko"} | {
         f"jko.{name}" for name in jko._HOMES["jko"].split()
     }
     assert public <= modules
+
+
+def test_docstrings_are_mathematics_and_code_stays_code(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS)
+    prose = importlib.import_module("docstrings").prose
+    assert prose(["``1/2 int |xi|^2 dmu`` of mu_*, |x|."]) == [
+        r"``1/2 ∫ |ξ|² dμ`` of mu\_\*, \|x\|."
+    ]
+    assert prose(["``mu.project()`` is *proved*"]) == ["``mu.project()`` is *proved*"]
+    code = ["Examples", "--------", ">>> x**2 | y_", "1"]
+    assert prose(code) == code

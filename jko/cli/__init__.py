@@ -1,4 +1,4 @@
-"""The command line: ``python -m jko train | validate | distance | demo | doctor``.
+"""The command line: ``python -m jko train | predict | validate | distance | demo | doctor``.
 
 Exit codes: 0 done; 1 the computation failed; 2 bad input, said in one sentence; 130 interrupted from the keyboard.
 A command is the function ``run`` of the module of its name, and whatever it needs is imported when it runs.
@@ -18,8 +18,12 @@ from jko.cli.terminal import say
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = parser().parse_args(argv)
-    command: str = arguments.command
+    whole = parser()
+    arguments = whole.parse_args(argv)
+    command: str | None = arguments.command
+    if command is None:
+        whole.print_help()
+        return 0
     try:
         code: int = import_module(f"jko.cli.{command}").run(arguments)
         if sys.stdout is not None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import jko
 from jko import distributed
 from jko.cli import processes
+from jko.runs import FILE, TRAJECTORY
 
 PARTS = "trajectory.*of*.npz"  # of a run of several processes
-FILES = ("trajectory.npz", "summary.json", "energy.png", "prediction.png")
+FILES = (TRAJECTORY, FILE, "summary.json", "energy.png", "prediction.png")
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Folder:
 
     def clear(self, run: bool = True) -> None:
         """What an earlier run left goes; if it goes on, ``run`` is False: only its report, which is no longer true."""
-        for name in FILES if run else FILES[1:]:
+        for name in FILES if run else FILES[2:]:
             (self.path / name).unlink(missing_ok=True)
         for part in self.path.glob(PARTS) if run else ():
             part.unlink(missing_ok=True)

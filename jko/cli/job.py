@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 import jko
-from jko import datasets, distributed
+from jko import datasets, distributed, runs
 from jko.cli import memory, processes
 from jko.flows import Observer
 from jko.measures import State
-from jko.networks import drawn, ridge
+from jko.networks import drawn
 from jko.storage.states import held
 
 STATES = 100  # kept in a long run, up to twice as many
@@ -40,6 +43,15 @@ class Settings:
     seed: int
     threads: int
     examine: bool = False
+    loss: str = "squared"
+    dtype: str = "float64"
+    device: str = "cpu"
+    save_every: int | None = None
+
+    @property
+    def states(self) -> int:
+        """Steps between two states that are kept."""
+        return self.save_every or max(1, int(_count(self)) // STATES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,45 +61,105 @@ class Job:
     settings: Settings
     table: datasets.Table
     split: datasets.Split
+    model: runs.Model
     risk: jko.Risk
     energy: jko.Energy
     start: State
+
+    @property
+    def scored(self) -> tuple[str, jko.Data]:
+        """The rows that tell how good it is, and their name: those held out, or the training rows if there are none."""
+        test = self.split.test
+        return ("training", self.split.train) if test is None else ("test", test)
 
 
 def prepare(table: datasets.Table, settings: Settings) -> Job:
     """Split by the seed, then draw the neurons: w ~ N(0, 1), theta' ~ N(0, 1/n) and the bias ~ N(0, 1).
 
-    ValueError if the table cannot be split, or the training would not fit into memory.
+    ValueError if the table cannot be split, the training would not fit into memory, or there is no such device.
     """
+    if settings.loss == "logistic" and table.classes is None:
+        raise ValueError(
+            f"--loss logistic is for classes, and {', '.join(table.target.columns)} of {table.name!r} is a regression; "
+            "leave it away, or say --task classification"
+        )
+    _try_device(settings.device)
     generator = torch.Generator().manual_seed(settings.seed)
-    split = datasets.split(table, settings.test_fraction, generator)
-    states = int(min(_count(settings), 2 * STATES))
-    data = split.train
-    memory.refuse_too_large(settings.neurons, data.M, data.n, states, data.k)
-    risk = jko.Risk(data, activation=ridge(settings.activation))
+    dtype = getattr(torch, settings.dtype)
+    split = datasets.split(
+        table, settings.test_fraction, generator, dtype=dtype, device=settings.device
+    )
+    data, count = split.train, int(_count(settings))
+    if settings.formulation == "graph" and data.k > 1:
+        raise ValueError(
+            f"--formulation graph is for one output, and {table.name!r} needs {data.k}: H is a number; leave it "
+            "away, or learn one target of two classes or of numbers"
+        )
+    if settings.device == "cpu":
+        states = (
+            min(count, 2 * STATES)
+            if settings.save_every is None
+            else 1 + count // settings.save_every
+        )
+        memory.refuse_too_large(settings.neurons, data.M, data.n, states, data.k)
+    preparation = datasets.Preparation.of(table, split)
+    model = runs.Model(preparation, settings.activation, settings.loss)
+    risk = model.risk(data)
     start = drawn(settings.neurons, data, generator)
     return Job(
         settings=settings,
         table=table,
         split=split,
+        model=model,
         risk=risk,
         energy=risk + settings.lam * jko.SquaredNorm() if settings.lam else risk,
         start=start.project() if settings.formulation == "graph" else start,
     )
 
 
+def _try_device(name: str) -> None:
+    """ValueError if torch has no such device here."""
+    try:
+        torch.zeros(1, device=name) + 1
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            f"--device {name!r} cannot be used here: {why}; leave it away, or name one that torch knows, such as cuda"
+        ) from None
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What the folder of the run keeps for predictions."""
+    rows = {"count": len(job.table.f), "held_out": job.split.test_rows.tolist()}
+    settings = asdict(job.settings)
+    more = {"table": job.table.name, "settings": settings, "versions": versions(), "rows": rows}
+    return runs.facts_of(job.model, **more)
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {
+        "jko": jko.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
 @dataclass
 class _Pause:
-    """An observer that ends a flow after a while."""
+    """An observer that ends a flow after a while, or after every so many steps."""
 
     seconds: float
+    every: int | None
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
 
     def __call__(self, k: int, t: float, result: jko.StepResult) -> None:
-        """StopIteration when the time is over."""
-        if time.monotonic() - self.began > self.seconds:
+        """StopIteration when the time is over, or at such a step."""
+        over = time.monotonic() - self.began > self.seconds
+        if over or (self.every is not None and k % self.every == 0):
             raise StopIteration
 
 
@@ -103,9 +175,9 @@ def train(
     least every half a minute: flows one after another give the bits of a single one.
     """
     settings = job.settings
-    began, wait = time.process_time(), FIRST
+    began, wait, told = time.process_time(), FIRST, False
     while True:
-        pause = _Pause(wait if checkpoint else float("inf"))
+        pause = _Pause(wait, settings.save_every) if checkpoint else _Pause(float("inf"), None)
         try:
             trajectory = jko.flow(
                 job.energy,
@@ -114,22 +186,30 @@ def train(
                 steps=settings.steps,
                 t1=settings.t1,
                 solver=jko.LBFGS.training(examine=settings.examine),
-                save=max(1, int(_count(settings)) // STATES),
+                save=settings.states,
                 observers=(*observers, pause),
             )
         except jko.StepFailed as failure:
             if checkpoint:
-                failure.trajectory.save(checkpoint)
+                _save(job, failure.trajectory, checkpoint, told)
             raise
         if trajectory.status is jko.Status.INTERRUPTED and distributed.count() > 1:
             raise KeyboardInterrupt(processes.ENDED)  # the others may be at another step
         if checkpoint:
             saving = time.monotonic()
-            trajectory.save(checkpoint)
+            _save(job, trajectory, checkpoint, told)
+            told = True
             wait = min(PAUSE, SHARE * (time.monotonic() - saving))
         if trajectory.status is not jko.Status.STOPPED:
             return trajectory, time.process_time() - began
         start = trajectory
+
+
+def _save(job: Job, trajectory: jko.Trajectory, path: Path, told: bool) -> None:
+    """The run, and beside it what predictions need, unless that was ``told`` before."""
+    trajectory.save(path)
+    if processes.first() and not told:
+        runs.write_facts(path.parent, facts(job))
 
 
 def _count(settings: Settings) -> float:
@@ -178,14 +258,28 @@ def _same(a: State, b: State) -> bool:
 
 
 def score(job: Job, state: State, data: jko.Data) -> float | None:
-    """The share of right classes, or R2; None where R2 is 0 / 0."""
-    output = job.risk.predict(state, data.x)
+    """The share of right classes, or R2, the mean over the targets; None where R2 is 0 / 0."""
+    output, f = said(job, state, data)
     if job.table.classes:
-        return float(((output > 0) == (data.f > 0)).double().mean())
-    spread = float(((data.f - data.f.mean()) ** 2).sum())
-    return 1 - float(((output - data.f) ** 2).sum()) / spread if spread > 0 else None
+        return float((job.model.classified(output) == job.model.classified(f)).mean())
+    spread = ((f - f.mean(0)) ** 2).sum(0)
+    return float((1 - ((output - f) ** 2).sum(0) / spread).mean()) if np.all(spread > 0) else None
+
+
+def said(job: Job, state: State, data: jko.Data) -> tuple[np.ndarray, np.ndarray]:
+    """What the network says of the rows, and what it should."""
+    pair = job.risk.predict(state, data.x), data.f
+    return pair[0].detach().double().cpu().numpy(), pair[1].double().cpu().numpy()
 
 
 def score_name(job: Job) -> str:
     """What the score is."""
     return "accuracy" if job.table.classes else "R2"
+
+
+def confusion(model: runs.Model, outputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How many rows of each class (down) were taken for each (across)."""
+    count = len(model.preparation.target.classes or ())
+    counts = np.zeros((count, count), dtype=int)
+    np.add.at(counts, (model.classified(truth), model.classified(outputs)), 1)
+    return counts

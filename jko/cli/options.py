@@ -13,9 +13,11 @@ from jko.cli.terminal import shown
 EPILOG = """examples:
   python -m jko train breast-cancer
   python -m jko train --csv houses.csv --target price --out runs/houses
+  python -m jko train --csv people.csv --target outcome --encode --fill
+  python -m jko predict runs/people --csv new.csv --out predicted.csv
   python -m jko train diabetes --formulation graph --tau 1 --t1 50 --json
   python -m jko validate --quick --report runs/survey
-  python -m jko distance runs/a/trajectory.npz runs/b/trajectory.npz
+  python -m jko distance runs/a runs/b
 
 exit codes:
   0 done; 1 the computation failed; 2 bad input, said in one sentence; 130 interrupted from the keyboard
@@ -23,14 +25,38 @@ exit codes:
 
 TABLES = """tables:
   Text in UTF-8, up to 256 MiB: a line of column names, then a line for each observation, cut by commas, semicolons,
-  tabs, | or blanks (whichever gives all lines the same number of cells).  Numbers have a decimal point; two values
-  in the target are two classes.  Where the first line may be a row, --header asks to say so.  A column that only
-  numbers or names the rows is left out, and the result says so; --keep takes it in.
+  tabs, | or blanks (whichever gives all lines the same number of cells).  Numbers have a decimal point.  Where the
+  first line may be a row, --header asks to say so.  A column that only numbers or names the rows is left out, and the
+  result says so; --keep takes it in.
+
+target:
+  Words are classes, and so are two values, or at most 20 different whole numbers (each more than once); the result
+  says so, and --task reads them the other way.  Several columns of numbers are learned at once by --target A,B.
+
+words and gaps:
+  Inputs must be numbers, unless --encode makes an input of each word of a column of words, and --fill takes the mean
+  of the training rows for a missing number (one more input says that it was missing), or a category of its own for a
+  missing word.  The result says what was done to each column, and predict does the same to new rows.
 
 runs:
   A run is saved while it goes on; after an interruption the same command with --resume goes on from the last save.
   Without --out a new run gets a folder of its own: runs/NAME, runs/NAME-2, ...; --out refuses one that is taken.
 """
+
+PREDICTIONS = """rows:
+  Columns are found by name, in any order; others are ignored, also the target, whose score is said where it is there.
+  A column that the run was trained on and that is missing is refused, and so is a cell that its rule does not take:
+  words among numbers, a gap where the run was made without --fill, a word that its table had not (--unseen).
+
+output:
+  A line for each row: the predicted class and the probability of each class, or the values of the target in its units.
+"""
+
+ACTIVATIONS = (
+    "tanh", "sigmoid", "relu", "softplus", "sin", "gelu", "silu", "mish", "elu", "celu", "logsigmoid", "softsign",
+    "tanhshrink", "atan", "asinh", "erf", "cos",
+)  # fmt: skip
+DATA = ("breast-cancer", "diabetes", "digits", "iris", "wine")
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,8 +84,10 @@ def parser() -> Parser:
         **whole,
     )
     parser.add_argument("--version", action="version", version=f"jko {jko.__version__}")
-    add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
+    add = parser.add_subparsers(dest="command", metavar="COMMAND").add_parser
     _train(add("train", help="train a shallow network on real data", epilog=TABLES, **whole))
+    new = "classes or values for new rows, by a run of train"
+    _predict(add("predict", help=new, epilog=PREDICTIONS, **whole))
     _validate(add("validate", help="measure the claims of the survey", allow_abbrev=False))
     two = "the distance between the final states of two saved runs"
     _distance(add("distance", help=two, allow_abbrev=False))
@@ -71,9 +99,24 @@ def parser() -> Parser:
 
 
 def _distance(parser: argparse.ArgumentParser) -> None:
-    saved = "a trajectory saved by train or Trajectory.save"
-    parser.add_argument("a", metavar="A.npz", help=saved)
-    parser.add_argument("b", metavar="B.npz", help="another one, with a state of the same kind")
+    saved = "the folder of a run of train, or a trajectory that Trajectory.save wrote (.npz)"
+    parser.add_argument("a", metavar="A", help=saved)
+    parser.add_argument("b", metavar="B", help="another one, with a state of the same kind")
+
+
+def _predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Predict new rows by a network that train has trained."
+    add = parser.add_argument
+    copied: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    add("run", metavar="RUN", help="the folder of the run, such as runs/NAME")
+    add("--csv", metavar="FILE", required=True, help="a table with the columns of the run")
+    add("--out", metavar="FILE", help="write a CSV file; default: print it")
+    add("--force", action="store_true", help="replace --out FILE if it is there")
+    add("--copy", metavar="COLUMN", **copied, help="columns of the table to copy in front")
+    told = "whether the first line of FILE names the columns; default: as in the table of the run"
+    add("--header", choices=("yes", "no"), help=told)
+    none = "take a word that the run does not know for none of its categories"
+    add("--unseen", action="store_true", help=none)
 
 
 def _validate(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +135,8 @@ def _validate(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or a CSV file "
-        "(two values in the target: classification; numbers: regression)."
+        "Train a shallow network by JKO steps, none of which raises the energy, on a shipped data set or "
+        "a CSV file."
     )
     _of_data(parser.add_argument_group("data").add_argument)
     _of_the_network(parser.add_argument_group("network").add_argument)
@@ -109,22 +152,32 @@ def _of_data(add: Callable[..., object]) -> None:
         "default": [],
     }
     first = "whether the first line of FILE names the columns (else they are called 1, 2, ...); "
-    add("dataset", nargs="?", metavar="DATA", help="breast-cancer or diabetes")
+    add("dataset", nargs="?", metavar="DATA", help=" or ".join(DATA))
     add("--csv", metavar="FILE", help="a table, instead of DATA; see below")
-    add("--target", metavar="COLUMN", help="the column of FILE to learn")
+    learned = "the column of FILE to learn; several: A,B, or given again"
+    add("--target", metavar="COLUMN", action="append", default=[], help=learned)
+    tasks = ("classification", "regression")
+    add("--task", choices=tasks, help="default: what the target tells; see below")
+    words: dict[str, Any] = columns | {"nargs": "*", "default": None}
+    each = "make an input of each word of a column of words; of named columns also of numbers"
+    add("--encode", **words, help=each)
+    add("--fill", action="store_true", help="take cells that are missing; see below")
     add("--ignore", **columns, help="leave columns out")
     add("--keep", **columns, help="take columns as inputs though they number the rows")
     told = first + "default: what the columns below it tell"
     add("--header", choices=("yes", "no"), help=told)
-    share = _number(above=0, below=1)
-    add("--test-fraction", type=share, default=0.3, metavar="P", help="default .3")
+    share = _number(least=0, below=1)
+    held = "share of the rows held out to test; default .3; 0 trains on all"
+    add("--test-fraction", type=share, default=0.3, metavar="P", help=held)
 
 
 def _of_the_network(add: Callable[..., object]) -> None:
-    names = ("tanh", "sigmoid", "relu", "softplus", "sin")
     many, seeds = _count(1, 10**8), _count(0, 2**63 - 1)
     add("--neurons", type=many, default=1000, metavar="N", help="default 1000")
-    add("--activation", choices=names, default="tanh", help="default tanh")
+    named = f"default tanh; or {', '.join(ACTIVATIONS[1:])}"
+    add("--activation", choices=ACTIVATIONS, default="tanh", metavar="NAME", help=named)
+    losses = "of classes: the survey's squared one (default), or the logistic one"
+    add("--loss", choices=("squared", "logistic"), default="squared", help=losses)
     drawn = "of the split and the neurons; default 0"
     add("--seed", type=seeds, default=0, metavar="K", help=drawn)
 
@@ -142,6 +195,14 @@ def _of_steps(group: argparse._ArgumentGroup) -> None:
     proved = "prove the coupling of each step optimal, and relabel where it is not"
     add("--examine", action="store_true", help=proved)
     add("--threads", type=_count(1, 1024), default=1, metavar="K", help="default 1")
+    half = "float32 takes half the time and memory; default float64"
+    add("--dtype", choices=("float64", "float32"), default="float64", help=half)
+    add(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="as torch names it, such as cuda; default cpu",
+    )
 
 
 def _of_output(group: argparse._ArgumentGroup) -> None:
@@ -151,6 +212,8 @@ def _of_output(group: argparse._ArgumentGroup) -> None:
     again = "go on with the run saved in the folder (the last one), if there is any"
     taken("--resume", action="store_true", help=again)
     taken("--force", action="store_true", help="replace the run in the folder")
+    often = "keep the neurons and save after every K steps; default: about 100 states, by time"
+    group.add_argument("--save-every", type=_count(1, 10**9), metavar="K", help=often)
     only = "print one JSON object only; write files only with --out"
     group.add_argument("--json", action="store_true", help=only)
 

@@ -9,25 +9,24 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
-
 import jko
 from jko.cli.folder import FILES, Folder
-from jko.cli.job import Job, score, score_name
+from jko.cli.job import Job, confusion, said, score, score_name, versions
 from jko.measures import State
 from jko.metrics import Proof
 from jko.storage.places import write_text
 
 Summary = dict[str, Any]
 
+MANY = 12  # names in a line of the table
 ROUNDING = 1e-12  # of an energy; a difference below it says nothing
 
 
 def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
     """Everything worth knowing, in numbers that JSON can hold: where there is none, null and a reason."""
     final, columns = trajectory.final, trajectory.columns
-    test = score(job, final, job.split.test)
+    held_out = job.split.test
+    test = None if held_out is None else score(job, final, held_out)
     return {
         "data": _data(job),
         "settings": asdict(job.settings),
@@ -39,7 +38,8 @@ def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
         "score": score_name(job),
         "train_score": score(job, final, job.split.train),
         "test_score": test,
-        "test_score_reason": None if test is not None else "R2 needs test targets that differ",
+        "test_score_reason": None if test is not None else _no_score(job),
+        "confusion": _confusion(job, final) if job.table.classes else None,
         "smallest_slack": float(trajectory.slacks.min()),
         "certificates": _certificates(trajectory),
         **_optimality(job, final),
@@ -48,8 +48,20 @@ def summary(job: Job, trajectory: jko.Trajectory, seconds: float) -> Summary:
         "costs": trajectory.costs.tolist(),
         "slacks": trajectory.slacks.tolist(),
         "residuals": trajectory.residuals.tolist(),
-        "versions": {"jko": jko.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "versions": versions(),
     }
+
+
+def _confusion(job: Job, state: State) -> Summary:
+    """Who was taken for whom, among the rows that tell the score."""
+    rows, data = job.scored
+    return {"rows": rows, "counts": confusion(job.model, *said(job, state, data)).tolist()}
+
+
+def _no_score(job: Job) -> str:
+    if job.split.test is None:
+        return "no row was held out (--test-fraction 0)"
+    return "R2 needs test targets that differ"
 
 
 def as_json(summary: Summary) -> str:
@@ -63,12 +75,13 @@ def _data(job: Job) -> Summary:
         "name": table.name,
         "rows": len(table.f),
         "train_rows": split.train.M,
-        "test_rows": split.test.M,
-        "inputs": list(split.columns),
-        "dropped": list(split.dropped),
+        "test_rows": len(split.test_rows),
+        "columns": {rule.column: rule.said for rule in table.recipe},
+        "inputs": list(split.scaling.columns),
+        "dropped": list(split.scaling.dropped),
         "left_out": list(table.left_out),
         "notes": list(table.notes),
-        "target": table.target,
+        "targets": list(table.target.columns),
         "classes": None if table.classes is None else list(table.classes),
     }
 
@@ -105,10 +118,10 @@ def _finite(value: float) -> float | None:
 def table(summary: Summary, folder: Folder | None) -> list[str]:
     """The summary as the lines of a table."""
     data, settings = summary["data"], summary["settings"]
-    kind = f"classes {' / '.join(data['classes'])} of" if data["classes"] else "values of"
+    kind = f"classes {listed(data['classes'])} of" if data["classes"] else "values of"
     inputs = f"{len(data['inputs'])} inputs"
     if data["dropped"]:
-        inputs += f" ({len(data['dropped'])} constant left out: {', '.join(data['dropped'])})"
+        inputs += f" ({len(data['dropped'])} constant left out: {listed(data['dropped'], ', ')})"
     metric = {"measure": "F with W2", "graph": "G with D"}[settings["formulation"]]
     share = "{:.1%}" if summary["score"] == "accuracy" else "{:.3f}"
     test = (
@@ -118,8 +131,8 @@ def table(summary: Summary, folder: Folder | None) -> list[str]:
     )
     rows = {
         "data": f"{data['name']}: {data['train_rows']} rows to train, {data['test_rows']} to test, {inputs}",
-        "target": f"{kind} {data['target']}",
-        "network": f"{settings['neurons']} {settings['activation']} neurons; {metric}",
+        "target": f"{kind} {', '.join(data['targets'])}",
+        "network": f"{settings['neurons']} {settings['activation']} neurons; {metric}{_special(settings)}",
         "steps": f"{summary['steps']} to t = {summary['times'][-1]:g}, {summary['evaluations']} evaluations",
         "energy": f"{summary['energies'][0]:.5g} -> {summary['energies'][-1]:.5g}",
         "risk": f"{summary['risk']:.5g}",
@@ -134,6 +147,22 @@ def table(summary: Summary, folder: Folder | None) -> list[str]:
         rows["files"] = f"{folder.path}/: {', '.join(folder.written)}{folder.remark}"
     lines = [f"{name:<15} {value}" for name, value in rows.items()]
     return [*lines[:1], *(f"{'columns':<15} {note}" for note in data["notes"]), *lines[1:]]
+
+
+def listed(names: list[str], by: str = " / ") -> str:
+    """The first few names, and how many there are."""
+    return by.join(names[:MANY]) + (f"{by}... ({len(names)})" if len(names) > MANY else "")
+
+
+def _special(settings: Summary) -> str:
+    """What is not as it always was."""
+    usual = {"loss": "squared", "dtype": "float64", "device": "cpu"}
+    words = {"loss": "{} loss", "dtype": "{}", "device": "on {}"}
+    return "".join(
+        f"; {words[name].format(settings[name])}"
+        for name, value in usual.items()
+        if settings[name] != value
+    )
 
 
 def _gap(summary: Summary) -> str:
@@ -168,8 +197,8 @@ def write(folder: Folder, summary: Summary, job: Job, trajectory: jko.Trajectory
 
         pictures.energy(summary, trajectory, folder.path / "energy.png")
         pictures.prediction(job, trajectory.final, folder.path / "prediction.png")
-        folder.written += FILES[2:]
+        folder.written += FILES[3:]
     except ImportError as error:
         folder.remark = f"; no pictures ({error}; pip install 'jko[plots]')"
-    write_text(folder.path / FILES[1], as_json(summary) + "\n")
-    folder.written.insert(1, FILES[1])
+    write_text(folder.path / FILES[2], as_json(summary) + "\n")
+    folder.written[1:1] = FILES[1:3]

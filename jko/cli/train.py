@@ -22,6 +22,7 @@ from jko.cli.terminal import say
 from jko.distributed import ProcessLost, Stopped
 from jko.measures import State
 
+OF_CSV = ("target", "ignore", "keep", "header", "encode", "fill", "task")
 STEPS = 20  # where neither steps nor t1 is given
 
 
@@ -83,28 +84,38 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise ValueError(
             "--json writes no files without --out, so --resume and --force need --out DIR"
         )
+    if arguments.json and arguments.out is None and arguments.save_every is not None:
+        raise ValueError("--json writes no files without --out, so --save-every needs --out DIR")
     if (arguments.dataset is None) == (arguments.csv is None):
         raise ValueError(
-            f"train needs either DATA ({' or '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
+            f"train needs either DATA ({', '.join(datasets.NAMES)}) or --csv FILE --target COLUMN; "
             f"got {'neither' if arguments.csv is None else 'both'}"
         )
 
 
 def _table(arguments: argparse.Namespace) -> datasets.Table:
     if arguments.csv is None:
-        if arguments.target is not None or arguments.ignore or arguments.keep or arguments.header:
+        stray = [name for name in OF_CSV if getattr(arguments, name) not in (None, [], False)]
+        if stray:
             raise ValueError(
-                "--target and --ignore belong to --csv FILE, as --keep and --header do; "
-                f"{arguments.dataset!r} has a target already"
+                f"{' and '.join(f'--{name}' for name in stray)} belong{'s' * (len(stray) == 1)} to --csv FILE; "
+                f"{arguments.dataset!r} has a target already, and numbers only"
             )
         return datasets.load(arguments.dataset)
-    if arguments.target is None:
+    if not arguments.target:
         raise ValueError(
             "--target is missing; name the column of --csv FILE to learn: --target COLUMN"
         )
-    header = {None: None, "yes": True, "no": False}[arguments.header]
+    encode = arguments.encode
     return datasets.read_csv(
-        arguments.csv, arguments.target, arguments.ignore, keep=arguments.keep, header=header
+        arguments.csv,
+        arguments.target,
+        arguments.ignore,
+        keep=arguments.keep,
+        header={None: None, "yes": True, "no": False}[arguments.header],
+        encode=encode or encode is not None,
+        fill=arguments.fill,
+        task=arguments.task,
     )
 
 
@@ -139,8 +150,9 @@ def _progress(job: Job) -> jko.Progress:
 
     def more(k: int, t: float, result: jko.StepResult) -> dict[str, float]:
         risk = result.energy - job.settings.lam * float(regularisation(result.state))
-        right = score(job, result.state, job.split.test)
-        return {"risk": risk} | ({} if right is None else {f"test {score_name(job)}": right})
+        part, data = job.scored
+        right = score(job, result.state, data)
+        return {"risk": risk} | ({} if right is None else {f"{part} {score_name(job)}": right})
 
     return jko.Progress(more)
 

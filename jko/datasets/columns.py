@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from jko.datasets.cells import Array, is_number, numbers
 from jko.datasets.header import doubt
@@ -24,6 +25,12 @@ class Column:
     name: str
     label: str
     cells: Sequence[str]
+
+    @classmethod
+    def of(cls, name: str, values: Iterable[Any]) -> Column:
+        """Of values as programs hold them: numbers, words, truth values; None and NaN are gaps."""
+        given = values.tolist() if hasattr(values, "tolist") else values
+        return cls(name, name, list(map(str, given)))
 
     @cached_property
     def values(self) -> Array | None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from jko.datasets.table import Table
+from typing import Any
 
-NAMES = ("breast-cancer", "diabetes")
+from jko.datasets.table import Table
+from jko.datasets.targets import Target, indicators
+
+TARGETS = {
+    "breast-cancer": "diagnosis",
+    "diabetes": "progression",
+    "digits": "digit",
+    "iris": "species",
+    "wine": "cultivar",
+}
+NAMES = tuple(TARGETS)
 
 
 def load(name: str) -> Table:
-    """A data set that scikit-learn ships: ``breast-cancer`` (two classes) or ``diabetes`` (regression).
+    """A data set that scikit-learn ships: ``diabetes`` is a regression, the others have 2, 10, 3 and 3 classes.
 
     Raises
     ------
@@ -16,6 +26,13 @@ def load(name: str) -> Table:
         For another name.
     ImportError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> table = datasets.load("diabetes")
+    >>> table.x.shape, table.target.columns
+    ((442, 10), ('progression',))
     """
     if name not in NAMES:
         raise ValueError(
@@ -29,16 +46,10 @@ def load(name: str) -> Table:
             f"the data set {name!r} comes with scikit-learn, which is not installed; "
             "pip install 'jko[data]', or read a file by --csv FILE --target COLUMN"
         ) from None
+    raw: Any = getattr(datasets, f"load_{name.replace('-', '_')}")()
+    columns = tuple(map(str, raw.feature_names))
     if name == "diabetes":
-        raw = datasets.load_diabetes()
-        return Table(name, tuple(raw.feature_names), raw.data, "progression", raw.target)
-    raw = datasets.load_breast_cancer()
-    first, second = map(str, raw.target_names)
-    return Table(
-        name,
-        tuple(map(str, raw.feature_names)),
-        raw.data,
-        "diagnosis",
-        2.0 * raw.target - 1,
-        (first, second),
-    )
+        return Table(name, columns, raw.data, Target((TARGETS[name],)), raw.target)
+    classes = tuple(map(str, raw.target_names))
+    f = indicators(raw.target, len(classes))
+    return Table(name, columns, raw.data, Target((TARGETS[name],), classes), f)

@@ -9,14 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.datasets.cells import Array
+from jko.datasets.inputs import Number, Recipe
+from jko.datasets.scaling import Scaling, Units
+from jko.datasets.targets import Target
 from jko.networks import Data
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-FLAT = (
-    1e-12  # a column whose deviation is a smaller fraction of its size is constant up to rounding
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,27 +29,45 @@ class Table:
     columns : tuple of n str
         Names of the inputs.
     x : (M, n)
-        Inputs.
-    target : str
-        Name of the target.
-    f : (M,)
-        Target: -1 and +1 for two classes, the values themselves otherwise.
-    classes : (str, str) or None
-        What -1 and +1 stand for; None for regression.
+        Inputs, NaN where a cell is missing.
+    target : Target
+        What is learned: its columns, and its classes if it has some.
+    f : (M,) or (M, k)
+        Values of the target; -1 and +1 for two classes, a column of 0 and 1 each for more.
     left_out : tuple of str
         Columns that were no input, since they only tell the rows apart.
     notes : tuple of str
-        What was done with columns that number the rows, in sentences.
+        What was done with columns that are not just numbers, in sentences.
+    recipe : tuple of Number and Categories
+        How the columns of the file became inputs; by default each is a number.
+    named : bool
+        Whether the file's first line names the columns; else they are called "1", "2", ....
+
+    Examples
+    --------
+    >>> from jko import datasets
+    >>> datasets.load("breast-cancer").classes
+    ('malignant', 'benign')
     """
 
     name: str
     columns: tuple[str, ...]
     x: Array
-    target: str
+    target: Target
     f: Array
-    classes: tuple[str, str] | None = None
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    recipe: Recipe = ()
+    named: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.recipe:
+            object.__setattr__(self, "recipe", tuple(map(Number, self.columns)))
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes; None for a regression."""
+        return self.target.classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +77,39 @@ class Split:
     Attributes
     ----------
     train, test : Data
-        Inputs standardised; the target too for regression, -1 and +1 for classes.
-    columns, dropped : tuples of str
-        Inputs kept, and inputs left out because they are constant on the training part.
-    centre, scale : float
-        The target in its own units is ``centre + scale * f``.
+        Inputs standardised; the target too for a regression, not for classes.  No test part if no row is held out.
+    train_rows, test_rows : arrays of int
+        The rows of the table in either part, from 0.
+    scaling : Scaling
+        Of the inputs: which are kept, and their units.
+    units : Units
+        Of the target.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> abs(float(parts.train.x.mean())) < 1e-12
+    True
     """
 
     train: Data
-    test: Data
-    columns: tuple[str, ...]
-    dropped: tuple[str, ...]
-    centre: float
-    scale: float
+    test: Data | None
+    train_rows: Indices
+    test_rows: Indices
+    scaling: Scaling
+    units: Units
 
 
-def split(table: Table, test_fraction: float, generator: torch.Generator) -> Split:
+def split(
+    table: Table,
+    test_fraction: float,
+    generator: torch.Generator,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> Split:
     """Cut a table at random, class by class if it has classes, and standardise both parts by the training part.
 
     Inputs that are constant on the training part carry no information and are left out.
@@ -85,56 +119,58 @@ def split(table: Table, test_fraction: float, generator: torch.Generator) -> Spl
     table : Table
         What to cut.
     test_fraction : float
-        Share of the rows held out, between 0 and 1.
+        Share of the rows held out, at least 0 and below 1.
     generator : torch.Generator
         Source of the shuffle.
+    dtype, device
+        Of the data; the standardisation is in float64.
 
     Raises
     ------
     ValueError
-        If a part would be empty, or no input varies.
+        If a part would be empty though it was asked for, or no input varies.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import datasets
+    >>> parts = datasets.split(datasets.load("diabetes"), 0.25, torch.Generator().manual_seed(0))
+    >>> len(parts.train.f), len(parts.test.f)
+    (332, 110)
     """
-    fraction = checks.number("test_fraction", test_fraction, above=0, below=1)
+    fraction = checks.number("test_fraction", test_fraction, least=0, below=1)
     test, train = _parts(table, fraction, generator)
-    centre, scale = _centre_and_scale(table.x[train])
-    varies = scale > FLAT * np.abs(table.x[train]).max(0)
-    if not varies.any():
+    measured = [unit for rule in table.recipe for unit in rule.measured]
+    scaling = Scaling.of(table.columns, table.x[train], measured)
+    if not scaling.columns:
         raise ValueError(
             f"every input of {table.name!r} is constant on the {len(train)} training rows; one must vary"
         )
-    x = (table.x[:, varies] - centre[varies]) / scale[varies]
-    middle, spread = (0.0, 1.0) if table.classes else map(float, _centre_and_scale(table.f[train]))
-    if spread == 0:
+    units = Units() if table.classes else Units.of(table.f[train])
+    if not np.all(units.scale):
+        flat = np.array(table.target.columns)[np.atleast_1d(units.scale) == 0]
         raise ValueError(
-            f"the target {table.target!r} of {table.name!r} is constant on the {len(train)} training rows; "
+            f"the target {str(flat[0])!r} of {table.name!r} is constant on the {len(train)} training rows; "
             "it must vary"
         )
-    f = (table.f - middle) / spread
-    return Split(
-        train=Data(x[train], f[train]),
-        test=Data(x[test], f[test]),
-        columns=tuple(name for name, keep in zip(table.columns, varies, strict=True) if keep),
-        dropped=tuple(name for name, keep in zip(table.columns, varies, strict=True) if not keep),
-        centre=middle,
-        scale=spread,
-    )
+    x, f = scaling(table.columns, table.x), units.scaled(table.f)
 
+    def data(rows: Indices) -> Data:
+        pair = (torch.tensor(values[rows], dtype=dtype, device=device) for values in (x, f))
+        return Data(*pair)
 
-def _centre_and_scale(values: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation along the rows; no square overflows, whatever the units."""
-    size = np.abs(values).max(0)
-    unit = values / np.where(size > 0, size, 1.0)
-    return size * unit.mean(0), size * unit.std(0)
+    return Split(data(train), data(test) if len(test) else None, train, test, scaling, units)
 
 
 def _parts(table: Table, fraction: float, generator: torch.Generator) -> tuple[Indices, Indices]:
     """Rows of the test part and of the training part, each in the order of the table."""
-    groups = {"the table": np.arange(len(table.f))}
+    everything = np.arange(len(table.f))
+    if fraction == 0:
+        return everything[:0], everything
+    groups = {"the table": everything}
     if table.classes:
-        groups = {
-            f"class {name!r}": (table.f == sign).nonzero()[0]
-            for name, sign in zip(table.classes, (-1, 1), strict=True)
-        }
+        codes = table.f.argmax(1) if table.f.ndim == 2 else (table.f > 0).astype(int)
+        groups = {f"class {n!r}": (codes == k).nonzero()[0] for k, n in enumerate(table.classes)}
     cut = [_shuffled(rows, kind, fraction, generator) for kind, rows in groups.items()]
     test, train = (np.sort(np.concatenate(part)) for part in zip(*cut, strict=True))
     return test, train

@@ -55,6 +55,14 @@ class BestParticles(Shown):
         Proximal steps, of all starts together.
     status : Status
         CONVERGED; STALLED (a kink, or rounding), MAX_ITERATIONS, or what ended a step.
+
+    Examples
+    --------
+    >>> import jko
+    >>> wells = jko.Potential(lambda x: ((x**2 - 1) ** 2).sum(-1))
+    >>> found = jko.diagnostics.best_particles(wells, jko.Particles([[0.3]]))
+    >>> found.energy < 1e-8, found.status.name
+    (True, 'CONVERGED')
     """
 
     state: Atoms

@@ -22,6 +22,15 @@ class ErrorBudget(Shown):
         The parameters.
     orders : dict
         The orders that the estimates rest on.
+
+    Examples
+    --------
+    >>> import jko
+    >>> budget = jko.diagnostics.error_budget(
+    ...     lambda tau: (1 + tau) ** (-1 / tau), at={"tau": 0.1}, orders={"tau": 1}
+    ... )
+    >>> budget.largest
+    'tau'
     """
 
     errors: dict[str, float]

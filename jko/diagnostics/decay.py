@@ -28,6 +28,13 @@ class Decay(Shown):
         Root mean square of the residuals in the logarithm.
     window : (float, float)
         The times that were used.
+
+    Examples
+    --------
+    >>> import jko, numpy as np
+    >>> t = np.linspace(1, 10, 50)
+    >>> jko.diagnostics.decay(t, t**-2).is_exponential
+    False
     """
 
     rate: float

@@ -38,6 +38,14 @@ class Decomposition(NamedTuple):
         The same remainder of all other energies; 0 for potentials.
     slope
         ``int (dF/dmu)(mu_*) d(mu - mu_*)``; >= 0 for every mu if mu_* is a minimiser.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a, b = jko.Particles([[3.0]]), jko.Particles([[1.0]])
+    >>> found = jko.diagnostics.decomposition(jko.SquaredNorm(), a, b)
+    >>> sum(found)  # F(a) - F(b)
+    4.0
     """
 
     risk: float

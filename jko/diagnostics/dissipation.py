@@ -33,6 +33,12 @@ class Speed(NamedTuple):
         The largest over the atoms.
     mean : float
         Root mean square against mu; its square is the dissipation.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.diagnostics.speed(jko.SquaredNorm(), jko.Particles([[3.0], [3.0]]))
+    Speed(max=3, mean=3)
     """
 
     max: float

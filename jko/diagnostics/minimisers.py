@@ -50,6 +50,13 @@ class Minimiser(Shown):
         CONVERGED, STALLED or MAX_ITERATIONS.
     g : (M,)
         Prices of the data: the residual f_mu* - f.
+
+    Examples
+    --------
+    >>> import jko
+    >>> rest = jko.minimiser(jko.SquaredNorm() + jko.Entropy(), jko.Grid((-6.0, 6.0), 120))
+    >>> rest.status.name, round(float(rest.state.covariance()), 3)  # N(0, 1)
+    ('CONVERGED', 1.0)
     """
 
     state: GridDensity

@@ -24,11 +24,25 @@ T = TypeVar("T")
 
 
 class Stopped(RuntimeError):
-    """Another process has failed, and says why: this one ends with it."""
+    """Another process has failed, and says why: this one ends with it.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> issubclass(distributed.Stopped, Exception)
+    True
+    """
 
 
 class ProcessLost(RuntimeError):
-    """Another process has died, or did not answer: this one cannot go on without its atoms."""
+    """Another process has died, or did not answer: this one cannot go on without its atoms.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> issubclass(distributed.ProcessLost, Exception)
+    True
+    """
 
 
 def start(timeout: float = PATIENCE, backend: str | None = None) -> None:
@@ -46,6 +60,12 @@ def start(timeout: float = PATIENCE, backend: str | None = None) -> None:
     ------
     RuntimeError
         Outside of torchrun.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> if distributed.launched():  # by torchrun; else this is the only process
+    ...     distributed.start()
     """
     checks.number("timeout", timeout, above=0)
     if dist.is_initialized():
@@ -70,17 +90,38 @@ def _leave() -> None:
 
 
 def launched() -> bool:
-    """Whether this process is one of torchrun's."""
+    """Whether this process is one of torchrun's.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> distributed.launched()
+    False
+    """
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def rank() -> int:
-    """The number of this process, 0 where there is no other."""
+    """The number of this process, 0 where there is no other.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> distributed.rank(), distributed.count()
+    (0, 1)
+    """
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def count() -> int:
-    """How many processes there are."""
+    """How many processes there are.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> distributed.count()
+    1
+    """
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -91,6 +132,13 @@ def gather(part: Tensor) -> Tensor:
     ------
     ProcessLost
         Where another has died, or did not answer in time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import distributed
+    >>> distributed.gather(torch.ones(2)).shape  # (processes, 2)
+    torch.Size([1, 2])
     """
     if count() == 1:
         return part[None]
@@ -107,7 +155,14 @@ def sent(tensor: Tensor, source: int) -> Tensor:
 
 
 def told(thing: T, source: int = 0) -> T:
-    """What the process ``source`` holds, for all: anything that can be pickled."""
+    """What the process ``source`` holds, for all: anything that can be pickled.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> distributed.told("process 0 says it to all")
+    'process 0 says it to all'
+    """
     if count() == 1:
         return thing
     things = [thing]
@@ -119,6 +174,12 @@ def together(action: Callable[[], T]) -> T:
     """Do something that may fail in one process: then all of them do, and none goes on before all have done it.
 
     The first one that failed raises what it met, the others :class:`Stopped`.
+
+    Examples
+    --------
+    >>> from jko import distributed
+    >>> distributed.together(lambda: 1 + 1)
+    2
     """
     error: Exception | None = None
     try:

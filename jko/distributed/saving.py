@@ -59,7 +59,15 @@ def _(state: Sharded, path: Path) -> places.Place:
 
 
 def manifest(path: Path) -> list[str]:
-    """The names of the files that a manifest names; none where it is no manifest."""
+    """The names of the files that a manifest names; none where it is no manifest.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from jko import distributed
+    >>> distributed.manifest(Path("no such file"))
+    []
+    """
     try:
         arrays, facts = archive.read(path)
     except ValueError:
@@ -71,7 +79,19 @@ def manifest(path: Path) -> list[str]:
 
 
 def steps(path: Path) -> int:
-    """How many steps all processes have saved, seen by one of them."""
+    """How many steps all processes have saved, seen by one of them.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import jko, torch
+    >>> from jko import distributed
+    >>> mu, path = distributed.Sharded(torch.ones(64, 2), shards=2), Path(mkdtemp()) / "run.npz"
+    >>> _ = jko.flow(jko.SquaredNorm(), mu, tau=0.5, steps=2).save(path)
+    >>> distributed.steps(path)
+    2
+    """
     files = [path.with_name(name) for name in manifest(path) or [path.name]]
     return min(len(Trajectory.load(file).times) for file in files) - 1
 
@@ -93,6 +113,17 @@ def load(path: str | Path, domain: Domain | None = None) -> Trajectory:
     ------
     ValueError
         No such run, or files that were changed; shards that the processes do not divide.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import jko, torch
+    >>> from jko import distributed
+    >>> mu, path = distributed.Sharded(torch.ones(64, 2), shards=2), Path(mkdtemp()) / "run.npz"
+    >>> _ = jko.flow(jko.SquaredNorm(), mu, tau=0.5, steps=2).save(path)
+    >>> len(distributed.load(path).times)
+    3
     """
     files = together(lambda: _read(places.to_read(path), domain))
     here = torch.tensor([len(file.run.times) - 1 for file in files]).min()
@@ -186,6 +217,14 @@ def gathered(thing: Whole) -> Whole:
     """All atoms in every process: of a state as :class:`jko.Particles`, of a run as one of those, which saves as such.
 
     Every process calls it.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> from jko import distributed
+    >>> mu = distributed.Sharded(torch.zeros(64, 2), shards=2)
+    >>> distributed.gathered(mu).N
+    64
     """
     if isinstance(thing, Trajectory):
         states = tuple(gathered(state) for state in thing.states)

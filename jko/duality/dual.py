@@ -61,6 +61,14 @@ class Dual:
         The value whose distance to the minimum is asked for.
     mixture : (Phi (M,), cost), optional
         A measure that all mass of a single block may go to at once: its features and cost.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+    >>> result = jko.step(F + jko.SquaredNorm(), jko.Particles([[0.5, 0.5, 0.0]]), tau=0.1)
+    >>> result.certificate().rigorous  # a dual was solved
+    True
     """
 
     envelope: Envelope

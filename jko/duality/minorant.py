@@ -25,7 +25,14 @@ from jko.networks import FeatureMap, Pullback
 
 
 def obstacle(energy: Energy) -> str | None:
-    """Why the energy has no minorant of this form; None where it has one."""
+    """Why the energy has no minorant of this form; None where it has one.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.duality.obstacle(jko.SquaredNorm()) is None
+    True
+    """
     terms = sorted_terms(energy).without(Linear)
     for _, E in terms:
         if not E.convex:
@@ -33,6 +40,9 @@ def obstacle(energy: Energy) -> str | None:
                 f"{type(E).__name__} is not declared convex in the measure, so its linearisation bounds nothing; "
                 "declare convex=True if it is"
             )
+    for _, R in sorted_terms(energy).risks:
+        if not R.loss.has_conjugate:
+            return f"{type(R.loss).__name__} has no conjugate(g, f) and answer(g, f), so no bound is known for its risk"
     for c, E in negative(terms):
         return f"{type(E).__name__} has the coefficient {c:g} < 0, so the energy is not convex in the measure"
     return None
@@ -54,6 +64,14 @@ class Minorant:
         What the linearised terms leave behind: ``sum c E(reference) - int c dE/dmu dreference``.
     residual : (M,)
         The residual ``f_mu - f`` of the reference, of another loss its slope: the g at which the minorant touches.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> F = jko.Risk(jko.Data([[1.0]], [1.0]), activation=jko.Ridge(torch.tanh))
+    >>> mu = jko.Particles([[0.5, 0.5, 0.0]])
+    >>> jko.optimality(F + jko.SquaredNorm(), mu).lower_bound <= float((F + jko.SquaredNorm())(mu))
+    True
     """
 
     fit: Fit

@@ -80,6 +80,14 @@ def split_atoms(
     (points, block, masses), or None
         The mass ``masses[a]`` of the base atom ``block[a]`` goes to ``points[a]``.  None where no better plan was
         found, where the energy is not convex in the measure, or the problem too large for the maximisation.
+
+    Examples
+    --------
+    >>> import jko
+    >>> wells = jko.Potential(lambda x: -2 * (x**2).sum(-1) + (x**4).sum(-1))
+    >>> result = jko.step(wells, jko.Particles([[0.0]]), tau=1.0, throw=False)
+    >>> result.objective <= 0.0
+    True
     """
     if obstacle(energy):
         return None

@@ -17,6 +17,11 @@ def check_variations(energy: Energy, state: State) -> None:
     ------
     ValueError
         ``d/ds E((id + s v)_# mu)`` is not ``int grad dE/dmu . v dmu``, for two moves v near the state.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.energies.check_variations(jko.SquaredNorm(), jko.Particles([[1.0]]))
     """
     if not isinstance(state, (Particles, ChargedParticles)):
         return

@@ -58,6 +58,13 @@ def _differentiable(energy: Any, state: State, at: Tensor | None, found: Tensor)
 
 
 def value_of(energy: Callable[[State], Any], state: State) -> float:
-    """E(state) as a number, of which torch records nothing."""
+    """E(state) as a number, of which torch records nothing.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.energies.value_of(jko.SquaredNorm(), jko.Particles([[2.0]]))
+    2.0
+    """
     with torch.no_grad():
         return float(energy(state))

@@ -22,7 +22,15 @@ from jko.measures import ChargedSpan, OnCells, State
 
 
 class Conjugate(NamedTuple):
-    """``U*(p) = max over rho >= 0 of p rho - U(rho)``, the maximiser ``(U*)'(p)``, and ``(U*)''(p)``."""
+    """``U*(p) = max over rho >= 0 of p rho - U(rho)``, the maximiser ``(U*)'(p)``, and ``(U*)''(p)``.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> found = jko.PorousMedium(2).conjugate(torch.tensor([2.0]))
+    >>> found.density.tolist()  # U = rho^2 / 2, so U*(p) = p^2 / 2 and its slope is p
+    [2.0]
+    """
 
     value: Tensor
     density: Tensor
@@ -35,6 +43,13 @@ class Internal(Energy):
     Contract: ``U`` and ``slope`` take densities; ``density`` and ``density_slope`` are the first two derivatives of
     the convex conjugate U*, functions of a pressure-like number p.  All are tensor in, tensor out, of one shape.
     The rest follows from these four; override it where a closed form has more digits.
+
+    Examples
+    --------
+    >>> import jko
+    >>> flat = jko.GridDensity.from_function(jko.Grid((0.0, 2.0), 10), lambda x: 1 + 0 * x[:, 0])
+    >>> [round(float(E(flat)), 6) for E in (jko.Entropy(), jko.PorousMedium(2))]  # rho = 1/2
+    [-0.693147, 0.25]
     """
 
     convex = True

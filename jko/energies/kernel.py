@@ -27,7 +27,15 @@ from jko.measures import Particles, State
 
 @dataclass(frozen=True)
 class KernelInternal(Energy):
-    """``int U(K * mu) dmu``; a subclass writes ``u(s) = U(e^s)`` and its first two derivatives."""
+    """``int U(K * mu) dmu``; a subclass writes ``u(s) = U(e^s)`` and its first two derivatives.
+
+    Examples
+    --------
+    >>> import jko
+    >>> E = jko.KernelEntropy(0.5)
+    >>> isinstance(E, jko.energies.KernelInternal), E.bandwidth
+    (True, 0.5)
+    """
 
     _bare = 1
     bandwidth: float

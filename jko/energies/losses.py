@@ -14,13 +14,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko import checks
+from jko.derivatives import hessian, leaf, recording, slope
 from jko.shown import Shown
 
 SIMPLEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # how far a sum of shares may be from one
 
 
 class Loss(Shown, ABC):
-    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point."""
+    """A convex function l of outputs y at targets f: (M,), or (M, k) with a row for each data point.
+
+    A loss of one's own needs its value, in torch.  With ``conjugate`` and ``answer`` there are lower bounds too.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> class Robust(jko.energies.Loss):
+    ...     def value(self, y, f):
+    ...         return (1 + (y - f).square()).sqrt() - 1
+    >>> data = jko.Data([[0.0], [1.0]], [0.0, 3.0])
+    >>> R = jko.Risk(data, activation=jko.Ridge(torch.tanh), loss=Robust())
+    >>> jko.step(R, jko.Particles([[1.0, 1.0, 0.0]]), tau=1.0).status.ok
+    True
+    """
 
     def check(self, f: Tensor) -> None:
         """ValueError for targets that the loss does not take."""
@@ -29,21 +45,43 @@ class Loss(Shown, ABC):
     def value(self, y: Tensor, f: Tensor) -> Tensor:
         """l(y) at each data point, shape (M,); in torch."""
 
-    @abstractmethod
     def slope(self, y: Tensor, f: Tensor) -> Tensor:
         """The gradient of l in y, of the shape of y."""
+        recorded = torch.is_grad_enabled() and (y.requires_grad or f.requires_grad)
+        with recording():
+            y = y if recorded and y.requires_grad else leaf(y)
+            return slope(self._checked(y, f).sum(), y, create=recorded)
 
-    @abstractmethod
     def factor(self, y: Tensor, f: Tensor) -> Tensor | None:
         """C with ``C C^T`` the second derivatives of l: (M,), or (M, k, r) for y (M, k); None: they are one."""
+        rows = y.reshape(len(y), -1)
 
-    @abstractmethod
+        def gradient(rows: Tensor) -> Tensor:
+            return self.slope(rows.view(y.shape), f).view(rows.shape)
+
+        H = hessian(lambda rows: self.value(rows.view(y.shape), f), gradient, rows)
+        if y.ndim == 1:
+            return H[:, 0, 0].clamp(min=0).sqrt()
+        values, vectors = torch.linalg.eigh(H)
+        return vectors * values.clamp(min=0).sqrt()[:, None, :]
+
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``l*(g) = sup over y of <g, y> - l(y)`` at each data point, shape (M,); +inf where it is."""
+        raise NotImplementedError(f"{type(self).__name__} has no conjugate; write conjugate(g, f)")
 
-    @abstractmethod
     def answer(self, g: Tensor, f: Tensor) -> Tensor:
         """An output y with the slope g, where l* is finite; of the shape of g."""
+        raise NotImplementedError(f"{type(self).__name__} has no answer; write answer(g, f)")
+
+    @property
+    def has_conjugate(self) -> bool:
+        """Whether both are there."""
+        own, none = type(self), Loss
+        return own.conjugate is not none.conjugate and own.answer is not none.answer
+
+    def _checked(self, y: Tensor, f: Tensor) -> Tensor:
+        name = f"the value of the loss {type(self).__name__}"
+        return checks.returned(name, self.value(y, f), (len(y),), y)
 
     def room(self, g: Tensor, step: Tensor, f: Tensor) -> Tensor:
         """The largest t with ``l*(g + t step)`` finite, for g where it is; shape (M,). Here it is finite everywhere."""
@@ -51,7 +89,7 @@ class Loss(Shown, ABC):
 
     def total(self, y: Tensor, f: Tensor, q: Tensor) -> Tensor:
         """``sum_m q_m l(y_m)``, a 0-d tensor."""
-        return (q * self.value(y, f)).sum()
+        return (q * self._checked(y, f)).sum()
 
     def evaluate(self, y: Tensor, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """The total and its gradient in y, the prices ``q_m grad l(y_m)``."""
@@ -181,7 +219,7 @@ class Logistic(Loss):
         p = y.exp()
         total = p.sum(1)
         value = q @ (total.log() - (f * y).sum(1))
-        return value, q[:, None] * (p.div_(total[:, None]) - f)
+        return value, q[:, None] * (p / total[:, None] - f)
 
     def conjugate(self, g: Tensor, f: Tensor) -> Tensor:
         """``sum_j p_j log p_j`` where ``p = f + g``, of two classes ``(-f g, 1 + f g)``, are shares; +inf elsewhere."""

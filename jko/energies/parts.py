@@ -41,6 +41,14 @@ class Parts:
         Of the cells that the atoms stand for, where there are internal energies.
     state : State or None
         Where the atoms are; the rest is evaluated there.
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[1.0], [3.0]])
+    >>> found = jko.energies.parts(jko.SquaredNorm() + jko.Interaction(lambda z: z[:, 0] ** 2), mu)
+    >>> found.potential.tolist()
+    [0.5, 4.5]
     """
 
     potential: Tensor
@@ -145,6 +153,13 @@ def parts(energy: Energy, state: State) -> Parts:
     ------
     ValueError
         A risk whose dimension is not that of the state; a potential that is +inf everywhere or NaN.
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[1.0], [3.0]])
+    >>> jko.energies.parts(2 * jko.SquaredNorm(), mu).potential.tolist()  # V at the atoms
+    [1.0, 9.0]
     """
     mu, terms = state.atoms, sorted_terms(energy)
     mu.refuse_part("a solver whose unknowns are the masses")
@@ -173,7 +188,7 @@ def parts(energy: Energy, state: State) -> Parts:
 
 def _features(c: float, risk: Risk, state: State) -> Tensor:
     """``sqrt(c q_m) Phi(x_i, x_m)``, shape (M k, N)."""
-    mu = state.atoms
+    mu = risk.neurons(state)
     try:
         with torch.no_grad():
             values = torch.cat(
@@ -191,7 +206,18 @@ def _features(c: float, risk: Risk, state: State) -> Tensor:
 
 
 def check_obstacles(V: Tensor, state: State) -> None:
-    """Refuse potentials that are no potentials, and mass in obstacles."""
+    """Refuse potentials that are no potentials, and mass in obstacles.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> rho = jko.GridDensity(jko.Grid((0.0, 1.0), 2), [1.0, 1.0])
+    >>> try:
+    ...     jko.energies.check_obstacles(torch.tensor([0.0, float("inf")]).double(), rho)
+    ... except ValueError:
+    ...     print("mass in a wall")
+    mass in a wall
+    """
     if bool(torch.isnan(V).any()) or bool(torch.isneginf(V).any()):
         raise ValueError(
             "the potential is NaN or -inf somewhere on the state's cells; +inf (an obstacle) is allowed, nothing else"

@@ -15,7 +15,15 @@ from jko.measures import Particles, State
 
 
 class Linear(Energy):
-    """An energy that is linear in the measure: ``int V dmu``; a subclass writes V as its ``variation``."""
+    """An energy that is linear in the measure: ``int V dmu``; a subclass writes V as its ``variation``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> V = jko.Potential(lambda x: x[:, 0] ** 2)
+    >>> isinstance(V, jko.energies.Linear), float(V(jko.Particles([[1.0], [3.0]])))
+    (True, 5.0)
+    """
 
     convex = True
 
@@ -84,7 +92,14 @@ class Potential(Linear):
 
 @dataclass(frozen=True)
 class SquaredNorm(Linear):
-    """``1/2 int |xi|^2 dmu``: lam times it is the L2 regularisation (2.8), on pairs (3.15)."""
+    """``1/2 int |xi|^2 dmu``: lam times it is the L2 regularisation (2.8), on pairs (3.15).
+
+    Examples
+    --------
+    >>> import jko
+    >>> float(jko.SquaredNorm()(jko.Particles([[3.0, 4.0]])))
+    12.5
+    """
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """|xi|^2 / 2, shape (n,)."""
@@ -109,7 +124,14 @@ class SquaredNorm(Linear):
 
 @dataclass(frozen=True)
 class PowerNorm(Linear):
-    """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0."""
+    """``int |xi|^p dmu`` for p >= 1 (footnote 6 of the survey); at xi = 0 the gradient is the subgradient 0.
+
+    Examples
+    --------
+    >>> import jko
+    >>> float(jko.energies.PowerNorm(3)(jko.Particles([[3.0, 4.0]])))
+    125.0
+    """
 
     _bare = 1
     p: float

@@ -95,22 +95,54 @@ class SortedTerms:
 
 
 def sorted_terms(energy: Energy) -> SortedTerms:
-    """The terms of an energy that are not zero, sorted."""
+    """The terms of an energy that are not zero, sorted.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.energies.sorted_terms(jko.SquaredNorm() + 2 * jko.Entropy())
+    >>> len(found.linear), len(found.internal)
+    (1, 1)
+    """
     return SortedTerms(tuple((c, E) for c, E in energy.terms if c != 0))
 
 
 def positive(terms: Iterable[tuple[float, Kind]]) -> Weighted[Kind]:
-    """Those with a positive coefficient."""
+    """Those with a positive coefficient.
+
+    Examples
+    --------
+    >>> import jko
+    >>> terms = (jko.SquaredNorm() - jko.energies.PowerNorm(4)).terms
+    >>> [coefficient for coefficient, term in jko.energies.positive(terms)]
+    [1.0]
+    """
     return tuple((c, E) for c, E in terms if c > 0)
 
 
 def negative(terms: Iterable[tuple[float, Kind]]) -> Weighted[Kind]:
-    """Those with a negative coefficient."""
+    """Those with a negative coefficient.
+
+    Examples
+    --------
+    >>> import jko
+    >>> terms = (jko.SquaredNorm() - jko.energies.PowerNorm(4)).terms
+    >>> [coefficient for coefficient, term in jko.energies.negative(terms)]
+    [-1.0]
+    """
     return tuple((c, E) for c, E in terms if c < 0)
 
 
 def joined(terms: Iterable[tuple[float, Energy]]) -> Energy | None:
-    """``sum c E`` as one energy, None if there is no term."""
+    """``sum c E`` as one energy, None if there is no term.
+
+    Examples
+    --------
+    >>> import jko
+    >>> E = jko.energies.joined([(1.0, jko.SquaredNorm()), (2.0, jko.SquaredNorm())])
+    >>> float(E(jko.Particles([[2.0]]))), jko.energies.joined([])
+    (6.0, None)
+    """
     parts = tuple(Scaled(c, E) for c, E in terms)
     if len(parts) < 2:
         return parts[0] if parts else None

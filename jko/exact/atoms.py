@@ -119,7 +119,15 @@ def neuron_flow(w: Numbers, *, z: Numbers, t: Numbers) -> Array:
 
 @shown
 class Splitting(NamedTuple):
-    """Values of one step from delta_0: the minimum over all measures, and over a single atom."""
+    """Values of one step from delta_0: the minimum over all measures, and over a single atom.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> values = exact.splitting_values(2.0)
+    >>> values.free < values.single  # it pays to split
+    True
+    """
 
     free: float
     single: float

@@ -36,7 +36,15 @@ from jko.shown import shown
 
 @shown
 class Gaussian(NamedTuple):
-    """A normal law: mean (d,) and covariance (d, d)."""
+    """A normal law: mean (d,) and covariance (d, d).
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> step = exact.gaussian_step([1.0], [[1.0]], A=1.0, beta=1.0, tau=1.0)
+    >>> step.mean.tolist(), step.covariance.round(12).tolist()
+    ([0.5], [[1.0]])
+    """
 
     mean: Array
     covariance: Array

@@ -162,7 +162,15 @@ def linear_step_map(Z: Moments, *, s2: Positive, target: Real, tau: Positive) ->
 
 @shown
 class Escape(NamedTuple):
-    """A step out of a saddle: A after the step and its value, minimised over all measures, and the value of staying."""
+    """A step out of a saddle: A after the step and its value, minimised over all measures, and the value of staying.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> escape = exact.linear_escape(s2=0.8, target=1.5, tau=2.0)
+    >>> isinstance(escape, exact.Escape), escape.value < escape.stay
+    (True, True)
+    """
 
     A: float
     value: float

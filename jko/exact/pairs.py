@@ -22,7 +22,15 @@ from jko.shown import shown
 
 @shown
 class ChargedGaussian(NamedTuple):
-    """A pair (rho, H): rho = N(mean, covariance) on Theta, ``H(theta) = slope . (theta - mean) + charge``."""
+    """A pair (rho, H): rho = N(mean, covariance) on Theta, ``H(theta) = slope . (theta - mean) + charge``.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> pair = exact.charged_gaussian_step([1.0], [[1.0]], [2.0], 3.0, lam=1.0, beta=0.0, tau=1.0)
+    >>> isinstance(pair, exact.ChargedGaussian), pair.charge
+    (True, 1.5)
+    """
 
     mean: Array
     covariance: Array

@@ -44,6 +44,14 @@ class Hierarchy(Shown):
         rho and H_1 ... H_k at these times.
     steps : int
         Time steps that it took.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> run = jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1)
+    >>> float(run.times[-1])
+    0.1
     """
 
     times: Array

@@ -47,6 +47,15 @@ class Labels(Shown):
         The derivative in the label: ``(D f)_j = f'(u_j)``.
     domain : Box of one dimension or None
         Theta; None is all of R.  It is watched: a label that would leave it ends the integration.
+
+    Examples
+    --------
+    >>> import jko
+    >>> labels = jko.limits.Labels.chebyshev(
+    ...     lambda x: 1 + 0 * x[:, 0], lambda x: x[:, 0], (-1.0, 1.0), 8
+    ... )
+    >>> round(float(labels.pair.integrate(labels.pair.H)), 9) + 0.0
+    0.0
     """
 
     u: Tensor

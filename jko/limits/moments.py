@@ -128,6 +128,14 @@ def delta(t: float, at: Tensor, H: Tensor) -> Tensor:
     ``s^{k+1} = (k+1) H_1^k s - k H_1^{k+1}``, among them -2 H_1 for k = 2, at which no atom moves, and complex ones
     for k >= 3: ill posed.  With the cumulant, if nu_theta is normal, they are H_1 plus its standard deviation times
     the roots of the Hermite polynomial He_{k+1}.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> run = jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1, closure=jko.limits.delta)
+    >>> float(run.times[-1])
+    0.1
     """
     H = checks.tensor("H", H)
     if H.numel() == 0 or H.ndim == 0:
@@ -141,6 +149,14 @@ class Measured(Shown):
 
     For k = 1 that is the variance of nu_theta, ``H_2 = H_1^2 + variance``.  What is measured is how far H_{k+1} is from
     the delta closure, not H_{k+1} itself: the equations with H_{k+1} itself have complex speeds for k = 2.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [1.0] * 4, [1.0] * 4)
+    >>> zero = jko.limits.Measured(lambda t, at: 0 * at[:, 0])  # what the delta closure says
+    >>> float(jko.limits.hierarchy(jko.SquaredNorm(), pair, t1=0.1, closure=zero).times[-1])
+    0.1
     """
 
     cumulant: Callable[[float, Tensor], Tensor]

@@ -45,6 +45,16 @@ class Sheets(Shown):
         The charges of the sheets at the labels.
     g : (S,)
         Their masses, with sum one.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> labels = jko.limits.Labels.chebyshev(
+    ...     lambda x: 1 + 0 * x[:, 0], lambda x: x[:, 0], (-1.0, 1.0), 8
+    ... )
+    >>> sheets = jko.limits.Sheets(labels, labels.H[None], torch.ones(1, 8).double())
+    >>> sheets.w.shape
+    torch.Size([1, 8])
     """
 
     labels: Labels

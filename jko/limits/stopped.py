@@ -14,6 +14,17 @@ class LimitStopped(RuntimeError, ValueError):
     ----------
     trajectory
         What was computed before: what the call would have returned, up to the time where it stopped.
+
+    Examples
+    --------
+    >>> import jko
+    >>> try:
+    ...     jko.limits.wasserstein(
+    ...         jko.SquaredNorm(), jko.Particles([[1.0]]), t1=1.0, max_evaluations=3
+    ...     )
+    ... except jko.limits.LimitStopped as stopped:
+    ...     print(float(stopped.trajectory.times[0]))
+    0.0
     """
 
     def __init__(self, message: str, trajectory: Any = None) -> None:

@@ -21,7 +21,15 @@ from jko.spaces import Box, Grid, cached
 
 
 class OnCells(State):
-    """A state that has a density, constant on cells: internal energies are of these."""
+    """A state that has a density, constant on cells: internal energies are of these.
+
+    Examples
+    --------
+    >>> import jko
+    >>> cells = jko.GridDensity.from_function(jko.Grid((0.0, 1.0), 4), lambda x: 1 + x[:, 0])
+    >>> isinstance(cells, jko.measures.OnCells), round(float(cells.weights.sum()), 12)
+    (True, 1.0)
+    """
 
     volumes: Tensor  #: of the cells
     values: Tensor  #: the density in the cells

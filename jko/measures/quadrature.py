@@ -17,7 +17,15 @@ from jko.spaces.cached import cached
 
 
 class Quadrature(ABC):
-    """Masses ``weights`` (N,) at the places ``support`` (N, d)."""
+    """Masses ``weights`` (N,) at the places ``support`` (N, d).
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[0.0], [1.0]])
+    >>> isinstance(mu, jko.measures.Quadrature), float(mu.integrate(mu.points[:, 0] ** 2))
+    (True, 0.5)
+    """
 
     weights: Tensor
     is_part = False  # whether some atoms are in other processes

@@ -127,8 +127,6 @@ def on_numbers(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _numbers(part: Any) -> Any:
-    if isinstance(part, OfTensors):
-        return part.detach()
-    if type(part) in (list, tuple):
-        return type(part)(_numbers(one) for one in part)
-    return part
+    if type(part) in (list, tuple):  # of states
+        return type(part)(one.detach() if isinstance(one, OfTensors) else one for one in part)
+    return part.detach() if isinstance(part, OfTensors) else part

@@ -43,6 +43,13 @@ class Action(Shown):
         ``int int |v|^2 (1 + |grad H|^2) rho``, the same with Hdot the slope.  NaN along atoms.
     residual
         Largest L1 norm, over the slabs of time, of ``d_s rho + div(rho v)``; zero along atoms.
+
+    Examples
+    --------
+    >>> import jko
+    >>> path = [jko.ChargedParticles([[s]], [0.0]) for s in (0.0, 0.5, 1.0)]
+    >>> jko.metrics.action(path).corrected
+    1.0
     """
 
     corrected: float

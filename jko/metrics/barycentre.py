@@ -53,6 +53,15 @@ class Barycentre(Shown):
         Whether the residual is at most the tolerance; ``status`` says the same as of a step.
     states, weights
         The mu_k as atoms, and the lam_k.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.metrics.barycentre(
+    ...     [jko.Particles([[0.0]]), jko.Particles([[2.0]])], [0.25, 0.75]
+    ... )
+    >>> found.state.points.tolist(), found.status.name
+    ([[1.5]], 'CONVERGED')
     """
 
     state: Particles

@@ -17,7 +17,15 @@ EXACT = 1e-10  # of the square: a gap below it counts as none
 
 
 class Length(Shown, ABC):
-    """What every distance is: a number whose square is ``squared``."""
+    """What every distance is: a number whose square is ``squared``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.distance(jko.Particles([[0.0]]), jko.Particles([[3.0]]))
+    >>> isinstance(found, jko.metrics.Length), found.value, found.squared, float(found)
+    (True, 3.0, 9.0, 3.0)
+    """
 
     squared: float
 
@@ -53,6 +61,13 @@ class Distance(Length):
         rounding of their sum.  Default: ``gap <= 1e-10 squared``.
     length
         The distance.  Default: the root of ``squared``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.distance(jko.Particles([[0.0], [1.0]]), jko.Particles([[3.0], [2.0]]))
+    >>> found.squared, found.exact
+    (4.0, True)
     """
 
     squared: float
@@ -110,6 +125,14 @@ class Metric(Shown, ABC):
     A step of atoms asks it one thing: is its cost that of the index coupling, ``base.integrate(|T - id|^2)`` with a
     factor for each coordinate (:meth:`factors`)?  Then the step minimises over the map T and proves afterwards that no
     other coupling is cheaper.  If not, the step minimises with :meth:`cost` as it is, by its gradient in the state.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a, b = jko.Particles([[0.0]]), jko.Particles([[2.0]])
+    >>> W2 = jko.Wasserstein()
+    >>> isinstance(W2, jko.Metric), W2.distance(a, b).value, float(W2.cost(a, b))
+    (True, 2.0, 4.0)
     """
 
     def __init_subclass__(cls, **options: object) -> None:

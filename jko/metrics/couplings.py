@@ -24,7 +24,15 @@ BLOCK = 2**19  # entries of a block of pairs: what fits in the cache
 
 
 def as_array(tensor: Tensor) -> Array:
-    """The numbers of a tensor as a contiguous float64 array."""
+    """The numbers of a tensor as a contiguous float64 array.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import metrics
+    >>> metrics.as_array(torch.ones(2))
+    array([1., 1.])
+    """
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 

@@ -12,5 +12,14 @@ def examined(base: Particles, x: Array, y: Array, potential: Array) -> Certifica
     """Whether moving the atoms of ``base`` from y to x, (N, dim) each, is optimal: :func:`jko.metrics.certify`.
 
     A measure whose atoms are in several processes has another: ``@examined.register``, above a function of its class.
+
+    Examples
+    --------
+    >>> import jko
+    >>> from jko import metrics
+    >>> mu = jko.Particles([[0.0], [1.0]])
+    >>> y = metrics.as_array(mu.points)
+    >>> metrics.examined(mu, y + 1.0, y, y[:, 0]).optimal
+    True
     """
     return certify(x, y, as_array(base.weights), potential)

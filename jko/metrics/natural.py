@@ -66,6 +66,12 @@ def natural_metric(state: State) -> Metric:
     """The metric that a kind of state moves in: W2 for a measure, D for a pair (rho, H), the split one for a span.
 
     The nearest of its classes that has one: for a kind of one's own ``@natural_metric.register``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.metrics.natural_metric(jko.ChargedParticles([[0.0]], [1.0]))
+    GraphWasserstein()
     """
     return Wasserstein()
 

@@ -55,6 +55,14 @@ class LeastAction(Shown):
         The action at the start and after each iteration; it falls.
     levels
         The action where exchanges in blocks of 1, 2, 4, ..., K slabs stopped.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a, b = jko.ChargedParticles([[0.0]], [1.0]), jko.ChargedParticles([[0.0]], [3.0])
+    >>> found = jko.metrics.least_action(a, b, slabs=2)
+    >>> round(found.action, 6), len(found.path)
+    (4.0, 3)
     """
 
     action: float

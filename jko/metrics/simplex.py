@@ -119,6 +119,14 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
     ValueError
         More pairs than a dense matrix should have, or costs on so many scales that rounding of the largest hides the
         answer: a dense simplex in floating-point numbers cannot tell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import metrics
+    >>> x, y, half = np.array([[0.0], [1.0]]), np.array([[2.0], [1.0]]), np.array([0.5, 0.5])
+    >>> metrics.referee(x, half, y, half)[0]
+    1.0
     """
     if len(x) * len(y) > REFEREE:
         raise ValueError(

@@ -48,6 +48,13 @@ class SquaredGradient(Shown):
         much mass as the atoms of b it goes to: for equal weights on both sides, nearly always.
     distance
         The distance itself.
+
+    Examples
+    --------
+    >>> import jko
+    >>> found = jko.metrics.squared_gradient(jko.Particles([[0.0]]), jko.Particles([[2.0]]))
+    >>> found.points.tolist(), found.unique_plan
+    ([[-4.0]], True)
     """
 
     points: Tensor

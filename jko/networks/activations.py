@@ -154,6 +154,12 @@ class GaussianBump(FeatureMap):
     ----------
     width
         Standard deviation of the bump, in the units of x.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> jko.GaussianBump(width=1.0)(torch.zeros(1, 2), torch.zeros(1, 2)).tolist()
+    [[1.0]]
     """
 
     _bare = 1

@@ -20,7 +20,7 @@ def drawn(N: int, data: Data, generator: torch.Generator) -> Particles:
     >>> import jko, torch
     >>> data = jko.Data(torch.zeros(5, 3), torch.zeros(5, 2))
     >>> jko.networks.drawn(4, data, torch.Generator().manual_seed(0))
-    Particles(N=4, dim=6, equal weights)
+    Particles(N=4, dim=6, weights=equal)
     """
     checks.count("N", N)
     checks.kind("data", data, Data, hint="build it by jko.Data(x, f)")

@@ -32,6 +32,13 @@ class FeatureMap(Shown, ABC):
     """A function of parameters z (b, p) and inputs x (M, n), differentiable in z.
 
     Contract: ``__call__`` returns (b, M), and row i depends on ``z[i]`` alone.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> h = jko.Ridge(torch.tanh)
+    >>> isinstance(h, jko.FeatureMap), tuple(h(torch.zeros(5, 2), torch.ones(7, 1)).shape)
+    (True, (5, 7))
     """
 
     @abstractmethod
@@ -114,6 +121,13 @@ class Custom(FeatureMap):
         and may return numpy arrays.
     outputs
         The number k of a function with several outputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko.networks import Custom
+    >>> Custom(lambda z, x: z @ x.T)(torch.ones(1, 2), torch.ones(3, 2)).tolist()
+    [[2.0, 2.0, 2.0]]
     """
 
     _bare = 1
@@ -139,7 +153,15 @@ class Custom(FeatureMap):
 
 @dataclass(frozen=True)
 class Neuron(FeatureMap):
-    """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1."""
+    """``Phi(xi, x) = w h(theta, x)`` with xi = (w, theta). Source: survey 2.1.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> Phi = jko.Neuron(jko.GaussianBump())
+    >>> Phi(torch.tensor([[3.0, 0.0]]), torch.zeros(1, 1)).tolist()  # w = 3, theta = x = 0
+    [[3.0]]
+    """
 
     _bare = 1
     h: FeatureMap
@@ -188,7 +210,16 @@ class Neuron(FeatureMap):
 def feature_map(
     name: str, value: Any, gradient: Any = None, outputs: int | None = None
 ) -> FeatureMap:
-    """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused."""
+    """A feature map as it is, a callable wrapped with the gradient given for it; anything else is refused.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> from jko.networks import feature_map
+    >>> h = jko.Ridge(torch.tanh)
+    >>> feature_map("activation", h) is h
+    True
+    """
     if isinstance(value, FeatureMap):
         if gradient is not None:
             raise TypeError(

@@ -21,7 +21,16 @@ Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Block(ABC):
-    """Features ``value(z[i], x[m])`` of a block of parameters z (b, p)."""
+    """Features ``value(z[i], x[m])`` of a block of parameters z (b, p).
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> x, theta = torch.ones(3, 1).double(), torch.zeros(2, 2).double()
+    >>> with jko.Ridge(torch.tanh).passes(x, 2) as passes:
+    ...     len(passes.at(theta))
+    2
+    """
 
     @abstractmethod
     def __len__(self) -> int:
@@ -48,7 +57,16 @@ class Block(ABC):
 
 
 class Passes(AbstractContextManager["Passes"]):
-    """A feature map at inputs x (M, n), for use in a ``with``."""
+    """A feature map at inputs x (M, n), for use in a ``with``.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> x, theta = torch.ones(3, 1).double(), torch.zeros(2, 2).double()
+    >>> with jko.Ridge(torch.tanh).passes(x, 2) as passes:
+    ...     len(passes.at(theta))
+    2
+    """
 
     def __init__(self) -> None:
         self.lent = ExitStack()

@@ -28,6 +28,21 @@ class LastStep(Shown):
         Of the minimisation, and of the closure.
     converged
         False where the solver stalled, in rounding or at a kink: see :class:`jko.Status`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko.optim import JKO
+    >>> p = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimiser = JKO([p], lr=1.0)
+    >>> def closure():
+    ...     optimiser.zero_grad()
+    ...     loss = (p**2).sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> _ = optimiser.step(closure)
+    >>> optimiser.last.slack >= 0
+    True
     """
 
     before: float = math.nan

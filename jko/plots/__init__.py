@@ -7,10 +7,12 @@ _HOMES = {
     "jko.plots.style": "canvas write shades BLACK GREY BLUE SKY GREEN ORANGE RED",
     "jko.plots.flows": "energy energy_ledger proofs convergence budget",
     "jko.plots.rates": "energies residuals fold",
+    "jko.plots.names": "NEURONS",
     "jko.plots.atoms": "particles paths",
     "jko.plots.densities": "density profiles slices snapshots obstacles",
     "jko.plots.pairs": "pair charges pair_snapshots",
     "jko.plots.couplings": "coupling geodesic_strip",
+    "jko.plots.overview": "animate",
     "jko.plots.predictions": "class_outputs roc predicted_against_true curve",
     "jko.plots.classes": "confusion decision_map outputs_against_true",
 }

@@ -14,6 +14,8 @@ from jko.plots.style import BLACK, COLOURS, legend_below
 
 MARKERS = "osD^vPX*<>"  # beside colours, so that classes are told apart in print
 GRID = 200  # points of a map along each axis
+WRITTEN = 30  # classes up to which counts are written into the squares
+NAME, ACROSS = 16, 44  # letters of a class below its column; letters of all that fit side by side
 
 
 def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None = None) -> Axes:
@@ -28,6 +30,15 @@ def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None =
         Where to draw; its title says which share of all rows is right.
     classes : sequence of str, optional
         What the classes are called; default 0, 1, ... or -1 and +1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> output, truth = np.eye(3)[[0, 1, 1]], np.eye(3)
+    >>> plots.confusion(output, truth, ax, ["a", "b", "c"]) is ax
+    True
     """
     said, meant, k = _class(output), _class(truth), _count(truth)
     names = _named(classes, truth)
@@ -35,13 +46,14 @@ def confusion(output: Any, truth: Any, ax: Axes, classes: Sequence[str] | None =
     np.add.at(table, (meant, said), 1)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in zip(*np.nonzero(table), strict=True):
+    size = max(5.0, min(10.0, 60 / k))
+    for i, j in zip(*np.nonzero(table), strict=True) if k <= WRITTEN else ():
         colour = "white" if share[i, j] > 0.5 else BLACK
-        size = 10 if k <= 6 else 8
         ax.text(j, i, f"{table[i, j]}", ha="center", va="center", color=colour, fontsize=size)
-    long = max(map(len, names)) > 4
-    ax.set_xticks(range(k), names, rotation=40 if long else 0, ha="right" if long else "center")
-    ax.set_yticks(range(k), names)
+    names = [name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026" for name in names]
+    wide = max(map(len, names)) * k > ACROSS
+    ax.set_xticks(range(k), names, rotation=90 if wide else 0, fontsize=size)
+    ax.set_yticks(range(k), names, fontsize=size)
     ax.tick_params(length=0)
     ax.set(xlabel="taken for", ylabel="class")
     ax.set_title(f"{np.trace(table)} of {table.sum()} right, {np.trace(table) / table.sum():.1%}")
@@ -70,6 +82,15 @@ def decision_map(
         Where to draw.
     classes : sequence of str, optional
         What the classes are called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> x, truth = np.array([[-1.0, 0.0], [1.0, 1.0]]), np.eye(2)
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.decision_map(lambda at: np.eye(2)[(at[:, 0] > 0).astype(int)], x, truth, ax) is ax
+    True
     """
     x, names = np.asarray(x), _named(classes, truth)
     low, high = x.min(0), x.max(0)
@@ -102,7 +123,17 @@ def outputs_against_true(
     axes: Sequence[Axes],
     names: Sequence[str] | None = None,
 ) -> Sequence[Axes]:
-    """Predictions (M, k) against true values of each part, one panel an output."""
+    """Predictions (M, k) against true values of each part, one panel an output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> true = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> figure, axes = plots.canvas(1, 2)
+    >>> len(plots.outputs_against_true({"test": true + 0.1}, {"test": true}, axes))
+    2
+    """
     for j, ax in enumerate(axes):
         said, meant = (
             {part: np.asarray(values)[:, j] for part, values in both.items()}

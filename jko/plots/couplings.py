@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from jko import checks
 from jko.measures import State
@@ -29,6 +30,15 @@ def coupling(a: State, b: State, ax: Axes, most: int = 40) -> Axes:
         Where to draw.
     most : int
         How many segments.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.coupling(a, b, ax) is ax
+    True
     """
     for state in (a, b):
         check(state, (1,))
@@ -59,7 +69,16 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
     a, b : ChargedDensity, ChargedMesh or ChargedParticles
         The pairs.
     axes : sequence of Axes
-        At least two.
+        At least two; those of ``plots.canvas(1, 5)`` fit on a page.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> figure, axes = jko.plots.canvas(1, 3)
+    >>> len(jko.plots.geodesic_strip(a, b, axes))
+    3
     """
     for state in (a, b):
         check(state, (1,))
@@ -77,6 +96,7 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
         ax.scatter(theta, w, s=size, color=BLUE, lw=0, zorder=2)
         ax.set_title(f"$s$ = {s:.3g}", fontsize=10)
         ax.set(xlabel=THETA, ylabel=W)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     same_limits(axes)
     return name_first(axes)
 

@@ -48,6 +48,15 @@ def density(
         From density to colour, d > 1; default linear from 0 to the largest value.
     colour : str
         Of the line, d = 1.
+
+    Examples
+    --------
+    >>> import jko
+    >>> grid = jko.Grid((-3.0, 3.0), 30)
+    >>> rho = jko.GridDensity.from_function(grid, lambda x: (-(x[:, 0] ** 2)).exp())
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.density(rho, ax) is ax
+    True
     """
     if _density(state).dim == 1:
         return _profile(state, ax, names, colour)
@@ -67,6 +76,16 @@ def profiles(
     """Densities of the line at some times of a flow, one over the other, from pale to strong.
 
     ``times`` are kept times; default at most six, evenly through the kept states.
+
+    Examples
+    --------
+    >>> import jko
+    >>> grid = jko.Grid((-3.0, 3.0), 30)
+    >>> rho = jko.GridDensity.from_function(grid, lambda x: (-(x[:, 0] ** 2)).exp())
+    >>> run = jko.flow(jko.Entropy(), rho, tau=0.1, steps=2)
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.profiles(run, ax) is ax
+    True
     """
     chosen = _moments(trajectory, times, MOST)
     for (t, state), shade in zip(chosen, shades(len(chosen)), strict=True):
@@ -133,6 +152,16 @@ def snapshots(
         Kept times, as many as Axes; default evenly through the kept states.
     plane, names, norm
         As in :func:`density`.
+
+    Examples
+    --------
+    >>> import jko
+    >>> grid = jko.Grid((-3.0, 3.0), 30)
+    >>> rho = jko.GridDensity.from_function(grid, lambda x: (-(x[:, 0] ** 2)).exp())
+    >>> run = jko.flow(jko.Entropy(), rho, tau=0.1, steps=2)
+    >>> figure, axes = jko.plots.canvas(1, 3)
+    >>> len(jko.plots.snapshots(run, axes))
+    3
     """
     chosen = moments(trajectory, times, axes)
     if _density(chosen[0][1]).dim == 1:

@@ -42,6 +42,15 @@ def pair(state: State, ax: Axes, colour: str = BLUE) -> Axes:
         Where to draw.
     colour : str
         Of the graph, d = 1.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.pair(a, ax) is ax
+    True
     """
     if check(state, (1, 2)) == 1:
         graph(state, ax, colour)
@@ -74,6 +83,16 @@ def charges(state: State, ax: Axes, colour: str = BLUE) -> Axes:
         Where to draw.
     colour : str
         Of the curve.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedDensity.from_function(
+    ...     jko.Grid((-1.0, 1.0), 20), lambda x: 1 + 0 * x[:, 0], lambda x: x[:, 0]
+    ... )
+    >>> figure, (ax,) = jko.plots.canvas()
+    >>> jko.plots.charges(pair, ax) is ax
+    True
     """
     if check(state, (1, 2)) == 1:
         theta, H, rho = curve_of(state)
@@ -98,6 +117,16 @@ def pair_snapshots(
     """A flow of pairs, one time on each Axes, in d = 1 with one scale for all.
 
     ``times`` are kept times, as many as Axes; default evenly through the kept states.
+
+    Examples
+    --------
+    >>> import jko
+    >>> a = jko.ChargedParticles([[0.0], [1.0]], [1.0, -1.0])
+    >>> b = jko.ChargedParticles([[1.0], [2.0]], [0.0, 2.0])
+    >>> run = jko.flow(jko.SquaredNorm(), a, tau=0.5, steps=2)
+    >>> figure, axes = jko.plots.canvas(1, 3)
+    >>> len(jko.plots.pair_snapshots(run, axes))
+    3
     """
     for ax, (t, state) in zip(axes, moments(trajectory, times, axes), strict=True):
         pair(state, ax).set_title(f"$t$ = {t:.4g}", fontsize=10)

@@ -24,6 +24,15 @@ def class_outputs(
         What -1 and +1 stand for.
     ax : Axes
         Where to draw.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.class_outputs(
+    ...     {"test": [-0.9, -0.2, 0.8]}, {"test": [-1, -1, 1]}, ["no", "yes"], ax
+    ... ) is ax
+    True
     """
     values = {part: np.asarray(out) for part, out in outputs.items()}
     everything = np.concatenate(list(values.values()))
@@ -47,7 +56,15 @@ def class_outputs(
 
 
 def roc(output: Any, truth: Any, ax: Axes, classes: Sequence[str] = ("-1", "+1")) -> Axes:
-    """The receiver operating characteristic of outputs (M,) for targets -1 and +1, with the area below it."""
+    """The receiver operating characteristic of outputs (M,) for targets -1 and +1, with the area below it.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.roc([-0.9, -0.2, 0.8, 0.1], [-1, 1, 1, -1], ax) is ax
+    True
+    """
     output, truth = np.asarray(output), np.asarray(truth)
     order = np.argsort(-output, kind="stable")
     last = np.append(np.diff(output[order]) != 0, True)  # of equal outputs: no threshold parts them
@@ -73,7 +90,15 @@ def roc(output: Any, truth: Any, ax: Axes, classes: Sequence[str] = ("-1", "+1")
 def predicted_against_true(
     predicted: dict[str, Any], true: dict[str, Any], ax: Axes, unit: str = "target"
 ) -> Axes:
-    """Predictions against true values for each part, with the line where they agree."""
+    """Predictions against true values for each part, with the line where they agree.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.predicted_against_true({"test": [1.0, 2.1]}, {"test": [1.1, 2.0]}, ax) is ax
+    True
+    """
     colours = dict(zip(predicted, (GREY, ORANGE), strict=False))
     for part, values in predicted.items():
         dots: dict[str, Any] = {"s": 14, "alpha": 0.7, "lw": 0, "color": colours[part]}
@@ -91,7 +116,17 @@ def predicted_against_true(
 def curve(
     x: Any, output: Any, ax: Axes, data: dict[str, tuple[Any, Any]] | None = None, unit: str = "f"
 ) -> Axes:
-    """A function of one variable, over the data (x, f) of each part."""
+    """A function of one variable, over the data (x, f) of each part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jko import plots
+    >>> x = np.linspace(0, 1, 20)
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.curve(x, x**2, ax, {"data": (x[::4], x[::4] ** 2)}) is ax
+    True
+    """
     for k, (part, (at, f)) in enumerate((data or {}).items()):
         style: dict[str, Any] = {
             "color": (GREY, ORANGE)[k % 2],

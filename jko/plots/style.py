@@ -13,16 +13,29 @@ if TYPE_CHECKING:  # this module is light: colours need no matplotlib
 BLACK, GREY, BLUE, SKY, GREEN, ORANGE, RED = (
     "#222222", "#9a9a9a", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00",
 )  # fmt: skip
+WIDEST, LOWEST = 13.0, 2.4  # inches: of a figure, and of one of its rows
 COLOURS = (BLUE, RED, GREEN, ORANGE, SKY, BLACK)  # of curves, one after another
 
 
 def canvas(
     rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A figure outside pyplot's global state, and its axes row by row; size in inches."""
+    """A figure outside pyplot's global state, and its axes row by row; size in inches.
+
+    The default is 5.2 x 3.9 for each of the Axes, less where there are many columns: a figure is at most 13 wide.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> figure, (left, right) = plots.canvas(1, 2)
+    >>> len(figure.axes)
+    2
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size or (5.2 * columns, 3.9 * rows), dpi=150, layout="constrained")
+    wide = min(5.2, WIDEST / columns)
+    default = (wide * columns, max(0.75 * wide, LOWEST) * rows)
+    figure = Figure(figsize=size or default, dpi=150, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
@@ -30,7 +43,14 @@ def canvas(
 
 
 def shades(count: int) -> list[tuple[float, float, float, float]]:
-    """Blues from pale to strong, for what comes one after another."""
+    """Blues from pale to strong, for what comes one after another.
+
+    Examples
+    --------
+    >>> from jko import plots
+    >>> len(plots.shades(3))
+    3
+    """
     return [(0.0, 0.45, 0.7, 0.15 + 0.55 * k / max(1, count - 1)) for k in range(count)]
 
 
@@ -41,7 +61,17 @@ def save_png(figure: Figure, file: Any) -> None:
 
 
 def write(figure: Figure, path: str | Path) -> Path:
-    """Write a PNG file, whole or not at all."""
+    """Write a PNG file, whole or not at all.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from jko import plots
+    >>> figure, (ax,) = plots.canvas()
+    >>> plots.write(figure, Path(mkdtemp()) / "empty.png").name
+    'empty.png'
+    """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

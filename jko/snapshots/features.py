@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from jko import checks
+from jko.shown import Shown
 
 Features = Callable[[Tensor], Tensor]  # points (n, dim) to numbers (n, p)
 
 
 @dataclass(frozen=True)
-class Monomials:
+class Monomials(Shown):
     """All products of coordinates of degree one to ``degree``, in order of the degree: (n, dim) -> (n, p).
 
     Examples
@@ -42,7 +43,7 @@ class Monomials:
 
 
 @dataclass(frozen=True, eq=False)
-class Bumps:
+class Bumps(Shown):
     """``exp(-|x - c_l|^2 / (2 bandwidth^2))`` for centres c_l: (n, dim) -> (n, p).
 
     Parameters

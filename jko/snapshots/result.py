@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.energies import Potential
 from jko.metrics.couplings import Array
+from jko.shown import Shown
 
 SCHEMES = ("implicit", "explicit")
 UNEXPLAINED = 0.05  # of the speed: a larger residual is not called an explanation
@@ -16,7 +17,7 @@ BETTER = 0.5  # times the residual: the other scheme is named where its own is b
 
 
 @dataclass(frozen=True, eq=False)
-class SnapshotFit:
+class SnapshotFit(Shown):
     """A potential found in snapshots, with what speaks for it and against it.
 
     Attributes

@@ -12,6 +12,18 @@ class cached(cached_property[T]):  # noqa: N801 (a decorator, like its base)
     """A cached property whose tensors are ordinary ones, even if first asked for in ``torch.inference_mode``.
 
     Of what requires gradients nothing is kept: whether a value is recorded depends on who asks, and when.
+
+    Examples
+    --------
+    >>> from jko.spaces import cached
+    >>> class Square:
+    ...     side = 3
+    ...
+    ...     @cached
+    ...     def area(self):
+    ...         return self.side**2
+    >>> Square().area
+    9
     """
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:

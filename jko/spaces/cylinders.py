@@ -11,7 +11,15 @@ from jko.spaces.domains import Box, Domain
 
 @dataclass(frozen=True, eq=False)
 class Cylinder(Domain):
-    """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``."""
+    """R x Theta: the domain Omega of xi = (w, theta) when theta lives in ``base``.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> omega = jko.Cylinder(jko.Ball([0.0], 1.0))  # w is free, theta is in the ball
+    >>> omega.project(torch.tensor([[5.0, 3.0]]).double()).tolist()
+    [[5.0, 1.0]]
+    """
 
     _bare = 1
     base: Domain
@@ -35,7 +43,14 @@ class Cylinder(Domain):
 
 
 def cylinder(base: Domain | None) -> Domain | None:
-    """R x base: a box stays a box."""
+    """R x base: a box stays a box.
+
+    Examples
+    --------
+    >>> from jko import spaces
+    >>> spaces.cylinder(spaces.Box([0.0], [1.0])), spaces.cylinder(None)
+    (Box([-inf, 0], [inf, 1]), None)
+    """
     if isinstance(base, Box):
         line = torch.full((1,), torch.inf, dtype=torch.float64, device=base.lower.device)
         return Box(torch.cat([-line, base.lower]), torch.cat([line, base.upper]))
@@ -43,7 +58,15 @@ def cylinder(base: Domain | None) -> Domain | None:
 
 
 def base_of(domain: Domain | None) -> Domain | None:
-    """Theta of R x Theta: the inverse of :func:`cylinder`."""
+    """Theta of R x Theta: the inverse of :func:`cylinder`.
+
+    Examples
+    --------
+    >>> from jko import spaces
+    >>> theta = spaces.Ball([0.0], 1.0)
+    >>> spaces.base_of(spaces.cylinder(theta)) is theta
+    True
+    """
     if isinstance(domain, Cylinder):
         return domain.base
     if isinstance(domain, Box) and domain.dim > 1:

@@ -28,6 +28,13 @@ class Domain(Shown, ABC):
     """A closed convex set K in R^dim.
 
     Contract: ``project(points)`` maps (N, dim) to the nearest points of K and leaves points of K where they are.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> half = jko.Convex(lambda x: x.clamp(min=0))
+    >>> isinstance(half, jko.Domain), half.project(torch.tensor([[-1.0, 2.0]])).tolist()
+    (True, [[0.0, 2.0]])
     """
 
     remedy = "use jko.Box, jko.Ball or jko.Convex(projection)"
@@ -119,7 +126,14 @@ class Box(Domain):
 
 @dataclass(frozen=True, eq=False)
 class Ball(Domain):
-    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0."""
+    """The closed ball of given ``centre`` (dim,) and ``radius`` > 0.
+
+    Examples
+    --------
+    >>> import jko, torch
+    >>> jko.Ball([0.0, 0.0], 5.0).project(torch.tensor([[6.0, 8.0]]).double()).tolist()
+    [[3.0, 4.0]]
+    """
 
     centre: Tensor
     radius: float
@@ -154,7 +168,18 @@ class Ball(Domain):
 
 @dataclass(frozen=True, eq=False)
 class Convex(Domain):
-    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim)."""
+    """Any closed convex set, given by ``projection``: (N, dim) -> (N, dim).
+
+    Examples
+    --------
+    >>> import jko
+    >>> simplex_side = jko.Convex(lambda x: x - (x.sum(-1, keepdim=True) - 1) / x.shape[1])
+    >>> mu = jko.Particles([[0.5, 0.5]], domain=simplex_side)
+    >>> jko.step(jko.Potential(lambda x: x[:, 0]), mu, tau=0.2).state.points.sum().round(
+    ...     decimals=6
+    ... ).item()
+    1.0
+    """
 
     projection: Callable[[Tensor], Tensor]
     _bare = 1
@@ -170,11 +195,26 @@ class Convex(Domain):
 
 
 def projected(points: Tensor, domain: Domain | None) -> Tensor:
-    """The nearest points (N, dim) of a domain; None is the whole space."""
+    """The nearest points (N, dim) of a domain; None is the whole space.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import spaces
+    >>> spaces.projected(torch.tensor([[2.0]]).double(), spaces.Box([0.0], [1.0])).tolist()
+    [[1.0]]
+    """
     return points if domain is None else domain.project(points)
 
 
 def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:
-    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space."""
+    """Refuse what is no domain, and points (N, dim) outside it; None is the whole space.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import spaces
+    >>> spaces.check_inside("points", torch.tensor([[0.5]]).double(), spaces.Box([0.0], [1.0]))
+    """
     if domain is not None:
         checks.kind("domain", domain, Domain).check(name, points)

@@ -17,6 +17,12 @@ def natural_solver(state: State) -> Solver:
     """The solver for a kind of state, whose metric is :func:`jko.metrics.natural_metric`: LBFGS, which moves atoms.
 
     The nearest of its classes that has one: for a kind of one's own ``@natural_solver.register``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> type(jko.steps.natural_solver(jko.Particles([[0.0]]))).__name__
+    'LBFGS'
     """
     return LBFGS()
 

@@ -43,6 +43,14 @@ class StepProblem(Shown):
     ``memory`` is what the previous step's solver left for this one (its evaluation at mu_k, curvature pairs); it
     changes the work, never the problem.  A solver that does not know it ignores it.  It is believed inside a flow,
     which knows whose it is; any other is compared here with an evaluation at mu_k, and dropped if it says otherwise.
+
+    Examples
+    --------
+    >>> import jko
+    >>> mu = jko.Particles([[1.0]])
+    >>> problem = jko.StepProblem(jko.SquaredNorm(), jko.Wasserstein(), mu, 0.5)
+    >>> round(float(jko.LBFGS(tol=1e-12).solve(problem).state.points), 9)  # x / (1 + tau)
+    0.666666667
     """
 
     energy: Energy

@@ -59,6 +59,13 @@ class StepResult(Shown):
         when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
+
+    Examples
+    --------
+    >>> import jko
+    >>> result = jko.step(jko.SquaredNorm(), jko.Particles([[3.0]]), tau=0.5)
+    >>> result.status.name, result.slack >= 0, round(result.energy, 1)
+    ('CONVERGED', True, 2.0)
     """
 
     state: State
@@ -241,6 +248,16 @@ class StepFailed(RuntimeError):
 
     It can be pickled and so comes out of a process pool.  What cannot go with it stays behind as None: a ``result``, or
     a domain, that is made of functions.
+
+    Examples
+    --------
+    >>> import jko
+    >>> down = -2 * jko.SquaredNorm()  # no minimum for tau >= 1/2
+    >>> try:
+    ...     jko.step(down, jko.Particles([[1.0]]), tau=1.0)
+    ... except jko.StepFailed as failure:
+    ...     print(failure.status.name)
+    UNBOUNDED
     """
 
     def __init__(

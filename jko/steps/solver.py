@@ -17,6 +17,14 @@ class Solver(Protocol):
 
     It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
     :class:`jko.steps.problem.Form`.
+
+    Examples
+    --------
+    >>> import jko
+    >>> from jko.steps import Solver
+    >>> solver: Solver = jko.LBFGS()  # for type checkers; what counts is the method
+    >>> callable(solver.solve)
+    True
     """
 
     def solve(self, problem: StepProblem) -> StepResult:

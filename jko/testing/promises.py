@@ -16,7 +16,21 @@ SUMS = 1e-9  # relative, in double precision: what two orders of summation may d
 
 
 class BrokenPromise(AssertionError):
-    """A promise of a contract that does not hold; the sentence says which, by what numbers, and where to look."""
+    """A promise of a contract that does not hold; the sentence says which, by what numbers, and where to look.
+
+    Examples
+    --------
+    >>> import jko
+    >>> from jko.testing import BrokenPromise, check_energy
+    >>> class Wrong(jko.SquaredNorm):
+    ...     def __call__(self, state):
+    ...         return 2 * super().__call__(state)  # but the variation of one
+    >>> try:
+    ...     check_energy(Wrong())
+    ... except BrokenPromise:
+    ...     print("the variation is not that of the values")
+    the variation is not that of the values
+    """
 
 
 def promise(kept: object, owner: object, method: str, sentence: str) -> None:

@@ -53,6 +53,15 @@ class Trajectory(Shown):
     TypeError, ValueError
         Arrays of other kinds or lengths; times that do not rise; kept states that are not the first, the last, and
         increasing between.
+
+    Examples
+    --------
+    >>> import jko
+    >>> run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]]), tau=0.5, steps=4)
+    >>> len(run.states), run.times.tolist(), run.status.name
+    (5, [0.0, 0.5, 1.0, 1.5, 2.0], 'FINISHED')
+    >>> bool((run.slacks >= 0).all()), run.at(1.0).N
+    (True, 1)
     """
 
     times: np.ndarray
@@ -180,9 +189,9 @@ class Trajectory(Shown):
         Returns
         -------
         matplotlib.figure.Figure
-            Of :func:`jko.plots.overview`; notebooks show it, ``figure.savefig(path)`` writes it.
+            Notebooks show it, ``figure.savefig(path)`` writes it.
         """
-        return above("jko.plots.overview")(self)
+        return above("jko.plots.overview.overview")(self)
 
     def save(self, path: str | Path) -> Path:
         """Write one ``.npz`` file, whole or not at all, with a digest of its contents; returns its path.

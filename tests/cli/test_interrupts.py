@@ -17,10 +17,10 @@ from jko.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tests" / "interrupts.py"
-REPORT = {"energy.png", "prediction.png", "summary.json"}
+REPORT = {"energy.png", "prediction.png", "run.json", "summary.json"}
 SAVED = re.compile(
     r"jko train: [^\n]*interrupted[^\n]*; (\d+) steps were done, they are in (\S+?trajectory\.npz)"
-    r"(?:, beside ([\w. ]+))?; the same command with --resume goes on from there\n"
+    r"(?:, beside ([\w., ]+?))?; the same command with --resume goes on from there\n"
 )
 
 

@@ -22,7 +22,7 @@ def table(M=40, classes=None):
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.normal(5, 3, M), np.full(M, 7.0), rng.normal(size=M)])
     f = np.where(np.arange(M) % 4 == 0, -1.0, 1.0) if classes else 100 + 20 * x[:, 0]
-    return datasets.Table("made", ("a", "flat", "b"), x, "y", f, classes)
+    return datasets.Table("made", ("a", "flat", "b"), x, datasets.Target(("y",), classes), f)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,9 @@ def table(M=40, classes=None):
     [
         ("breast-cancer", (569, 30), ("malignant", "benign")),
         ("diabetes", (442, 10), None),
+        ("digits", (1797, 64), tuple("0123456789")),
+        ("iris", (150, 4), ("setosa", "versicolor", "virginica")),
+        ("wine", (178, 13), ("class_0", "class_1", "class_2")),
     ],
 )
 def test_shipped_sets_are_complete(name, shape, classes):
@@ -37,13 +40,18 @@ def test_shipped_sets_are_complete(name, shape, classes):
     assert read.x.shape == shape
     assert len(read.columns) == shape[1]
     assert read.classes == classes
-    if classes:
+    if classes and len(classes) == 2:
         assert sorted(set(read.f.tolist())) == [-1, 1]
+    elif classes:
+        assert read.f.shape == (shape[0], len(classes))
+        assert np.array_equal(read.f.sum(1), np.ones(shape[0]))
 
 
 def test_an_unknown_set_is_refused_with_the_list():
-    with pytest.raises(ValueError, match=r"'iris' is unknown; choose from breast-cancer, diabetes"):
-        datasets.load("iris")
+    with pytest.raises(
+        ValueError, match=r"'boston' is unknown; choose from breast-cancer, diabetes"
+    ):
+        datasets.load("boston")
 
 
 def test_breast_cancer_takes_malignant_for_minus_one():
@@ -138,8 +146,8 @@ def test_the_training_part_is_standardised_and_the_test_part_by_the_same_numbers
     assert x.mean(0).abs().max() < 1e-14
     assert torch.allclose(x.std(0, unbiased=False), torch.ones(2, dtype=torch.float64))
     assert abs(float(split.train.f.mean())) < 1e-14
-    own = torch.cat([split.train.f, split.test.f]) * split.scale + split.centre
-    assert np.allclose(np.sort(own.numpy()), np.sort(made.f))
+    own = split.units.own(torch.cat([split.train.f, split.test.f]).numpy())
+    assert np.allclose(np.sort(own), np.sort(made.f))
     both = torch.cat([split.train.x, split.test.x])[:, 0]  # one affine map for both parts
     line = np.polyfit(np.sort(made.x[:, 0]), np.sort(both.numpy()), 1)
     assert np.allclose(np.polyval(line, np.sort(made.x[:, 0])), np.sort(both.numpy()))
@@ -157,8 +165,8 @@ def test_the_units_of_a_column_do_not_matter():
 
 def test_constant_inputs_are_left_out_by_name():
     split = datasets.split(table(), 0.3, seeded())
-    assert split.columns == ("a", "b")
-    assert split.dropped == ("flat",)
+    assert split.scaling.columns == ("a", "b")
+    assert split.scaling.dropped == ("flat",)
 
 
 def test_classes_keep_their_shares_in_both_parts():
@@ -178,7 +186,7 @@ def test_the_split_is_a_function_of_the_seed():
 @pytest.mark.parametrize(
     ("made", "fraction", "sentence"),
     [
-        (table(), 1.5, r"test_fraction = 1.5; it must be a finite number > 0 and < 1"),
+        (table(), 1.5, r"test_fraction = 1.5; it must be a finite number < 1 and at least 0"),
         (table(2), 0.1, r"of the 2 rows of the table leaves 2 to train and 0 to test"),
         (
             table(4, classes=("a", "b")),
@@ -186,7 +194,7 @@ def test_the_split_is_a_function_of_the_seed():
             r"of the 1 rows of class 'a' leaves 1 to train and 0 to test",
         ),
         (
-            datasets.Table("t", ("a",), np.ones((9, 1)), "y", np.arange(9.0)),
+            datasets.Table("t", ("a",), np.ones((9, 1)), datasets.Target(("y",)), np.arange(9.0)),
             0.3,
             "every input of 't' is constant on the 6 training rows",
         ),

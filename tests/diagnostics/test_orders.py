@@ -104,16 +104,36 @@ def test_bad_time_steps_are_refused(taus):
         jko.convergence(lambda tau: jko.Particles([[0.0]]), jko.Particles([[0.0]]), parameters=taus)
 
 
-def test_states_that_cannot_be_compared_by_label_are_refused():
-    one, two = jko.Particles([[0.0]]), jko.Particles([[0.0], [1.0]])
-    with pytest.raises(ValueError, match=r"jko\.distance"):
-        jko.convergence(lambda tau: one, two, parameters=[0.1])
-    with pytest.raises(ValueError, match=r"jko\.distance"):
-        jko.convergence(
-            lambda tau: jko.Particles([[0.0], [1.0]], [0.3, 0.7]), two, parameters=[0.1]
-        )
+def test_what_is_no_state_is_refused():
     with pytest.raises(TypeError, match="norm="):
-        jko.convergence(lambda tau: torch.zeros(1), one, parameters=[0.1])
+        jko.convergence(lambda tau: torch.zeros(1), jko.Particles([[0.0]]), parameters=[0.1])
+
+
+def test_states_without_common_labels_are_as_far_as_their_distance():
+    one, two = jko.Particles([[0.0]]), jko.Particles([[0.0], [1.0]])
+    assert natural_norm(one, two) == pytest.approx(0.5**0.5, rel=1e-12)
+    heavy = jko.Particles([[0.0], [1.0]], [0.3, 0.7])
+    assert natural_norm(heavy, two) == pytest.approx(0.2**0.5, rel=1e-12)
+
+
+def test_the_default_norm_compares_kinds():
+    """Uniform on [0, 1] against uniform on [1, 2], or against its middle: by any two kinds."""
+    grids = [jko.Grid((0.0, 2.0), n) for n in (20, 40)]
+    left, right = (
+        jko.GridDensity.from_function(grid, lambda x, s=s: ((x[:, 0] - 1) * s < 0).double())
+        for grid, s in zip(grids, (1, -1), strict=True)
+    )
+    mesh = jko.LineMesh.from_density(right)
+    assert natural_norm(left, mesh) == pytest.approx(1.0, rel=1e-12)
+    assert natural_norm(mesh, left) == pytest.approx(1.0, rel=1e-12)
+    assert natural_norm(left, right) == pytest.approx(1.0, abs=1e-3)
+    middle = jko.Particles([[0.5]])
+    assert natural_norm(left, middle) == pytest.approx((1 / 12 - 0.1**2 / 12) ** 0.5, rel=1e-12)
+    pair = jko.ChargedDensity(grids[0], left.values, torch.full((20,), 3.0).double())
+    atoms = jko.ChargedParticles([[0.5]], [0.0])
+    assert natural_norm(pair, atoms) == pytest.approx((9 + 0.33 / 4) ** 0.5, rel=1e-3)
+    with pytest.raises(TypeError):
+        natural_norm(pair, left)
 
 
 def test_the_norm_between_densities_is_the_integral_of_their_difference():
@@ -125,3 +145,83 @@ def test_the_norm_between_densities_is_the_integral_of_their_difference():
         assert natural_norm(a, b) == pytest.approx(
             0.25, rel=1e-12
         )  # int |x| / 8 over an area of 4 x 1/2
+
+
+# Floors, and what is written
+
+
+def law(order, floor=0.0, count=5):
+    h = 0.1 * 0.5 ** np.arange(count)
+    return jko.diagnostics.Convergence(h, 3 * h**order + floor)
+
+
+@pytest.mark.parametrize("order", [0.5, 1.0, 2.0, 4.0])
+def test_one_slope_is_the_exponent_and_a_pure_law_has_no_floor(order):
+    table = law(order)
+    assert table.order == pytest.approx(order, abs=1e-12)
+    assert table.floor is None
+    assert table.remarks == []
+    assert "floor" not in repr(table)
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0])
+@pytest.mark.parametrize("place", [2, 3])
+def test_errors_that_rest_on_something_else_are_flagged_from_there_on(order, place):
+    """A floor as high as the error of that parameter: it shows from the next one on."""
+    floor = 3 * (0.1 * 0.5**place) ** order
+    table = law(order, floor, 7)
+    assert table.floor in (place, place + 1)
+    assert len(table.remarks) == 1
+    assert "floor" in table.remarks[0]
+    assert "floor" in str(table)
+    assert "floor" in repr(table)
+
+
+def test_the_orders_that_were_met_are_flagged():
+    orders = np.array([1.17, 0.55, 0.18])
+    h = 0.1 * 0.5 ** np.arange(4)
+    errors = np.exp(np.concatenate([[0.0], np.cumsum(-np.log(2) * orders)]))
+    table = jko.diagnostics.Convergence(h, errors)
+    assert table.orders == pytest.approx(orders)
+    assert table.floor == 1
+
+
+def test_inexact_steps_are_said_to_blur_orders():
+    start, E = jko.Particles([[1.0], [-0.3]]), jko.Potential(lambda x: 0.5 * (x**2 + x**4).sum(-1))
+    exact = jko.limits.wasserstein(E, start, t1=0.5)
+    loose, sharp = (
+        jko.convergence(
+            lambda tau, s=s: jko.flow(E, start, tau=tau, t1=0.5, solver=s),
+            exact,
+            parameters=[0.1, 0.05],
+        )
+        for s in (jko.LBFGS(), jko.LBFGS(tol=1e-10))
+    )
+    assert sharp.inexact < 1e-8
+    assert sharp.remarks == []
+    assert loose.inexact > 0.01
+    assert "jko.LBFGS(tol=1e-10)" in str(loose)
+
+
+def test_a_table_is_written_with_all_its_digits(tmp_path):
+    import csv
+
+    table = law(1.0, count=3)
+    path = tmp_path / "orders.csv"
+    assert table.to_csv(path) == path.read_text() == table.to_csv()
+    head, *rows = csv.reader(path.read_text().splitlines())
+    assert head == ["tau", "error", "order"]
+    assert [float(row[1]) for row in rows] == table.errors.tolist()
+    assert rows[0][2] == ""
+    assert float(rows[1][2]) == table.orders[0]
+
+
+def test_a_table_of_latex_is_whole_and_escaped():
+    odd = jko.diagnostics.Convergence(np.array([0.5, 1e-5]), np.array([1e-3, 0.0]), "cells_50%")
+    text = odd.to_latex()
+    assert text.startswith(r"\begin{tabular}{rrr}")
+    assert text.rstrip().endswith(r"\end{tabular}")
+    assert r"cells\_50\% & error & order \\" in text
+    assert r"$1 \cdot 10^{-5}$ & $0.000 \cdot 10^{0}$ &  \\" in text
+    assert r"$\tau$ & error" in law(1.0).to_latex()
+    assert text.count("&") == 6

@@ -9,16 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jko
-from jko.energies import SquaredLoss
+from jko.energies import Loss, SquaredLoss
 from jko.energies.gauss_newton import product
 from jko.networks import Outputs
 
-LOSSES = {"squared": SquaredLoss(), "logistic": jko.Logistic()}
+
+class Own(Loss):
+    """Of a user, who wrote its value alone."""
+
+    def value(self, y, f):
+        return (1 + ((y - f) ** 2 if y.ndim == 1 else ((y - f) ** 2).sum(1))).sqrt() - 1
+
+
+LOSSES = {"squared": SquaredLoss(), "logistic": jko.Logistic(), "own": Own()}
 
 
 def targets(loss, M, k, rng):
     """Some of its own: numbers, signs, classes, or shares of classes."""
-    if loss == "squared":
+    if loss != "logistic":
         return rng.standard_normal((M, k) if k else M)
     if not k:
         return rng.choice([-1.0, 1.0], M)
@@ -65,6 +73,8 @@ def test_slope_and_factor_are_differences(case):
 def test_fenchel_and_young(case, seed):
     # l(y) + l*(g) >= <g, y> for every y and g, with equality where g is the slope
     loss, y, f = case
+    if not loss.has_conjugate:
+        return
     g = loss.slope(y, f)
     assert torch.allclose(loss.value(y, f) + loss.conjugate(g, f), inner(g, y), atol=1e-12)
     other = torch.from_numpy(3 * np.random.default_rng(seed).standard_normal(y.shape))
@@ -85,6 +95,16 @@ def test_totals_and_prices_are_sums(case):
     apart = loss.divergence(y, star, f, q)
     assert float(apart) >= -1e-13
     assert float(loss.divergence(y, y, f, q)) == pytest.approx(0, abs=1e-13)
+
+
+def test_a_loss_of_ones_own_moves_and_has_no_bound():
+    data = jko.Data([[0.0], [1.0], [2.0]], [[0.0, 1.0], [3.0, -1.0], [1.0, 1.0]])
+    F = jko.Risk(data, jko.Ridge(torch.tanh), loss=Own()) + 0.1 * jko.SquaredNorm()
+    mu = jko.Particles(np.random.default_rng(0).standard_normal((6, 4)))
+    result = jko.step(F, mu, tau=1.0, solver=jko.BlockNewton(tol=1e-10))
+    assert result.status is jko.Status.CONVERGED
+    assert "Own has no conjugate" in result.certificate().reason
+    assert "Own has no conjugate" in jko.optimality(F, mu).reason
 
 
 def test_two_classes_are_one_output_or_two():
@@ -230,6 +250,13 @@ def test_general_features_have_an_output_more():
         assert torch.allclose(mine, theirs)
 
 
+class Lazy(Loss):
+    """A value for each output."""
+
+    def value(self, y, f):
+        return (y - f) ** 2
+
+
 H = jko.Ridge(torch.tanh)
 TWO = jko.Data([[0.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]])
 
@@ -262,9 +289,28 @@ TWO = jko.Data([[0.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]])
             TypeError,
             "K belongs to the expansion",
         ),
+        (
+            lambda: jko.Risk(TWO, H, loss=Lazy())(jko.Particles([[1.0, 1.0, 1.0, 0.0]])),
+            ValueError,
+            "the value of the loss Lazy returned shape .2, 2.",
+        ),
         (lambda: jko.Data([[0.0]], [[[1.0]]]), ValueError, r"f has shape \(1, 1, 1\)"),
     ],
 )
 def test_a_bad_argument_is_a_sentence(make, error, sentence):
     with pytest.raises(error, match=sentence):
         make()
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_torch_differentiates_variations_in_the_state(loss):
+    rng = np.random.default_rng(2)
+    f = torch.from_numpy(targets("logistic", 4, 2, rng))
+    R = jko.Risk(jko.Data(rng.standard_normal((4, 1)), f), H, loss=loss)
+    points = torch.from_numpy(rng.standard_normal((3, 4))).requires_grad_()
+    at = torch.from_numpy(rng.standard_normal((2, 4)))
+
+    def variation(points):
+        return R.variation(jko.Particles.of(points, torch.full((3,), 1 / 3).double()), at)
+
+    assert torch.autograd.gradcheck(variation, points, fast_mode=True)

@@ -75,7 +75,7 @@ def test_a_potential_is_not_paid_where_no_mass_is():
 def test_a_refusal_names_the_term():
     terms = sorted_terms(jko.SquaredNorm() - 2 * jko.PorousMedium(3))
     refuse(negative(terms.linear), "never said")
-    with pytest.raises(TypeError, match=r"PorousMedium has -2: PorousMedium\(m=3\)"):
+    with pytest.raises(TypeError, match=r"PorousMedium has -2: PorousMedium\(3\)"):
         refuse(negative(terms.internal), "{name} has {c:g}: {energy}", TypeError)
 
 

@@ -156,6 +156,13 @@ ACTIVATIONS = {
     "one's own": lambda: lambda theta, x: torch.cos(theta.sum(-1, keepdim=True) * x[:, 0]),
 }
 
+LOSSES = [
+    (None, [1.0, -0.5]),
+    (None, [[1.0, -0.5], [0.0, 2.0]]),
+    (jko.Logistic(), [1.0, -1.0]),
+    (jko.Logistic(), [[1.0, 0.0], [0.3, 0.7]]),
+]
+
 
 @st.composite
 def terms(draw: Any, dim: int) -> jko.Energy:
@@ -184,9 +191,10 @@ def terms(draw: Any, dim: int) -> jko.Energy:
     if kind == "theta":
         return jko.energies.OnTheta(draw(st.sampled_from([jko.SquaredNorm(), jko.Entropy()])))
     name = draw(st.sampled_from(sorted(ACTIVATIONS)))
-    n = max(1, dim - 1 - (name != "bump"))
+    loss, f = draw(st.sampled_from(LOSSES))
+    n = max(1, dim - (len(f[0]) if isinstance(f[0], list) else 1) - (name != "bump"))
     x = np.linspace(-1, 1, 2 * n).reshape(2, n)
-    return jko.Risk(jko.Data(x, [1.0, -0.5]), activation=ACTIVATIONS[name]())
+    return jko.Risk(jko.Data(x, f), activation=ACTIVATIONS[name](), loss=loss)
 
 
 @st.composite

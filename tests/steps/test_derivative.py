@@ -233,3 +233,14 @@ def test_what_has_no_derivative_says_so():
     )
     with pytest.raises(ValueError, match=r"inputs x require gradients"):
         risk(jko.Particles([[1.0, 0.0]]))
+
+
+def test_no_mode_of_torch_changes_the_numbers():
+    """Nor does it leave a record where torch keeps none."""
+    c, y = (one.detach() for one in leaves((2,), (5, 2)))
+    plain = differentiable_step(ENERGIES["bumps"](c), jko.Particles(y), tau=0.5)
+    with torch.inference_mode():
+        inside = differentiable_step(ENERGIES["bumps"](c), jko.Particles(y), tau=0.5)
+    assert torch.equal(inside.state.points, plain.state.points)
+    assert inside.value.item() == plain.value.item()
+    assert not inside.state.points.is_inference()

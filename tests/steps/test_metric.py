@@ -71,8 +71,8 @@ def test_the_metric_of_the_page_runs_in_every_verb(tmp_path):
     assert run.final.points == pytest.approx(same.final.points, abs=1e-10)
     assert (np.diff(run.energies) < 0).all()
     assert set(run.columns["proofs"]) == {"OWN_COST"}
-    assert set(run.columns["metrics"]) == {"Sliced"}
-    with pytest.raises(ValueError, match="the run moved in Sliced, and the dissipation"):
+    assert set(run.columns["metrics"]) == {"Sliced(directions=8x2 array)"}
+    with pytest.raises(ValueError, match=r"the run moved in Sliced\(.*\), and the dissipation"):
         jko.diagnostics.step_identity(well(), run)
 
 

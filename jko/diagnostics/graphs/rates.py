@@ -31,6 +31,13 @@ class Motion(NamedTuple):
         ``int p^2``: of the change of H.
     cross
         ``int p w . B``.
+
+    Examples
+    --------
+    >>> import jko
+    >>> pair = jko.ChargedParticles([[1.0]], [2.0])
+    >>> jko.diagnostics.motion(jko.SquaredNorm(), pair, slope=[0.0]).chaos  # -(theta^2 + H^2)
+    -5.0
     """
 
     w2: float

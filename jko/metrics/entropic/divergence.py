@@ -45,6 +45,14 @@ class Divergence(Length):
         than the costs, up to constants.
     status
         CONVERGED, or MAX_ITERATIONS where ``residual`` is above the tolerance.
+
+    Examples
+    --------
+    >>> import jko
+    >>> S = jko.metrics.SinkhornDivergence(0.1)
+    >>> found = S.distance(jko.Particles([[0.0]]), jko.Particles([[2.0]]))
+    >>> round(found.squared, 6), found.status.name
+    (4.0, 'CONVERGED')
     """
 
     squared: float

@@ -56,6 +56,11 @@ class Dynamic(Shown):
 
     Notes
     -----
+    How large tau may be: any for the solver, whose problem is convex, but A is W2^2 up to O(tau^3) only, and a step
+    that moves bumps by more than their width blurs them; take tau so that mass moves a few cells to a tenth of what the
+    density varies over, and halve it once to see (:func:`jko.convergence`).  The first step on a CPU compiles its
+    kernels with numba, ten to twenty seconds, kept on disk for later programs; ``compiled=False`` needs none.
+
     ``residual`` of the result is the L1 residual before the mass is corrected, ``figures["correction"]`` what the
     correction moved, ``figures["gap"]`` an estimate of the duality gap; ``certificate()`` computes a rigorous one.
 
