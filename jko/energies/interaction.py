@@ -125,11 +125,15 @@ class Interaction(Energy):
         return 0.5 * (self._W(z) + self._W(-z))
 
     def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As of any energy; a kernel with a kink at 0 is named."""
-        found = super()._first_order(state, at)
-        if self.diagonal and not bool(torch.isfinite(found[1]).all()):
-            self._refuse_kink(state.atoms.points)
-        return found
+        """As of any energy, some points at a time: memory is bounded; a kernel with a kink at 0 is named."""
+        mu = state.atoms
+        at = mu.points if at is None else at
+        rows = at.split(max(1, BLOCK // (mu.N * mu.dim)))
+        parts = [super(Interaction, self)._first_order(state, some) for some in rows]
+        variation, gradient = (torch.cat(part) for part in zip(*parts, strict=True))
+        if self.diagonal and not bool(torch.isfinite(gradient).all()):
+            self._refuse_kink(mu.points)
+        return variation, gradient
 
     def _refuse_odd(self, z: Tensor) -> None:
         """A kernel without an even part is a mistake: the double integral of an odd one is zero."""

@@ -57,9 +57,10 @@ class Pull(Linear):
         at = self._alike(state, at)
         return self.constant - self.interaction.variation(self.measure, at)
 
-    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """grad V, shape (n, dim)."""
-        return -self.interaction.gradient(self.measure, self._alike(state, at))
+    def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """V and grad V."""
+        V, slope = self.interaction._first_order(self.measure, self._alike(state, at))
+        return self.constant - V, -slope
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
         """Hess V, shape (n, dim, dim)."""

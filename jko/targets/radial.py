@@ -55,14 +55,9 @@ class RadialInteraction(Interaction):
         """``k(x - y)`` for all pairs, shape (len(y), len(x))."""
         return self.W.phi(_differences(y, x).square().sum(0))
 
-    def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """``int grad k(x - y) mu(dy)``, shape (n, dim)."""
-        mu = state.atoms
-        return self._sums(mu, mu.points if at is None else at)[1]
-
     def evaluate(self, mu: Particles) -> Evaluation:
         """One pass over the pairs."""
-        variation, gradient = self._sums(mu, mu.points)
+        variation, gradient = self._first_order(mu)
         return Evaluation(0.5 * mu.integrate(variation), variation, gradient)
 
     def hessian(self, mu: Particles, at: Tensor | None = None) -> Tensor:
@@ -88,8 +83,10 @@ class RadialInteraction(Interaction):
 
         return Curvature(self.hessian(mu), cross=cross)
 
-    def _sums(self, mu: Particles, at: Tensor) -> tuple[Tensor, Tensor]:
+    def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``int k(x - y) mu(dy)`` and its gradient in x."""
+        mu = state.atoms
+        at = mu.points if at is None else at
         variation, gradient = at.new_empty(len(at)), torch.empty_like(at)
         for rows, z, phi in self._blocks(mu, at):
             variation[rows] = phi.value @ mu.weights

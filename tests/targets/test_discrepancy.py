@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import energy_distance
 
 import jko
-from jko.energies import Energy
+from jko.energies import Energy, interaction
 from jko.targets import (
     GaussianKernel,
     InverseMultiquadric,
@@ -173,3 +173,22 @@ def test_a_radial_kernel_of_ones_own_needs_phi_and_a_triple():
             return k, -(k**2), 2 * k**3
 
     check_energy(jko.Discrepancy(nu(2), Cauchy()), [samples.cloud(2)])
+
+
+@every_kernel
+def test_an_evaluation_looks_at_some_pairs_at_a_time(kernel, monkeypatch):
+    """Also where torch records the slope of a kernel: no block is larger than it may be."""
+    mu, largest = samples.cloud(2, N=32), []
+    E = jko.Discrepancy(samples.cloud(2, 1, N=32).points, kernel)
+    between = jko.Interaction.kernel
+    monkeypatch.setattr(interaction, "BLOCK", 64)
+    monkeypatch.setattr(radial, "BLOCK", 64)
+    monkeypatch.setattr(
+        jko.Interaction, "kernel", lambda self, z: largest.append(len(z)) or between(self, z)
+    )
+    phi = radial._differences
+    monkeypatch.setattr(
+        radial, "_differences", lambda x, y: largest.append(len(x) * len(y)) or phi(x, y)
+    )
+    E.evaluate(mu)
+    assert 32 <= max(largest) <= 64
