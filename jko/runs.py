@@ -17,7 +17,7 @@ from jko.datasets import Preparation
 from jko.energies import Logistic, Risk, SquaredLoss
 from jko.measures import State
 from jko.networks import Data, ridge
-from jko.storage.places import write_text
+from jko.storage.places import path_of, write_text
 from jko.trajectory import Trajectory
 
 FILE, TRAJECTORY = "run.json", "trajectory.npz"
@@ -206,8 +206,8 @@ def load_run(folder: str | Path) -> Run:
 
     Raises
     ------
-    ValueError
-        No such folder, or no whole run in it; a run of jko 0.1.0, which kept less than prediction needs.
+    TypeError, ValueError
+        No path; no such folder, or no whole run in it; a run of jko 0.1.0, which kept less than prediction needs.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def load_run(folder: str | Path) -> Run:
     >>> run.predict([[5.1, 3.5, 1.4, 0.2]]).tolist()
     ['setosa']
     """
-    path = Path(folder)
+    path = path_of(folder, "folder")
     path = path.parent if path.name in (FILE, TRAJECTORY) else path
     if not path.is_dir():
         raise ValueError(f"there is no folder {str(path)!r}; name that of a run, such as runs/NAME")

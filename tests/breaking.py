@@ -15,6 +15,7 @@ import jko
 import jko.limits
 from jko import exact
 from jko.energies import Energy, Internal
+from jko.energies.expansion import Expansion
 from jko.limits.systems import System
 from jko.networks import Ridge
 from jko.networks.passes import SigmaPasses
@@ -212,7 +213,7 @@ BREAKS: dict[str, Callable[[], Any]] = {
     "grids": lambda: method(System, "__call__", _grids),
     "rate": lambda: method(System, "rate"),
     "predict": lambda: method(jko.Risk, "predict"),
-    "L": lambda: method(jko.Risk, "L"),
+    "L": lambda: method(Expansion, "L"),
     "risk": lambda: method(jko.Risk, "__call__"),
     "internal": lambda: method(Internal, "__call__"),
     "variation": lambda: method(Energy, "variation"),

@@ -190,6 +190,14 @@ def _lives(process: int) -> bool:
 
 def _named(path: Any, name: str) -> Path:
     """A path with a last part, or a sentence."""
+    path = path_of(path, name)
+    if path.name in ("", ".."):
+        raise ValueError(f"{name} = {str(path)!r} names a folder; give the name of a file in it")
+    return path
+
+
+def path_of(path: Any, name: str) -> Path:
+    """What can be a path, or a sentence."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError(
             f"{name} must be a path (a string or pathlib.Path), not {type(path).__name__}; give the name of a file, "
@@ -204,10 +212,7 @@ def _named(path: Any, name: str) -> Path:
         raise ValueError(
             f"{name} = {os.fspath(path)!r} holds characters that no file name can have; choose another name"
         )
-    path = Path(path)
-    if path.name in ("", ".."):
-        raise ValueError(f"{name} = {str(path)!r} names a folder; give the name of a file in it")
-    return path
+    return Path(path)
 
 
 def _mode(path: Path, test: Any = bool) -> int:

@@ -151,7 +151,7 @@ CASES = {
     "callable of a wrong shape": (
         lambda: jko.Risk(data(), activation=lambda theta, x: theta[:, :1])(jko.Particles(two)),
         ValueError,
-        r"feature callable '<lambda>' returned shape \(2, 1\); it must return shape \(2, 2\)",
+        r"feature callable '<lambda>' returned shape \(1, 1\); it must return shape \(1, 2\)",
     ),
     "callable that returns numpy": (
         lambda: jko.Risk(data(), features=lambda xi, x: xi.numpy())(jko.Particles(two)),
