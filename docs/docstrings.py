@@ -72,8 +72,14 @@ def summary(lines: list[str], document: Any) -> str:
     return text
 
 
+def theirs(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what an estimator has from scikit-learn, whose pages say it."""
+    return True if str(getattr(obj, "__module__", "")).startswith("sklearn.") else None
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     autosummary.extract_summary = summary
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-skip-member", theirs)
     return {"parallel_read_safe": True}
