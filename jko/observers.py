@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from jko import checks
 from jko.measures import State
-from jko.shown import Shown
+from jko.shown import Shown, notebook
 from jko.status import Status
 from jko.steps.result import StepResult
 
@@ -69,7 +69,7 @@ class Progress(Shown):
             self.bar.update()
             return
         stream = sys.stderr if self.stream is None else self.stream
-        rewritten = stream is not None and (stream.isatty() or _notebook())
+        rewritten = stream is not None and (stream.isatty() or notebook())
         now = monotonic()
         if stream is None or not (rewritten or now - self._wrote >= self.every):
             return  # a program without a console has no stderr
@@ -87,12 +87,6 @@ class Progress(Shown):
             return ""
         seconds = (now - self._began) * (self.until - t) / t
         return f"  {seconds / 60:.0f} min left" if seconds > 90 else f"  {seconds:.0f} s left"
-
-
-def _notebook() -> bool:
-    """Whether this runs in a kernel with cells, where a line can be rewritten."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 @dataclass

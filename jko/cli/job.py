@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import torch
 import jko
 from jko import datasets, distributed, runs
 from jko.cli import memory, processes
+from jko.cli.versions import versions
 from jko.flows import Observer
 from jko.measures import State
 from jko.networks import drawn
@@ -134,16 +134,6 @@ def facts(job: Job) -> dict[str, Any]:
     settings = asdict(job.settings)
     more = {"table": job.table.name, "settings": settings, "versions": versions(), "rows": rows}
     return runs.facts_of(job.model, **more)
-
-
-def versions() -> dict[str, str]:
-    """Of what computes."""
-    return {
-        "jko": jko.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
 
 
 @dataclass

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import jko
 from jko.cli.terminal import shown
 
+HEADER = {None: None, "yes": True, "no": False}  # what --header says
+
 EPILOG = """examples:
   python -m jko train breast-cancer
   python -m jko train --csv houses.csv --target price --out runs/houses

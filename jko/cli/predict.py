@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jko import runs
+from jko.cli.options import HEADER
 from jko.cli.refusal import refusing
 from jko.cli.terminal import say
 from jko.datasets.columns import Column, listed
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     with refusing():
         out = _target(arguments.out, arguments.force)
         trained = runs.load_run(arguments.run)
-        header = {None: None, "yes": True, "no": False}[arguments.header]
+        header = HEADER[arguments.header]
         preparation = trained.model.preparation
         columns, lines, where = preparation.read(arguments.csv, header)
         unknown = [name for name in arguments.copy if name not in columns]

@@ -11,7 +11,8 @@ from typing import Any
 
 import jko
 from jko.cli.folder import FILES, Folder
-from jko.cli.job import Job, confusion, said, score, score_name, versions
+from jko.cli.job import Job, confusion, said, score, score_name
+from jko.cli.versions import versions
 from jko.measures import State
 from jko.metrics import Proof
 from jko.storage.places import write_text

@@ -109,12 +109,13 @@ def _told(claim: Claim) -> Iterator[str]:
 def _image(claim: Claim) -> str:
     from jko import plots
     from jko.plots.claims import claim_picture
+    from jko.plots.style import save_png
 
     assert claim.picture is not None
     figure, (ax,) = plots.canvas(1, 1, (5.6, 3.8))
     claim_picture(claim.picture, ax)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    save_png(figure, buffer)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

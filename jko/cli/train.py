@@ -17,6 +17,7 @@ from jko import datasets, distributed
 from jko.cli import processes, report
 from jko.cli.folder import Folder
 from jko.cli.job import Job, Settings, prepare, refuse_another_run, score, score_name, train
+from jko.cli.options import HEADER
 from jko.cli.refusal import refusing
 from jko.cli.terminal import say
 from jko.distributed import ProcessLost, Stopped
@@ -117,7 +118,7 @@ def _table(arguments: argparse.Namespace) -> datasets.Table:
         arguments.target,
         arguments.ignore,
         keep=arguments.keep,
-        header={None: None, "yes": True, "no": False}[arguments.header],
+        header=HEADER[arguments.header],
         encode=encode or encode is not None,
         fill=arguments.fill,
         task=arguments.task,

@@ -6,21 +6,16 @@ import argparse
 import json
 import math
 import os
-import platform
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy
-import scipy
-import torch
-
-import jko
 from jko import survey
 from jko.cli.refusal import refusing
 from jko.cli.survey_page import write_report
+from jko.cli.versions import versions
 from jko.storage.places import write_text
 from jko.survey import Claim, Entry
 from jko.survey.formulas import plain
@@ -68,13 +63,7 @@ def facts(quick: bool) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
-        "versions": {
-            "jko": jko.__version__,
-            "python": platform.python_version(),
-            "numpy": numpy.__version__,
-            "scipy": scipy.__version__,
-            "torch": str(torch.__version__),
-        },
+        "versions": versions(),
     }
 
 

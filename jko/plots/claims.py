@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from jko.plots.style import BLACK, COLOURS, legend_below
+from jko.plots.ticks import calm
 from jko.survey import Picture
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -23,6 +24,7 @@ def claim_picture(picture: Picture, ax: Axes) -> Axes:
     ax.set(xlabel=picture.x, ylabel=picture.y)
     ax.set_xscale("log" if picture.logx else "linear")
     ax.set_yscale("log" if picture.logy else "linear")
+    calm(ax)
     if any(curve.label for curve in picture.curves):
         legend_below(ax, columns=min(3, len(picture.curves)))
     return ax

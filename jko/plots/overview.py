@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from jko import checks
 from jko.plots.names import energy_name
 from jko.plots.scenes import scene
-from jko.plots.style import BLUE, ORANGE, canvas
+from jko.plots.style import BLUE, ORANGE, canvas, whole
 from jko.plots.ticks import calm
 from jko.trajectory import Trajectory
 
@@ -88,19 +87,15 @@ def animate(
         times = kept[np.unique(np.linspace(0, len(kept) - 1, MOST).round().astype(int))].tolist()
     states = [trajectory.at(t) for t in times]
     draw, (figure, _) = scene(states, names), canvas(1, 1, size)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}.part.gif")
-    try:
-        with (writer := PillowWriter(fps=fps)).saving(figure, str(aside), dpi=100):  # type: ignore[arg-type]
-            for t, state in zip(times, states, strict=True):
-                figure.clear()
-                ax = figure.add_subplot()
-                ax.spines[["top", "right"]].set_visible(False)
-                draw(state, ax)
-                ax.set_title(f"$t$ = {t:.4g}", fontsize=10)
-                writer.grab_frame()
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    writer = PillowWriter(fps=fps)  # type: ignore[arg-type]
+    with whole(path) as aside, writer.saving(figure, str(aside), dpi=100):
+        for t, state in zip(times, states, strict=True):
+            figure.clear()
+            ax = figure.add_subplot()
+            ax.spines[["top", "right"]].set_visible(False)
+            draw(state, ax)
+            ax.set_title(f"$t$ = {t:.4g}", fontsize=10)
+            writer.grab_frame()
     return path
 
 

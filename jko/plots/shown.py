@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jko.plots.style import save_png, write
+from jko.shown import notebook
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ def show(figure: Figure, name: str) -> None:
     >>> line = ax.plot([0, 1], [0, 1])
     >>> plots.show(figure, "line")  # doctest: +SKIP
     """
-    if _notebook():
+    if notebook():
         png = io.BytesIO()
         save_png(figure, png)
         cell = sys.modules["IPython"].display
@@ -37,9 +38,3 @@ def show(figure: Figure, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = write(figure, folder / f"{name}.png")
     print(path, file=sys.stderr)  # noqa: T201 (stdout is for numbers)
-
-
-def _notebook() -> bool:
-    """Whether this runs in a kernel with cells."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and hasattr(shell, "kernel")

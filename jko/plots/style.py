@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +75,20 @@ def write(figure: Figure, path: str | Path) -> Path:
     'empty.png'
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as aside:
         save_png(figure, aside)
+    return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; what was written there is at ``path`` afterwards, or nothing is."""
+    aside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-    return path
 
 
 def legend_below(ax: Axes, columns: int = 1, **contents: Any) -> None:

@@ -5,6 +5,7 @@ A class inherits :class:`Shown` and says :meth:`Shown._facts`, if its fields are
 
 from jko.shown.above import above
 from jko.shown.lines import LIMIT, call, joined, short
+from jko.shown.notebook import notebook
 from jko.shown.shown import Shown, shown
 
-__all__ = ["LIMIT", "Shown", "above", "call", "joined", "short", "shown"]
+__all__ = ["LIMIT", "Shown", "above", "call", "joined", "notebook", "short", "shown"]
