@@ -15,7 +15,7 @@ from jko.derivatives import Differentiable, leaf, probes, recording, slope
 from jko.energies import sampled
 from jko.energies.base import Energy
 from jko.measures import GridDensity, State
-from jko.numerics.convolution import Convolution
+from jko.numerics.convolution import Convolution, Recalling
 from jko.spaces import Grid
 
 BLOCK = 2**20  # differences at a time
@@ -118,8 +118,11 @@ class Interaction(Energy):
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``int W_even(x - y) mu(dy)``, shape (n,)."""
         if at is None and isinstance(state, GridDensity):
-            masses = state.values * state.grid.cell
-            return self.convolution(state.grid, masses)(masses).reshape(-1)
+            masses = state.weights.reshape(state.grid.shape)
+            kept = self.__dict__.get("_table")
+            known = kept is not None and kept[0] == state.grid and kept[1].kernel.like(masses)
+            K = kept[1] if known else self.convolution(state.grid, masses)
+            return K(masses).reshape(-1)
         mu = state.atoms
         mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
@@ -138,8 +141,8 @@ class Interaction(Energy):
         [0.0, 1.0, 4.0]
         """
         kept = self.__dict__.get("_table")
-        if kept is not None and kept[0] == grid and kept[1].like(like):
-            return kept[1]
+        if kept is not None and kept[0] == grid and kept[1].kernel.like(like):
+            return kept[1].kernel
         found = sampled.tabulated(self._W, grid, like, self.diagonal)
         if found is None:
             raise ValueError(ODD)
@@ -156,7 +159,7 @@ class Interaction(Energy):
         >>> bool(E.tabulated(rho.grid, rho.values)(rho) == E(rho))
         True
         """
-        return self._with(_table=(grid, self.convolution(grid, like)))
+        return self._with(_table=(grid, Recalling(self.convolution(grid, like))))
 
     def between(self, y: Tensor, x: Tensor) -> Tensor:
         """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x))."""

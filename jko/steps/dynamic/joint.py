@@ -65,7 +65,7 @@ def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
     assert isinstance(state, GridDensity)
 
     def make() -> tuple[Parts, Features | None]:
-        few = parts(energy, state).compressed()
+        few = parts(energy, state).compressed().tabulated()
         if few.features is None or few.targets is None:
             return few, None
         if not len(few.features):  # they all vanish on the grid
@@ -145,32 +145,54 @@ class Joint:
 
         None where numbers have lost their meaning.
         """
-        step = self.stepper
-        if not np.isfinite(step.F).all():
+        if not np.isfinite(self.stepper.F).all() or not (len(self.b) == 0 or self.couple()):
             return None
-        if not len(self.b):
-            dphi, cg = step.solve(step.F, target, CG_LIMIT)
-            return dphi.copy(), self.F_lam, cg
+        return self.solve(self.stepper.F, self.F_lam, target)
+
+    def couple(self) -> bool:
+        """Take the coefficients of ``W T`` and the factor of S at the point; False where they are no numbers."""
+        step = self.stepper
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
+        if not len(self.b):
+            return bool(np.isfinite(self.coupling).all())
         scaled = self.A * np.sqrt(step.w.sum(0))
         S = scaled @ scaled.T
         S[np.diag_indices_from(S)] += 1.0 / self.cell
         if not np.isfinite(S).all():
-            return None
-        factor = cho_factor(S)
-        rhs = step.F.copy()
-        self._gather(cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
+            return False
+        self.factor = cho_factor(S)
+        return True
+
+    def solve(self, F: Array, F_lam: Array, target: float) -> tuple[Array, Array, int]:
+        """``(dphi, dlam)`` of the Hessian for a right side, up to ``target`` of the mass in L1; and the iterations."""
+        step = self.stepper
+        if not len(self.b):
+            dphi, cg = step.solve(F, target, CG_LIMIT)
+            return dphi.copy(), F_lam, cg
+        rhs = F.copy()
+        self._gather(cho_solve(self.factor, F_lam) @ self.A, 1.0, rhs)
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
             apply(step.A, step.D, step.layout.offsets[0], step.layout.rows[0], v, out)
-            back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
+            back = cho_solve(self.factor, self.A @ self._spread(v), check_finite=False) @ self.A
             self._gather(back, -1.0, out)
             return out
 
         found = conjugate_gradients(product, rhs, step.precondition, target * step.mass, CG_LIMIT)
-        lifted = self.F_lam + self.A @ self._spread(found.x)
-        return found.x, cho_solve(factor, lifted), found.products
+        lifted = F_lam + self.A @ self._spread(found.x)
+        return found.x, cho_solve(self.factor, lifted), found.products
+
+    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
+        """Density and phi of the solution follow a potential that changes by -r; and the iterations.
+
+        ``drho = W r + W T dphi - W A^T dlam`` where ``(dphi, dlam)`` solves the Hessian up to ``reduction``.
+        """
+        W, F = self.stepper.w.sum(0), np.zeros_like(r)
+        self._gather(r, 1.0, F)
+        target = reduction * float(np.abs(F).sum()) / self.stepper.mass
+        dphi, dlam, cg = self.solve(F, -(self.A @ (W * r)), target)
+        return W * (r + dlam @ self.A) - self._spread(dphi), -dphi, cg
 
     def _spread(self, v: Array) -> Array:
         spread(*self.grid, self.coupling, v, self.y)

@@ -1,9 +1,4 @@
-"""From the dual to the step: tolerances that a falling energy asks for, and terms that the dual does not know.
-
-A term R that is neither linear nor internal (an interaction, an energy of the user) enters by its first variation at
-the last density, ``V + dR/drho(rho_n)``, until the density repeats itself within the tolerance: then it solves the
-optimality conditions of the whole problem.
-"""
+"""From the dual to the step: tolerances that a falling energy asks for."""
 
 from __future__ import annotations
 
@@ -16,18 +11,17 @@ from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
+from jko.steps.dynamic.reduced import Reduced
 from jko.steps.dynamic.setting import Density, GridSetting
 from jko.steps.dynamic.stepper import GridStep
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
-OUTER = 60  # linearisations
-SLOWER = 0.5  # factor on the step of the linearisation where densities move apart
 
 
 @dataclass(frozen=True, eq=False)
 class DualAnswer:
-    """The density, the dual's outcome, the work of all solves, and how far the last linearisation moved the density."""
+    """The density, the dual's outcome, the work of all solves, and how far one more linearisation would move it."""
 
     setting: GridSetting
     solved: Solved
@@ -70,26 +64,28 @@ def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) ->
     if setting.settled:
         at = _solve(setting, setting.data(), setting.potential, tol, limit, cascade)
         return _refined(setting, at, tol, limit)
-    slope, phi, last = setting.variation(setting.previous), setting.potential, setting.rho0
+    return _reduced(setting, tol, limit, cascade)
+
+
+def _reduced(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:
+    """The same with terms that the dual does not know."""
+    slope = setting.variation(setting.previous)
     if not np.isfinite(setting.V + slope).any():
         raise ValueError(
             "the first variation of the energy is infinite in all cells of the state, so a step has no place to begin; "
             "of a sum over pairs of cells, each cell meets itself"
         )
-    share, moved, newton, cg = 1.0, float("inf"), 0, 0
-    for _ in range(OUTER):
-        at = _solve(setting, setting.data(slope), phi, tol, limit, cascade)
-        rho, phi = setting.density(at), at.stepper.crop(at.outcome.phi)
-        newton, cg = newton + at.newton, cg + at.cg
-        values = at.stepper.crop(at.stepper.rho) * rho.scale
-        before = moved
-        moved = float(np.abs(values - last).sum()) * setting.previous.grid.cell / share
-        last = values
-        if moved <= tol or not np.isfinite(moved):
+    step = Reduced(setting, tol, limit)
+    at = step.settled(step.first(slope, cascade), tol)
+    enough = max(min(tol, SHORT * at.rho.moved), SHORT * tol)
+    if enough < at.residual <= tol:
+        at = step.settled(step.again(at, enough), enough)
+    while setting.rise(at.rho) > setting.rounding(at.rho) and at.residual <= tol > TIGHTEST:
+        tol, work = max(TIGHTER * min(tol, at.residual), TIGHTEST), step.newton
+        at = step.settled(step.again(at, tol), tol)
+        if step.newton == work:
             break
-        share *= SLOWER if moved > before else 1.0
-        slope = slope + share * (setting.variation(rho.state) - slope)
-    return DualAnswer(setting, at, rho, newton, cg, moved)
+    return DualAnswer(setting, at.solved, at.rho, step.newton, step.cg, at.left)
 
 
 def _solve(

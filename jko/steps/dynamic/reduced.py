@@ -1,0 +1,269 @@
+"""Steps whose energy has terms R beyond the dual, which are neither linear nor internal: Newton's method for them.
+
+With a potential z in place of R the step is the convex problem of the dual; let rho(z) be its density.  The step itself
+is stationary where ``z = dR/drho(rho(z))``.  Each rho(z) is a density that mass can flow to, so
+
+``O(z) = E(rho(z)) + A(rho_0, rho(z)) / (2 tau)``,    ``dO = -(G, drho)``,    ``G = z - dR/drho(rho(z))``
+
+is the objective of the step, which has to fall.  A change of potential by -r moves the density by S r,
+
+``S = W - W T H^-1 (W T)^T``,    ``S^-1 = U'' + the curvature of the action``,
+
+and Newton's direction d for O solves ``(S^-1 + R'') d = G``: by conjugate gradients with the preconditioner S, one
+solution of the Hessian H and one R'' each.  R'' smooths where R is an interaction, so that two or three are enough;
+where R'' is so negative that the step is not convex, they end at a direction of descent.  The new potential is
+``z - S^-1 d``, which conjugate gradients know without another solution.  One iteration of these is the linearisation
+``z = dR/drho(rho)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from jko.metrics import as_array
+from jko.numerics.search import armijo
+from jko.steps.dynamic.cascade import Solved, solve
+from jko.steps.dynamic.curvature import SecondVariation
+from jko.steps.dynamic.joint import Features, Joint
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.setting import Density, GridSetting
+from jko.steps.dynamic.stepper import StepDual, Stepper
+from jko.steps.dynamic.tensors import TensorResponse, TensorStepper
+
+NEWTON = 300  # iterations; each lowers the objective
+INNER = 60  # of conjugate gradients
+FORCING = 0.1  # reduction of G by them, at least
+ROUGH = 0.3  # and where it is only to say how far off a value is
+PRECISE = 1e-2  # reduction of the residual by one solution of the Hessian
+LEAST = 1e-12  # density / the largest, where U' is asked for
+FLAT = 1e-3  # of the curvature of the convex part, below which a direction counts as flat
+TRIALS = 14  # lengths of one step
+IDLE = 6  # iterations in a row that neither lower the objective ...
+IDLING = 0.9  # ... nor the move, by this factor
+NEAR = 1.0  # cells that mass moves, up to which no coarser grid is asked
+
+
+class Responds(Protocol):
+    """How a solution moves, up to ``reduction``: changes of density or potential phi, grid fields, and iterations."""
+
+    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
+        """``(S r, dphi)``: where the potential changes by -r."""
+
+    def correct(self, reduction: float) -> tuple[Array, float, int]:
+        """``(dphi, F . H^-1 F)``: where its residual F vanishes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """rho(z): the solution of the dual, its density, dR/drho there and the objective; ``left`` is ``|S G|_1``."""
+
+    z: Array
+    solved: Solved
+    rho: Density
+    slope: Array
+    value: float
+    left: float = math.inf
+
+    @property
+    def phi(self) -> Array:
+        """The potential on the grid."""
+        return self.solved.stepper.crop(self.solved.outcome.phi)
+
+    @property
+    def residual(self) -> float:
+        """What is left of the step's equations, of both kinds."""
+        return max(self.solved.outcome.residual, self.left)
+
+    @property
+    def G(self) -> Array:
+        """What the potential has that dR/drho has not; 0 in obstacles."""
+        return np.nan_to_num(self.z - self.slope, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class Move(NamedTuple):
+    """Newton's direction: the changes of z and phi, the slope of the objective along it, and ``|S G|_1``.
+
+    ``late``: what the residual of the dual leaves to phi; ``noise``: and to the objective.
+    """
+
+    z: Array
+    phi: Array
+    slope: float
+    left: float
+    late: Array
+    noise: float
+
+
+@dataclass(eq=False)
+class Reduced:
+    """The step as a function of z; ``newton`` and ``cg`` count the work."""
+
+    setting: GridSetting
+    tol: float
+    limit: int
+    newton: int = 0
+    cg: int = 0
+
+    def first(self, slope: Array, levels: int | None) -> Reached:
+        """The linearisation at rho_0; where its objective has not fallen, rho_0 itself."""
+        setting = self.setting
+        at = self.reach(slope, setting.potential, self.tol, levels)
+        if self.good(at) and at.value <= setting.before:
+            return at
+        own = setting.V + at.solved.stepper.slope(np.maximum(setting.rho0, LEAST * setting.rho0.max()))
+        level = float(np.average(own + slope, weights=setting.rho0))
+        z = np.where(setting.rho0 > 0, -own, np.maximum(-setting.V, slope - level))
+        z[~np.isfinite(setting.V)] = 0.0
+        still = self.reach(z, np.zeros_like(z), self.tol, 0)
+        return still if self.good(still) and not at.value <= still.value else at
+
+    def good(self, at: Reached) -> bool:
+        """Whether the convex problem was solved."""
+        return at.solved.outcome.finite and at.solved.outcome.residual <= self.tol
+
+    def reach(self, z: Array, phi: Array | None, tol: float, levels: int | None) -> Reached:
+        """Solve the convex problem at z, from phi, on ``levels`` coarser grids first."""
+        setting = self.setting
+        given = (setting.data(z), setting.risk, phi, tol, self.limit, levels)
+        return self._reached(z, solve(*given, setting.floor, setting.stepper))
+
+    def again(self, at: Reached, tol: float) -> Reached:
+        """The same to a smaller residual."""
+        if at.solved.outcome.residual <= tol:
+            return at
+        return replace(self._reached(at.z, at.solved.again(tol, self.limit)), left=at.left)
+
+    def _reached(self, z: Array, solved: Solved) -> Reached:
+        self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
+        setting = self.setting
+        rho = setting.density(solved)
+        density = rho.state.grid.cell * as_array(rho.state.values)
+        value = setting.parts.constant + setting.unknown(rho.state) - float((z * density).sum())
+        value -= rho.state.grid.cell * solved.outcome.J
+        return Reached(z, solved, rho, setting.variation(rho.state), value)
+
+    def settled(self, at: Reached, tol: float) -> Reached:
+        """Newton's method until one more linearisation would move at most ``tol`` of the mass, or nothing falls."""
+        idle, best = 0, math.inf
+        for _ in range(NEWTON):
+            if not self.good(at):
+                break
+            at = replace(at, left=self.bound(at))
+            if at.left <= tol:
+                break
+            move = self.direction(at, tol)
+            at = replace(at, left=move.left)
+            idle = 0 if at.left < IDLING * best else idle + 1
+            best = min(at.left, best)
+            if at.left <= tol or idle > IDLE:
+                break
+            after = self.lower(at, move, tol)
+            if after is None:
+                break
+            idle = 0 if after.value < at.value - move.noise else idle
+            at = after
+        return at
+
+    def bound(self, at: Reached) -> float:
+        """A bound of ``|S G|_1`` that costs nothing: ``S <= W``, and S of a constant is 0."""
+        cell, W, G = self.setting.previous.grid.cell, weights(at.solved.stepper), at.G
+        total = float(W.sum())
+        if not total > 0:
+            return math.inf
+        G = G - float((W * G).sum()) / total
+        return cell * math.sqrt(total * float((W * G * G).sum()))
+
+    def direction(self, at: Reached, tol: float) -> Move:
+        """Truncated conjugate gradients."""
+        model, curve = responds(at.solved), SecondVariation(self.setting, at.rho.state)
+        cell = self.setting.previous.grid.cell
+        d, z, phi, p, q, h = (np.zeros_like(at.z) for _ in range(6))
+        r, before, enough, left = at.G, math.inf, 0.0, math.inf
+        for k in range(INNER):
+            s, f, cg = model.respond(r, PRECISE)
+            self.cg += cg
+            rs = float((r * s).sum())
+            if k == 0:
+                left = cell * float(np.abs(s).sum())
+                enough = rs * max(min(FORCING, left), 0.3 * tol / left) ** 2 if left > tol else rs
+            if not rs > enough:
+                break
+            p, q, h = s + rs / before * p, r + rs / before * q, f + rs / before * h
+            before = rs
+            image = q + curve(p)
+            bend, convex = float((p * image).sum()), float((p * q).sum())
+            if not bend > FLAT * convex:
+                if k == 0:
+                    d, z, phi = p, -q, h
+                break
+            a = rs / bend
+            d, z, phi, r = d + a * p, z - a * q, phi + a * h, r - a * image
+        late, error, cg = model.correct(ROUGH) if left > tol else (phi, 0.0, 0)
+        self.cg += cg
+        noise = self.setting.rounding(at.rho) + cell * error
+        return Move(z, phi, -cell * float((at.G * d).sum()), left, late, noise)
+
+    def lower(self, at: Reached, move: Move, tol: float) -> Reached | None:
+        """The first point along the direction whose objective is low enough."""
+        start = at.phi + move.late
+
+        def along(t: float) -> Reached | None:
+            far = cells_moved(self.setting, t * move.phi)
+            levels = 0 if far <= NEAR else None
+            there = self.reach(at.z + t * move.z, start + t * move.phi, tol, levels)
+            return there if self.good(there) else None
+
+        given = {"noise": move.noise, "trials": TRIALS, "drowned": lambda there: True}
+        return armijo(along, at.value, move.slope, **given).point
+
+
+def weights(step: StepDual) -> Array:
+    """``W``, the derivative of the density in the price, on the grid."""
+    if isinstance(step, TensorStepper):
+        return step.crop(sum(step.fields.w, torch.zeros_like(step.rho)))
+    assert isinstance(step, Stepper)
+    return step.crop(step.w.sum(0))
+
+
+def cells_moved(setting: GridSetting, phi: Array) -> float:
+    """How many cells mass moves by tau grad phi, at most."""
+    here, far = setting.rho0 > 0, 0.0
+    for axis, h in enumerate(setting.previous.grid.spacing):
+        front = tuple(slice(1, None) if a == axis else slice(None) for a in range(phi.ndim))
+        slope = np.abs(np.diff(phi, axis=axis))[here[front]]
+        far = max(far, setting.problem.tau * float(slope.max(initial=0.0)) / h**2)
+    return far
+
+
+def responds(solved: Solved) -> Responds:
+    """The linearisation at a solution."""
+    if isinstance(solved.stepper, TensorStepper):
+        return TensorResponse(solved.stepper)
+    assert isinstance(solved.stepper, Stepper)
+    return Response(solved.stepper, solved.joint)
+
+
+class Response:
+    """The linearisation at a solution by compiled kernels."""
+
+    def __init__(self, step: Stepper, joint: Joint | None) -> None:
+        self.step = step
+        self.joint = joint or Joint(step, Features.none(step.data.rho0.shape))
+        step.prepare()
+        self.joint.couple()
+
+    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
+        """``(S r, dphi)``, and iterations."""
+        rho, phi, cg = self.joint.respond(self.step.pad(r), reduction)
+        return self.step.crop(rho), self.step.crop(phi), cg
+
+    def correct(self, reduction: float) -> tuple[Array, float, int]:
+        """``(-H^-1 F, F . H^-1 F)``, and iterations."""
+        F, F_lam, mass = self.step.F, self.joint.F_lam, self.step.mass
+        dphi, dlam, cg = self.joint.solve(F, F_lam, reduction * float(np.abs(F).sum()) / mass)
+        return self.step.crop(-dphi), float(F @ dphi + F_lam @ dlam), cg
