@@ -25,21 +25,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from jko.metrics import as_array
+from jko.measures import GridDensity
 from jko.numerics.search import armijo
 from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.curvature import SecondVariation
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.setting import Density, GridSetting
-from jko.steps.dynamic.stepper import StepDual, Stepper
+from jko.steps.dynamic.setting import ROUNDING, GridSetting, factors
+from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
 from jko.steps.dynamic.tensors import TensorResponse, TensorStepper
 
 NEWTON = 300  # iterations; each lowers the objective
 INNER = 60  # of conjugate gradients
 FORCING = 0.1  # reduction of G by them, at least
 ROUGH = 0.3  # and where it is only to say how far off a value is
-PRECISE = 1e-2  # reduction of the residual by one solution of the Hessian
+PRECISE = 0.03  # reduction of the residual by one solution of the Hessian
 LEAST = 1e-12  # density / the largest, where U' is asked for
 FLAT = 1e-3  # of the curvature of the convex part, below which a direction counts as flat
 TRIALS = 14  # lengths of one step
@@ -64,7 +64,7 @@ class Reached:
 
     z: Array
     solved: Solved
-    rho: Density
+    state: GridDensity
     slope: Array
     value: float
     left: float = math.inf
@@ -108,17 +108,21 @@ class Reduced:
     limit: int
     newton: int = 0
     cg: int = 0
+    spare: StepDual | None = None
 
     def first(self, slope: Array, levels: int | None) -> Reached:
-        """The linearisation at rho_0; where its objective has not fallen, rho_0 itself."""
+        """The linearisation at rho_0, going on as the last step did; where its objective has not fallen, rho_0 itself."""
         setting = self.setting
-        at = self.reach(slope, setting.potential, self.tol, levels)
+        drift = setting.field("drift")
+        z = slope if drift is None else slope + drift
+        at = self.reach(z, setting.potential, self.tol, levels)
         if self.good(at) and at.value <= setting.before:
             return at
         own = setting.V + at.solved.stepper.slope(np.maximum(setting.rho0, LEAST * setting.rho0.max()))
         level = float(np.average(own + slope, weights=setting.rho0))
         z = np.where(setting.rho0 > 0, -own, np.maximum(-setting.V, slope - level))
         z[~np.isfinite(setting.V)] = 0.0
+        self.spare = None  # both are alive
         still = self.reach(z, np.zeros_like(z), self.tol, 0)
         return still if self.good(still) and not at.value <= still.value else at
 
@@ -130,7 +134,17 @@ class Reduced:
         """Solve the convex problem at z, from phi, on ``levels`` coarser grids first."""
         setting = self.setting
         given = (setting.data(z), setting.risk, phi, tol, self.limit, levels)
-        return self._reached(z, solve(*given, setting.floor, setting.stepper))
+        return self._reached(z, solve(*given, setting.floor, self._stepper))
+
+    def _stepper(self, data: GridStep) -> StepDual:
+        """The last one with another potential, where that is all that has changed."""
+        old = self.spare
+        if old is None or old.data.rho0.shape != data.rho0.shape:
+            return self.setting.stepper(data)
+        if not np.array_equal(np.isfinite(old.data.V), np.isfinite(data.V)):
+            return self.setting.stepper(data)
+        old.data, old.V = data, old.pad(data.V, np.inf)
+        return old
 
     def again(self, at: Reached, tol: float) -> Reached:
         """The same to a smaller residual."""
@@ -140,12 +154,15 @@ class Reduced:
 
     def _reached(self, z: Array, solved: Solved) -> Reached:
         self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
-        setting = self.setting
-        rho = setting.density(solved)
-        density = rho.state.grid.cell * as_array(rho.state.values)
-        value = setting.parts.constant + setting.unknown(rho.state) - float((z * density).sum())
-        value -= rho.state.grid.cell * solved.outcome.J
-        return Reached(z, solved, rho, setting.variation(rho.state), value)
+        setting, step = self.setting, solved.stepper
+        grid, rho = setting.previous.grid, step.crop(step.rho)
+        rho = rho * factors(step.data.V, rho, setting.rho0)
+        rho /= grid.cell * rho.sum()
+        state = GridDensity.of(grid, setting.tensor(rho))
+        dual = -solved.outcome.J - float((z * rho).sum())
+        value = setting.parts.constant + grid.cell * dual + setting.unknown(state)
+        self.spare = step
+        return Reached(z, solved, state, setting.variation(state), value)
 
     def settled(self, at: Reached, tol: float) -> Reached:
         """Newton's method until one more linearisation would move at most ``tol`` of the mass, or nothing falls."""
@@ -171,19 +188,16 @@ class Reduced:
 
     def bound(self, at: Reached) -> float:
         """A bound of ``|S G|_1`` that costs nothing: ``S <= W``, and S of a constant is 0."""
-        cell, W, G = self.setting.previous.grid.cell, weights(at.solved.stepper), at.G
-        total = float(W.sum())
-        if not total > 0:
-            return math.inf
-        G = G - float((W * G).sum()) / total
-        return cell * math.sqrt(total * float((W * G * G).sum()))
+        cell, W = self.setting.previous.grid.cell, weights(at.solved.stepper)
+        return cell * math.sqrt(float(W.sum()) * variance(W, at.G))
 
     def direction(self, at: Reached, tol: float) -> Move:
         """Truncated conjugate gradients."""
-        model, curve = responds(at.solved), SecondVariation(self.setting, at.rho.state)
+        model, curve = responds(at.solved), SecondVariation(self.setting, at.state)
         cell = self.setting.previous.grid.cell
+        W = weights(at.solved.stepper)
         d, z, phi, p, q, h = (np.zeros_like(at.z) for _ in range(6))
-        r, before, enough, left = at.G, math.inf, 0.0, math.inf
+        r, before, enough, left, smooth = at.G, math.inf, 0.0, math.inf, 1.0
         for k in range(INNER):
             s, f, cg = model.respond(r, PRECISE)
             self.cg += cg
@@ -191,6 +205,7 @@ class Reduced:
             if k == 0:
                 left = cell * float(np.abs(s).sum())
                 enough = rs * max(min(FORCING, left), 0.3 * tol / left) ** 2 if left > tol else rs
+                smooth = rs / variance(W, r)
             if not rs > enough:
                 break
             p, q, h = s + rs / before * p, r + rs / before * q, f + rs / before * h
@@ -203,9 +218,11 @@ class Reduced:
                 break
             a = rs / bend
             d, z, phi, r = d + a * p, z - a * q, phi + a * h, r - a * image
+            if smooth * variance(W, r) <= enough:  # r . S r if it is as smooth as G
+                break
         late, error, cg = model.correct(ROUGH) if left > tol else (phi, 0.0, 0)
         self.cg += cg
-        noise = self.setting.rounding(at.rho) + cell * error
+        noise = ROUNDING * (1 + abs(at.value)) + cell * error
         return Move(z, phi, -cell * float((at.G * d).sum()), left, late, noise)
 
     def lower(self, at: Reached, move: Move, tol: float) -> Reached | None:
@@ -219,7 +236,10 @@ class Reduced:
             return there if self.good(there) else None
 
         given = {"noise": move.noise, "trials": TRIALS, "drowned": lambda there: True}
-        return armijo(along, at.value, move.slope, **given).point
+        found = armijo(along, at.value, move.slope, **given).point
+        if found is None:  # the stepper's fields are to be those of the point again
+            self.reach(at.z, at.phi, self.tol, 0)
+        return found
 
 
 def weights(step: StepDual) -> Array:
@@ -228,6 +248,15 @@ def weights(step: StepDual) -> Array:
         return step.crop(sum(step.fields.w, torch.zeros_like(step.rho)))
     assert isinstance(step, Stepper)
     return step.crop(step.w.sum(0))
+
+
+def variance(W: Array, G: Array) -> float:
+    """``sum W (G - c)^2`` with the mean c of G: at least ``G . S G``."""
+    total = float(W.sum())
+    if not total > 0:
+        return math.inf
+    G = G - float((W * G).sum()) / total
+    return float((W * G * G).sum())
 
 
 def cells_moved(setting: GridSetting, phi: Array) -> float:

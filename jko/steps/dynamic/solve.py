@@ -21,7 +21,10 @@ SHORT = 0.01  # largest residual of a step that moves little, relative to the ma
 
 @dataclass(frozen=True, eq=False)
 class DualAnswer:
-    """The density, the dual's outcome, the work of all solves, and how far one more linearisation would move it."""
+    """The density, the dual's outcome, the work of all solves, and how far one more linearisation would move it.
+
+    ``drift`` is how the first variation of what the dual does not know has changed.
+    """
 
     setting: GridSetting
     solved: Solved
@@ -29,6 +32,7 @@ class DualAnswer:
     newton: int
     cg: int
     unsettled: float = 0.0
+    drift: Array | None = None
 
     @property
     def outcome(self) -> DualOutcome:
@@ -39,6 +43,11 @@ class DualAnswer:
     def phi(self) -> Array:
         """The potential on the grid."""
         return self.solved.stepper.crop(self.outcome.phi)
+
+    @property
+    def left(self) -> dict[str, Array]:
+        """What the next step may begin with, by name."""
+        return {"potential": self.phi} | ({} if self.drift is None else {"drift": self.drift})
 
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
@@ -77,15 +86,19 @@ def _reduced(setting: GridSetting, tol: float, limit: int, cascade: int | None) 
         )
     step = Reduced(setting, tol, limit)
     at = step.settled(step.first(slope, cascade), tol)
-    enough = max(min(tol, SHORT * at.rho.moved), SHORT * tol)
+    rho = setting.density(at.solved)
+    enough = max(min(tol, SHORT * rho.moved), SHORT * tol)
     if enough < at.residual <= tol:
         at = step.settled(step.again(at, enough), enough)
-    while setting.rise(at.rho) > setting.rounding(at.rho) and at.residual <= tol > TIGHTEST:
+        rho = setting.density(at.solved)
+    while setting.rise(rho) > setting.rounding(rho) and at.residual <= tol > TIGHTEST:
         tol, work = max(TIGHTER * min(tol, at.residual), TIGHTEST), step.newton
         at = step.settled(step.again(at, tol), tol)
+        rho = setting.density(at.solved)
         if step.newton == work:
             break
-    return DualAnswer(setting, at.solved, at.rho, step.newton, step.cg, at.left)
+    work = step.newton, step.cg
+    return DualAnswer(setting, at.solved, rho, *work, at.left, at.slope - slope)
 
 
 def _solve(

@@ -114,7 +114,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": setting.tensor(answer.phi)},
+            memory={name: setting.tensor(part) for name, part in answer.left.items()},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,
