@@ -43,6 +43,8 @@ PRECISE = 0.03  # reduction of the residual by one solution of the Hessian
 LEAST = 1e-12  # density / the largest, where U' is asked for
 FLAT = 1e-3  # of the curvature of the convex part, below which a direction counts as flat
 TRIALS = 14  # lengths of one step
+LAG = 0.3  # of a move: what the residual of the dual may be worth in mass ...
+SMALLER, FINEST = 0.1, 1e-12  # ... before that is made smaller, and how small
 IDLE = 6  # iterations in a row that neither lower the objective ...
 IDLING = 0.9  # ... nor the move, by this factor
 NEAR = 1.0  # cells that mass moves, up to which no coarser grid is asked
@@ -54,8 +56,8 @@ class Responds(Protocol):
     def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
         """``(S r, dphi)``: where the potential changes by -r."""
 
-    def correct(self, reduction: float) -> tuple[Array, float, int]:
-        """``(dphi, F . H^-1 F)``: where its residual F vanishes."""
+    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
+        """``(drho, dphi, F . H^-1 F)``: where its residual F vanishes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class Reached:
 class Move(NamedTuple):
     """Newton's direction: the changes of z and phi, the slope of the objective along it, and ``|S G|_1``.
 
-    ``late``: what the residual of the dual leaves to phi; ``noise``: and to the objective.
+    ``late``, ``noise``, ``lag``: what the residual of the dual leaves to phi, to the objective, and in L1 to the mass.
     """
 
     z: Array
@@ -97,6 +99,7 @@ class Move(NamedTuple):
     left: float
     late: Array
     noise: float
+    lag: float
 
 
 @dataclass(eq=False)
@@ -109,6 +112,9 @@ class Reduced:
     newton: int = 0
     cg: int = 0
     spare: StepDual | None = None
+
+    def __post_init__(self) -> None:
+        self.inner = self.tol
 
     def first(self, slope: Array, levels: int | None) -> Reached:
         """The linearisation at rho_0, going on as the last step did; where its objective has not fallen, rho_0 itself."""
@@ -179,7 +185,11 @@ class Reduced:
             best = min(at.left, best)
             if at.left <= tol or idle > IDLE:
                 break
-            after = self.lower(at, move, tol)
+            if move.lag > LAG * move.left and self.inner > FINEST:
+                self.inner = max(SMALLER * min(self.inner, at.solved.outcome.residual), FINEST)
+                at = self.again(at, self.inner)
+                continue
+            after = self.lower(at, move)
             if after is None:
                 break
             idle = 0 if after.value < at.value - move.noise else idle
@@ -220,19 +230,22 @@ class Reduced:
             d, z, phi, r = d + a * p, z - a * q, phi + a * h, r - a * image
             if smooth * variance(W, r) <= enough:  # r . S r if it is as smooth as G
                 break
-        late, error, cg = model.correct(ROUGH) if left > tol else (phi, 0.0, 0)
+        if not left > tol:
+            return Move(z, phi, 0.0, left, phi, 0.0, 0.0)
+        rho, late, error, cg = model.correct(ROUGH)
         self.cg += cg
         noise = ROUNDING * (1 + abs(at.value)) + cell * error
-        return Move(z, phi, -cell * float((at.G * d).sum()), left, late, noise)
+        lag = cell * float(np.abs(rho).sum())
+        return Move(z, phi, -cell * float((at.G * d).sum()), left, late, noise, lag)
 
-    def lower(self, at: Reached, move: Move, tol: float) -> Reached | None:
+    def lower(self, at: Reached, move: Move) -> Reached | None:
         """The first point along the direction whose objective is low enough."""
         start = at.phi + move.late
 
         def along(t: float) -> Reached | None:
             far = cells_moved(self.setting, t * move.phi)
             levels = 0 if far <= NEAR else None
-            there = self.reach(at.z + t * move.z, start + t * move.phi, tol, levels)
+            there = self.reach(at.z + t * move.z, start + t * move.phi, self.inner, levels)
             return there if self.good(there) else None
 
         given = {"noise": move.noise, "trials": TRIALS, "drowned": lambda there: True}
@@ -291,8 +304,8 @@ class Response:
         rho, phi, cg = self.joint.respond(self.step.pad(r), reduction)
         return self.step.crop(rho), self.step.crop(phi), cg
 
-    def correct(self, reduction: float) -> tuple[Array, float, int]:
-        """``(-H^-1 F, F . H^-1 F)``, and iterations."""
-        F, F_lam, mass = self.step.F, self.joint.F_lam, self.step.mass
-        dphi, dlam, cg = self.joint.solve(F, F_lam, reduction * float(np.abs(F).sum()) / mass)
-        return self.step.crop(-dphi), float(F @ dphi + F_lam @ dlam), cg
+    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
+        """``(drho, dphi, F . H^-1 F)`` for ``dphi = -H^-1 F``, and iterations."""
+        step = self.step
+        rho, phi, worth, cg = self.joint.correct(reduction)
+        return step.crop(rho), step.crop(phi), worth, cg

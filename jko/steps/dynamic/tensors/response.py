@@ -7,6 +7,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from jko.steps.dynamic.joint import TIGHTER
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.tensors.dual import ahead
 from jko.steps.dynamic.tensors.stepper import TensorStepper
@@ -25,18 +26,25 @@ class TensorResponse:
                 (self.high if side else self.low)[a] += weight
         self.bend = 0.5 * step.data.tau * step.g * step.inverse
 
-    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
-        """``(S r, dphi)``, and iterations."""
-        step, z = self.step, self.step.pad(r)
-        F = self._gather(z)
-        x, cg = step.solve(F, reduction * float(F.abs().sum()) / step.mass)
-        return step.crop(self.W * z - self._spread(x)), step.crop(-x), cg
+    def respond(self, r: Array, precision: float) -> tuple[Array, Array, int]:
+        """``(S r, dphi)``, and iterations, as :meth:`jko.steps.dynamic.joint.Joint.respond`."""
+        step, z, work = self.step, self.step.pad(r), 0
+        F, slopes = step.hierarchy.apply(0, z) - self._gather(z), self.W * z - self._spread(z)
+        target = precision * float(F.abs().sum())
+        for _ in range(TIGHTER):
+            y, cg = step.solve(F, target / step.mass)
+            drho = slopes + self._spread(y)
+            enough, work = precision * float(drho.abs().sum()), work + cg
+            if target <= 3 * enough:
+                break
+            target = enough
+        return step.crop(drho), step.crop(y - z), work
 
-    def correct(self, reduction: float) -> tuple[Array, float, int]:
-        """``(-H^-1 F, F . H^-1 F)``, and iterations."""
+    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
+        """``(drho, dphi, F . H^-1 F)`` for ``dphi = -H^-1 F``, and iterations."""
         step = self.step
         x, cg = step.solve(step.F, reduction * step.imbalance())
-        return step.crop(-x), float(step.F @ x), cg
+        return step.crop(-self._spread(x)), step.crop(-x), float(step.F @ x), cg
 
     def _spread(self, v: Tensor) -> Tensor:
         """``sum_c w_c T_c v``."""
