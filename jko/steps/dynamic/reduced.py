@@ -20,10 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from jko.measures import GridDensity
 from jko.numerics.search import armijo
@@ -40,6 +43,7 @@ INNER = 60  # of conjugate gradients
 FORCING = 0.1  # reduction of G by them, at least
 ROUGH = 0.3  # and where it is only to say how far off a value is
 PRECISE = 0.03  # reduction of the residual by one solution of the Hessian
+TINY = 1e-300
 LEAST = 1e-12  # density / the largest, where U' is asked for
 FLAT = 1e-3  # of the curvature of the convex part, below which a direction counts as flat
 TRIALS = 14  # lengths of one step
@@ -198,8 +202,23 @@ class Reduced:
 
     def bound(self, at: Reached) -> float:
         """A bound of ``|S G|_1`` that costs nothing: ``S <= W``, and S of a constant is 0."""
-        cell, W = self.setting.previous.grid.cell, weights(at.solved.stepper)
-        return cell * math.sqrt(float(W.sum()) * variance(W, at.G))
+        W = weights(at.solved.stepper)
+        total, square = float(W.sum()), float((W * self.centred(W, at.G) ** 2).sum())
+        return self.setting.previous.grid.cell * math.sqrt(total * square)
+
+    def centred(self, W: Array, G: Array) -> Array:
+        """G but for a constant in each chamber, which moves nothing, so that its mean by W is 0."""
+        if self.chambers is None:
+            return G - float((W * G).sum()) / max(float(W.sum()), TINY)
+        names, count = self.chambers
+        mass, total = (np.bincount(names.ravel(), x.ravel(), count + 1) for x in (W, W * G))
+        return G - (total / np.maximum(mass, TINY))[names]
+
+    @cached_property
+    def chambers(self) -> tuple[NDArray[np.int32], int] | None:
+        """The number of the chamber of each cell, and how many there are; None for one without obstacles."""
+        free = np.isfinite(self.setting.V)
+        return None if free.all() else label(free)
 
     def direction(self, at: Reached, tol: float) -> Move:
         """Truncated conjugate gradients."""
@@ -207,7 +226,7 @@ class Reduced:
         cell = self.setting.previous.grid.cell
         W = weights(at.solved.stepper)
         d, z, phi, p, q, h = (np.zeros_like(at.z) for _ in range(6))
-        r, before, enough, left, smooth = at.G, math.inf, 0.0, math.inf, 1.0
+        r, before, enough, left, smooth = self.centred(W, at.G), math.inf, 0.0, math.inf, 1.0
         for k in range(INNER):
             s, f, cg = model.respond(r, PRECISE)
             self.cg += cg
@@ -215,7 +234,7 @@ class Reduced:
             if k == 0:
                 left = cell * float(np.abs(s).sum())
                 enough = rs * max(min(FORCING, left), 0.3 * tol / left) ** 2 if left > tol else rs
-                smooth = rs / variance(W, r)
+                smooth = rs / float((W * r * r).sum())
             if not rs > enough:
                 break
             p, q, h = s + rs / before * p, r + rs / before * q, f + rs / before * h
@@ -227,8 +246,8 @@ class Reduced:
                     d, z, phi = p, -q, h
                 break
             a = rs / bend
-            d, z, phi, r = d + a * p, z - a * q, phi + a * h, r - a * image
-            if smooth * variance(W, r) <= enough:  # r . S r if it is as smooth as G
+            d, z, phi, r = d + a * p, z - a * q, phi + a * h, self.centred(W, r - a * image)
+            if smooth * float((W * r * r).sum()) <= enough:  # r . S r if it is as smooth as G
                 break
         if not left > tol:
             return Move(z, phi, 0.0, left, phi, 0.0, 0.0)
@@ -261,15 +280,6 @@ def weights(step: StepDual) -> Array:
         return step.crop(sum(step.fields.w, torch.zeros_like(step.rho)))
     assert isinstance(step, Stepper)
     return step.crop(step.w.sum(0))
-
-
-def variance(W: Array, G: Array) -> float:
-    """``sum W (G - c)^2`` with the mean c of G: at least ``G . S G``."""
-    total = float(W.sum())
-    if not total > 0:
-        return math.inf
-    G = G - float((W * G).sum()) / total
-    return float((W * G * G).sum())
 
 
 def cells_moved(setting: GridSetting, phi: Array) -> float:
