@@ -226,26 +226,29 @@ class Reduced:
         cell = self.setting.previous.grid.cell
         W = weights(at.solved.stepper)
         d, z, phi, p, q, h = (np.zeros_like(at.z) for _ in range(6))
-        r, before, enough, left, smooth = self.centred(W, at.G), math.inf, 0.0, math.inf, 1.0
-        for k in range(INNER):
-            s, f, cg = model.respond(r, PRECISE)
+        G = r = self.centred(W, at.G)
+        before, enough, left, smooth, precision = math.inf, 0.0, math.inf, 1.0, PRECISE
+        for _ in range(INNER):
+            s, f, cg = model.respond(r, precision)
             self.cg += cg
             rs = float((r * s).sum())
-            if k == 0:
+            if not rs > 0 and precision > SMALLER * PRECISE:
+                precision *= SMALLER
+                continue
+            if before == math.inf:
                 left = cell * float(np.abs(s).sum())
                 enough = rs * max(min(FORCING, left), 0.3 * tol / left) ** 2 if left > tol else rs
                 smooth = rs / float((W * r * r).sum())
             if not rs > enough:
                 break
             p, q, h = s + rs / before * p, r + rs / before * q, f + rs / before * h
-            before = rs
             image = q + curve(p)
             bend, convex = float((p * image).sum()), float((p * q).sum())
             if not bend > FLAT * convex:
-                if k == 0:
+                if before == math.inf:
                     d, z, phi = p, -q, h
                 break
-            a = rs / bend
+            a, before = rs / bend, rs
             d, z, phi, r = d + a * p, z - a * q, phi + a * h, self.centred(W, r - a * image)
             if smooth * float((W * r * r).sum()) <= enough:  # r . S r if it is as smooth as G
                 break
@@ -255,7 +258,7 @@ class Reduced:
         self.cg += cg
         noise = ROUNDING * (1 + abs(at.value)) + cell * error
         lag = cell * float(np.abs(rho).sum())
-        return Move(z, phi, -cell * float((at.G * d).sum()), left, late, noise, lag)
+        return Move(z, phi, -cell * float((G * d).sum()), left, late, noise, lag)
 
     def lower(self, at: Reached, move: Move) -> Reached | None:
         """The first point along the direction whose objective is low enough."""
