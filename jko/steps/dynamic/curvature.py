@@ -53,7 +53,9 @@ class SecondVariation:
         total = sum((c * K(mass) for c, K in self.kernels), torch.zeros_like(mass))
         parts = self.setting.parts
         if parts.features is not None and self.setting.risk is None:
-            total = total + (parts.features.T @ (parts.features @ mass.reshape(-1))).reshape(d.shape)
+            total = total + (parts.features.T @ (parts.features @ mass.reshape(-1))).reshape(
+                d.shape
+            )
         if self.others is not None:
             total = total + self._other(mass.reshape(-1)).reshape(d.shape)
         return as_array(total)

@@ -21,10 +21,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
@@ -32,11 +31,10 @@ from jko.measures import GridDensity
 from jko.numerics.search import armijo
 from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.curvature import SecondVariation
-from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.response import responds, weights
 from jko.steps.dynamic.setting import ROUNDING, GridSetting, factors
-from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
-from jko.steps.dynamic.tensors import TensorResponse, TensorStepper
+from jko.steps.dynamic.stepper import GridStep, StepDual
 
 NEWTON = 300  # iterations; each lowers the objective
 INNER = 60  # of conjugate gradients
@@ -52,16 +50,6 @@ SMALLER, FINEST = 0.1, 1e-12  # ... before that is made smaller, and how small
 IDLE = 6  # iterations in a row that neither lower the objective ...
 IDLING = 0.9  # ... nor the move, by this factor
 NEAR = 1.0  # cells that mass moves, up to which no coarser grid is asked
-
-
-class Responds(Protocol):
-    """How a solution moves, up to ``reduction``: changes of density or potential phi, grid fields, and iterations."""
-
-    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
-        """``(S r, dphi)``: where the potential changes by -r."""
-
-    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
-        """``(drho, dphi, F . H^-1 F)``: where its residual F vanishes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +109,16 @@ class Reduced:
         self.inner = self.tol
 
     def first(self, slope: Array, levels: int | None) -> Reached:
-        """The linearisation at rho_0, going on as the last step did; where its objective has not fallen, rho_0 itself."""
+        """The linearisation at rho_0, going on as the last step did; where that has not fallen, rho_0 itself."""
         setting = self.setting
         drift = setting.field("drift")
         z = slope if drift is None else slope + drift
         at = self.reach(z, setting.potential, self.tol, levels)
         if self.good(at) and at.value <= setting.before:
             return at
-        own = setting.V + at.solved.stepper.slope(np.maximum(setting.rho0, LEAST * setting.rho0.max()))
+        own = setting.V + at.solved.stepper.slope(
+            np.maximum(setting.rho0, LEAST * setting.rho0.max())
+        )
         level = float(np.average(own + slope, weights=setting.rho0))
         z = np.where(setting.rho0 > 0, -own, np.maximum(-setting.V, slope - level))
         z[~np.isfinite(setting.V)] = 0.0
@@ -277,14 +267,6 @@ class Reduced:
         return found
 
 
-def weights(step: StepDual) -> Array:
-    """``W``, the derivative of the density in the price, on the grid."""
-    if isinstance(step, TensorStepper):
-        return step.crop(sum(step.fields.w, torch.zeros_like(step.rho)))
-    assert isinstance(step, Stepper)
-    return step.crop(step.w.sum(0))
-
-
 def cells_moved(setting: GridSetting, phi: Array) -> float:
     """How many cells mass moves by tau grad phi, at most."""
     here, far = setting.rho0 > 0, 0.0
@@ -293,32 +275,3 @@ def cells_moved(setting: GridSetting, phi: Array) -> float:
         slope = np.abs(np.diff(phi, axis=axis))[here[front]]
         far = max(far, setting.problem.tau * float(slope.max(initial=0.0)) / h**2)
     return far
-
-
-def responds(solved: Solved) -> Responds:
-    """The linearisation at a solution."""
-    if isinstance(solved.stepper, TensorStepper):
-        return TensorResponse(solved.stepper)
-    assert isinstance(solved.stepper, Stepper)
-    return Response(solved.stepper, solved.joint)
-
-
-class Response:
-    """The linearisation at a solution by compiled kernels."""
-
-    def __init__(self, step: Stepper, joint: Joint | None) -> None:
-        self.step = step
-        self.joint = joint or Joint(step, Features.none(step.data.rho0.shape))
-        step.prepare()
-        self.joint.couple()
-
-    def respond(self, r: Array, reduction: float) -> tuple[Array, Array, int]:
-        """``(S r, dphi)``, and iterations."""
-        rho, phi, cg = self.joint.respond(self.step.pad(r), reduction)
-        return self.step.crop(rho), self.step.crop(phi), cg
-
-    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
-        """``(drho, dphi, F . H^-1 F)`` for ``dphi = -H^-1 F``, and iterations."""
-        step = self.step
-        rho, phi, worth, cg = self.joint.correct(reduction)
-        return step.crop(rho), step.crop(phi), worth, cg

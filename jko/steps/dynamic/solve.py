@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jko.duality import Gap
+from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved, solve
+from jko.steps.dynamic.collapse import gathered
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
@@ -16,6 +18,7 @@ from jko.steps.dynamic.setting import Density, GridSetting
 from jko.steps.dynamic.stepper import GridStep
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
+ROUNDS = 200  # Newton iterations of a certificate
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
 
 
@@ -49,23 +52,45 @@ class DualAnswer:
         """What the next step may begin with, by name."""
         return {"potential": self.phi} | ({} if self.drift is None else {"drift": self.drift})
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether terms that are not convex have gathered the mass in single cells."""
+        rest = self.setting.parts.rest
+        attracts = rest is not None and not rest.convex
+        return attracts and gathered(self.setting.rho0, as_array(self.rho.state.values))
+
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
         """The rigorous duality gap."""
-        setting, state = self.setting, self.rho.state
+        setting = self.setting
         if setting.kind is None:
             reason = "an internal energy of the user has no compiled conjugate to take the dual value with"
             return Gap.unknown(reason)
-        rest, data = setting.parts.rest, self.solved.stepper.data
+        rest = setting.parts.rest
         if rest is not None and not rest.convex:
             reason = "the energy has terms that are not convex in the density, so no dual bounds it"
             return Gap.unknown(reason)
-        slope = setting.variation(state)
-        constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
-        data = data._replace(V=setting.V + slope)
+        return self._gap(0.0) if setting.settled else self._beyond()
+
+    def _gap(self, constant: float) -> Gap:
+        """Of the problem that the dual saw."""
+        data, scale = self.solved.stepper.data, self.rho.scale
         if self.solved.joint is None:
-            return gap(data, self.phi, self.rho.scale, constant)
-        return risk_gap(self.solved.joint, data, self.phi, self.rho.scale, state, constant)
+            return gap(data, self.phi, scale, constant)
+        return risk_gap(self.solved.joint, data, self.phi, scale, self.rho.state, constant)
+
+    def _beyond(self) -> Gap:
+        """With convex terms R that it did not: R lies above its tangent at the density, whose dual is solved here."""
+        setting, state = self.setting, self.rho.state
+        values, cell = as_array(state.values), state.grid.cell
+        z = np.nan_to_num(self.solved.stepper.data.V - setting.V, nan=0.0)
+        slope, own = setting.variation(state), setting.unknown(state)
+        found = self._gap(own - cell * float((z * values).sum()))
+        tol = max(TIGHTER * self.outcome.residual, TIGHTEST)
+        below = _solve(setting, setting.data(slope), self.phi, tol, ROUNDS, 0)
+        finite = np.where(np.isfinite(slope), slope, 0.0)
+        lower = own - cell * float((finite * values).sum()) - cell * below.outcome.J
+        return replace(found, value=found.reachable - lower, lower_bound=lower)
 
 
 def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:
@@ -86,6 +111,10 @@ def _reduced(setting: GridSetting, tol: float, limit: int, cascade: int | None) 
         )
     step = Reduced(setting, tol, limit)
     at = step.settled(step.first(slope, cascade), tol)
+    if (
+        at.residual <= tol
+    ):  # extrapolation leaves as much of it as is allowed, always to the same side
+        at = step.again(at, TIGHTER * tol)
     rho = setting.density(at.solved)
     enough = max(min(tol, SHORT * rho.moved), SHORT * tol)
     if enough < at.residual <= tol:

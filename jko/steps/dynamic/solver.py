@@ -137,4 +137,4 @@ class Dynamic(Shown):
             return Status.MASS_LOST
         if setting.rise(rho) > max(rho.gap, setting.rounding(rho)):
             return Status.ENERGY_ROSE
-        return Status.CONVERGED
+        return Status.COLLAPSED if answer.collapsed else Status.CONVERGED
