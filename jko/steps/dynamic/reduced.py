@@ -152,6 +152,14 @@ class Reduced:
             return at
         return replace(self._reached(at.z, at.solved.again(tol, self.limit)), left=at.left)
 
+    def polished(self, at: Reached, tol: float) -> Reached:
+        """The same, of which the density is still to be asked for."""
+        if at.solved.outcome.residual <= tol:
+            return at
+        solved = at.solved.again(tol, self.limit)
+        self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
+        return replace(at, solved=solved)
+
     def _reached(self, z: Array, solved: Solved) -> Reached:
         self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
         setting, step = self.setting, solved.stepper

@@ -19,6 +19,7 @@ from jko.steps.dynamic.stepper import GridStep
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
 ROUNDS = 200  # Newton iterations of a certificate
+POLISH = 0.2  # of the tolerance, to which a step with terms beyond the dual is solved in the end
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
 
 
