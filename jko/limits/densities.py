@@ -29,6 +29,7 @@ from jko.limits.course import Array, travelled
 from jko.limits.implicit import Linearised, StiffEquations, StiffMarch
 from jko.limits.rungekutta import Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
+from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import largest, split
 from jko.limits.volumes.passage import Cells, Passage, Pressing, Spreading
 from jko.limits.volumes.transport import Transport
@@ -131,7 +132,7 @@ class Volumes(StiffEquations[DensitySlope]):
         for passage in self.through(cells, phi):
             face = passage.face
             up, down = (self.across(face, share) for share in passage.leaving)
-            drho -= face.outflow(self.across(face, passage.flux)) / face.width
+            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
             leaving += (face.upper(up) + face.lower(down)) / face.width
         speed = float(leaving.amax()) + self._stiffness(rho)
         return DensitySlope(drho, speed, self._rounding(cells, phi, speed))
@@ -146,20 +147,53 @@ class Volumes(StiffEquations[DensitySlope]):
     def linearised(self, U: Tensor) -> Linearised:
         """d_t rho and its derivative; negative densities do not move."""
         cells = Cells(U.clamp(min=0), self.powers)
-        phi = self.potential(cells.rho)
-        drho, crossings, along, steepest = torch.zeros_like(U), [], [], 0.0
-        for passage in self.through(cells, phi):
+        phi, drho = self.potential(cells.rho), torch.zeros_like(U)
+        passages = self.through(cells, phi)
+        for passage in passages:
             face = passage.face
-            drho -= face.outflow(self.across(face, passage.flux)) / face.width
-            slopes = [_numbers(self.across(face, a) / face.width) for a in passage.slopes]
-            crossings.append(Crossing(slopes[0], slopes[1], face.wraps))
-            steepest += 2 * max((float(a.max()) for a in slopes if a.size), default=0.0)
-            if self._couples:
-                along.append(self.across(face, passage.along) / face.width)
-        rounding = self._rounding(cells, phi, steepest)
-        far = self._far(cells.rho, phi, along) if self._couples else None
-        matrix = Exchange(np.zeros(tuple(U.shape)), tuple(crossings))
-        return Linearised(drho, matrix, far, rounding, self._scale(cells))
+            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
+        return Linearised(
+            drho,
+            lambda: self._matrix(passages),
+            self._far(cells.rho, phi, passages) if self._couples else None,
+            lambda: self._rounding(cells, phi, float(self._matrix(passages).diagonal.max())),
+            lambda: self._scale(cells),
+        )
+
+    def _matrix(self, passages: list[Passage]) -> Exchange:
+        """Minus the derivative of d_t rho, phi held."""
+        crossings = []
+        for passage in passages:
+            face = passage.face
+            up, down = (_numbers(self.across(face, a) / face.width) for a in passage.slopes)
+            crossings.append(Crossing(up, down, face.wraps))
+        return Exchange(np.zeros(self.grid.shape), tuple(crossings))
+
+    @property
+    def _couples(self) -> bool:
+        """Whether phi depends on rho."""
+        return self.terms.features is not None or self.terms.rest is not None
+
+    def _far(
+        self, rho: Tensor, phi: Tensor, passages: list[Passage]
+    ) -> Callable[[Array], Array]:
+        """The part of the derivative of -d_t rho that comes from phi, which couples all cells."""
+
+        def product(x: Array) -> Array:
+            v = torch.from_numpy(x).to(rho)
+            size = float(v.abs().amax())
+            change = torch.zeros_like(rho)
+            if not size > 0:
+                return x
+            step = NUDGE * float(rho.amax()) / size
+            bend = (self.potential(rho + step * v) - phi) / step
+            for passage in passages:
+                face = passage.face
+                flux = self.across(face, passage.along) * face.diff(bend) / face.width
+                faces.lose(change, -flux, face)
+            return _numbers(change)
+
+        return product
 
     def _scale(self, cells: Cells) -> Array:
         """What a linear flux is blind to: 1 / P' of powers; with an entropy, near to rest, the density itself."""
@@ -279,7 +313,7 @@ class Volumes(StiffEquations[DensitySlope]):
 
 
 def _numbers(values: Tensor) -> Array:
-    found: Array = values.cpu().numpy().astype(np.float64)
+    found: Array = values.cpu().numpy().astype(np.float64, copy=False)
     return found
 
 

@@ -41,22 +41,24 @@ EVEN = 0.05  # of the error left that a step may make however short it is
 EXACT = 0.1  # of the error of a step: what Newton's method may leave
 LINEAR = 0.01  # of the residual: what the linear solver may leave
 TURNS, WORSE = 15, 2  # of Newton's method; how often it may leave more than it found
+SURE = 3.0  # times what the last turn left: what one may leave
 FAR = 2.5  # times the length of a parabola: further on it is no guess
 CAREFUL, SHORTER, LONGER, EASY = 0.9, 0.2, 5.0, 8  # next step over the last; turns of a step that may be longer
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move
 
 
 class Linearised(NamedTuple):
-    """``d_t U`` and minus its derivative, as a matrix of neighbours and the product with what couples all cells.
+    """``d_t U``, and what is computed where it is asked for.
 
+    ``matrix`` is minus the derivative as far as neighbours go, ``far`` the product with what couples all cells or None;
     ``rounding`` is that of d_t U in L1, ``scale`` the size of the unknowns of the linear systems.
     """
 
     rate: Tensor
-    matrix: Exchange
+    matrix: Callable[[], Exchange]
     far: Callable[[Array], Array] | None
-    rounding: float
-    scale: Array
+    rounding: Callable[[], float]
+    scale: Callable[[], Array]
 
 
 S = TypeVar("S", bound=Slope)
@@ -88,6 +90,7 @@ class StiffMarch(March[S]):
         self.rate: Tensor | None = None  # L(u), once steps are implicit
         self.past: list[tuple[float, Tensor]] = []
         self.system, self.turns = Reused(), 0
+        self.gain, self.checked = math.inf, False  # the last gain of a turn, and whether the last stage was checked
 
     def onward(self, t: float, U: Tensor, end: float) -> tuple[float, Tensor]:
         """One step, at most up to ``end``."""
@@ -136,7 +139,7 @@ class StiffMarch(March[S]):
         moved = float((after - U).abs().sum())
         if moved * max(1.0, (self.t1 - t) / dt) <= STILL * self.total:
             slope = self.cells.linearised(after)
-            if float(slope.rate.abs().sum()) <= slope.rounding:
+            if float(slope.rate.abs().sum()) <= slope.rounding():
                 self.rested = t
 
     def solved(
@@ -156,24 +159,32 @@ class StiffMarch(March[S]):
         return None if third is None else (second, third, (first, rate, (third - right) / c))
 
     def stage(self, right: Tensor, c: float, U: Tensor, enough: float) -> Tensor | None:
-        """The root of ``U - c L(U) = right``."""
+        """The root of ``U - c L(U) = right``.
+
+        A turn that is sure to be the last, going by what the turns before it gained, is checked every second time.
+        """
         last, worse = math.inf, 0
         for turn in range(TURNS):
             self.spend()
             found = self.cells.linearised(U)
             rest = U - right - c * found.rate
             size = float(rest.abs().sum())
-            if turn > 0 and size <= enough or size <= c * found.rounding:
+            if turn > 0:
+                self.gain, self.checked = size / last, True
+            if turn > 0 and size <= enough:
+                return U
+            if size <= STILL * enough and size <= c * found.rounding():
                 return U
             worse += not size < last
             if worse > WORSE:
                 return None
             last, self.turns = size, self.turns + 1
-            matrix = replace(found.matrix, s=np.full(tuple(U.shape), 1 / c))
-            step = self.system.solve(
-                matrix, found.far, _numbers(rest) / -c, found.scale, LINEAR
-            )
+            matrix = replace(found.matrix(), s=np.full(tuple(U.shape), 1 / c))
+            step = self.system.solve(matrix, found.far, _numbers(rest) / -c, found.scale, LINEAR)
             U = U + torch.from_numpy(step).to(U)
+            if self.checked and SURE * self.gain * size <= enough:
+                self.checked = False
+                return U
         return None
 
     def guess(self, t: float, past: list[tuple[float, Tensor]]) -> Tensor:
@@ -193,5 +204,5 @@ class StiffMarch(March[S]):
 
 
 def _numbers(values: Tensor) -> Array:
-    found: Array = values.cpu().numpy().astype(np.float64)
+    found: Array = values.cpu().numpy().astype(np.float64, copy=False)
     return found

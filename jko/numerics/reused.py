@@ -21,9 +21,11 @@ from jko.numerics.exchange import Array, Exchange
 
 FLAT, DEEP = 70_000, 3_000  # cells in the plane and in space up to which a sparse LU decomposition is faster
 FEW, MANY = 8, 60  # products with an old inverse, and with that of the matrix itself
+WORTH = 24  # products that an old inverse may cost more than a new one, before there is a new one
 SMALLEST = 1e-12  # relative: of the scale of an unknown
 
 Operator = Callable[[Array], Array]
+Scale = Callable[[], Array]
 
 
 def right_gmres(
@@ -70,51 +72,76 @@ class Reused:
 
     def __init__(self) -> None:
         self.inverse: Operator | None = None
+        self.way: _Lined | _Ordered
         self.s: Array | float = 0.0  # of the matrix that was factorised
-        self.made = 0
+        self.made = self.wasted = 0
 
     def solve(
-        self, M: Exchange, far: Operator | None, right: Array, scale: Array, enough: float
+        self, M: Exchange, far: Operator | None, right: Array, scale: Scale, enough: float
     ) -> Array:
-        """The solution of ``M x + far(x) = right``, unknowns of the size of ``scale``."""
-        product = M if far is None else lambda x: M(x) + far(x)
-        if self.inverse is not None:
-            x, products = right_gmres(product, right, self.inverse, enough, FEW)
+        """The solution of ``M x + far(x) = right``, unknowns of the size of ``scale()``."""
+        if self.inverse is None:
+            self.way = _way(M)
+        product, r = self.way.product(M, far), self.way.enter(right)
+        if self.inverse is not None and self.wasted < WORTH:
+            x, products = right_gmres(product, r, self.inverse, enough, FEW)
+            self.wasted += products - 1
             if products <= FEW:
-                return x
-        self.inverse = factorised(M, scale)
-        self.s, self.made = M.s, self.made + 1
-        return right_gmres(product, right, self.inverse, enough, MANY)[0]
+                return self.way.leave(x)
+        self.inverse = self.way.inverse(M, scale)
+        self.s, self.made, self.wasted = M.s, self.made + 1, 0
+        return self.way.leave(right_gmres(product, r, self.inverse, enough, MANY)[0])
 
     def smoothed(self, x: Array) -> Array:
         """``(I + A/s)^-1 x`` with the last ``s + A`` that was factorised; x as long as there was none."""
-        return x if self.inverse is None else self.inverse(self.s * x)
+        if self.inverse is None:
+            return x
+        return self.way.leave(self.inverse(self.way.enter(self.s * x)))
 
 
-def factorised(M: Exchange, scale: Array) -> Operator:
-    """The inverse of M, or a multigrid cycle for it in the unknowns over their scale."""
+def _way(M: Exchange) -> _Lined | _Ordered:
+    """By LU where that is faster."""
     long = [n for n in M.s.shape if n > 1]
     if len(long) > 1 and M.s.size <= (FLAT if len(long) == 2 else DEEP):
-        pattern = _Pattern.of(M.s.shape, tuple(c.wraps for c in M.crossings))
-        return pattern.inverse(M)
-    weights = np.maximum(scale, SMALLEST * scale.max())
-    weights = weights / weights.max()
-    scaled = M.scaled(weights)
-    return lambda r: weights * scaled.cycle(r)
+        return _Ordered.of(M.s.shape, tuple(crossing.wraps for crossing in M.crossings))
+    return _Lined()
+
+
+class _Lined:
+    """Cells as they are, and a multigrid cycle for the inverse, in the unknowns over their scale."""
+
+    def enter(self, x: Array) -> Array:
+        """As it is."""
+        return x
+
+    leave = enter
+
+    def product(self, M: Exchange, far: Operator | None) -> Operator:
+        """``M x + far(x)``."""
+        return M if far is None else lambda x: M(x) + far(x)
+
+    def inverse(self, M: Exchange, scale: Scale) -> Operator:
+        """The cycle."""
+        weights = scale()
+        weights = np.maximum(weights / weights.max(), SMALLEST)
+        scaled = M.scaled(weights)
+        return lambda r: weights * scaled.cycle(r)
 
 
 @dataclass(frozen=True, eq=False)
-class _Pattern:
-    """Where the entries of M stand, in an order of the cells that keeps the factors sparse."""
+class _Ordered:
+    """Cells in an order that keeps the factors sparse, where the entries of M stand then, and LU for the inverse."""
 
+    shape: tuple[int, ...]
     order: NDArray[np.intp]  # of the cells
+    back: NDArray[np.intp]
     entries: NDArray[np.intp]  # of the entries: diagonal, then up and down of each axis
     rows: NDArray[np.int32]
     starts: NDArray[np.int32]
 
     @classmethod
     @lru_cache(maxsize=4)
-    def of(cls, shape: tuple[int, ...], wraps: tuple[bool, ...]) -> _Pattern:
+    def of(cls, shape: tuple[int, ...], wraps: tuple[bool, ...]) -> _Ordered:
         """From the shape of the cells, and whether each axis wraps."""
         rows, columns = _places(shape, wraps)
         N = rows.max() + 1
@@ -125,17 +152,33 @@ class _Pattern:
         rows, columns = place[rows], place[columns]
         entries = np.lexsort((rows, columns))
         starts = np.searchsorted(columns[entries], np.arange(N + 1))
-        return cls(order, entries, rows[entries].astype(np.int32), starts.astype(np.int32))
+        return cls(shape, order, place, entries, rows[entries].astype(np.int32), starts.astype(np.int32))
 
-    def inverse(self, M: Exchange) -> Operator:
-        """By an LU decomposition."""
+    def enter(self, x: Array) -> Array:
+        """In the order."""
+        return x.ravel()[self.order]
+
+    def leave(self, x: Array) -> Array:
+        """Out of it."""
+        return x[self.back].reshape(self.shape)
+
+    def matrix(self, M: Exchange) -> csc_matrix:
+        """M, in the order."""
         parts = [M.diagonal.ravel()]
         for up, down, _ in M.crossings:
             parts += [-up.ravel(), -down.ravel()]
-        data, N = np.concatenate(parts)[self.entries], len(self.order)
-        lu = _lu(csc_matrix((data, self.rows, self.starts), shape=(N, N)), "NATURAL")
-        back = np.argsort(self.order)
-        return lambda r: lu.solve(r.ravel()[self.order])[back].reshape(r.shape)
+        N, data = len(self.order), np.concatenate(parts)[self.entries]
+        return csc_matrix((data, self.rows, self.starts), shape=(N, N))
+
+    def product(self, M: Exchange, far: Operator | None) -> Operator:
+        """``M x + far(x)``."""
+        A = self.matrix(M)
+        return A.dot if far is None else lambda x: A @ x + self.enter(far(self.leave(x)))
+
+    def inverse(self, M: Exchange, scale: Scale) -> Operator:
+        """By its decomposition."""
+        solve: Operator = _lu(self.matrix(M), "NATURAL").solve
+        return solve
 
 
 def _lu(matrix: csc_matrix, order: str) -> SuperLU:

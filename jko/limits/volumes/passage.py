@@ -67,8 +67,10 @@ class Cells:
     @cached_property
     def diffusivity(self) -> Tensor:
         """``P'(rho) = rho U''(rho)``, 0 in empty cells of powers with P'(0) = 0."""
-        at_zero = self.rho * self.powers.stiffness(self.rho)
-        return torch.where(at_zero.isfinite(), at_zero, self.filled * self.stiffness)
+        D = self.rho * self.powers.stiffness(self.rho)
+        if bool(D.isfinite().all()):
+            return D
+        return torch.where(D.isfinite(), D, self.filled * self.stiffness)
 
 
 @dataclass(frozen=True, eq=False)
