@@ -174,17 +174,15 @@ class Volumes(StiffEquations[DensitySlope]):
         """Whether phi depends on rho."""
         return self.terms.features is not None or self.terms.rest is not None
 
-    def _far(
-        self, rho: Tensor, phi: Tensor, passages: list[Passage]
-    ) -> Callable[[Array], Array]:
+    def _far(self, rho: Tensor, phi: Tensor, passages: list[Passage]) -> Callable[[Array], Array]:
         """The part of the derivative of -d_t rho that comes from phi, which couples all cells."""
 
         def product(x: Array) -> Array:
             v = torch.from_numpy(x).to(rho)
             size = float(v.abs().amax())
-            change = torch.zeros_like(rho)
             if not size > 0:
                 return x
+            change = torch.zeros_like(rho)
             step = NUDGE * float(rho.amax()) / size
             bend = (self.potential(rho + step * v) - phi) / step
             for passage in passages:
@@ -224,27 +222,11 @@ class Volumes(StiffEquations[DensitySlope]):
             pairs.append(beside[:, ~shut.cpu()])
         rows, columns = torch.cat(pairs, dim=1).numpy()
         graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(self.grid.N,) * 2)
-        return torch.from_numpy(connected_components(graph, directed=False)[1]).long().to(self.closed.device)
-
-    @property
-    def _couples(self) -> bool:
-        """Whether phi depends on rho."""
-        return self.terms.features is not None or self.terms.rest is not None
-
-    def _far(self, rho: Tensor, phi: Tensor, along: list[Tensor]) -> Callable[[Array], Array]:
-        """The part of the derivative of -d_t rho that comes from phi, which couples all cells."""
-
-        def product(x: Array) -> Array:
-            v = torch.from_numpy(x).to(rho)
-            size = float(v.abs().amax())
-            if not size > 0:
-                return np.zeros_like(x)
-            step = NUDGE * float(rho.amax()) / size
-            bend = (self.potential(rho + step * v) - phi) / step
-            pairs = zip(self.grid.across, along, strict=True)
-            return _numbers(sum(face.outflow(a * face.diff(bend)) for face, a in pairs))
-
-        return product
+        return (
+            torch.from_numpy(connected_components(graph, directed=False)[1])
+            .long()
+            .to(self.closed.device)
+        )
 
     def error(self, step: Stages[DensitySlope]) -> float:
         """The distance to the step of order two by Heun, in L1 per unit of time.

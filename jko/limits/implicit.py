@@ -10,8 +10,9 @@ Shampine, Appl. Numer. Math. 20, 1996), and smoothed by an implicit step, since 
 Each stage is solved by Newton's method, from a parabola through the last three stages.  L(u) of the next step is that
 of the last stage, taken from its equation: evaluated again it would hold what Newton's method has left, times 1/h^2.
 What a stage has below zero is set to zero, the mass is made that of the step before, and both count as errors.
-Estimates add up to at most what is allowed: a step may use up the share dt / (t1 - t) of what is left, or ``EVEN`` if
-that is more, since what is rough at first is smooth soon.
+Estimates add up to at most what is allowed: half of it is for the time, dt / t1 for each step, and of the other half,
+with what the steps before have left, a step may take the share ``EVEN`` however short it is, since what is rough at
+first is smooth soon.
 """
 
 from __future__ import annotations
@@ -37,13 +38,20 @@ WRONG = (W - (1 - W) / 3, W - (3 * W + 1) / 3, G - G / 3)  # the weights minus t
 
 LONG = 300  # explicit steps left, above which implicit ones take less time
 FIRST = 4.0  # explicit steps in the first implicit one
-EVEN = 0.05  # of the error left that a step may make however short it is
+FADES = 3.0  # estimates may add up to so many times the error allowed: at most a tenth of them is seen at the end
+EVEN = 0.02  # of the error saved that a step may make however short it is
 EXACT = 0.1  # of the error of a step: what Newton's method may leave
+FINE, TINY = 0.01, 1e-6  # of how far a step moves: the same; of the mass: what may be rounding
 LINEAR = 0.01  # of the residual: what the linear solver may leave
 TURNS, WORSE = 15, 2  # of Newton's method; how often it may leave more than it found
 SURE = 3.0  # times what the last turn left: what one may leave
 FAR = 2.5  # times the length of a parabola: further on it is no guess
-CAREFUL, SHORTER, LONGER, EASY = 0.9, 0.2, 5.0, 8  # next step over the last; turns of a step that may be longer
+CAREFUL, SHORTER, LONGER, EASY = (
+    0.9,
+    0.2,
+    5.0,
+    8,
+)  # next step over the last; turns of a step that may be longer
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move
 
 
@@ -86,11 +94,15 @@ class StiffMarch(March[S]):
 
     def __init__(self, cells: StiffEquations[S], t1: float, evaluations: int) -> None:
         super().__init__(cells, t1, evaluations)
-        self.budget = self.total = cells.allowed * t1
+        self.total = FADES * cells.allowed * t1
+        self.saved = 0.5 * self.total  # of the error allowed
         self.rate: Tensor | None = None  # L(u), once steps are implicit
         self.past: list[tuple[float, Tensor]] = []
         self.system, self.turns = Reused(), 0
-        self.gain, self.checked = math.inf, False  # the last gain of a turn, and whether the last stage was checked
+        self.gain, self.checked = (
+            math.inf,
+            False,
+        )  # the last gain of a turn, and whether the last stage was checked
 
     def onward(self, t: float, U: Tensor, end: float) -> tuple[float, Tensor]:
         """One step, at most up to ``end``."""
@@ -113,7 +125,8 @@ class StiffMarch(March[S]):
         assert self.rate is not None
         while self.bound >= self.cells.least * self.t1:
             dt = (end - t) / max(1, math.ceil((end - t) / self.bound))
-            allowed = self.budget * max(dt / (self.t1 - t), EVEN)
+            due = 0.5 * self.total * dt / self.t1
+            allowed = due + self.saved * max(EVEN, dt / (self.t1 - t))
             stages = self.solved(t, dt, U, EXACT * allowed)
             if stages is None:
                 self.bound = dt / 4
@@ -127,7 +140,7 @@ class StiffMarch(March[S]):
             if not ratio <= 1:
                 self.bound = dt * (max(SHORTER, wanted) if math.isfinite(ratio) else SHORTER)
                 continue
-            self.bound, self.budget = dt * min(longer, wanted), self.budget - error
+            self.bound, self.saved = dt * min(longer, wanted), self.saved + due - error
             now = end if dt == end - t else t + dt
             self.rate, self.past = rates[-1], [(t, U), (t + SECOND * dt, second), (now, after)]
             self.rest(now, dt, U, after)
@@ -149,31 +162,34 @@ class StiffMarch(March[S]):
         assert self.rate is not None
         first, c, self.turns = self.rate, G * dt, 0
         right = U + c * first
-        second = self.stage(right, c, self.guess(t + SECOND * dt, self.past), enough)
+        second = self.stage(right, c, self.guess(t + SECOND * dt, self.past), enough, U)
         if second is None:
             return None
         rate = (second - right) / c
         right = U + W * dt * (first + rate)
         past = [*self.past, (t + SECOND * dt, second)]
-        third = self.stage(right, c, self.guess(t + dt, past), enough)
+        third = self.stage(right, c, self.guess(t + dt, past), enough, U)
         return None if third is None else (second, third, (first, rate, (third - right) / c))
 
-    def stage(self, right: Tensor, c: float, U: Tensor, enough: float) -> Tensor | None:
-        """The root of ``U - c L(U) = right``.
+    def stage(
+        self, right: Tensor, c: float, U: Tensor, enough: float, start: Tensor
+    ) -> Tensor | None:
+        """The root of ``U - c L(U) = right``, to ``enough`` and to the part ``FINE`` of how far it is from the start.
 
         A turn that is sure to be the last, going by what the turns before it gained, is checked every second time.
         """
-        last, worse = math.inf, 0
+        last, worse, total = math.inf, 0, float(right.abs().sum())
         for turn in range(TURNS):
             self.spend()
             found = self.cells.linearised(U)
             rest = U - right - c * found.rate
             size = float(rest.abs().sum())
+            goal = min(enough, FINE * float((U - start).abs().sum()))
             if turn > 0:
                 self.gain, self.checked = size / last, True
-            if turn > 0 and size <= enough:
+            if turn > 0 and size <= goal:
                 return U
-            if size <= STILL * enough and size <= c * found.rounding():
+            if size <= TINY * total and size <= c * found.rounding():
                 return U
             worse += not size < last
             if worse > WORSE:
@@ -182,7 +198,7 @@ class StiffMarch(March[S]):
             matrix = replace(found.matrix(), s=np.full(tuple(U.shape), 1 / c))
             step = self.system.solve(matrix, found.far, _numbers(rest) / -c, found.scale, LINEAR)
             U = U + torch.from_numpy(step).to(U)
-            if self.checked and SURE * self.gain * size <= enough:
+            if self.checked and SURE * self.gain * size <= goal:
                 self.checked = False
                 return U
         return None

@@ -19,7 +19,10 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from jko.numerics.exchange import Array, Exchange
 
-FLAT, DEEP = 70_000, 3_000  # cells in the plane and in space up to which a sparse LU decomposition is faster
+FLAT, DEEP = (
+    70_000,
+    3_000,
+)  # cells in the plane and in space up to which a sparse LU decomposition is faster
 FEW, MANY = 8, 60  # products with an old inverse, and with that of the matrix itself
 WORTH = 24  # products that an old inverse may cost more than a new one, before there is a new one
 SMALLEST = 1e-12  # relative: of the scale of an unknown
@@ -152,7 +155,9 @@ class _Ordered:
         rows, columns = place[rows], place[columns]
         entries = np.lexsort((rows, columns))
         starts = np.searchsorted(columns[entries], np.arange(N + 1))
-        return cls(shape, order, place, entries, rows[entries].astype(np.int32), starts.astype(np.int32))
+        return cls(
+            shape, order, place, entries, rows[entries].astype(np.int32), starts.astype(np.int32)
+        )
 
     def enter(self, x: Array) -> Array:
         """In the order."""

@@ -74,7 +74,9 @@ def test_porous_media_are_of_order_two_where_the_density_is_positive(m, d):
     for n in (48, 96, 192) if d == 1 else (24, 48, 96):
         grid = jko.Grid((-1.0, 1.0), (n,) * d)
         start = product(grid, *[lambda x: x / 2 + np.sin(np.pi * x) / (4 * np.pi)] * d)
-        finals.append(jko.limits.wasserstein(F, start, t1=0.03, times=[0.03], rtol=1e-5).final.values)
+        finals.append(
+            jko.limits.wasserstein(F, start, t1=0.03, times=[0.03], rtol=1e-5).final.values
+        )
     coarse = [_halved(finals[k + 1]) - finals[k] for k in range(2)]
     found = np.log2(float(coarse[0].abs().mean()) / float(coarse[1].abs().mean()))
     assert abs(found - 2) < 0.15

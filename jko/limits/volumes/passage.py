@@ -26,7 +26,9 @@ from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import EMPTY, FLAT, diffusivity
 from jko.spaces import FacesAcross
 
-SECOND = 0.5  # of the longest step, for upwind values of second order, which may be twice the cell's
+SECOND = (
+    0.5  # of the longest step, for upwind values of second order, which may be twice the cell's
+)
 Sides = tuple[Tensor, Tensor]
 
 
@@ -125,9 +127,7 @@ class Spreading:
         rho = self.cells.rho
         c = self.c.clamp(min=torch.finfo(rho.dtype).tiny) if isinstance(self.c, Tensor) else self.c
         bend = bernoulli_slope(self.z / c)
-        return (
-            bend * self.face.before(rho) - (1 + bend) * self.face.after(rho)
-        ) / self.face.width
+        return (bend * self.face.before(rho) - (1 + bend) * self.face.after(rho)) / self.face.width
 
 
 @dataclass(frozen=True, eq=False)

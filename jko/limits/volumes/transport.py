@@ -66,11 +66,7 @@ def _constant(number: Any) -> Field:
 
 
 def _called(name: str, rule: Any) -> Field:
-    if not callable(rule):
-        raise TypeError(
-            f"{name} must be a callable of points (n, d), not a {type(rule).__name__}; "
-            "a constant one is lambda x: 0 * x + 1"
-        )
+    checks.function(name, rule, f"pass a callable of points (n, d) as {name}")
     found: Field = rule
     return found
 
