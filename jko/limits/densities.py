@@ -1,9 +1,9 @@
 """The Wasserstein gradient flow of a density on a grid, by finite volumes: (3.7), (4.2), (4.7) with no flux (4.3).
 
 ``d_t rho = div(rho grad xi)``,  ``xi = phi + sum_i c_i U_i'(rho)``,  phi the first variation of all other energies, and
-beside it, if asked for, ``- div(rho b)`` with any drift b and ``+ div(D grad rho)`` with a diffusion that depends on the
-place.  What passes a face is in :mod:`jko.limits.volumes.passage`: it is of second order where rho is smooth, rests where
-the minimiser of the energy on the cells is, and keeps rho >= 0 in time steps that empty no cell.
+beside it, if asked for, ``- div(rho b)`` with any drift b and ``+ div(D grad rho)`` with a diffusion that depends on
+the place.  What passes a face is in :mod:`jko.limits.volumes.passage`: it is of second order where rho is smooth, rests
+where the minimiser of the energy on the cells is, and keeps rho >= 0 in time steps that empty no cell.
 
 In time: three-stage steps of Shu and Osher as long as there are few of them, which is where accuracy decides their
 length; else implicit steps of second order, :mod:`jko.limits.implicit`.  It shares the energy with the JKO steps and
@@ -20,18 +20,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from jko.energies import Energy, Entropy, Mixture, Parts, parts
 from jko.limits.course import Array, travelled
-from jko.limits.implicit import Linearised, StiffEquations, StiffMarch
+from jko.limits.implicit import LocalRates, StiffEquations, StiffMarch, numbers
 from jko.limits.rungekutta import Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import largest, split
-from jko.limits.volumes.passage import Cells, Passage, Pressing, Spreading
+from jko.limits.volumes.passage import CellPressures, Passage, Pressing, Spreading
+from jko.limits.volumes.regions import Regions
 from jko.limits.volumes.transport import Transport
 from jko.measures import GridDensity
 from jko.numerics.exchange import Crossing, Exchange
@@ -96,11 +95,11 @@ class Volumes(StiffEquations[DensitySlope]):
         phi = self.terms.slope(rho.reshape(-1) * self.grid.cell).reshape(rho.shape)
         return torch.where(self.closed, 0.0, phi) if self._obstacles else phi
 
-    def through(self, cells: Cells, phi: Tensor) -> list[Passage]:
+    def through(self, cells: CellPressures, phi: Tensor) -> list[Passage]:
         """What passes the faces across each axis."""
         return [self._passage(face, cells, phi) for face in self.grid.across]
 
-    def _passage(self, face: FacesAcross, cells: Cells, phi: Tensor) -> Passage:
+    def _passage(self, face: FacesAcross, cells: CellPressures, phi: Tensor) -> Passage:
         k = face.axis + self.grid.dim
         lift = face.diff(phi)
         if self.transport.drift is not None:
@@ -126,7 +125,7 @@ class Volumes(StiffEquations[DensitySlope]):
 
     def __call__(self, t: float, U: Tensor) -> DensitySlope:
         """d_t rho = -div F."""
-        rho, cells = U, Cells(U, self.powers)
+        rho, cells = U, CellPressures(U, self.powers)
         phi = self.potential(rho)
         drho, leaving = torch.zeros_like(rho), torch.zeros_like(rho)
         for passage in self.through(cells, phi):
@@ -137,22 +136,22 @@ class Volumes(StiffEquations[DensitySlope]):
         speed = float(leaving.amax()) + self._stiffness(rho)
         return DensitySlope(drho, speed, self._rounding(cells, phi, speed))
 
-    def _rounding(self, cells: Cells, phi: Tensor, speed: float) -> float:
+    def _rounding(self, cells: CellPressures, phi: Tensor, speed: float) -> float:
         """How far rounding moves the density, in L1 per time."""
         rho, h = cells.rho, self.grid.spacing
         height = float((phi + cells.slope).abs().amax())
         spread = sum(2 / width**2 for width in h) * height + 2 * self.transport.fastest / min(h)
         return float(torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum()))
 
-    def linearised(self, U: Tensor) -> Linearised:
+    def linearised(self, U: Tensor) -> LocalRates:
         """d_t rho and its derivative; negative densities do not move."""
-        cells = Cells(U.clamp(min=0), self.powers)
+        cells = CellPressures(U.clamp(min=0), self.powers)
         phi, drho = self.potential(cells.rho), torch.zeros_like(U)
         passages = self.through(cells, phi)
         for passage in passages:
             face = passage.face
             faces.lose(drho, self.across(face, passage.flux) / face.width, face)
-        return Linearised(
+        return LocalRates(
             drho,
             lambda: self._matrix(passages),
             self._far(cells.rho, phi, passages) if self._couples else None,
@@ -165,7 +164,7 @@ class Volumes(StiffEquations[DensitySlope]):
         crossings = []
         for passage in passages:
             face = passage.face
-            up, down = (_numbers(self.across(face, a) / face.width) for a in passage.slopes)
+            up, down = (numbers(self.across(face, a) / face.width) for a in passage.slopes)
             crossings.append(Crossing(up, down, face.wraps))
         return Exchange(np.zeros(self.grid.shape), tuple(crossings))
 
@@ -189,44 +188,24 @@ class Volumes(StiffEquations[DensitySlope]):
                 face = passage.face
                 flux = self.across(face, passage.along) * face.diff(bend) / face.width
                 faces.lose(change, -flux, face)
-            return _numbers(change)
+            return numbers(change)
 
         return product
 
-    def _scale(self, cells: Cells) -> Array:
+    def _scale(self, cells: CellPressures) -> Array:
         """What a linear flux is blind to: 1 / P' of powers; with an entropy, near to rest, the density itself."""
         if self.powers.summands and not self.entropy:
-            D = _numbers(cells.diffusivity)
+            D = numbers(cells.diffusivity)
             return 1 / np.maximum(D, SMALLEST * (D.max() or 1.0))
-        return np.maximum(_numbers(cells.rho), SMALLEST)
+        return np.maximum(numbers(cells.rho), SMALLEST)
 
     def restored(self, U: Tensor, before: Tensor) -> Tensor:
-        """Nothing below zero, and in each part that obstacles leave the mass that it had."""
-        positive = U.clamp(min=0)
-        if not self._obstacles:
-            return positive * (before.sum() / positive.sum())
-        old, new = (
-            torch.zeros(self._parts.max() + 1).to(U).index_add(0, self._parts, a.reshape(-1))
-            for a in (before, positive)
-        )
-        ratio = torch.where(new > 0, old / new, 0.0)
-        return positive * ratio[self._parts].reshape(U.shape)
+        """Nothing below zero, and in each region that obstacles leave the mass that it had."""
+        return self._regions.restored(U, before)
 
     @cached_property
-    def _parts(self) -> Tensor:
-        """For every cell the number of the part that it is in, (N,)."""
-        cells = torch.arange(self.grid.N).reshape(self.closed.shape)
-        pairs = []
-        for face, shut in zip(self.grid.across, self._shut, strict=True):
-            beside = torch.stack([face.before(cells), face.after(cells)])
-            pairs.append(beside[:, ~shut.cpu()])
-        rows, columns = torch.cat(pairs, dim=1).numpy()
-        graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(self.grid.N,) * 2)
-        return (
-            torch.from_numpy(connected_components(graph, directed=False)[1])
-            .long()
-            .to(self.closed.device)
-        )
+    def _regions(self) -> Regions:
+        return Regions.of(self.grid, self.closed)
 
     def error(self, step: Stages[DensitySlope]) -> float:
         """The distance to the step of order two by Heun, in L1 per unit of time.
@@ -269,7 +248,7 @@ class Volumes(StiffEquations[DensitySlope]):
         the entropy's xi is -inf, in an empty cell, the power is ``|sqrt(rho) grad z + 2 c grad sqrt(rho)|^2`` instead,
         which is finite.  Faces that nothing crosses have speed zero.
         """
-        cells, found = Cells(rho, self.powers), []
+        cells, found = CellPressures(rho, self.powers), []
         phi = self.potential(rho)
         for passage in self.through(cells, phi):
             face, flux = passage.face, self.across(passage.face, passage.flux)
@@ -292,11 +271,6 @@ class Volumes(StiffEquations[DensitySlope]):
         if not self.powers.summands:
             return 0.0
         return 2 * float(largest(self.powers, rho)) * sum(1 / h**2 for h in self.grid.spacing)
-
-
-def _numbers(values: Tensor) -> Array:
-    found: Array = values.cpu().numpy().astype(np.float64, copy=False)
-    return found
 
 
 def evolve(

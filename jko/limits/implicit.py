@@ -10,9 +10,9 @@ Shampine, Appl. Numer. Math. 20, 1996), and smoothed by an implicit step, since 
 Each stage is solved by Newton's method, from a parabola through the last three stages.  L(u) of the next step is that
 of the last stage, taken from its equation: evaluated again it would hold what Newton's method has left, times 1/h^2.
 What a stage has below zero is set to zero, the mass is made that of the step before, and both count as errors.
-Estimates add up to at most what is allowed: half of it is for the time, dt / t1 for each step, and of the other half,
-with what the steps before have left, a step may take the share ``EVEN`` however short it is, since what is rough at
-first is smooth soon.
+Estimates add up to at most ``FADES`` times what is allowed.  Half of it is for the time, dt / t1 for each step; of the
+other half, with what the steps before have left, a step may take the share ``EVEN`` however short it is, since what is
+rough at first is smooth soon.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CAREFUL, SHORTER, LONGER, EASY = (
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move
 
 
-class Linearised(NamedTuple):
+class LocalRates(NamedTuple):
     """``d_t U``, and what is computed where it is asked for.
 
     ``matrix`` is minus the derivative as far as neighbours go, ``far`` the product with what couples all cells or None;
@@ -76,10 +76,14 @@ class StiffEquations(CellEquations[S], Generic[S]):
     """Equations on cells that implicit steps can solve."""
 
     allowed: float  # the error of time per unit of time, in L1
-    spreads: bool  # whether diffusion makes them stiff
+
+    @property
+    @abstractmethod
+    def spreads(self) -> bool:
+        """Whether diffusion makes them stiff."""
 
     @abstractmethod
-    def linearised(self, U: Tensor) -> Linearised:
+    def linearised(self, U: Tensor) -> LocalRates:
         """The right side with its derivative; negative parts do not move."""
 
     @abstractmethod
@@ -196,7 +200,7 @@ class StiffMarch(March[S]):
                 return None
             last, self.turns = size, self.turns + 1
             matrix = replace(found.matrix(), s=np.full(tuple(U.shape), 1 / c))
-            step = self.system.solve(matrix, found.far, _numbers(rest) / -c, found.scale, LINEAR)
+            step = self.system.solve(matrix, found.far, numbers(rest) / -c, found.scale, LINEAR)
             U = U + torch.from_numpy(step).to(U)
             if self.checked and SURE * self.gain * size <= goal:
                 self.checked = False
@@ -216,9 +220,10 @@ class StiffMarch(March[S]):
     def wrong(self, dt: float, rates: tuple[Tensor, ...]) -> float:
         """The estimate of the error in L1."""
         error = sum((a * rate for a, rate in zip(WRONG, rates, strict=True)), 0 * rates[0])
-        return float(np.abs(self.system.smoothed(dt * _numbers(error))).sum())
+        return float(np.abs(self.system.smoothed(dt * numbers(error))).sum())
 
 
-def _numbers(values: Tensor) -> Array:
+def numbers(values: Tensor) -> Array:
+    """The same as an array of floats on the CPU."""
     found: Array = values.cpu().numpy().astype(np.float64, copy=False)
     return found

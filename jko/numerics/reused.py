@@ -1,9 +1,8 @@
 """Linear systems that change little from one to the next: a factorisation is kept as long as it helps.
 
 Each system is solved by GMRES, with the inverse of an earlier matrix before it, so that a few products are enough.
-Where they are not, the matrix at hand is factorised: on the line by the tridiagonal cycle of
-:mod:`jko.numerics.exchange`, in the plane by a sparse LU decomposition, whose ordering is found once for each shape, and
-where that would be large by multigrid.
+Where they are not, the matrix at hand is factorised: in the plane by a sparse LU decomposition, whose ordering is found
+once for each shape; on the line, and where that would be large, by the cycle of :mod:`jko.numerics.exchange`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,8 @@ def right_gmres(
         return np.zeros_like(right), 0
     V, Z = [right / size], []
     R, g = np.zeros((most + 1, most)), np.zeros(most + 1)
-    g[0], turns = size, []
+    g[0] = size
+    turns: list[tuple[float, float]] = []
     for k in range(most):
         Z.append(inverse(V[k]))
         w = product(Z[k])

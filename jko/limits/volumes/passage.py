@@ -33,7 +33,7 @@ Sides = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class CellPressures:
     """A density with what its powers make of it, each computed once for all faces."""
 
     rho: Tensor
@@ -83,7 +83,7 @@ class Spreading:
     upwind flux of first order.
     """
 
-    cells: Cells
+    cells: CellPressures
     face: FacesAcross
     lift: Tensor
     c: Tensor | float
@@ -140,7 +140,7 @@ class Pressing:
     it comes from.
     """
 
-    cells: Cells
+    cells: CellPressures
     face: FacesAcross
     lift: Tensor
 
