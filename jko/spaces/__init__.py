@@ -3,6 +3,7 @@
 from jko.spaces.cached import cached
 from jko.spaces.cylinders import Cylinder, base_of, cylinder
 from jko.spaces.domains import Ball, Box, Convex, Domain, check_inside, projected
+from jko.spaces.faces import FacesAcross
 from jko.spaces.grids import Grid
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Convex",
     "Cylinder",
     "Domain",
+    "FacesAcross",
     "Grid",
     "base_of",
     "cached",
