@@ -14,7 +14,7 @@ from jko.derivatives import leaf, recorded, recording
 from jko.measures import Particles
 from jko.metrics import as_array
 from jko.metrics.couplings import Array
-from jko.metrics.graph import lifted_distance
+from jko.metrics.lifted import lifted_distance
 from jko.snapshots.features import Features
 
 

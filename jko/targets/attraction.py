@@ -12,7 +12,7 @@ from torch import Tensor
 from jko.energies import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
 from jko.metrics import Distance, as_array
-from jko.metrics.graph import lifted_distance
+from jko.metrics.lifted import lifted_distance
 from jko.targets.discrepancy import of_one_space
 
 BLOCK = 2**20  # pairs at a time
