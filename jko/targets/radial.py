@@ -83,7 +83,7 @@ class RadialInteraction(Interaction):
 
         return Curvature(self.hessian(mu), cross=cross)
 
-    def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _pairwise(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``int k(x - y) mu(dy)`` and its gradient in x."""
         mu = state.atoms
         at = mu.points if at is None else at
