@@ -93,8 +93,7 @@ class Particles(State):
     weights : (N,), optional
         Masses, positive, with sum one; default 1/N each.
     domain : Domain, optional
-        Closed convex set that holds the atoms; steps keep them there, as (3.11) does.  Of a
-        :class:`jko.spaces.Torus` they may be given anywhere, and are kept in its box.
+        Closed convex set that holds the atoms; steps keep them there, as (3.11) does.  A torus wraps them.
 
     Raises
     ------
@@ -118,8 +117,7 @@ class Particles(State):
         points = checks.shape("points", checks.owned("points", points), ("N", "dim"))
         weights = checks.weights("weights", weights, len(points), points)
         check_inside("points", points, domain)
-        points = wrapped(points, domain)
-        self._fill(points=points, weights=weights, domain=domain)
+        self._fill(points=wrapped(points, domain), weights=weights, domain=domain)
 
     @classmethod
     def of(cls, points: Tensor, weights: Tensor, domain: Domain | None = None) -> Particles:
