@@ -14,7 +14,9 @@ from jko.measures import GridDensity
 from jko.metrics.base import Distance
 from jko.metrics.c_transform import on_grid
 from jko.metrics.couplings import Array, LatePlan, as_array
+from jko.metrics.lifted import lifted_distance
 from jko.metrics.transport import among, transport
+from jko.spaces import wraps
 
 EXACT = 2000  # atoms on either side up to which the simplex is used; on the line there is no limit
 ROUGH = 0.01, 5000  # a part of the square: with a wider gap, up to that many atoms, too
@@ -27,8 +29,13 @@ def grid_distance(a: GridDensity, b: GridDensity) -> Distance:
     that of the densities, up to an error of fourth order in the spacing where they are smooth, and lies, as the exact
     one does, in ``[upper - gap, upper]``: both bounds are proved up to rounding.  Where they are apart since the
     densities are rough, up to 5000 cells the atoms are taken after all.
+
+    On grids with periodic axes mass goes the shortest way: exact on the circle, and by the simplex up to 3.6e7 pairs of
+    cells that hold mass; beyond there are no bounds.
     """
     mu, nu = _masses(a), _masses(b)
+    if wraps(a.domain):
+        return lifted_distance(a.atoms, b.atoms)
     largest = max(np.count_nonzero(mu), np.count_nonzero(nu))
     if a.dim == 1 or largest <= EXACT:
         return _by_simplex(a, b, mu, nu)
@@ -46,7 +53,7 @@ def deposit(like: GridDensity, points: Array, masses: Array) -> GridDensity:
     from jko.metrics.masses import deposited
 
     grid = like.grid
-    total = deposited(points, masses, _axes(like)) / grid.cell
+    total = deposited(points, masses, _axes(like), grid.periodic) / grid.cell
     return GridDensity.of(grid, torch.from_numpy(total).to(like.values))
 
 
