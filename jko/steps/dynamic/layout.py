@@ -3,6 +3,8 @@
 A field is one flat array with a layer of ghost cells around the grid, C order.  Ghosts and obstacle cells are the
 same thing: nothing is there (V = +inf, rho_0 = 0) and their faces are closed.  So a neighbour is a fixed distance
 away in memory, and no loop asks where the boundary is.  Face fields are stored at the cell *before* the face.
+Beyond the end of a periodic axis ghosts stand for the cells at its other end, and the faces there are open: see
+:mod:`jko.steps.dynamic.seams`.
 
 All levels lie behind one another in arrays of length ``total``; level 0 is the grid itself.  A level merges cells two
 by two along every axis whose cells are not much longer than the shortest ones; an odd cell stays alone.
@@ -14,9 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jko.steps.dynamic.seams import Seams, around
 
 Array = NDArray[np.float64]
 
@@ -48,6 +53,8 @@ class Layout:
         1 / distance of the two centres for open faces, 0 for closed ones.
     share : (d, total)
         1 / (number of open fine faces that make up a coarse face).
+    seams
+        Where the grid comes round, on all levels.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +67,7 @@ class Layout:
     parent: NDArray[np.int32]
     inverse: Array = field(repr=False)
     share: Array = field(repr=False)
+    seams: Seams = field(repr=False)
 
     @property
     def dim(self) -> int:
@@ -94,21 +102,31 @@ class Layout:
 
 
 def layout(
-    shape: Sequence[int], spacing: Sequence[float], free: NDArray[np.bool_] | None = None
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    free: NDArray[np.bool_] | None = None,
+    periodic: Sequence[bool] = (),
 ) -> Layout:
     """The layout of a grid; the cells that are not ``free`` are obstacles."""
     key = None if free is None or free.all() else np.ascontiguousarray(free).tobytes()
-    return _layout(tuple(shape), tuple(float(h) for h in spacing), key)
+    wraps = tuple(periodic) or (False,) * len(shape)
+    return _layout(tuple(shape), tuple(float(h) for h in spacing), key, wraps)
 
 
 @lru_cache(maxsize=16)
-def _layout(shape: tuple[int, ...], spacing: tuple[float, ...], mask: bytes | None) -> Layout:
+def _layout(
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    mask: bytes | None,
+    periodic: tuple[bool, ...],
+) -> Layout:
     free = (
         np.ones(shape, dtype=bool)
         if mask is None
         else np.frombuffer(mask, dtype=bool).reshape(shape)
     )
-    levels = [_Level(free, [np.full(n, h) for n, h in zip(shape, spacing, strict=True)])]
+    widths = [np.full(n, h) for n, h in zip(shape, spacing, strict=True)]
+    levels = [_Level(free, widths, periodic)]
     while len(shape) > 1 and (coarser := levels[-1].coarser()) is not None:
         levels.append(coarser)
     start = np.cumsum([0] + [level.size for level in levels])
@@ -132,6 +150,7 @@ def _layout(shape: tuple[int, ...], spacing: tuple[float, ...], mask: bytes | No
         ).astype(np.int32),
         np.concatenate([level.inverse for level in levels], axis=1),
         np.concatenate([_shares(None, levels[0])] + [_shares(*p) for p in _pairs(levels)], axis=1),
+        _seams(levels, start),
     )
 
 
@@ -142,8 +161,12 @@ def _pairs(levels: list[_Level]) -> list[tuple[_Level, _Level]]:
 class _Level:
     """One grid with cells of given widths along each axis."""
 
-    def __init__(self, free: NDArray[np.bool_], widths: list[Array]) -> None:
-        self.free, self.widths, self.dim = free, widths, free.ndim
+    def __init__(
+        self, free: NDArray[np.bool_], widths: list[Array], periodic: tuple[bool, ...]
+    ) -> None:
+        self.free, self.widths, self.dim, self.periodic = free, widths, free.ndim, periodic
+        pairs = zip(free.shape, periodic, strict=True)
+        self.wraps = [round_ and n > 1 for n, round_ in pairs]  # one cell is its own neighbour
         self.padded = tuple(n + 2 for n in free.shape)
         self.size = int(np.prod(self.padded))
         self.strides = [int(np.prod(self.padded[a + 1 :])) for a in range(self.dim)]
@@ -168,14 +191,17 @@ class _Level:
     @property
     def inverse(self) -> Array:
         """1 / distance of centres across the open forward faces, (d, size)."""
-        free, out = self._padded(self.free), np.zeros((self.dim, *self.padded))
+        free, out = self._padded(self.free).ravel(), np.zeros((self.dim, *self.padded))
+        ghosts, cells = around(self.free.shape, self.wraps)
+        free[ghosts] = free[cells]
+        free = free.reshape(self.padded)
         for a, width in enumerate(self.widths):
-            distance = 0.5 * (width[:-1] + width[1:])
-            inner = [slice(1, -1)] * self.dim
-            inner[a] = slice(1, -2)
+            wide = np.concatenate([width[-1:], width, width[:1]])
             along = [1] * self.dim
             along[a] = -1
-            out[a][tuple(inner)] = 1.0 / distance.reshape(along)
+            faces = [slice(None)] * self.dim
+            faces[a] = slice(-1)
+            out[a][tuple(faces)] = 1.0 / (0.5 * (wide[:-1] + wide[1:])).reshape(along)
             out[a] *= free & np.roll(free, -1, axis=a)
         return out.reshape(self.dim, -1)
 
@@ -196,7 +222,20 @@ class _Level:
             np.add.reduceat(w, np.arange(0, len(w), f))
             for w, f in zip(self.widths, self.factors, strict=True)
         ]
-        return _Level(free, widths)
+        return _Level(free, widths, self.periodic)
+
+    def alone(self) -> NDArray[np.int64]:
+        """Faces of a seam that merge with no other, where an odd cell stays alone: axis, cell, its parent; (E, 3)."""
+        found = [np.zeros((0, 3), np.int64)]
+        place = np.arange(self.size).reshape(self.padded)
+        for a, (round_, n) in enumerate(zip(self.wraps, self.free.shape, strict=True)):
+            if round_ and self.factors is not None and self.factors[a] == 2 and n % 2:
+                inner: list[Any] = [slice(1, -1)] * self.dim
+                inner[a] = slice(n, n + 1)
+                cells = place[tuple(inner)].ravel()
+                cells = cells[self.parent[cells] > 0]
+                found.append(np.stack([np.full_like(cells, a), cells, self.parent[cells]], 1))
+        return np.concatenate(found)
 
     def _factors(self) -> list[int] | None:
         if self.dim == 1 or max(self.free.shape) <= COARSEST:
@@ -224,6 +263,23 @@ class _Level:
         out = np.zeros(self.padded, dtype=values.dtype)
         out[(slice(1, -1),) * self.dim] = values
         return out
+
+
+def _seams(levels: list[_Level], start: NDArray[np.int64]) -> Seams:
+    """Those of all levels: the coarser ones come round as well."""
+    pairs = [around(level.free.shape, level.wraps) for level in levels]
+    alone = [level.alone() for level in levels]
+    for k, rows in enumerate(alone):
+        rows += np.array([0, start[k], start[k + 1]])
+    return Seams(
+        *(
+            np.concatenate([p[side] + s for p, s in zip(pairs, start, strict=False)])
+            for side in (0, 1)
+        ),
+        np.cumsum([0] + [len(ghosts) for ghosts, _ in pairs]),
+        np.concatenate(alone),
+        np.cumsum([0] + [len(rows) for rows in alone]),
+    )
 
 
 def _shares(fine: _Level | None, coarse: _Level) -> Array:

@@ -27,6 +27,7 @@ class GridStep(NamedTuple):
     spacing: tuple[float, ...]
     tau: float
     eps: float  # vacuum mobility
+    periodic: tuple[bool, ...] = ()  # by axis; (): walls all around
 
 
 class StepDual(Protocol):
