@@ -102,7 +102,7 @@ class Dynamic(Shown):
 
         setting = GridSetting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
-        rho, outcome = answer.rho, answer.outcome
+        rho, outcome, potential = answer.rho, answer.outcome, setting.tensor(answer.phi)
         result = StepResult.of(
             problem,
             rho.state,
@@ -114,7 +114,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": setting.tensor(answer.phi)},
+            memory={"potential": potential, "value": potential.new_tensor(rho.energy)},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,
