@@ -20,7 +20,8 @@ from scipy.ndimage import distance_transform_edt
 from jko.steps.dynamic.conjugates import entropic
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.layout import ISOTROPIC, Array
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.levels import ISOTROPIC
 from jko.steps.dynamic.newton import DualOutcome, newton
 from jko.steps.dynamic.primal_dual import JointPoint, polished, primal_dual
 from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper

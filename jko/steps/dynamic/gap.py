@@ -16,7 +16,7 @@ from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.joint import Joint
-from jko.steps.dynamic.kernels import corner_energy, slopes
+from jko.steps.dynamic.kernels import corner_energy
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
@@ -46,7 +46,7 @@ def gap(data: GridStep, phi: Array, scale: Array, constant: float) -> Gap:
             break
         correction, _ = step.solve(step.F, 0.1 * EXACT, CG_LIMIT)
         flow -= correction
-        slopes(flow, step.strides[0], L.inverse, step.g)
+        step.slopes(flow)
         after = step.imbalance()
         if not after < left:
             break

@@ -22,7 +22,6 @@ from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.numerics.krylov import conjugate_gradients
 from jko.steps.dynamic.corners import couple, gather, spread
-from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.newton import DualOutcome
@@ -137,7 +136,7 @@ class Joint:
     def arrived(self, phi: Array, lam: Array) -> DualOutcome:
         """A point that is no solution: its V and slopes, no more."""
         self.move(lam)
-        slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
+        self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
     def newton(self, target: float) -> tuple[Array, Array, int] | None:
@@ -163,7 +162,9 @@ class Joint:
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
-            apply(step.A, step.D, step.layout.offsets[0], step.layout.rows[0], v, out)
+            step.echo(v)
+            L = step.layout
+            apply(step.A, step.D, L.offsets[0], L.rows[0], L.folds[0], v, out)
             back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
             self._gather(back, -1.0, out)
             return out
@@ -173,8 +174,9 @@ class Joint:
         return found.x, cho_solve(factor, lifted), found.products
 
     def _spread(self, v: Array) -> Array:
-        spread(*self.grid, self.coupling, v, self.y)
+        spread(*self.grid, self.coupling, self.stepper.echo(v), self.y)
         return self.y
 
     def _gather(self, z: Array, scale: float, out: Array) -> None:
         gather(*self.grid, self.coupling, z, scale, out)
+        self.stepper.fold(out[None])

@@ -88,12 +88,14 @@ class CornerPath:
         step.M[:] = step.M0
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, step.rho, step.M, safe)
         linearise(self.kind, *self.joint.grid, step.data.tau, *fields)
+        step.fold([*step.M, *safe])
         step.prepare(mobility=safe)
         return self.joint.imbalance()
 
     def moved(self, phi: Array, dphi: Array, dlam: Array) -> tuple[float, float]:
         """Follow a step; the mass that changed and what the linear model left out, relative to the mass."""
         step = self.joint.stepper
+        step.echo(dphi)
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, dphi, self.joint.pull(dlam))
         return update(self.kind, *mesh, *fields, ENTER * self.largest)

@@ -58,6 +58,12 @@ def around(shape: Sequence[int], wraps: Sequence[bool]) -> tuple[Index, Index]:
 
 
 @njit(cache=True)
+def wraps(seams: Any, level: int) -> bool:
+    """Whether a level comes round somewhere."""
+    return seams.start[level] < seams.start[level + 1]
+
+
+@njit(cache=True)
 def echo(x: Fields, seams: Any, level: int) -> None:
     """Copy cells to the ghosts that stand for them."""
     for i in range(seams.start[level], seams.start[level + 1]):
@@ -80,9 +86,28 @@ def fold(x: Fields, seams: Any, level: int) -> None:
 
 
 @njit(cache=True)
+def clear_links(seams: Any, level: int, A: Fields, D: Fields) -> None:
+    """The stencil is zero on the ghosts, before it is added up."""
+    clear(D, seams, level)
+    for s in range(A.shape[0]):
+        clear(A[s], seams, level)
+
+
+@njit(cache=True)
+def fold_links(seams: Any, level: int, A: Fields, D: Fields) -> None:
+    """Links across a seam are whole, and stand on both sides of it; the diagonal at home."""
+    fold(D, seams, level)
+    for s in range(A.shape[0]):
+        fold(A[s], seams, level)
+        echo(A[s], seams, level)
+
+
+@njit(cache=True)
 def merge_alone(K: Fields, g: Fields, share: Fields, seams: Any, level: int) -> None:
-    """Mobilities and slopes of the faces that merge with no other, added to the next level's."""
+    """Mobilities and slopes of the faces that merge with no other, added to the next level's; and its slopes beyond."""
     for i in range(seams.alone_start[level], seams.alone_start[level + 1]):
         a, q, to = seams.alone[i]
         K[a, to] += K[a, q]
         g[a, to] += share[a, to] * g[a, q]
+    for a in range(g.shape[0]):
+        echo(g[a], seams, level + 1)
