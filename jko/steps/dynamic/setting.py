@@ -25,6 +25,7 @@ from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.dynamic.workspace import Workspaces
+from jko.steps.memory import believed
 from jko.steps.problem import StepProblem
 from jko.steps.vacuum import FLOOR, mobility, reached
 
@@ -118,9 +119,14 @@ class GridSetting:
 
     @cached_property
     def before(self) -> float:
-        """The energy of the base point; the step before may have left it."""
-        known = self.problem.memory.get("value")
-        return self.energy(self.previous) if known is None else float(known)
+        """The energy of the base point; the step of the flow before may have left it."""
+        problem = self.problem
+        if (
+            believed(problem.memory, problem.energy, problem.previous)
+            and "energy" in problem.memory
+        ):
+            return float(problem.memory["energy"])
+        return self.energy(self.previous)
 
     def data(self, extra: Array | None = None) -> GridStep:
         """The dual's data, with ``extra`` added to the potential."""

@@ -114,7 +114,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": potential, "value": potential.new_tensor(rho.energy)},
+            memory={"potential": potential, "energy": potential.new_tensor(rho.energy)},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,
