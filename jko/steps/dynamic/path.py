@@ -61,16 +61,17 @@ class Corners:
     mu: float = 0.0
     factor: float = 1.0
     s: Array = field(init=False, repr=False)
+    wanted: Array = field(init=False, repr=False)  # r after the step, at dphi = 0
+    rho: Array = field(init=False, repr=False)  # density and mobility of r
+    M: Array = field(init=False, repr=False)
+    before: float = math.inf  # what the step before was to mend
+    missed: float = 0.0  # by how much densities are off their prices, relative to the mass,
+    least: float = LEAST  # and may be, relative to the tolerance
 
     def __post_init__(self) -> None:
         step = self.joint.stepper
-        self.s = self.mu / self.r
-        self.wanted = np.zeros_like(self.r)
+        self.s, self.wanted = self.mu / self.r, np.zeros_like(self.r)
         self.rho, self.M = np.zeros_like(step.rho), np.zeros_like(step.M)
-        self.before, self.missed = (
-            math.inf,
-            0.0,
-        )  # what the last step was asked to mend, and how far prices are off
 
     @classmethod
     def of(cls, joint: Joint, longer: float = 1.0) -> Corners:
@@ -140,7 +141,7 @@ class Corners:
         """Go on along the path, as far as the last step allows."""
         rough = max(moved.changed, left, CUT * moved.cut)
         if self.mu > 0 and rough < ROUGH and left <= max(self.before, SMOOTH):
-            enough = LEAST * tol / self.missed if flat(self.kind) else 0.0
+            enough = self.least * tol / self.missed if flat(self.kind) else 0.0
             self.mu *= min(max(2 * rough, SMALLEST, enough), max(SMALLER, min(enough, 1.0)))
         self.before = left
         if left <= SETTLED:

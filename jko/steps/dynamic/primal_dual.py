@@ -34,6 +34,7 @@ LOST = 1e3  # and a later one
 FURTHEST = 1e6  # factor on the first problem of a longer path, at most
 PATHS = 5  # how many are tried
 FAR = 0.05  # part of the mass that a last step does not move
+LESS = 0.1  # of what densities may be off their prices, where those of the vacuum were too many to leave out
 FORCING = 1e-2  # what a linear solve leaves of the step's residual
 SHARPER = 0.1  # and of the continuity equation's
 GAIN = 0.9  # of the least residual before is a gain
@@ -144,6 +145,7 @@ def followed(corners: Corners, phi: Array, tol: float, limit: int) -> JointPoint
             found = settled(at)
             if found.outcome.residual <= tol:
                 return found
+            corners.least *= LESS
             left, own = corners.linearised(phi)
         best, since = (own, 0) if own < GAIN * best else (best, since + 1)
         if newton >= limit or since > PATIENCE:
