@@ -10,7 +10,7 @@ from jko.status import Status
 from jko.steps.dynamic import Dynamic
 from jko.steps.dynamic.conjugates import Logarithmic, Quadratic
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.path import Corners, Moved
+from jko.steps.dynamic.path import CornerPath, Moved
 from jko.steps.dynamic.primal_dual import primal_dual
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
@@ -240,7 +240,7 @@ def test_paths_lead_to_the_energy_of_the_step():
     data = GridStep(Logarithmic(0.2), np.ones(4), np.zeros(4), (1.0,), 1.0, 1e-3)
     joint = Joint(Stepper(data), Features.none((4,)))
     good = Moved(0.01, 0.0, 0.0)
-    entropic = Corners.of(joint, 10.0)
+    entropic = CornerPath.of(joint, 10.0)
     assert entropic.kind == Logarithmic(0.2 * 16)
     entropic.closer(0.01, good, 1e-4)
     entropic.closer(1.0, good, 1e-4)  # too far off to go on
@@ -249,7 +249,7 @@ def test_paths_lead_to_the_energy_of_the_step():
     entropic.closer(0.01, good, 1e-4)
     assert entropic.kind == Logarithmic(0.2)
     joint = Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,)))
-    power, longer = Corners.of(joint), Corners.of(joint, 7.0)
+    power, longer = CornerPath.of(joint), CornerPath.of(joint, 7.0)
     assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
     assert longer.mu == pytest.approx(7 * power.mu)
     for path in (power, longer):

@@ -53,7 +53,7 @@ class Moved(NamedTuple):
 
 
 @dataclass(eq=False)
-class Corners:
+class CornerPath:
     """Densities r and slacks s of the corners, and where the path is: at ``factor`` times the energy, and at mu."""
 
     joint: Joint
@@ -74,7 +74,7 @@ class Corners:
         self.rho, self.M = np.zeros_like(step.rho), np.zeros_like(step.M)
 
     @classmethod
-    def of(cls, joint: Joint, longer: float = 1.0) -> Corners:
+    def of(cls, joint: Joint, longer: float = 1.0) -> CornerPath:
         """The densities of the base point, at the first problem of a path ``longer`` times as long as it must be."""
         kind, rho0 = kind_of(joint), joint.stepper.rho0
         if entropic(kind):
@@ -83,7 +83,7 @@ class Corners:
         return cls(joint, lifted(joint, rho0, FLOOR), longer * MU * value(kind, rho0))
 
     @classmethod
-    def near(cls, joint: Joint, phi: Array, rho: Array) -> Corners:
+    def near(cls, joint: Joint, phi: Array, rho: Array) -> CornerPath:
         """Densities near those of a solution, whose slopes and V the joint dual holds."""
         kind, step = kind_of(joint), joint.stepper
         if entropic(kind):

@@ -26,7 +26,7 @@ from jko.steps.dynamic.corners import deposit
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
-from jko.steps.dynamic.path import Corners, Moved
+from jko.steps.dynamic.path import CornerPath, Moved
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
@@ -60,7 +60,7 @@ class JointPoint:
     joint: Joint
     outcome: DualOutcome
     lam: Array
-    corners: Corners | None = None
+    corners: CornerPath | None = None
     r: Array | None = None
     lost: float = 0.0
 
@@ -116,7 +116,7 @@ def primal_dual(
     if near is not None:
         phi, lam = joint.stepper.pad(near.phi), near.lam
         joint.arrived(phi, np.zeros_like(joint.b) if lam is None else lam)
-        corners = Corners.near(joint, phi, joint.stepper.pad(near.rho))
+        corners = CornerPath.near(joint, phi, joint.stepper.pad(near.rho))
         found = followed(corners, phi, tol, limit)
         if found.outcome.residual <= tol:
             return found
@@ -124,7 +124,7 @@ def primal_dual(
     for _ in range(PATHS):
         zero = np.zeros_like(joint.stepper.rho0)
         joint.arrived(zero, np.zeros_like(joint.b))
-        found = followed(Corners.of(joint, longer), zero, tol, limit)
+        found = followed(CornerPath.of(joint, longer), zero, tol, limit)
         if not found.lost:
             break
         longer = min(2 * longer * found.lost / WILD, FURTHEST)
@@ -133,7 +133,7 @@ def primal_dual(
     return found
 
 
-def followed(corners: Corners, phi: Array, tol: float, limit: int) -> JointPoint:
+def followed(corners: CornerPath, phi: Array, tol: float, limit: int) -> JointPoint:
     """Follow a path from phi and the joint dual's lam, to a solution or as long as there is gain."""
     joint, enough, moved = corners.joint, WILD, Moved(1.0, 0.0, 0.0)
     newton, cg, best, since = 0, 0, math.inf, 0
