@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -25,16 +24,16 @@ SERIES = tuple(1.0 / math.factorial(k) for k in range(13, -1, -1))
 
 @intrinsic
 def _bits(_typing: Any, x: Any) -> Any:
-    def convert(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
+    def convert(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.int64))
 
     return types.int64(types.float64), convert
 
 
 @intrinsic
 def _number(_typing: Any, x: Any) -> Any:
-    def convert(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
+    def convert(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
 
     return types.float64(types.int64), convert
 

@@ -21,9 +21,8 @@ from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.numerics.krylov import conjugate_gradients
-from jko.steps.dynamic.corners import couple, gather, spread
+from jko.steps.dynamic.coupling import couple, gather, spread
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
@@ -120,10 +119,12 @@ class Joint:
         np.add(self.V, self.pull(lam), out=self.stepper.V)
         self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
 
-    def imbalance(self) -> float:
-        """Write both parts of the gradient; the larger of their relative norms."""
-        left = self.stepper.imbalance()
-        m = self.cell * (self.A @ self.stepper.rho)
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write both parts of the gradient, at rho and M; the larger of their relative norms."""
+        step = self.stepper
+        rho, M = step.rho if rho is None else rho, step.M if M is None else M
+        left = step.imbalance(rho, M)
+        m = self.cell * (self.A @ rho)
         miss = self.lam + self.b - m
         self.F_lam = miss / self.cell
         size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)
@@ -162,9 +163,7 @@ class Joint:
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
-            step.echo(v)
-            L = step.layout
-            apply(step.A, step.D, L.offsets[0], L.rows[0], L.folds[0], v, out)
+            step.product(v, out)
             back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
             self._gather(back, -1.0, out)
             return out
@@ -179,4 +178,4 @@ class Joint:
 
     def _gather(self, z: Array, scale: float, out: Array) -> None:
         gather(*self.grid, self.coupling, z, scale, out)
-        self.stepper.fold(out[None])
+        self.stepper.fold([out])

@@ -17,6 +17,7 @@ from torch import Tensor
 from jko.energies import Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
+from jko.spaces import refuse_wrapped
 from jko.steps.dynamic.cascade import Solved
 from jko.steps.dynamic.conjugates import Kind, kind_of
 from jko.steps.dynamic.finish import finished
@@ -25,6 +26,7 @@ from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
 from jko.steps.dynamic.workspace import Workspaces
+from jko.steps.memory import believed
 from jko.steps.problem import StepProblem
 from jko.steps.vacuum import FLOOR, chambers, mobility, reached
 
@@ -97,6 +99,10 @@ class GridSetting:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
             return Stepper(data, self.spaces)
+        refuse_wrapped(
+            "the torch path of Dynamic (compiled=False, a GPU, internal energies of one's own)",
+            self.previous.domain,
+        )
         return TensorStepper(data, self.parts.mixture, self.previous.values.device)
 
     @cached_property
@@ -118,9 +124,14 @@ class GridSetting:
 
     @cached_property
     def before(self) -> float:
-        """The energy of the base point; the step before may have left it."""
-        known = self.problem.memory.get("value")
-        return self.energy(self.previous) if known is None else float(known)
+        """The energy of the base point; the step of the flow before may have left it."""
+        problem = self.problem
+        if (
+            believed(problem.memory, problem.energy, problem.previous)
+            and "energy" in problem.memory
+        ):
+            return float(problem.memory["energy"])
+        return self.energy(self.previous)
 
     def data(self, extra: Array | None = None) -> GridStep:
         """The dual's data, with ``extra`` added to the potential."""

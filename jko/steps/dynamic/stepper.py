@@ -11,8 +11,8 @@ import numpy as np
 from jko.steps.dynamic.conjugates import Kind
 from jko.steps.dynamic.kernels import evaluate, imbalance, mobilities, prices, slopes
 from jko.steps.dynamic.layout import Array, Layout, layout
-from jko.steps.dynamic.multigrid import line, precondition, solve
-from jko.steps.dynamic.seams import clear, echo, fold, wraps
+from jko.steps.dynamic.multigrid import apply, line, precondition, solve
+from jko.steps.dynamic.seams import clear, echo, fold
 from jko.steps.dynamic.stencil import hessian
 from jko.steps.dynamic.workspace import Workspaces
 
@@ -98,7 +98,8 @@ class Stepper:
         self.rho0, self.V, self.M0 = space.rho0, space.V, space.M0
         L.crop(self.rho0)[...] = rho0
         L.crop(self.V)[...] = V
-        echo(self.rho0, L.seams, 0)
+        self.comes_round = len(L.seams.ghosts) > 0
+        self.echo(self.rho0)
         mobilities(L.strides[0], L.rows[0], L.inverse, self.rho0, eps, self.M0)
         self._clear(self.rho0, *self.M0)
         self.mass = float(rho0.sum())
@@ -151,35 +152,42 @@ class Stepper:
 
     def echo(self, x: Array) -> Array:
         """A field with copies beyond the seams, where it is read."""
-        echo(x, self.layout.seams, 0)
+        if self.comes_round:
+            echo(x, self.layout.seams, 0)
         return x
 
     def fold(self, fields: Iterable[Array]) -> None:
         """Take home what was added beyond the seams."""
-        for x in fields:
+        for x in fields if self.comes_round else ():
             fold(x, self.layout.seams, 0)
 
     def _clear(self, *fields: Array) -> None:
-        for x in fields:
+        for x in fields if self.comes_round else ():
             clear(x, self.layout.seams, 0)
 
-    def imbalance(self) -> float:
-        """Write F = rho - rho0 - tau div(M grad phi) and return |F|_1 relative to the mass."""
-        for M in self.M:
-            self.echo(M)
+    def product(self, x: Array, out: Array) -> None:
+        """Write H x."""
+        L = self.layout
+        apply(self.A, self.D, L.offsets[0], L.rows[0], L.folds[0], self.echo(x), out)
+
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write F = rho - rho0 - tau div(M grad phi), by default at the last phi; |F|_1 relative to the mass."""
+        rho, M = self.rho if rho is None else rho, self.M if M is None else M
+        for along in M if self.comes_round else ():
+            self.echo(along)
         norm = imbalance(
             self.layout.strides[0],
             self.layout.rows[0],
             self.data.tau,
             self.inverse_h,
             self.rho0,
-            self.rho,
-            self.M,
+            rho,
+            M,
             self.g,
             self.F,
         )
-        if wraps(self.layout.seams, 0):
-            self._clear(self.F, *self.M)
+        if self.comes_round:
+            self._clear(self.F, *M)
             norm = float(np.abs(self.F).sum())
         return norm / self.mass
 

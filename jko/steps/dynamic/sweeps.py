@@ -1,7 +1,6 @@
-"""The sweeps of the V-cycle, on one level; compiled.
+"""Gauss-Seidel sweeps over the rows of a level, and what passes between it and the next; compiled.
 
-Each goes row by row.  Where the grid comes round, what is beyond a seam stands still in a sweep and is brought up to
-date before the next, so that forwards and backwards are adjoint as they are within walls.
+A sweep goes from cell to cell of a row, and so is serial there; what a row takes from others is summed first.
 """
 
 from __future__ import annotations
@@ -35,16 +34,16 @@ def down(
     behind = offsets[-1] // rows[2]  # rows after which all is known that a row's residual needs
     for row in range(rows[1] + behind):
         if row < rows[1]:
-            first(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
+            first_row(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
         if row >= behind:
             _residual(A, offsets, rows, row - behind, fold, coarse, coarse_fold, x, b, t)
 
 
 @njit(cache=True, fastmath={"contract"})
-def first(
+def first_row(
     A: Fields, R: Fields, offsets: Fields, q: int, m: int, b: Fields, x: Fields, t: Fields
 ) -> None:
-    """A row of a forward sweep from x = 0."""
+    """One forward sweep from x = 0."""
     rhs, r = b[q : q + m], R[q : q + m]
     for j in range(m):
         t[j] = rhs[j]
@@ -110,14 +109,14 @@ def up(
                 q = rows[0] + row * rows[2]
                 add_copies(x[to : to + coarse[3]], fold[4], x[q : q + m])
         if row + ahead < rows[1]:
-            backward(A, R, offsets, rows[0] + (row + ahead) * rows[2], m, b, x, t)
+            backward_row(A, R, offsets, rows[0] + (row + ahead) * rows[2], m, b, x, t)
 
 
 @njit(cache=True, fastmath={"contract"})
-def backward(
+def backward_row(
     A: Fields, R: Fields, offsets: Fields, q: int, m: int, b: Fields, x: Fields, t: Fields
 ) -> None:
-    """A row of a backward sweep."""
+    """One backward sweep."""
     rhs, r = b[q : q + m], R[q : q + m]
     left, before_ = A[0, q - 1 : q - 1 + m], x[q - 1 : q - 1 + m]
     for j in range(m):
@@ -138,10 +137,10 @@ def backward(
 
 
 @njit(cache=True, fastmath={"contract"})
-def forward(
+def forward_row(
     A: Fields, R: Fields, offsets: Fields, q: int, m: int, b: Fields, x: Fields, t: Fields
 ) -> None:
-    """A row of a forward sweep."""
+    """One forward sweep."""
     rhs, r = b[q : q + m], R[q : q + m]
     right, after_ = A[0, q : q + m], x[q + 1 : q + 1 + m]
     for j in range(m):
@@ -156,6 +155,76 @@ def forward(
     for j in range(m):
         last = r[j] * (t[j] - left[j] * last)
         out[j] = last
+
+
+@njit(cache=True)
+def coarsest(
+    A: Fields,
+    R: Fields,
+    offsets: Fields,
+    rows: Fields,
+    fold: Fields,
+    seams: Any,
+    level: int,
+    b: Fields,
+    x: Fields,
+    t: Fields,
+) -> None:
+    """A symmetric sequence of sweeps from x = 0."""
+    forwards(True, A, R, offsets, rows, fold, seams, level, b, x, t)
+    for sweep in range(SWEEPS):
+        if sweep:
+            forwards(False, A, R, offsets, rows, fold, seams, level, b, x, t)
+        backwards(A, R, offsets, rows, fold, seams, level, b, x, t)
+
+
+@njit(cache=True)
+def forwards(
+    from_zero: bool,
+    A: Fields,
+    R: Fields,
+    offsets: Fields,
+    rows: Fields,
+    fold: Fields,
+    seams: Any,
+    level: int,
+    b: Fields,
+    x: Fields,
+    t: Fields,
+) -> None:
+    """A forward sweep; what is beyond a seam stands still, so that it is the adjoint of one backwards."""
+    if from_zero:
+        clear(x, seams, level)
+    else:
+        echo(x, seams, level)
+    for row in range(rows[1]):
+        q = rows[0] + row * rows[2]
+        if is_ghost(row, fold):
+            continue
+        if from_zero:
+            first_row(A, R, offsets, q, rows[3], b, x, t)
+        else:
+            forward_row(A, R, offsets, q, rows[3], b, x, t)
+
+
+@njit(cache=True)
+def backwards(
+    A: Fields,
+    R: Fields,
+    offsets: Fields,
+    rows: Fields,
+    fold: Fields,
+    seams: Any,
+    level: int,
+    b: Fields,
+    x: Fields,
+    t: Fields,
+) -> None:
+    """A backward sweep, the same."""
+    echo(x, seams, level)
+    for row in range(rows[1] - 1, -1, -1):
+        if not is_ghost(row, fold):
+            backward_row(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
 
 
 @njit(cache=True)
@@ -174,14 +243,11 @@ def down_around(
     t: Fields,
     beyond: Fields,
 ) -> None:
-    """The same where the grid comes round: the residual is -U x minus the links with the ghosts before a cell.
+    """:func:`down` where the grid comes round: the residual is -U x minus the links with the ghosts before a cell.
 
     ``beyond`` is x on the ghosts, and zero elsewhere.
     """
-    clear(x, seams, level)
-    for row in range(rows[1]):
-        if not is_ghost(row, fold):
-            first(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
+    forwards(True, A, R, offsets, rows, fold, seams, level, b, x, t)
     echo(x, seams, level)
     for i in range(seams.start[level], seams.start[level + 1]):
         beyond[seams.ghosts[i]] = x[seams.ghosts[i]]
@@ -217,44 +283,10 @@ def up_around(
     x: Fields,
     t: Fields,
 ) -> None:
-    """The same where the grid comes round."""
-    m = rows[3]
+    """:func:`up` where the grid comes round."""
     for row in range(rows[1]):
         to = coarse_row(row, fold, coarse, coarse_fold)
         if to >= 0:
             q = rows[0] + row * rows[2]
-            add_copies(x[to : to + coarse[3]], fold[4], x[q : q + m])
-    echo(x, seams, level)
-    for row in range(rows[1] - 1, -1, -1):
-        if not is_ghost(row, fold):
-            backward(A, R, offsets, rows[0] + row * rows[2], m, b, x, t)
-
-
-@njit(cache=True)
-def coarsest(
-    A: Fields,
-    R: Fields,
-    offsets: Fields,
-    rows: Fields,
-    fold: Fields,
-    seams: Any,
-    level: int,
-    b: Fields,
-    x: Fields,
-    t: Fields,
-) -> None:
-    """A symmetric sequence of sweeps from x = 0."""
-    clear(x, seams, level)
-    for row in range(rows[1]):
-        if not is_ghost(row, fold):
-            first(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
-    for sweep in range(SWEEPS):
-        echo(x, seams, level)
-        if sweep:
-            for row in range(rows[1]):
-                if not is_ghost(row, fold):
-                    forward(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
-            echo(x, seams, level)
-        for row in range(rows[1] - 1, -1, -1):
-            if not is_ghost(row, fold):
-                backward(A, R, offsets, rows[0] + row * rows[2], rows[3], b, x, t)
+            add_copies(x[to : to + coarse[3]], fold[4], x[q : q + rows[3]])
+    backwards(A, R, offsets, rows, fold, seams, level, b, x, t)
