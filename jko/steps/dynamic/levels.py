@@ -138,12 +138,13 @@ def seams_of(levels: list[Level], start: NDArray[np.int64]) -> Seams:
     alone = [level.alone() for level in levels]
     for k, rows in enumerate(alone):
         rows += np.array([0, start[k], start[k + 1]])
+    ghosts, sources = (
+        np.concatenate([p[side] + s for p, s in zip(pairs, start, strict=False)]) for side in (0, 1)
+    )
     return Seams(
-        *(
-            np.concatenate([p[side] + s for p, s in zip(pairs, start, strict=False)])
-            for side in (0, 1)
-        ),
-        np.cumsum([0] + [len(ghosts) for ghosts, _ in pairs]),
+        ghosts,
+        sources,
+        np.cumsum([0] + [len(there) for there, _ in pairs]),
         np.concatenate(alone),
         np.cumsum([0] + [len(rows) for rows in alone]),
     )
