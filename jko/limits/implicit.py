@@ -38,7 +38,7 @@ WRONG = (W - (1 - W) / 3, W - (3 * W + 1) / 3, G - G / 3)  # the weights minus t
 
 LONG = 300  # explicit steps left, above which implicit ones take less time
 FIRST = 4.0  # explicit steps in the first implicit one
-FADES = 3.0  # estimates may add up to so many times the error allowed: at most a tenth of them is seen at the end
+FADES = 2.0  # estimates may add up to so many times the error allowed; what is seen at the end is less than half
 EVEN = 0.02  # of the error saved that a step may make however short it is
 EXACT = 0.1  # of the error of a step: what Newton's method may leave
 FINE, TINY = 0.01, 1e-6  # of how far a step moves: the same; of the mass: what may be rounding
@@ -154,7 +154,7 @@ class StiffMarch(March[S]):
     def rest(self, t: float, dt: float, U: Tensor, after: Tensor) -> None:
         """Whether a step moved so little that the rest of the time does not matter, and what moves is rounding."""
         moved = float((after - U).abs().sum())
-        if moved * max(1.0, (self.t1 - t) / dt) <= STILL * self.total:
+        if moved * (self.t1 - t) / dt <= STILL * self.total:
             slope = self.cells.linearised(after)
             if float(slope.rate.abs().sum()) <= slope.rounding():
                 self.rested = t

@@ -182,7 +182,7 @@ class _Ordered:
 
     def inverse(self, M: Exchange, scale: Scale) -> Operator:
         """By its decomposition."""
-        solve: Operator = _lu(self.matrix(M), "NATURAL").solve
+        solve: Operator = _lu(self.matrix(M).copy(), "NATURAL").solve
         return solve
 
 

@@ -24,7 +24,7 @@ def smooth(grid, seed=0):
     lower, upper = (torch.tensor(side, dtype=F64) for side in zip(*grid.bounds, strict=True))
     unit = lambda x: (x - lower) / (upper - lower)  # noqa: E731
     return jko.GridDensity.from_function(
-        grid, lambda x: 0.2 + a[0] + (a[1] * 6 * unit(x) + a[2]).sin().prod(1) * 0.9 * a[3]
+        grid, lambda x: 1.0 + a[0] + (a[1] * 6 * unit(x) + a[2]).sin().prod(1) * 0.9 * a[3]
     )
 
 
@@ -33,14 +33,14 @@ def difference(a, b):
 
 
 def by_scipy(energy, start, t1):
-    """The same finite volumes by BDF to 1e-9."""
+    """The same finite volumes by BDF to 1e-7."""
     volumes, shape = Volumes.of(energy, start), start.grid.shape
 
     def rate(t, y):
         with torch.no_grad():
             return volumes.linearised(torch.from_numpy(y).reshape(shape)).rate.numpy().ravel()
 
-    found = solve_ivp(rate, (0, t1), start.values.numpy().ravel(), "BDF", rtol=1e-9, atol=1e-11)
+    found = solve_ivp(rate, (0, t1), start.values.numpy().ravel(), "BDF", rtol=1e-7, atol=1e-9)
     return jko.GridDensity(start.grid, np.maximum(found.y[:, -1], 0).reshape(shape))
 
 
@@ -69,13 +69,13 @@ ENERGIES = {
 @pytest.mark.parametrize("periodic", [False, True], ids=["walls", "circle"])
 @pytest.mark.parametrize("name", ENERGIES)
 def test_the_line_is_that_of_bdf(name, periodic):
-    start = smooth(jko.Grid((-1.0, 1.0), 24, periodic=periodic), 1)
+    start = smooth(jko.Grid((-1.0, 1.0), 20, periodic=periodic), 1)
     final = jko.limits.wasserstein(ENERGIES[name], start, t1=0.1, times=[0.1], rtol=1e-4).final
     assert difference(final, by_scipy(ENERGIES[name], start, 0.1)) < 1e-4
     assert abs(float(final.mass) - 1) < 1e-13
 
 
-@pytest.mark.parametrize("shape", [(9, 12), (5, 6, 4)], ids=["plane", "space"])
+@pytest.mark.parametrize("shape", [(6, 8), (5, 4, 3)], ids=["plane", "space"])
 @pytest.mark.parametrize(
     "name", ["Fokker-Planck", "m = 3, steep", "a network, m = 2", "attraction"]
 )
@@ -102,9 +102,10 @@ def test_the_error_of_time_is_of_order_two(name, monkeypatch):
 @pytest.mark.parametrize("wall", [False, True], ids=["a box", "an obstacle"])
 def test_fronts_are_positive_and_keep_the_mass_of_each_part(m, wall):
     grid = jko.Grid((0.0, 1.0), (21, 20))
-    V = lambda z: torch.where(
-        ((z[:, 0] - 0.5).abs() < 0.06) & (z[:, 1] < 2), torch.inf, 2 * z[:, 1]
-    )  # noqa: E731
+
+    def V(z):
+        return torch.where(((z[:, 0] - 0.5).abs() < 0.06) & (z[:, 1] < 2), torch.inf, 2 * z[:, 1])
+
     blocked = torch.isinf(V(grid.centres)).reshape(grid.shape)
     start = (((grid.centres - 0.4).abs().amax(-1) < 0.3) | (grid.centres[:, 0] > 0.8)).to(F64)
     start = start.reshape(grid.shape)
@@ -124,9 +125,9 @@ def test_fronts_are_positive_and_keep_the_mass_of_each_part(m, wall):
 
 def test_the_gibbs_measure_of_the_cells_rests_exactly():
     grid = jko.Grid((-1.0, 1.0), (20, 17))
-    E = 0.3 * jko.Entropy() + STEEP
+    E = 0.3 * jko.Entropy() + WELL
     run = jko.limits.wasserstein(E, smooth(grid, 4), t1=100.0, times=[1.0, 50.0, 100.0])
-    gibbs = (-STEEP.variation(run.final) / 0.3).exp()
+    gibbs = (-WELL.variation(run.final) / 0.3).exp()
     gibbs = jko.GridDensity(grid, (gibbs / gibbs.sum() / grid.cell).reshape(grid.shape))
     assert difference(run.final, gibbs) < 1e-12
     assert run.status is jko.Status.AT_REST
@@ -140,8 +141,8 @@ def test_long_after_rest_costs_what_rest_costs(t1):
     grid = jko.Grid((0.0, 1.0), (16, 16))
     box = jko.GridDensity.from_function(grid, lambda z: ((z - 0.4).abs().amax(-1) < 0.2).to(F64))
     run = jko.limits.wasserstein(jko.Entropy(), box, t1=t1, times=[t1], max_evaluations=700)
-    assert run.status is (jko.Status.AT_REST if t1 > 1 else jko.Status.FINISHED)
-    assert float((run.final.values - 1).abs().max()) < (1e-10 if t1 > 1 else 1e-4)
+    assert run.status is (jko.Status.AT_REST if t1 > 100 else jko.Status.FINISHED)
+    assert float((run.final.values - 1).abs().max()) < (1e-10 if t1 > 1 else 1e-3)
 
 
 def test_steps_end_at_the_kept_times():
