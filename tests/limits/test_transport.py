@@ -84,25 +84,17 @@ def test_a_constant_diffusion_is_an_entropy(long, monkeypatch):
 def test_a_diffusion_that_depends_on_the_place_has_its_own_modes(long, monkeypatch):
     """``d_t rho = (D rho')'`` with D = 1 - x^2 on [-1, 1]: Legendre's polynomials decay like e^{-l (l + 1) t}."""
     monkeypatch.setattr(implicit, "LONG", long)
-    errors = []
-    for n in (40, 80):
-        grid = jko.Grid((-1.0, 1.0), n)
-        s = grid.centres[:, 0]
-        legendre = (3 * s**2 - 1) / 2
-        legendre -= legendre.mean()
-        rho = jko.GridDensity(grid, 0.5 + 0.2 * s + 0.2 * legendre)
-        run = jko.limits.wasserstein(
-            jko.Potential(lambda x: 0 * x[:, 0]),
-            rho,
-            t1=0.3,
-            times=[0.3],
-            rtol=1e-6,
-            diffusion=lambda x: 1 - x[:, 0] ** 2,
-        )
-        end = 0.5 + 0.2 * np.exp(-0.6) * s + 0.2 * np.exp(-1.8) * legendre
-        errors.append(float((run.final.values - end).abs().sum()) * grid.cell)
-    assert errors[1] < 0.35 * errors[0]
-    assert errors[1] < 1e-3
+    grid = jko.Grid((-1.0, 1.0), 40)
+    s = grid.centres[:, 0]
+    legendre = (3 * s**2 - 1) / 2
+    legendre -= legendre.mean()
+    rho = jko.GridDensity(grid, 0.5 + 0.2 * s + 0.2 * legendre)
+    none, D = jko.Potential(lambda x: 0 * x[:, 0]), lambda x: 1 - x[:, 0] ** 2
+    run = jko.limits.wasserstein(none, rho, t1=0.3, times=[0.3], rtol=1e-6, diffusion=D)
+    end = 0.5 + 0.2 * np.exp(-0.6) * s + 0.2 * np.exp(-1.8) * legendre
+    assert (
+        float((run.final.values - end).abs().sum()) * grid.cell < 2e-6
+    )  # cells are exact for these
 
 
 def test_a_diagonal_diffuses_along_each_axis_by_its_own():
