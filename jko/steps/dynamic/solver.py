@@ -17,6 +17,7 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import Falls, StepResult
 
 if TYPE_CHECKING:
+    from jko.steps.dynamic.inner.solve import PathAnswer
     from jko.steps.dynamic.setting import GridSetting
     from jko.steps.dynamic.solve import DualAnswer
 
@@ -78,6 +79,7 @@ class Dynamic(Shown):
     cascade: int | None = None
     max_iterations: int = 60
     compiled: bool = True
+    inner: int = 1
 
     def __post_init__(self) -> None:
         checks.number("tol", self.tol, above=0, below=1)
@@ -87,6 +89,7 @@ class Dynamic(Shown):
             checks.count("cascade", self.cascade, least=0)
         checks.count("max_iterations", self.max_iterations)
         checks.kind("compiled", self.compiled, bool)
+        checks.count("inner", self.inner)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def solve(self, problem: StepProblem) -> StepResult:
@@ -97,11 +100,16 @@ class Dynamic(Shown):
             GridDensity,
             hint="put densities on a jko.Grid; particles have jko.LBFGS(), meshes of the line jko.Quantile()",
         )
+        from jko.steps.dynamic.inner.solve import solved_in_slabs
         from jko.steps.dynamic.setting import GridSetting
         from jko.steps.dynamic.solve import solved  # numba loads here
 
         setting = GridSetting(problem, self.eps, self.compiled)
-        answer = solved(setting, self.tol, self.max_iterations, self.cascade)
+        answer: DualAnswer | PathAnswer
+        if self.inner == 1:
+            answer = solved(setting, self.tol, self.max_iterations, self.cascade)
+        else:
+            answer = solved_in_slabs(setting, self.inner, self.tol, self.max_iterations)
         rho, outcome = answer.rho, answer.outcome
         result = StepResult.of(
             problem,
@@ -126,7 +134,7 @@ class Dynamic(Shown):
         )
         return result.stayed() if result.status.ok and result.energy > result.before else result
 
-    def _status(self, setting: GridSetting, answer: DualAnswer) -> Status:
+    def _status(self, setting: GridSetting, answer: DualAnswer | PathAnswer) -> Status:
         rho, outcome = answer.rho, answer.outcome
         if not (outcome.finite and math.isfinite(rho.energy + rho.cost)):
             return Status.NOT_FINITE
