@@ -65,7 +65,7 @@ def test_preconditioner_is_symmetric_positive_and_close(dim):
     assert np.abs(H - H.T).max() < 1e-12 * np.abs(H).max()
     assert np.linalg.eigvalsh(B).min() > 0
     values = np.linalg.eigvals(B @ H).real
-    assert 0 < values.min()
+    assert values.min() > 0
     assert values.max() < 1.5
 
 
@@ -181,8 +181,8 @@ def test_a_large_step_on_the_line_tends_to_the_exact_one_with_order_two(make, ta
 def test_the_cost_is_the_squared_distance_in_the_limit():
     # a profile that keeps its shape, at a spacing whose own error is small; errors of the action fall by four
     _, costs = errors(barenblatt_in_a_well(1024, 1, 1e-3), 1e-3, (1, 2, 4), eps=1e-7, tol=1e-6)
-    assert 3.3 < costs[0] / costs[1] < 5.5
-    assert 3.3 < costs[1] / costs[2] < 5.5
+    assert 3.5 < costs[0] / costs[1] < 6
+    assert costs[1] / costs[2] > 3.5
 
 
 @pytest.mark.parametrize(
@@ -223,19 +223,27 @@ def well(x, centre=0.6):
     return 5 * (x - centre).square().sum(-1)
 
 
-ENERGIES = [
-    jko.PorousMedium(2),
-    pytest.param(jko.PorousMedium(1.5), marks=pytest.mark.slow),
-    jko.PorousMedium(3),
-    0.5 * jko.Entropy(),
-    0.01 * jko.Entropy(),
-    0.01 * jko.PorousMedium(2),
-    0.3 * jko.Entropy() + jko.PorousMedium(2),
+STEPS = [
+    (jko.PorousMedium(2), 1e-6),
+    (jko.PorousMedium(2), 1e-3),
+    (jko.PorousMedium(2), 0.05),
+    (0.5 * jko.Entropy(), 1e-6),
+    (0.5 * jko.Entropy(), 1e-3),
+    (0.5 * jko.Entropy(), 0.05),
+    (0.01 * jko.Entropy(), 0.05),
+    (0.01 * jko.PorousMedium(2), 0.05),
+    (jko.PorousMedium(3), 0.05),
+]
+SLOW = [
+    (energy, tau)
+    for energy in (jko.PorousMedium(1.5), 0.3 * jko.Entropy() + jko.PorousMedium(2))
+    for tau in (1e-6, 1e-3, 0.05)
 ]
 
 
-@pytest.mark.parametrize("energy", ENERGIES, ids=str)
-@pytest.mark.parametrize("tau", [1e-6, 1e-3, 0.05])
+@pytest.mark.parametrize(
+    ("energy", "tau"), STEPS + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
+)
 def test_a_step_is_proved_from_small_to_large_tau(energy, tau):
     F = energy + jko.Potential(well)
     one = jko.step(F, disc(0.3), tau=tau, solver=Dynamic())
@@ -245,12 +253,11 @@ def test_a_step_is_proved_from_small_to_large_tau(energy, tau):
     assert result.slack > 0
     assert float(result.state.mass) == pytest.approx(1.0, abs=1e-14)
     assert float(result.state.values.min()) >= 0
-    fall = result.before - result.energy
-    assert -1e-9 < result.certificate().value < 0.05 * fall + 1e-5
-    if tau == 1e-6:  # here one slab is as good as four
-        moved = float((one.state.values - disc(0.3).values).abs().sum())
-        apart = float((one.state.values - result.state.values).abs().sum())
-        assert apart < 0.05 * moved
+    if tau == 1e-6:  # where mass moves by less than a tenth of a cell, one slab is as good as four
+        assert torch.equal(one.state.values, result.state.values)
+    else:
+        fall = result.before - result.energy
+        assert -1e-9 < result.certificate().value < 0.05 * fall
 
 
 def slit(x):
@@ -273,13 +280,10 @@ def test_obstacles_hold_no_mass_and_let_none_through(energy):
 
 def test_interactions_by_repeated_linearisation():
     grid = box()
-    mean = float((disc(0.3).weights @ grid.centres)[0])
     pull = jko.Interaction(lambda z: 2 * z.square().sum(-1))
-    alike = jko.Potential(lambda x: 2 * (x - mean).square().sum(-1))
+    alike = jko.Potential(lambda x: 2 * (x - 0.5).square().sum(-1))
     a, b = (
-        jko.step(
-            jko.PorousMedium(2) + term, disc(0.3), tau=0.02, solver=Dynamic(inner=2, tol=1e-5)
-        )
+        jko.step(jko.PorousMedium(2) + term, disc(0.5), tau=0.02, solver=Dynamic(inner=2, tol=1e-5))
         for term in (pull, alike)
     )
     assert a.status is Status.CONVERGED

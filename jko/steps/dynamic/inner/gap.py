@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from jko.duality import Gap
+from jko.steps.dynamic.corners import corner_energy, densities, deposit
 from jko.steps.dynamic.gap import CG_LIMIT, EXACT, ROUNDS
 from jko.steps.dynamic.inner.path import SlabPath
 from jko.steps.dynamic.inner.rounds import rounds
-from jko.steps.dynamic.kernels import corner_energy, slopes
+from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.setting import factors
 
@@ -63,24 +64,27 @@ def _dual(path: SlabPath, phi: Array) -> float:
 
 def _primal(path: SlabPath, phi: Array, scale: Array) -> tuple[float, float, float]:
     """Energy, action, and what the Poisson solver left over at most."""
-    L, kind, V = path.layout, path.data.kind, path.data.V
-    s = L.pad(scale, 1.0)
+    L, V, end = path.layout, path.data.V, path.end
     path.evaluate(phi)
-    mesh = (path.strides, path.rows, path.tau)
-    energy = corner_energy(kind, *mesh, phi[-1], path.end.V, path.end.g, s)
+    corners, last, share = np.zeros_like(end.w), np.zeros_like(end.rho), np.zeros_like(end.M)
+    mesh = (path.strides, path.rows)
+    densities(path.data.kind, *mesh, path.tau, phi[-1], end.V, end.g, corners)
+    corners *= L.pad(scale, 1.0)
+    energy = corner_energy(path.data.kind, *mesh, end.V, corners)
+    deposit(*mesh, corners, last, share)
     rho0 = L.crop(path.rho0)
     inner = [L.pad(r * factors(V, r, rho0)) for r in path.crop(path.r)]
-    densities = [path.rho0, *inner, path.end.rho * s]
+    known = [path.rho0, *inner, last]
     action, left = 0.0, 0.0
     for k, (step, M0) in enumerate(zip(path.slabs, path.M0, strict=True)):
         step.M[:] = M0
         if k > 0:
-            path.mobile(densities[k], step.M)
+            path.mobile(known[k], step.M)
         if k < path.n - 1:
-            path.mobile(densities[k + 1], step.M)
+            path.mobile(known[k + 1], step.M)
         else:
-            step.M += path.end.M * s
-        step.rho0, step.rho = densities[k], densities[k + 1]
+            step.M += share
+        step.rho0, step.rho = known[k], known[k + 1]
         flow, rest = _repaired(path, k, phi[k].copy())
         action += 0.5 * path.tau * float((step.M * step.g[:, : L.size] ** 2).sum())
         left += rest * path.mass * float(np.ptp(L.crop(flow)[L.free]))

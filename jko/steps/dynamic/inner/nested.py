@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.steps.dynamic.cascade import Solved, averages, coarser_data, coarser_shape, interpolated, solve
+from jko.steps.dynamic.cascade import (
+    Solved,
+    averages,
+    coarser_data,
+    coarser_shape,
+    interpolated,
+    solve,
+)
 from jko.steps.dynamic.inner.path import SlabPath
 from jko.steps.dynamic.inner.rounds import SETTLED, PathPoint, rounds
 from jko.steps.dynamic.layout import Array
@@ -34,55 +41,62 @@ class FoundPath:
         return FoundPath(path, at, self.newton + at.newton, self.cg + at.cg)
 
 
-def nested(
-    data: GridStep, n: int, phi: Array | None, tol: float, limit: int, floor: float
-) -> FoundPath:
+def nested(grids: list[GridStep], straight: Solved, n: int, tol: float, limit: int) -> FoundPath:
     """Solve a step in n slabs of time.
 
     Parameters
     ----------
-    data, n
-        The step, and the slabs.
-    phi
-        The potential of the step before, in the middle of its time, or None.
+    grids
+        The step on its grid and on all coarser ones.
+    straight
+        Its solution with one slab, on one of them: where the path begins.
+    n
+        Slabs.
     tol
         Largest sum of the residuals of all slabs, relative to the mass.
     limit
         Newton iterations on one grid.
-    floor
-        Of :func:`jko.steps.dynamic.cascade.solve`.
     """
-    grids = [data]
-    while (counts := coarser_shape(grids[-1])) != grids[-1].rho0.shape:
-        grids.append(coarser_data(grids[-1], counts))
-    straight = _straight(grids, phi, tol, limit, floor)
     found = _begun(straight, n)
     for grid in reversed([g for g in grids if g.rho0.size >= found.path.data.rho0.size]):
-        goal = (tol, limit, SETTLED) if grid is data else (max(tol, ROUGH), limit, ROUGHLY_SETTLED)
+        fine = grid is grids[0]
+        goal = (tol, limit, SETTLED) if fine else (max(tol, ROUGH), limit, ROUGHLY_SETTLED)
         here = found.path.data.rho0.shape == grid.rho0.shape
         path, start = (found.path, found.at.phi) if here else _finer(found, grid)
         found = found.on(path, start, *goal)
     return found
 
 
-def _straight(
+def ladder(data: GridStep) -> list[GridStep]:
+    """A step on its grid and on all coarser ones."""
+    grids = [data]
+    while (counts := coarser_shape(grids[-1])) != grids[-1].rho0.shape:
+        grids.append(coarser_data(grids[-1], counts))
+    return grids
+
+
+def begin(
     grids: list[GridStep], phi: Array | None, tol: float, limit: int, floor: float
-) -> Solved:
-    """The step with one slab, on the finest grid on which mass moves little by it."""
+) -> tuple[Solved, float]:
+    """The step with one slab on the finest grid on which mass moves little by it, and how far: root mean square.
+
+    ``phi`` is the potential of the step before, in the middle of its time; the others as in
+    :func:`jko.steps.dynamic.cascade.solve`.
+    """
     last = len(grids) - 1
 
-    def solved(k: int) -> Solved:
+    def solved(k: int) -> tuple[Solved, float]:
         start = None if phi is None else averages(phi, grids[k].rho0.shape)
-        return solve(grids[k], None, start, tol if k == 0 else max(tol, ROUGH), limit, None, floor)
+        one = solve(grids[k], None, start, tol if k == 0 else max(tol, ROUGH), limit, None, floor)
+        return one, one.stepper.data.tau * math.sqrt(one.stepper.action() / one.stepper.mass)
 
-    rough = solved(last)
-    distance = rough.stepper.data.tau * math.sqrt(rough.stepper.action() / rough.stepper.mass)
+    rough, distance = solved(last)
     k = next((k for k, g in enumerate(grids) if NEAR * min(g.spacing) >= distance), last)
-    return rough if k == last else solved(k)
+    return (rough, distance) if k == last else solved(k)
 
 
 def _begun(one: Solved, n: int) -> FoundPath:
-    """A path whose potentials follow from that in the middle of the step, and whose densities lie on a straight line."""
+    """Potentials that follow from the one in the middle of the step, densities on a straight line."""
     data, rho = one.stepper.data, one.stepper.crop(one.stepper.rho)
     middle = np.array(one.stepper.crop(one.outcome.phi))
     near = np.stack([(1 - s) * data.rho0 + s * rho for s in np.arange(1, n) / n])

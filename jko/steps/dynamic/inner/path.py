@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.numerics.krylov import conjugate_gradients
-from jko.steps.dynamic.corners import couple
+from jko.steps.dynamic.coupling import couple
 from jko.steps.dynamic.inner.transport import carried, diffused, returned
 from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
@@ -43,7 +43,11 @@ class SlabPath:
     def __post_init__(self) -> None:
         self.n = len(self.near) + 1
         slab = self.data._replace(tau=self.data.tau / self.n)
-        self.slabs, self.end, self.side = ([Stepper(slab) for _ in range(self.n)], Stepper(slab), Stepper(slab))
+        self.slabs, self.end, self.side = (
+            [Stepper(slab) for _ in range(self.n)],
+            Stepper(slab),
+            Stepper(slab),
+        )
         first = self.slabs[0]
         self.layout, self.strides, self.rows = first.layout, first.strides[0], first.layout.rows[0]
         self.rho0, self.mass, self.tau = first.rho0.copy(), first.mass, slab.tau

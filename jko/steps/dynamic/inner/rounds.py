@@ -14,6 +14,7 @@ from jko.steps.dynamic.newton import FORCING, ROUNDING, TRIALS, Trial
 
 LEAST_LEFT = 0.3  # of a centre, what one Newton step leaves
 CLOSE = 0.05  # residual at which the centres follow
+GAIN, PATIENCE = 0.9, 30  # of what was left is a gain; Newton steps without one that are made
 SETTLED = 1e-3  # how far centres may move in the last step: L1, relative to the mass
 
 
@@ -34,14 +35,22 @@ class PathPoint(NamedTuple):
         return math.isfinite(self.J) and math.isfinite(self.residual)
 
 
-def rounds(path: SlabPath, phi: Array, tol: float, limit: int, settled: float = SETTLED) -> PathPoint:
+def rounds(
+    path: SlabPath, phi: Array, tol: float, limit: int, settled: float = SETTLED
+) -> PathPoint:
     """Newton steps until the residual is at most ``tol`` and the centres move no further than ``settled``."""
     at = PathPoint(phi, path.evaluate(phi), path.imbalance())
+    best, gained = math.inf, 0
     while at.finite and at.newton < limit and (at.residual > tol or at.moved > settled):
         after = _advance(path, at, tol)
         if after is None:
             break
         at = after
+        left = max(at.residual / tol, 1.0) * max(at.moved / settled if settled else at.moved, 1e-9)
+        if left < GAIN * best:
+            best, gained = left, at.newton
+        elif at.newton - gained > PATIENCE:
+            break
     return at
 
 

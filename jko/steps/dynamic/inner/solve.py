@@ -9,13 +9,15 @@ import numpy as np
 from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.steps.dynamic.inner.gap import path_gap
-from jko.steps.dynamic.inner.nested import FoundPath, nested
+from jko.steps.dynamic.inner.nested import FoundPath, begin, ladder, nested
 from jko.steps.dynamic.inner.rounds import SETTLED, PathPoint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.setting import Density, GridSetting, factors
+from jko.steps.dynamic.solve import DualAnswer, solved
 
 TIGHTEST, TIGHTER = 1e-12, 0.1  # tolerance of the refinement where the energy has not fallen
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
+SHORT_WAY = 0.1  # cells that mass moves at least, for more than one slab to tell a difference
 OUTER = 60  # linearisations
 SLOWER = 0.5  # factor on the step of the linearisation where densities move apart
 
@@ -63,8 +65,10 @@ class PathAnswer:
         return path_gap(self.found.path, self.outcome.phi, self.rho.scale, constant)
 
 
-def solved_in_slabs(setting: GridSetting, n: int, tol: float, limit: int) -> PathAnswer:
-    """Solve the step in n slabs of time.
+def solved_in_slabs(
+    setting: GridSetting, n: int, tol: float, limit: int
+) -> PathAnswer | DualAnswer:
+    """Solve the step in n slabs of time; in one where mass moves by less than a tenth of a cell.
 
     Raises
     ------
@@ -81,10 +85,19 @@ def solved_in_slabs(setting: GridSetting, n: int, tol: float, limit: int) -> Pat
             f"Dynamic(inner={n}) knows potentials, internal energies and interactions, but no risk: take inner=1, and "
             "a smaller tau or scheme=jko.SDIRK2()"
         )
-    if setting.settled:
-        found = nested(setting.data(), n, setting.potential, tol, limit, setting.floor)
-        return _refined(setting, found, tol, limit)
-    return _linearised(setting, n, tol, limit)
+    grids = ladder(
+        setting.data(setting.variation(setting.previous) if not setting.settled else None)
+    )
+    given = (setting.potential, tol, limit, setting.floor)
+    straight, distance = begin(grids, *given)
+    if not distance > SHORT_WAY * min(grids[0].spacing):
+        return solved(setting, tol, limit, None)
+    found = nested(grids, straight, n, tol, limit)
+    return (
+        _refined(setting, found, tol, limit)
+        if setting.settled
+        else _linearised(setting, found, tol, limit)
+    )
 
 
 def _refined(setting: GridSetting, found: FoundPath, tol: float, limit: int) -> PathAnswer:
@@ -109,18 +122,11 @@ def _refined(setting: GridSetting, found: FoundPath, tol: float, limit: int) -> 
     return PathAnswer(setting, found, rho)
 
 
-def _linearised(setting: GridSetting, n: int, tol: float, limit: int) -> PathAnswer:
+def _linearised(setting: GridSetting, found: FoundPath, tol: float, limit: int) -> PathAnswer:
     """Terms that the dual does not know by their first variation, until the density repeats itself."""
     slope, last = setting.variation(setting.previous), setting.rho0
-    found, share, moved = None, 1.0, float("inf")
+    share, moved = 1.0, float("inf")
     for _ in range(OUTER):
-        data = setting.data(slope)
-        if found is None:
-            found = nested(data, n, setting.potential, tol, limit, setting.floor)
-        else:
-            path = found.path
-            path.turned(data)
-            found = found.on(path, found.at.phi, tol, limit, SETTLED)
         rho = density(setting, found)
         values, before = found.path.layout.crop(found.path.end.rho) * rho.scale, moved
         moved = float(np.abs(values - last).sum()) * setting.previous.grid.cell / share
@@ -129,7 +135,8 @@ def _linearised(setting: GridSetting, n: int, tol: float, limit: int) -> PathAns
             break
         share *= SLOWER if moved > before else 1.0
         slope = slope + share * (setting.variation(rho.state) - slope)
-    assert found is not None
+        found.path.turned(setting.data(slope))
+        found = found.on(found.path, found.at.phi, tol, limit, SETTLED)
     return PathAnswer(setting, found, rho, moved)
 
 
