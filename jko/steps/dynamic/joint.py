@@ -126,7 +126,8 @@ class Joint:
         step = self.stepper
         rho, M = step.rho if rho is None else rho, step.M if M is None else M
         fields = (step.inverse_h, step.rho0, rho, M, step.g, step.F)
-        left = imbalance(*self.grid, step.data.tau, *fields) / step.mass
+        grid = (step.layout.strides[0], step.layout.rows[0])
+        left = imbalance(*grid, step.data.tau, *fields) / step.mass
         m = self.cell * (self.A @ rho)
         miss = self.lam + self.b - m
         self.F_lam = miss / self.cell

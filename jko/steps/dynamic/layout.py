@@ -42,6 +42,8 @@ class Layout:
         Distance to the next cell along each axis.
     offsets : (L, S)
         Distances to the S neighbours that follow in memory: 1 in 1-D, 4 in 2-D, 9 in 3-D.
+    folds : (L, 5)
+        How cells merge into those of the next level, see :mod:`jko.steps.dynamic.folds`.
     parent : (total,) int32
         The cell of the next level that contains a cell; for ghosts and obstacles the first ghost of that level.
     inverse : (d, total)
@@ -57,6 +59,7 @@ class Layout:
     rows: NDArray[np.int64]
     strides: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    folds: NDArray[np.int64]
     parent: NDArray[np.int32]
     inverse: Array = field(repr=False)
     share: Array = field(repr=False)
@@ -127,6 +130,7 @@ def _layout(shape: tuple[int, ...], spacing: tuple[float, ...], mask: bytes | No
         ),
         np.array([level.strides for level in levels]),
         np.array([level.offsets for level in levels]),
+        np.array([level.fold for level in levels]),
         np.concatenate(
             [level.parent + end for level, end in zip(levels, start[1:], strict=True)]
         ).astype(np.int32),
@@ -158,6 +162,13 @@ class _Level:
         last = sum(n * s for n, s in zip(self.free.shape, self.strides, strict=True))
         long = self.padded[-1] if self.dim > 1 else self.size
         return first, (last - first) // long + 1, long, self.free.shape[-1]
+
+    @property
+    def fold(self) -> list[int]:
+        """Rows in a plane, those that are no ghosts, and the cells that merge along each of three axes."""
+        plane, real = (self.padded[1], self.free.shape[1]) if self.dim == 3 else (self.rows[1],) * 2
+        factors = self.factors or [1] * self.dim
+        return [plane, real] + [1] * (3 - self.dim) + factors
 
     @property
     def offsets(self) -> list[int]:

@@ -67,7 +67,7 @@ def _primal(path: SlabPath, phi: Array, scale: Array) -> tuple[float, float, flo
     L, V, end = path.layout, path.data.V, path.end
     path.evaluate(phi)
     corners, last, share = np.zeros_like(end.w), np.zeros_like(end.rho), np.zeros_like(end.M)
-    mesh = (path.strides, path.rows)
+    mesh = (path.steps, path.rows)
     densities(path.data.kind, *mesh, path.tau, phi[-1], end.V, end.g, corners)
     corners *= L.pad(scale, 1.0)
     energy = corner_energy(path.data.kind, *mesh, end.V, corners)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.stepper import GridStep, Stepper
+from jko.steps.dynamic.workspace import Workspaces
 
 CG_LIMIT = 60
 STEEP = 2.0  # p / delta above which exp is continued by its second-order expansion
@@ -39,26 +40,22 @@ class SlabPath:
     data: GridStep
     near: Array
     delta: float
+    spaces: Workspaces = field(default_factory=Workspaces, repr=False)
 
     def __post_init__(self) -> None:
         self.n = len(self.near) + 1
         slab = self.data._replace(tau=self.data.tau / self.n)
-        self.slabs, self.end, self.side = (
-            [Stepper(slab) for _ in range(self.n)],
-            Stepper(slab),
-            Stepper(slab),
-        )
+        self.slabs = [Stepper(slab, self.spaces) for _ in range(self.n)]
+        self.end, self.side = Stepper(slab, self.spaces), Stepper(slab, self.spaces)
         first = self.slabs[0]
-        self.layout, self.strides, self.rows = first.layout, first.strides[0], first.layout.rows[0]
+        self.layout, self.rows = first.layout, first.layout.rows[0]
+        self.steps, self.strides = first.strides[0], first.layout.strides[0]
         self.rho0, self.mass, self.tau = first.rho0.copy(), first.mass, slab.tau
         self.open, self.free = self.layout.inverse[:, : self.layout.size] > 0, np.isfinite(first.V)
         self.M0 = [first.M0] + [self.open * slab.eps] * (self.n - 1)
         self.end.M0[:] = 0.0
         self.end.rho0[:] = 0.0
-        for step in (self.side, self.end):
-            step.shift, step.work = 0.0, first.work
-        for step in self.slabs:
-            step.work = first.work
+        self.side.shift = self.end.shift = 0.0
         size, d = self.layout.size, self.layout.dim
         self.share, self.none = np.full((1 << d, size), 0.5**d), np.zeros((d, size))
         self.F, self.y = np.zeros((self.n, size)), np.zeros(size)
@@ -76,7 +73,7 @@ class SlabPath:
     def moved_to(self, near: Array) -> None:
         """Set the proximal centres; a cell beside mass gets a little, so that a front may enter it."""
         beside = np.maximum(near, 0.0)
-        for s in self.strides:
+        for s in self.steps:
             along = beside.copy()
             np.maximum(along[:, s:], beside[:, :-s], out=along[:, s:])
             np.maximum(along[:, :-s], beside[:, s:], out=along[:, :-s])
@@ -127,7 +124,7 @@ class SlabPath:
         """Assemble the Hessian, its blocks on all levels."""
         self.end.prepare(mobility=self.none)
         for k, step in enumerate(self.slabs):
-            mesh = (self.strides, self.rows, self.tau, self.layout.inverse)
+            mesh = (self.steps, self.rows, self.tau, self.layout.inverse)
             couple(*mesh, step.g, self.share, self.forth[k])
             np.negative(step.g, out=self.side.g)
             couple(*mesh, self.side.g, self.share, self.back[k])
@@ -136,7 +133,9 @@ class SlabPath:
                 self.side.prepare(weights=self.share * self.w[k - 1], mobility=self.none)
                 step.A += self.side.A
                 step.D += self.side.D
-                np.divide(1.0, step.D, out=step.R, where=step.D > 0)
+                step.single += self.side.single
+                here = step.D > 0
+                step.R[here] = 1.0 / (step.scale * step.D[here])
 
     def solve(self, target: float) -> tuple[Array, int]:
         """Newton's step: phi is to move by minus this; and the iterations of conjugate gradients."""
@@ -193,15 +192,15 @@ class SlabPath:
         returned(self.strides, self.rows, self.forth[k], self.y, out)
 
     def _prices(self, phi: Array) -> Array:
-        for step, field in zip(self.slabs, phi, strict=True):
-            slopes(field, self.strides, self.layout.inverse, step.g)
+        for step, values in zip(self.slabs, phi, strict=True):
+            slopes(values, self.strides, self.layout.inverse, step.g)
         kinetic = np.stack([self._kinetic(step.g) for step in self.slabs])
         return phi[:-1] - phi[1:] + kinetic[:-1] + kinetic[1:]
 
     def _kinetic(self, g: Array) -> Array:
         """``tau/4n |grad phi|^2`` on the cells: on each axis the mean of the squares on both faces."""
         total = np.zeros(self.layout.size)
-        for a, s in enumerate(self.strides):
+        for a, s in enumerate(self.steps):
             square = (0.125 * self.tau) * g[a, : self.layout.size] ** 2
             total += square
             total[s:] += square[:-s]
@@ -209,5 +208,5 @@ class SlabPath:
 
     def mobile(self, r: Array, M: Array) -> None:
         """Add a density's share in a mobility, ``(r_K + r_L) / 4``."""
-        for a, s in enumerate(self.strides):
+        for a, s in enumerate(self.steps):
             M[a, :-s] += 0.25 * (r[:-s] + r[s:]) * self.open[a, :-s]
