@@ -80,7 +80,7 @@ def test_gradient_and_hessian_are_those_of_the_dual(kind, dim):
     gradient(0.0)
     step.prepare()
     Hv, L = np.zeros_like(v), step.layout
-    quadratic = apply(step.A, step.D, L.offsets[0], L.rows[0], v, Hv)
+    quadratic = apply(step.A, step.D, L.offsets[0], L.rows[0], L.folds[0], v, Hv)
     Hv_exact = Hv - step.shift * v
     assert np.abs(L.crop(Hv_exact - change)[L.free]).max() < 1e-6 * np.abs(change).max()
     assert quadratic == pytest.approx(Hv @ v, rel=1e-12)

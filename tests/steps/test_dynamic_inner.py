@@ -17,7 +17,7 @@ SHAPES = {1: (9,), 2: (5, 6), 3: (4, 3, 5)}
 SPACINGS = {1: (0.2,), 2: (0.2, 0.13), 3: (0.2, 0.13, 0.3)}
 
 
-def random_path(kind, dim, n=3):
+def random_path(kind, dim, n=3, periodic=False):
     rng = np.random.default_rng(dim)
     shape = SHAPES[dim]
     V = 0.1 * rng.normal(size=shape)
@@ -25,16 +25,20 @@ def random_path(kind, dim, n=3):
     free = np.isfinite(V)
     rho0 = rng.uniform(0.5, 1.5, shape) * free
     near = rng.uniform(0.2, 1.5, (n - 1, *shape)) * free
-    path = SlabPath(GridStep(kind, rho0, V, SPACINGS[dim], 0.2, 1e-2), near, 0.3)
+    around = (periodic,) * dim
+    path = SlabPath(GridStep(kind, rho0, V, SPACINGS[dim], 0.2, 1e-2, around), near, 0.3)
     phi = path.pad(1.2 + 0.3 * rng.normal(size=(n, *shape)))
     v = path.pad(rng.normal(size=(n, *shape)) * free)
     return path, phi, v
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
-@pytest.mark.parametrize("kind", [Quadratic(2.0), Logarithmic(0.7)], ids=str)
-def test_gradient_and_hessian_are_those_of_the_dual(kind, dim):
-    path, phi, v = random_path(kind, dim)
+@pytest.mark.parametrize(
+    ("kind", "periodic"),
+    [(Quadratic(2.0), False), (Quadratic(2.0), True), (Logarithmic(0.7), False)],
+)
+def test_gradient_and_hessian_are_those_of_the_dual(kind, periodic, dim):
+    path, phi, v = random_path(kind, dim, periodic=periodic)
 
     def gradient(s):
         path.evaluate(phi + s * v)
@@ -51,9 +55,9 @@ def test_gradient_and_hessian_are_those_of_the_dual(kind, dim):
     assert np.abs((Hv - change)[:, path.free]).max() < 1e-6 * np.abs(change).max()
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3])
-def test_preconditioner_is_symmetric_positive_and_close(dim):
-    path, phi, _ = random_path(Quadratic(1.0), dim)
+@pytest.mark.parametrize(("dim", "periodic"), [(1, False), (2, False), (2, True), (3, False)])
+def test_preconditioner_is_symmetric_positive_and_close(dim, periodic):
+    path, phi, _ = random_path(Quadratic(2.0), dim, periodic=periodic)
     path.evaluate(phi)
     path.imbalance()
     path.prepare()
@@ -276,6 +280,23 @@ def test_obstacles_hold_no_mass_and_let_none_through(energy):
     wall = jko.Potential(lambda x: torch.where((x[:, 0] - 0.5).abs() < 0.04, torch.inf, well(x)))
     shut = jko.step(energy + wall, disc(0.25), tau=0.05, solver=Dynamic(inner=2))
     assert float(shut.state.values[17:].abs().max()) == 0
+
+
+def test_a_step_comes_round():
+    def state(shift):
+        grid = jko.Grid(((0.0, 1.0),) * 2, (32, 32), periodic=True)
+        return jko.GridDensity.from_function(
+            grid, lambda x: (0.04 - ((x - shift + 0.5) % 1 - 0.5).square().sum(-1)).clamp(min=0)
+        )
+
+    inside, across = (
+        jko.step(jko.PorousMedium(2), state(s), tau=0.005, solver=Dynamic(inner=4))
+        for s in (0.5, 0.0)
+    )
+    rolled = torch.roll(across.state.values, (16, 16), (0, 1))
+    assert float((inside.state.values - rolled).abs().sum()) * inside.state.grid.cell < 1e-3
+    assert across.status is Status.CONVERGED
+    assert across.certificate().value < 1e-2 * (across.before - across.energy)
 
 
 def test_interactions_by_repeated_linearisation():

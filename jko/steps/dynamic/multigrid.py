@@ -10,19 +10,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
+from jko.steps.dynamic.folds import is_ghost
 from jko.steps.dynamic.kernels import dot
-from jko.steps.dynamic.sweeps import coarsest, down, up
+from jko.steps.dynamic.seams import echo, wraps
+from jko.steps.dynamic.sweeps import coarsest, down, down_around, up, up_around
 
 Fields = Any
 
 
 @njit(cache=True, fastmath={"contract", "reassoc"})
-def apply(A: Fields, D: Fields, offsets: Fields, rows: Fields, x: Fields, y: Fields) -> float:
+def apply(
+    A: Fields, D: Fields, offsets: Fields, rows: Fields, fold: Fields, x: Fields, y: Fields
+) -> float:
     """y = H x; returns x . y."""
     m, dot = rows[3], 0.0
     for row in range(rows[1]):
+        if is_ghost(row, fold):
+            continue
         q = rows[0] + row * rows[2]
         t, here, d = y[q : q + m], x[q : q + m], D[q : q + m]
         for j in range(m):
@@ -48,19 +55,29 @@ def precondition(
     offsets: Fields,
     rows: Fields,
     folds: Fields,
+    seams: Any,
     b: Fields,
     x: Fields,
     t: Fields,
+    beyond: Fields,
 ) -> None:
     """x = B b for one V-cycle B; b and x hold all levels, what is wanted stands on level 0."""
     levels = rows.shape[0]
     for k in range(levels - 1):
         b[start[k + 1] : start[k + 2]] = 0.0
-        down(A, R, offsets[k], rows[k], folds[k], rows[k + 1], folds[k + 1], b, x, t)
+        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
+        if wraps(seams, k):
+            down_around(A, R, offsets[k], *here, seams, k, b, x, t, beyond)
+        else:
+            down(A, R, offsets[k], *here, b, x, t)
     k = levels - 1
-    coarsest(A, R, offsets[k], rows[k], b, x, t)
+    coarsest(A, R, offsets[k], rows[k], folds[k], seams, k, b, x, t)
     for k in range(levels - 2, -1, -1):
-        up(A, R, offsets[k], rows[k], folds[k], rows[k + 1], folds[k + 1], b, x, t)
+        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
+        if wraps(seams, k):
+            up_around(A, R, offsets[k], *here, seams, k, b, x, t)
+        else:
+            up(A, R, offsets[k], *here, b, x, t)
 
 
 @njit(cache=True)
@@ -77,6 +94,26 @@ def tridiagonal(A: Fields, D: Fields, rows: Fields, b: Fields, x: Fields, t: Fie
     for i in range(1, m):
         q = first + m - 1 - i
         x[q] -= t[q] * x[q + 1]
+
+
+@njit(cache=True)
+def line(A: Fields, D: Fields, rows: Fields, seams: Any, b: Fields, x: Fields, t: Fields) -> None:
+    """x = H^-1 b on the line, and on the circle by the formula of Sherman and Morrison."""
+    first, last = rows[0], rows[0] + rows[3] - 1
+    c = A[0, last] if wraps(seams, 0) else 0.0
+    if c == 0.0:
+        tridiagonal(A, D, rows, b, x, t)
+        return
+    ends, ratio = (D[first], D[last]), -c / D[first]
+    D[first], D[last] = 2.0 * ends[0], ends[1] - c * ratio
+    u, y = np.zeros_like(b), np.zeros_like(b)
+    u[first], u[last] = -ends[0], c
+    tridiagonal(A, D, rows, u, y, t)
+    tridiagonal(A, D, rows, b, x, t)
+    D[first], D[last] = ends
+    factor = (x[first] + ratio * x[last]) / (1.0 + y[first] + ratio * y[last])
+    for q in range(first, last + 1):
+        x[q] -= factor * y[q]
 
 
 @njit(cache=True, fastmath={"contract", "reassoc"})
@@ -97,6 +134,7 @@ def solve(
     offsets: Fields,
     rows: Fields,
     folds: Fields,
+    seams: Any,
     target: float,
     limit: int,
     r: Fields,
@@ -106,9 +144,9 @@ def solve(
 ) -> int:
     """Solve H x = r by conjugate gradients from x = 0 until |r|_1 <= target; returns the iterations.
 
-    ``work`` is (3, size), ``short`` (3, total) in single precision; r is the residual on return.
+    ``work`` is (3, size), ``short`` (4, total) in single precision, its last row zero; r is the residual on return.
     """
-    n, line = start[1], A.shape[0] == 1
+    n, straight = start[1], A.shape[0] == 1
     z, p, Hp = work[0], work[1], work[2]
     b, y, t = short[0], short[1], short[2]
     norm = _norm(r)
@@ -119,12 +157,12 @@ def solve(
     for iteration in range(limit):
         if not norm > target:
             return iteration
-        if line:
-            tridiagonal(A, D, rows[0], r, z, Hp)
+        if straight:
+            line(A, D, rows[0], seams, r, z, Hp)
         else:
             for q in range(n):
                 b[q] = unit * r[q]
-            precondition(single, R, start, offsets, rows, folds, b, y, t)
+            precondition(single, R, start, offsets, rows, folds, seams, b, y, t, short[3])
             for q in range(n):
                 z[q] = y[q]
         new = dot(r, z)
@@ -136,7 +174,8 @@ def solve(
                 p[q] = z[q] + beta * p[q]
         else:
             p[:] = z
-        curvature = apply(A, D, offsets[0], rows[0], p, Hp)
+        echo(p, seams, 0)
+        curvature = apply(A, D, offsets[0], rows[0], folds[0], p, Hp)
         if not curvature > 0.0:
             return iteration
         step = new / curvature

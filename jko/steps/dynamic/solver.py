@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class Dynamic(Shown):
     max_iterations: int = 1000
     compiled: bool = True
     inner: int = 1
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         checks.number("tol", self.tol, above=0, below=1)

@@ -18,8 +18,9 @@ import numpy as np
 from numba import njit
 
 from jko.steps.dynamic.corner_sums import BLOCK, line, plane, row_of, rows_of, space
-from jko.steps.dynamic.folds import add_last, add_sums, coarse_row, is_last
+from jko.steps.dynamic.folds import coarsen
 from jko.steps.dynamic.kernels import extent
+from jko.steps.dynamic.seams import clear_links, fold_links, merge_alone, wraps
 
 Fields = Any
 LARGEST = (
@@ -34,6 +35,7 @@ def hessian(
     offsets: Fields,
     rows: Fields,
     folds: Fields,
+    seams: Any,
     inverse: Fields,
     share: Fields,
     tau: float,
@@ -58,12 +60,20 @@ def hessian(
     fine = w
     for k in range(rows.shape[0]):
         here = (strides[k], offsets[k], rows[k], start[k])
-        _assemble(here, tau, shift, scale, fine, M, K, g, inverse, A, D, single, R)
+        comes_round = wraps(seams, k)
+        if comes_round:
+            clear_links(seams, k, A, D)
+        own = 0.0 if comes_round else shift
+        _assemble(here, tau, own, scale, fine, M, K, g, inverse, A, D, single, R)
+        if comes_round:
+            fold_links(seams, k, A, D)
+            _finish(start[k], start[k + 1], shift, scale, A, D, single, R)
         if k + 1 < rows.shape[0]:
             K[:, start[k + 1] : start[k + 2]] = 0.0
             g[:, start[k + 1] : start[k + 2]] = 0.0
             coarse_w[:, start[k + 1] : start[k + 2]] = 0.0
-            _coarsen(rows[k], folds[k], rows[k + 1], folds[k + 1], share, fine, coarse_w, K, g)
+            coarsen(rows[k], folds[k], rows[k + 1], folds[k + 1], share, fine, coarse_w, K, g)
+            merge_alone(K, g, share, seams, k)
             fine = coarse_w
 
 
@@ -250,46 +260,3 @@ def _finish(
         double, out = A[s, begin:end], single[s, begin:end]
         for j in range(out.shape[0]):
             out[j] = min(max(scale * double[j], -LARGEST), LARGEST)
-
-
-@njit(cache=True)
-def _coarsen(
-    rows: Fields,
-    fold: Fields,
-    coarse: Fields,
-    coarse_fold: Fields,
-    share: Fields,
-    fine: Fields,
-    w: Fields,
-    K: Fields,
-    g: Fields,
-) -> None:
-    """To the next level: sums of the weights (over cells, mean over corners) and of mobilities x area, mean slopes of
-    the faces that make up a coarse face.
-    """
-    m, d, part = rows[3], K.shape[0], 1.0 / fine.shape[0]
-    row_sum, faces = np.empty(m), np.empty(coarse[3])
-    for row in range(rows[1]):
-        to = coarse_row(row, fold, coarse, coarse_fold)
-        if to < 0:
-            continue
-        q, end = rows[0] + row * rows[2], to + coarse[3]
-        row_sum[:] = 0.0
-        for c in range(fine.shape[0]):
-            _add(fine[c, q : q + m], row_sum)
-        for j in range(m):
-            row_sum[j] *= part
-        add_sums(row_sum, fold[4], w[0, to:end])
-        for a in range(d):
-            along = a == d - 1
-            if not (along or is_last(row, fold, d - 1 - a)):
-                continue
-            faces[:] = 0.0
-            if along:
-                add_last(K[a, q : q + m], fold[4], K[a, to:end])
-                add_last(g[a, q : q + m], fold[4], faces)
-            else:
-                add_sums(K[a, q : q + m], fold[4], K[a, to:end])
-                add_sums(g[a, q : q + m], fold[4], faces)
-            for j in range(faces.shape[0]):
-                g[a, to + j] += share[a, to + j] * faces[j]

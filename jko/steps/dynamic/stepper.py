@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jko.steps.dynamic.conjugates import Kind
-from jko.steps.dynamic.kernels import evaluate, imbalance, mobilities, prices
+from jko.steps.dynamic.kernels import evaluate, imbalance, mobilities, prices, slopes
 from jko.steps.dynamic.layout import Array, Layout, layout
-from jko.steps.dynamic.multigrid import precondition, solve, tridiagonal
+from jko.steps.dynamic.multigrid import apply, line, precondition, solve
+from jko.steps.dynamic.seams import clear, echo, fold
 from jko.steps.dynamic.stencil import hessian
 from jko.steps.dynamic.workspace import Workspaces
 
@@ -28,6 +30,7 @@ class GridStep(NamedTuple):
     spacing: tuple[float, ...]
     tau: float
     eps: float  # vacuum mobility
+    periodic: tuple[bool, ...] = ()  # by axis; (): walls all around
 
 
 class StepDual(Protocol):
@@ -83,8 +86,8 @@ class Stepper:
     spaces: Workspaces = field(default_factory=Workspaces, repr=False)
 
     def __post_init__(self) -> None:
-        _, rho0, V, spacing, tau, eps = self.data
-        L: Layout = layout(rho0.shape, spacing, np.isfinite(V))
+        _, rho0, V, spacing, tau, eps, periodic = self.data
+        L: Layout = layout(rho0.shape, spacing, np.isfinite(V), periodic)
         self.layout, self.dim = L, L.dim
         self.strides = [tuple(int(s) for s in row) for row in L.strides]
         self.inverse_h = tuple(1.0 / h for h in spacing)
@@ -95,7 +98,10 @@ class Stepper:
         self.rho0, self.V, self.M0 = space.rho0, space.V, space.M0
         L.crop(self.rho0)[...] = rho0
         L.crop(self.V)[...] = V
+        self.comes_round = len(L.seams.ghosts) > 0
+        self.echo(self.rho0)
         mobilities(L.strides[0], L.rows[0], L.inverse, self.rho0, eps, self.M0)
+        self._clear(self.rho0, *self.M0)
         self.mass = float(rho0.sum())
         self.g, self.rho, self.F, self.M, self.w = space.g, space.rho, space.F, space.M, space.w
         self.coarse_w, self.K, self.A, self.D = space.coarse_w, space.K, space.A, space.D
@@ -120,7 +126,8 @@ class Stepper:
 
     def evaluate(self, phi: Array) -> float:
         """J(phi) per unit cell volume; writes g, rho, M and w."""
-        return evaluate(
+        self.echo(phi)
+        J = evaluate(
             self.data.kind,
             self.layout.strides[0],
             self.layout.rows[0],
@@ -135,27 +142,60 @@ class Stepper:
             self.M,
             self.w,
         )
+        self.fold(self.M)
+        return J
 
-    def imbalance(self) -> float:
-        """Write F = rho - rho0 - tau div(M grad phi) and return |F|_1 relative to the mass."""
+    def slopes(self, phi: Array) -> None:
+        """Write g alone."""
+        self.echo(phi)
+        slopes(phi, self.strides[0], self.layout.inverse, self.g)
+
+    def echo(self, x: Array) -> Array:
+        """A field with copies beyond the seams, where it is read."""
+        if self.comes_round:
+            echo(x, self.layout.seams, 0)
+        return x
+
+    def fold(self, fields: Iterable[Array]) -> None:
+        """Take home what was added beyond the seams."""
+        for x in fields if self.comes_round else ():
+            fold(x, self.layout.seams, 0)
+
+    def _clear(self, *fields: Array) -> None:
+        for x in fields if self.comes_round else ():
+            clear(x, self.layout.seams, 0)
+
+    def product(self, x: Array, out: Array) -> None:
+        """Write H x."""
+        L = self.layout
+        apply(self.A, self.D, L.offsets[0], L.rows[0], L.folds[0], self.echo(x), out)
+
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write F = rho - rho0 - tau div(M grad phi), by default at the last phi; |F|_1 relative to the mass."""
+        rho, M = self.rho if rho is None else rho, self.M if M is None else M
+        for along in M if self.comes_round else ():
+            self.echo(along)
         norm = imbalance(
             self.layout.strides[0],
             self.layout.rows[0],
             self.data.tau,
             self.inverse_h,
             self.rho0,
-            self.rho,
-            self.M,
+            rho,
+            M,
             self.g,
             self.F,
         )
+        if self.comes_round:
+            self._clear(self.F, *M)
+            norm = float(np.abs(self.F).sum())
         return norm / self.mass
 
     def prepare(self, weights: Array | None = None, mobility: Array | None = None) -> None:
         """Assemble the Hessian on all levels, from w and M; ``weights`` zero leaves the mobility's Laplacian."""
         L, w = self.layout, self.w if weights is None else weights
         M = self.M if mobility is None else mobility
-        level = (L.start, L.strides, L.offsets, L.rows, L.folds, L.inverse, L.share)
+        level = (L.start, L.strides, L.offsets, L.rows, L.folds, L.seams, L.inverse, L.share)
         fields = (w, M, self.g, self.coarse_w, self.K)
         out = (self.A, self.D, self.single, self.R)
         hessian(*level, self.data.tau, self.shift, self.scale, *fields, *out)
@@ -165,19 +205,20 @@ class Stepper:
         L, n = self.layout, self.layout.size
         if self.dim == 1:
             x = np.zeros(n)
-            tridiagonal(self.A, self.D, L.rows[0], r, x, self.work[0])
+            line(self.A, self.D, L.rows[0], L.seams, r, x, self.work[0])
             return x
-        b, x, t = self.short
+        b, x, t, beyond = self.short
         unit = float(np.abs(r).sum()) / n or 1.0
         np.divide(r, unit, out=b[:n], casting="same_kind")
-        precondition(self.single, self.R, L.start, L.offsets, L.rows, L.folds, b, x, t)
+        level = (L.start, L.offsets, L.rows, L.folds, L.seams)
+        precondition(self.single, self.R, *level, b, x, t, beyond)
         return x[:n] * (self.scale * unit)
 
     def solve(self, rhs: Array, target: float, limit: int = CG_LIMIT) -> tuple[Array, int]:
         """H x = rhs up to an L1 residual ``target`` (relative to the mass): x (a work array) and the CG iterations."""
         L = self.layout
         self.residual[:] = rhs
-        level = (L.start, L.offsets, L.rows, L.folds)
+        level = (L.start, L.offsets, L.rows, L.folds, L.seams)
         matrices = (self.A, self.D, self.single, self.R)
         out = (self.residual, self.step, self.work, self.short)
         return self.step, solve(*matrices, *level, target * self.mass, limit, *out)

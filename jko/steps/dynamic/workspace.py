@@ -23,7 +23,7 @@ class Workspace:
         self.g, self.K, self.coarse_w = (np.zeros((k, total)) for k in (d, d, 1))
         self.A, self.D, self.work = np.zeros((links, total)), np.zeros(total), np.zeros((3, n))
         self.single, self.R, self.short = (
-            np.zeros(shape, np.float32) for shape in ((links, total), total, (3, total))
+            np.zeros(shape, np.float32) for shape in ((links, total), total, (4, total))
         )
         self.V.fill(np.inf)
 

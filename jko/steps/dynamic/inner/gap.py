@@ -14,7 +14,6 @@ from jko.steps.dynamic.corners import corner_energy, densities, deposit
 from jko.steps.dynamic.gap import CG_LIMIT, EXACT, ROUNDS
 from jko.steps.dynamic.inner.path import SlabPath
 from jko.steps.dynamic.inner.rounds import rounds
-from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.setting import factors
 
@@ -72,6 +71,7 @@ def _primal(path: SlabPath, phi: Array, scale: Array) -> tuple[float, float, flo
     corners *= L.pad(scale, 1.0)
     energy = corner_energy(path.data.kind, *mesh, end.V, corners)
     deposit(*mesh, corners, last, share)
+    end.fold(share)
     rho0 = L.crop(path.rho0)
     inner = [L.pad(r * factors(V, r, rho0)) for r in path.crop(path.r)]
     known = [path.rho0, *inner, last]
@@ -100,7 +100,7 @@ def _repaired(path: SlabPath, k: int, flow: Array) -> tuple[Array, float]:
         if left <= EXACT:
             break
         flow -= step.solve(step.F, 0.1 * EXACT, CG_LIMIT)[0]
-        slopes(flow, path.strides, path.layout.inverse, step.g)
+        step.slopes(flow)
         after = step.imbalance()
         if not after < left:
             break

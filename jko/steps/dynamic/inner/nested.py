@@ -115,7 +115,7 @@ def _finer(found: FoundPath, grid: GridStep) -> tuple[SlabPath, Array]:
     free, shape = np.isfinite(coarse.data.V), grid.rho0.shape
 
     def fine(values: Array) -> Array:
-        return interpolated(values, shape, free)
+        return interpolated(values, shape, free, grid.periodic)
 
     phi = np.stack([fine(q) for q in coarse.crop(found.at.phi)])
     before, after = coarse.data.rho0, coarse.layout.crop(coarse.end.rho)

@@ -9,9 +9,8 @@ import numpy as np
 from jko.numerics.krylov import conjugate_gradients
 from jko.steps.dynamic.coupling import couple
 from jko.steps.dynamic.inner.transport import carried, diffused, returned
-from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply
+from jko.steps.dynamic.seams import clear
 from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.workspace import Workspaces
 
@@ -52,6 +51,8 @@ class SlabPath:
         self.steps, self.strides = first.strides[0], first.layout.strides[0]
         self.rho0, self.mass, self.tau = first.rho0.copy(), first.mass, slab.tau
         self.open, self.free = self.layout.inverse[:, : self.layout.size] > 0, np.isfinite(first.V)
+        for faces in self.open:
+            clear(faces, self.layout.seams, 0)
         self.M0 = [first.M0] + [self.open * slab.eps] * (self.n - 1)
         self.end.M0[:] = 0.0
         self.end.rho0[:] = 0.0
@@ -72,7 +73,7 @@ class SlabPath:
 
     def moved_to(self, near: Array) -> None:
         """Set the proximal centres; a cell beside mass gets a little, so that a front may enter it."""
-        beside = np.maximum(near, 0.0)
+        beside = np.stack([self.end.echo(np.maximum(r, 0.0)) for r in near])
         for s in self.steps:
             along = beside.copy()
             np.maximum(along[:, s:], beside[:, :-s], out=along[:, s:])
@@ -88,7 +89,7 @@ class SlabPath:
 
     def unrolled(self, middle: Array) -> Array:
         """Potentials of all slabs from the one in the middle of the step: ``d_t phi = |grad phi|^2 / 2``."""
-        slopes(middle, self.strides, self.layout.inverse, self.side.g)
+        self.side.slopes(middle)
         kinetic = self._kinetic(self.side.g)
         return np.stack([middle + (2 * k + 1 - self.n) * kinetic for k in range(self.n)])
 
@@ -128,6 +129,8 @@ class SlabPath:
             couple(*mesh, step.g, self.share, self.forth[k])
             np.negative(step.g, out=self.side.g)
             couple(*mesh, self.side.g, self.share, self.back[k])
+            for row in (*self.forth[k], *self.back[k]):
+                step.echo(row)
             step.prepare(weights=self.end.w if k == self.n - 1 else self.share * self.w[k])
             if k > 0:
                 self.side.prepare(weights=self.share * self.w[k - 1], mobility=self.none)
@@ -136,6 +139,8 @@ class SlabPath:
                 step.single += self.side.single
                 here = step.D > 0
                 step.R[here] = 1.0 / (step.scale * step.D[here])
+            for row in step.K:
+                step.echo(row)
 
     def solve(self, target: float) -> tuple[Array, int]:
         """Newton's step: phi is to move by minus this; and the iterations of conjugate gradients."""
@@ -147,19 +152,20 @@ class SlabPath:
         """H x, flat."""
         v = x.reshape(self.n, -1)
         out, image = np.zeros_like(v), np.zeros_like(self.y)
-        apply(self.end.A, self.end.D, self.layout.offsets[0], self.rows, v[-1], image)
+        self.end.product(v[-1], image)
         for k, step in enumerate(self.slabs):
             mesh = (self.strides, self.rows, self.tau, step.K, self.layout.inverse)
-            diffused(*mesh, v[k], out[k])
+            diffused(*mesh, step.echo(v[k]), out[k])
         out[-1] += image
         for k in range(self.n - 1):
             carried(self.strides, self.rows, self.back[k + 1], v[k + 1], self.w[k], image)
             carried(self.strides, self.rows, self.forth[k], v[k], self.w[k], self.y)
             image -= self.y
-            returned(self.strides, self.rows, self.forth[k], image, out[k])
+            returned(self.strides, self.rows, self.forth[k], self.end.echo(image), out[k])
             np.negative(image, out=image)
             returned(self.strides, self.rows, self.back[k + 1], image, out[k + 1])
-        return out.ravel()
+            image.fill(0.0)
+        return self._cleared(out).ravel()
 
     def precondition(self, x: Array) -> Array:
         """Block Gauss-Seidel forth and back in time, a V-cycle for each block; symmetric."""
@@ -175,7 +181,7 @@ class SlabPath:
             rest[k] = 0.0
             self._later(k, z[k + 1], rest[k])
             z[k] -= self.slabs[k].precondition(rest[k])
-        return z.ravel()
+        return self._cleared(z).ravel()
 
     def action(self) -> float:
         """``1/n sum_k int M |grad phi|^2`` per unit cell volume."""
@@ -183,17 +189,26 @@ class SlabPath:
 
     def _earlier(self, k: int, v: Array, out: Array) -> None:
         """Add what the slab before takes part in the equation of slab k."""
-        carried(self.strides, self.rows, self.forth[k - 1], v, self.w[k - 1], self.y)
-        returned(self.strides, self.rows, self.back[k], self.y, out)
+        self._across(self.forth[k - 1], self.back[k], self.w[k - 1], v, out)
 
     def _later(self, k: int, v: Array, out: Array) -> None:
         """Add what the slab after takes part in it."""
-        carried(self.strides, self.rows, self.back[k + 1], v, self.w[k], self.y)
-        returned(self.strides, self.rows, self.forth[k], self.y, out)
+        self._across(self.back[k + 1], self.forth[k], self.w[k], v, out)
+
+    def _across(self, there: Array, here: Array, w: Array, v: Array, out: Array) -> None:
+        carried(self.strides, self.rows, there, self.end.echo(v), w, self.y)
+        returned(self.strides, self.rows, here, self.end.echo(self.y), out)
+        self._cleared(out[None])
+
+    def _cleared(self, fields: Array) -> Array:
+        """Zero beyond seams."""
+        for x in fields if self.end.comes_round else ():
+            clear(x, self.layout.seams, 0)
+        return fields
 
     def _prices(self, phi: Array) -> Array:
         for step, values in zip(self.slabs, phi, strict=True):
-            slopes(values, self.strides, self.layout.inverse, step.g)
+            step.slopes(values)
         kinetic = np.stack([self._kinetic(step.g) for step in self.slabs])
         return phi[:-1] - phi[1:] + kinetic[:-1] + kinetic[1:]
 
@@ -208,5 +223,6 @@ class SlabPath:
 
     def mobile(self, r: Array, M: Array) -> None:
         """Add a density's share in a mobility, ``(r_K + r_L) / 4``."""
+        r = self.end.echo(r.copy())
         for a, s in enumerate(self.steps):
             M[a, :-s] += 0.25 * (r[:-s] + r[s:]) * self.open[a, :-s]
