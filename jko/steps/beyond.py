@@ -84,6 +84,7 @@ def displacement(result: StepResult) -> Tensor:
     new, old = result.state.atoms, result.problem.base
     if new.N == old.N:
         d = new.points - old.points
+        d = d if old.domain is None else old.domain.shortest(d)
         if abs(result.problem.square(d) - result.cost) <= SAME * result.cost:
             return d
     return -result.problem.tau * result.problem.raised(result.problem.energy.gradient(result.state))
@@ -115,5 +116,6 @@ def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity |
         tau=result.problem.tau,
         time=ratio * result.problem.tau,
         closed=blocked if bool(np.any(blocked)) else None,
+        periodic=rho.grid.periodic,
     )
     return None if new is None else GridDensity.of(rho.grid, torch.from_numpy(new).to(rho.values))

@@ -58,7 +58,7 @@ def test_the_response_is_the_difference_of_two_solutions(energy, shape):
     moved = (there.state.values - at.state.values).numpy() / h
     assert np.abs(moved - S).sum() <= 0.02 * np.abs(S).sum()
     slope = -cell * float((at.G * S).sum())
-    assert (there.value - at.value) / h == pytest.approx(slope, rel=0.02)
+    assert (there.value - at.value) / h == pytest.approx(slope, rel=0.05)
 
 
 class Rough(jko.Energy):

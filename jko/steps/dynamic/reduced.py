@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from jko.measures import GridDensity
 from jko.numerics.search import armijo
@@ -35,6 +34,7 @@ from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.response import responds, weights
 from jko.steps.dynamic.setting import ROUNDING, GridSetting, factors
 from jko.steps.dynamic.stepper import GridStep, StepDual
+from jko.steps.vacuum import chambers
 
 NEWTON = 300  # iterations; each lowers the objective
 INNER = 60  # of conjugate gradients
@@ -54,7 +54,10 @@ NEAR = 1.0  # cells that mass moves, up to which no coarser grid is asked
 
 @dataclass(frozen=True, eq=False)
 class Reached:
-    """rho(z): the solution of the dual, its density, dR/drho there and the objective; ``left`` is ``|S G|_1``."""
+    """rho(z): the solution of the dual, its density, dR/drho there and the objective, up to ``blur``.
+
+    ``left`` is ``|S G|_1``, what one more linearisation would move.
+    """
 
     z: Array
     solved: Solved
@@ -62,6 +65,7 @@ class Reached:
     slope: Array
     value: float
     left: float = math.inf
+    blur: float = 0.0
 
     @property
     def phi(self) -> Array:
@@ -164,13 +168,18 @@ class Reduced:
         self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
         setting, step = self.setting, solved.stepper
         grid, rho = setting.previous.grid, step.crop(step.rho)
-        rho = rho * factors(step.data.V, rho, setting.rho0)
+        rho = rho * factors(step.data.V, rho, setting.rho0, grid.periodic)
         rho /= grid.cell * rho.sum()
         state = GridDensity.of(grid, setting.tensor(rho))
+        self.spare = step
+        slope = setting.variation(state)
+        if solved.corners is not None:  # the dual's value is not that of these densities
+            found = setting.density(solved)
+            value = found.energy + found.cost / (2 * setting.problem.tau)
+            return Reached(z, solved, found.state, slope, value, blur=found.gap)
         dual = -solved.outcome.J - float((z * rho).sum())
         value = setting.parts.constant + grid.cell * dual + setting.unknown(state)
-        self.spare = step
-        return Reached(z, solved, state, setting.variation(state), value)
+        return Reached(z, solved, state, slope, value)
 
     def settled(self, at: Reached, tol: float) -> Reached:
         """Newton's method until one more linearisation would move at most ``tol`` of the mass, or nothing falls."""
@@ -208,15 +217,15 @@ class Reduced:
         """G but for a constant in each chamber, which moves nothing, so that its mean by W is 0."""
         if self.chambers is None:
             return G - float((W * G).sum()) / max(float(W.sum()), TINY)
-        names, count = self.chambers
-        mass, total = (np.bincount(names.ravel(), x.ravel(), count + 1) for x in (W, W * G))
+        names = self.chambers
+        mass, total = (np.bincount(names.ravel(), x.ravel()) for x in (W, W * G))
         return G - (total / np.maximum(mass, TINY))[names]
 
     @cached_property
-    def chambers(self) -> tuple[NDArray[np.int32], int] | None:
-        """The number of the chamber of each cell, and how many there are; None for one without obstacles."""
+    def chambers(self) -> NDArray[np.int64] | None:
+        """The number of the chamber of each cell; None where there is no obstacle."""
         free = np.isfinite(self.setting.V)
-        return None if free.all() else label(free)
+        return None if free.all() else chambers(free, self.setting.previous.grid.periodic)
 
     def direction(self, at: Reached, tol: float) -> Move:
         """Truncated conjugate gradients."""
@@ -254,7 +263,7 @@ class Reduced:
             return Move(z, phi, 0.0, left, phi, 0.0, 0.0)
         rho, late, error, cg = model.correct(ROUGH)
         self.cg += cg
-        noise = ROUNDING * (1 + abs(at.value)) + cell * error
+        noise = ROUNDING * (1 + abs(at.value)) + cell * error + 2 * at.blur
         lag = cell * float(np.abs(rho).sum())
         return Move(z, phi, -cell * float((G * d).sum()), left, late, noise, lag)
 

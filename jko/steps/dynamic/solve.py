@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.duality import Gap
+from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.collapse import gathered
 from jko.steps.dynamic.gap import gap, risk_gap
+from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.reduced import Reduced
 from jko.steps.dynamic.setting import Density, GridSetting
-from jko.steps.dynamic.stepper import GridStep
+from jko.steps.dynamic.stepper import GridStep, Stepper
 
 TIGHTEST, TIGHTER = 1e-13, 0.1  # tolerance of the refinement where the energy has not fallen
 ROUNDS = 200  # Newton iterations of a certificate
@@ -56,9 +58,7 @@ class DualAnswer:
     @property
     def collapsed(self) -> bool:
         """Whether terms that are not convex have gathered the mass in single cells."""
-        rest = self.setting.parts.rest
-        attracts = rest is not None and not rest.convex
-        return attracts and gathered(self.setting.rho0, as_array(self.rho.state.values))
+        return collapsed(self.setting, self.rho.state)
 
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
@@ -78,7 +78,8 @@ class DualAnswer:
         data, scale = self.solved.stepper.data, self.rho.scale
         if self.solved.joint is None:
             return gap(data, self.phi, scale, constant)
-        return risk_gap(self.solved.joint, data, self.phi, scale, self.rho.state, constant)
+        given = (self.solved.joint, data, self.phi, scale, self.rho.state, constant)
+        return risk_gap(*given, self.solved.corners)
 
     def _beyond(self) -> Gap:
         """With convex terms R that it did not: R lies above its tangent at the density, whose dual is solved here."""
@@ -88,10 +89,21 @@ class DualAnswer:
         slope, own = setting.variation(state), setting.unknown(state)
         found = self._gap(own - cell * float((z * values).sum()))
         tol = max(TIGHTER * self.outcome.residual, TIGHTEST)
-        below = _solve(setting, setting.data(slope), self.phi, tol, ROUNDS, 0)
+        data = setting.data(slope)
+        below = _solve(setting, data, self.phi, tol, ROUNDS, 0)
+        joint = Joint(Stepper(data), setting.risk or Features.none(data.rho0.shape))
+        lam = joint.lam if below.point is None else below.point.lam
+        dual = -joint.at(joint.stepper.pad(below.stepper.crop(below.outcome.phi)), lam)
         finite = np.where(np.isfinite(slope), slope, 0.0)
-        lower = own - cell * float((finite * values).sum()) - cell * below.outcome.J
+        lower = own + cell * (dual - float((finite * values).sum()))
         return replace(found, value=found.reachable - lower, lower_bound=lower)
+
+
+def collapsed(setting: GridSetting, state: GridDensity) -> bool:
+    """Whether terms that are not convex have gathered the mass in single cells."""
+    rest = setting.parts.rest
+    attracts = rest is not None and not rest.convex
+    return attracts and gathered(setting.rho0, as_array(state.values))
 
 
 def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:
@@ -112,10 +124,8 @@ def _reduced(setting: GridSetting, tol: float, limit: int, cascade: int | None) 
         )
     step = Reduced(setting, tol, limit)
     at = step.settled(step.first(slope, cascade), tol)
-    if (
-        at.residual <= tol
-    ):  # extrapolation leaves as much of it as is allowed, always to the same side
-        at = step.again(at, TIGHTER * tol)
+    if at.residual <= tol:  # what extrapolation leaves is as much as is allowed, always to one side
+        at = step.polished(at, POLISH * tol)
     rho = setting.density(at.solved)
     enough = max(min(tol, SHORT * rho.moved), SHORT * tol)
     if enough < at.residual <= tol:
