@@ -119,10 +119,7 @@ class Interaction(Energy):
         """``int W_even(x - y) mu(dy)``, shape (n,)."""
         if at is None and isinstance(state, GridDensity):
             masses = state.weights.reshape(state.grid.shape)
-            kept = self.__dict__.get("_table")
-            known = kept is not None and kept[0] == state.grid and kept[1].kernel.like(masses)
-            K = kept[1] if known else self.convolution(state.grid, masses)
-            return K(masses).reshape(-1)
+            return self.on_cells(state.grid, masses)(masses).reshape(-1)
         mu = state.atoms
         mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
@@ -142,13 +139,26 @@ class Interaction(Energy):
         >>> [round(v, 12) for v in K(torch.tensor([1.0, 0.0, 0.0]).double()).tolist()]
         [0.0, 1.0, 4.0]
         """
-        kept = self.__dict__.get("_table")
-        if kept is not None and kept[0] == grid and kept[1].kernel.like(like):
-            return kept[1].kernel
         found = sampled.tabulated(self._W, grid, like, self.diagonal)
         if found is None:
             raise ValueError(ODD)
         return found
+
+    def on_cells(self, grid: Grid, like: Tensor) -> "Convolution | Recalling":
+        """:meth:`convolution`, as :meth:`tabulated` has kept it if it did so for this grid.
+
+        Examples
+        --------
+        >>> import jko, torch
+        >>> E = jko.Interaction(lambda z: z[:, 0] ** 2)
+        >>> K = E.on_cells(jko.Grid((0, 2), 2), torch.zeros(2, dtype=torch.float64))
+        >>> [round(v, 12) for v in K(torch.tensor([1.0, 0.0]).double()).tolist()]
+        [0.0, 1.0]
+        """
+        table: tuple[Grid, Recalling] | None = self.__dict__.get("_table")
+        if table is not None and table[0] == grid and table[1].kernel.like(like):
+            return table[1]
+        return self.convolution(grid, like)
 
     def tabulated(self, grid: Grid, like: Tensor) -> "Interaction":
         """The same energy, with the transform of its kernel on a grid kept: for a loop that evaluates it often.

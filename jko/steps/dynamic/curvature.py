@@ -11,7 +11,7 @@ from jko.derivatives import leaf, recording
 from jko.energies import Energy, Interaction, joined
 from jko.measures import GridDensity
 from jko.metrics import as_array
-from jko.numerics.convolution import Convolution
+from jko.numerics.convolution import Convolution, Recalling
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.setting import GridSetting
 
@@ -27,7 +27,7 @@ class SecondVariation:
 
     setting: GridSetting
     state: GridDensity
-    kernels: list[tuple[float, Convolution]] = field(default_factory=list)
+    kernels: list[tuple[float, Convolution | Recalling]] = field(default_factory=list)
     others: Energy | None = None
 
     def __post_init__(self) -> None:
@@ -36,7 +36,7 @@ class SecondVariation:
         others = []
         for c, E in () if rest is None else rest.terms:
             if isinstance(E, Interaction):
-                self.kernels.append((c, E.convolution(grid, like)))
+                self.kernels.append((c, E.on_cells(grid, like)))
             else:
                 others.append((c, E))
         self.others = joined(others)

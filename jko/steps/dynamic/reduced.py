@@ -53,7 +53,7 @@ NEAR = 1.0  # cells that mass moves, up to which no coarser grid is asked
 
 
 @dataclass(frozen=True, eq=False)
-class Reached:
+class ReducedPoint:
     """rho(z): the solution of the dual, its density, dR/drho there and the objective, up to ``blur``.
 
     ``left`` is ``|S G|_1``, what one more linearisation would move.
@@ -83,7 +83,7 @@ class Reached:
         return np.nan_to_num(self.z - self.slope, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-class Move(NamedTuple):
+class ReducedMove(NamedTuple):
     """Newton's direction: the changes of z and phi, the slope of the objective along it, and ``|S G|_1``.
 
     ``late``, ``noise``, ``lag``: what the residual of the dual leaves to phi, to the objective, and in L1 to the mass.
@@ -112,7 +112,7 @@ class Reduced:
     def __post_init__(self) -> None:
         self.inner = self.tol
 
-    def first(self, slope: Array, levels: int | None) -> Reached:
+    def first(self, slope: Array, levels: int | None) -> ReducedPoint:
         """The linearisation at rho_0, going on as the last step did; where that has not fallen, rho_0 itself."""
         setting = self.setting
         drift = setting.field("drift")
@@ -130,11 +130,11 @@ class Reduced:
         still = self.reach(z, np.zeros_like(z), self.tol, 0)
         return still if self.good(still) and not at.value <= still.value else at
 
-    def good(self, at: Reached) -> bool:
+    def good(self, at: ReducedPoint) -> bool:
         """Whether the convex problem was solved."""
         return at.solved.outcome.finite and at.solved.outcome.residual <= self.tol
 
-    def reach(self, z: Array, phi: Array | None, tol: float, levels: int | None) -> Reached:
+    def reach(self, z: Array, phi: Array | None, tol: float, levels: int | None) -> ReducedPoint:
         """Solve the convex problem at z, from phi, on ``levels`` coarser grids first."""
         setting = self.setting
         given = (setting.data(z), setting.risk, phi, tol, self.limit, levels)
@@ -150,13 +150,13 @@ class Reduced:
         old.data, old.V = data, old.pad(data.V, np.inf)
         return old
 
-    def again(self, at: Reached, tol: float) -> Reached:
+    def again(self, at: ReducedPoint, tol: float) -> ReducedPoint:
         """The same to a smaller residual."""
         if at.solved.outcome.residual <= tol:
             return at
         return replace(self._reached(at.z, at.solved.again(tol, self.limit)), left=at.left)
 
-    def polished(self, at: Reached, tol: float) -> Reached:
+    def polished(self, at: ReducedPoint, tol: float) -> ReducedPoint:
         """The same, of which the density is still to be asked for."""
         if at.solved.outcome.residual <= tol:
             return at
@@ -164,7 +164,7 @@ class Reduced:
         self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
         return replace(at, solved=solved)
 
-    def _reached(self, z: Array, solved: Solved) -> Reached:
+    def _reached(self, z: Array, solved: Solved) -> ReducedPoint:
         self.newton, self.cg = self.newton + solved.newton, self.cg + solved.cg
         setting, step = self.setting, solved.stepper
         grid, rho = setting.previous.grid, step.crop(step.rho)
@@ -176,12 +176,12 @@ class Reduced:
         if solved.corners is not None:  # the dual's value is not that of these densities
             found = setting.density(solved)
             value = found.energy + found.cost / (2 * setting.problem.tau)
-            return Reached(z, solved, found.state, slope, value, blur=found.gap)
+            return ReducedPoint(z, solved, found.state, slope, value, blur=found.gap)
         dual = -solved.outcome.J - float((z * rho).sum())
         value = setting.parts.constant + grid.cell * dual + setting.unknown(state)
-        return Reached(z, solved, state, slope, value)
+        return ReducedPoint(z, solved, state, slope, value)
 
-    def settled(self, at: Reached, tol: float) -> Reached:
+    def settled(self, at: ReducedPoint, tol: float) -> ReducedPoint:
         """Newton's method until one more linearisation would move at most ``tol`` of the mass, or nothing falls."""
         idle, best = 0, math.inf
         for _ in range(NEWTON):
@@ -207,7 +207,7 @@ class Reduced:
             at = after
         return at
 
-    def bound(self, at: Reached) -> float:
+    def bound(self, at: ReducedPoint) -> float:
         """A bound of ``|S G|_1`` that costs nothing: ``S <= W``, and S of a constant is 0."""
         W = weights(at.solved.stepper)
         total, square = float(W.sum()), float((W * self.centred(W, at.G) ** 2).sum())
@@ -227,7 +227,7 @@ class Reduced:
         free = np.isfinite(self.setting.V)
         return None if free.all() else chambers(free, self.setting.previous.grid.periodic)
 
-    def direction(self, at: Reached, tol: float) -> Move:
+    def direction(self, at: ReducedPoint, tol: float) -> ReducedMove:
         """Truncated conjugate gradients."""
         model, curve = responds(at.solved), SecondVariation(self.setting, at.state)
         cell = self.setting.previous.grid.cell
@@ -260,25 +260,30 @@ class Reduced:
             if smooth * float((W * r * r).sum()) <= enough:  # r . S r if it is as smooth as G
                 break
         if not left > tol:
-            return Move(z, phi, 0.0, left, phi, 0.0, 0.0)
+            return ReducedMove(z, phi, 0.0, left, phi, 0.0, 0.0)
         rho, late, error, cg = model.correct(ROUGH)
         self.cg += cg
         noise = ROUNDING * (1 + abs(at.value)) + cell * error + 2 * at.blur
         lag = cell * float(np.abs(rho).sum())
-        return Move(z, phi, -cell * float((G * d).sum()), left, late, noise, lag)
+        return ReducedMove(z, phi, -cell * float((G * d).sum()), left, late, noise, lag)
 
-    def lower(self, at: Reached, move: Move) -> Reached | None:
+    def lower(self, at: ReducedPoint, move: ReducedMove) -> ReducedPoint | None:
         """The first point along the direction whose objective is low enough."""
         start = at.phi + move.late
 
-        def along(t: float) -> Reached | None:
+        def along(t: float) -> ReducedPoint | None:
             far = cells_moved(self.setting, t * move.phi)
             levels = 0 if far <= NEAR else None
             there = self.reach(at.z + t * move.z, start + t * move.phi, self.inner, levels)
             return there if self.good(there) else None
 
-        given = {"noise": move.noise, "trials": TRIALS, "drowned": lambda there: True}
-        found = armijo(along, at.value, move.slope, **given).point
+        def drowned(there: ReducedPoint) -> bool:
+            return True  # near the solution Newton's step is right
+
+        search = armijo(
+            along, at.value, move.slope, noise=move.noise, drowned=drowned, trials=TRIALS
+        )
+        found = search.point
         if found is None:  # the stepper's fields are to be those of the point again
             self.reach(at.z, at.phi, self.tol, 0)
         return found

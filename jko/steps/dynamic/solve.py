@@ -137,8 +137,8 @@ def _reduced(setting: GridSetting, tol: float, limit: int, cascade: int | None) 
         rho = setting.density(at.solved)
         if step.newton == work:
             break
-    work = step.newton, step.cg
-    return DualAnswer(setting, at.solved, rho, *work, at.left, at.slope - slope)
+    drift = at.slope - slope
+    return DualAnswer(setting, at.solved, rho, step.newton, step.cg, at.left, drift)
 
 
 def _solve(
