@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from jko.energies import Entropy, Internal
+from jko.energies import Internal
 
-SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, with an entropy: small, tails of a density stay exact
+SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, where densities are positive: small, tails of a density stay exact
 FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 
 
@@ -18,7 +18,7 @@ def mobility(internal: Iterable[tuple[float, Internal]], eps: float | None) -> f
     """The mobility of the vacuum, as a part of the largest density: ``eps``, or what suits the internal energies."""
     if eps is not None:
         return eps
-    return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal) else FLOOR
+    return SMOOTH_FLOOR if any(E.positive for _, E in internal) else FLOOR
 
 
 def reached(free: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:
