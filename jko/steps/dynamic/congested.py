@@ -1,0 +1,192 @@
+"""The step of a congested energy, ``r_c <= limit`` in every corner, by an interior-point method.
+
+Prices do not determine densities here: where nothing but the limit bounds them, a corner at the price 0 holds any of
+them.  So the densities r_c stay unknowns to the end.  Beside the slack s_c of :mod:`jko.steps.dynamic.corners` there is
+the pressure t_c > 0 of a corner,
+
+``U'(r_c) - s_c + t_c = p_c(phi),    r_c s_c = mu,    (limit - r_c) t_c = mu``
+
+and mu falls until nothing is left of it.  Where a density between 0 and the limit is carried by a potential alone,
+nothing but mu bounds w_c; so each step holds densities back by springs, ``stiff (r_c - r_c before)^2 / 2``, which are
+weak while steps succeed.  They move the answer as little as mu does: at the end nothing is left of the difference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from jko.steps.dynamic.conjugates import Congested
+from jko.steps.dynamic.corners import deposit, linearise, missed, update
+from jko.steps.dynamic.direct import Factor
+from jko.steps.dynamic.joint import Features, Joint
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.newton import DualOutcome
+from jko.steps.dynamic.stepper import GridStep, Stepper
+
+FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
+MU, SMALLER, LAST = 0.1, 0.1, 1e-14  # first mu / (limit x price), from one to the next, the last
+SETTLED = 0.1  # residual at which mu falls
+STIFF, STIFFEST, LEAST_STIFF = 1e-2, 1.0, 1e-4  # springs x limit / price
+HARDER, SOFTER = 4.0, 1 / 3  # factors on springs, after steps that leave ...
+MUCH, LITTLE, WORSE = 0.1, 0.03, 3.0  # ... much or little residual, or so many times the one before
+REFUSED = 0.5  # residual at which a step that made it larger is taken back
+KEEP = 0.1  # of a density or slack, what one step leaves at least
+EXACT, MATCHED = 1e-10, 1e-6  # residuals of the mass, which is corrected by so much, and of prices
+FORCING = 1e-3  # reduction of the residual by one linear solve
+NEARBY = 1e-3  # of the box: the first guess of how far mass is pressed
+
+
+class Crowd(NamedTuple):
+    """Densities of corners below the limit, and their pressures, (2^d, *shape)."""
+
+    density: Array
+    pressure: Array
+
+
+@dataclass(frozen=True)
+class CrowdedPoint:
+    """Where the method ended."""
+
+    joint: Joint
+    outcome: DualOutcome
+    crowd: Crowd
+
+
+@dataclass(eq=False)
+class Press:
+    """The unknowns of the corners on the way: densities r, what is left below the limit, slacks s, pressures t."""
+
+    joint: Joint
+    kind: Congested
+    r: Array = field(init=False)
+    stiff: float = STIFF
+
+    def __post_init__(self) -> None:
+        step, top = self.joint.stepper, self.kind.limit
+        V = step.data.V[np.isfinite(step.data.V)]
+        lengths = [n * h for n, h in zip(step.data.rho0.shape, step.data.spacing, strict=True)]
+        reach = max(NEARBY * math.hypot(*lengths) ** 2, MU * min(step.data.spacing) ** 2)
+        self.price = float(np.ptp(V)) + reach / step.data.tau
+        free = np.isfinite(step.V)
+        between = np.clip(step.rho0, FLOOR * top, (1 - FLOOR) * top)
+        self.r = np.repeat(np.where(free, between, 0.0)[None], len(step.w), axis=0)
+        self.room = top - self.r
+        self.mu = MU * top * self.price
+        self.s, self.t = self.mu / np.where(free, self.r, 1.0), self.mu / self.room
+        self.safe = np.empty_like(step.M0)
+
+    def fields(self, phi: Array) -> tuple[object, ...]:
+        """What kernels are given."""
+        step, spring = self.joint.stepper, self.stiff * self.price / self.kind.limit
+        return (phi, step.V, step.g, self.r, self.s, self.t, self.room, self.mu, spring)
+
+    def linearised(self, phi: Array) -> float:
+        """Linearise at phi, whose V and g the stepper holds, and assemble; the residual."""
+        step = self.joint.stepper
+        self.safe[:] = step.M0
+        step.M[:] = step.M0
+        mesh = (self.kind, *self.joint.grid, step.data.tau)
+        linearise(*mesh, *self.fields(phi), step.w, step.rho, step.M, self.safe)
+        step.prepare(mobility=self.safe)
+        return self.joint.imbalance()
+
+    def move(self, phi: Array, dphi: Array, lift: Array, residual: float) -> None:
+        """Follow a step of phi and of the prices of data."""
+        step = self.joint.stepper
+        mesh = (self.kind, *self.joint.grid, step.data.tau, step.layout.inverse)
+        update(*mesh, *self.fields(phi), dphi, lift, 0.0, min(KEEP, residual))
+
+    def left(self) -> float:
+        """The residual of the mass, with the densities as they are; writes them and mobilities."""
+        step = self.joint.stepper
+        step.M[:] = step.M0
+        deposit(*self.joint.grid, self.r, step.rho, step.M)
+        return self.joint.imbalance()
+
+    def unmatched(self, phi: Array) -> float:
+        """How much mass does not fit to its price, relative to all; sets the size of prices."""
+        step = self.joint.stepper
+        mesh = (self.kind, *self.joint.grid, step.data.tau)
+        amount, self.price = missed(*mesh, phi, step.V, step.g, self.r)
+        return amount / step.mass
+
+    def closer(self, left: float, before: float) -> None:
+        """Springs and mu for the next step."""
+        if left > MUCH or (left > WORSE * before and left > MATCHED):
+            self.stiff = min(HARDER * self.stiff, STIFFEST)
+        elif left < LITTLE:
+            self.stiff = max(SOFTER * self.stiff, LEAST_STIFF)
+        if left <= SETTLED:
+            self.mu = max(SMALLER * self.mu, LAST * self.kind.limit * self.price)
+
+    def kept(self) -> tuple[Array, ...]:
+        """Copies of all four."""
+        return tuple(x.copy() for x in (self.r, self.room, self.s, self.t))
+
+    def crowd(self) -> Crowd:
+        """The answer: a pressure counts where it is nearer to its size than the density to the limit."""
+        step, top = self.joint.stepper, self.kind.limit
+        full = self.t * top > self.room * self.price
+        fields = (self.r, np.where(full, self.t, 0.0))
+        return Crowd(*(np.stack([step.crop(corner) for corner in x]) for x in fields))
+
+
+def congested(data: GridStep, features: Features, tol: float, limit: int) -> CrowdedPoint:
+    """Solve the step, with the prices of its data, to far less than ``tol``, in ``limit`` iterations.
+
+    Raises
+    ------
+    ValueError
+        A part of the grid that is cut off by obstacles holds more mass than the limit lets it.
+    """
+    kind = data.kind
+    assert isinstance(kind, Congested)
+    _refuse_overfull(data, kind.limit)
+    joint = Joint(Stepper(data), features)
+    press, phi, lam = Press(joint, kind), np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b)
+    joint.arrived(phi, lam)
+    work, left, missing, cg = 0, math.inf, math.inf, 0
+    while not (left <= EXACT and missing <= min(tol, MATCHED)) and work < limit:
+        target = max(FORCING * min(press.linearised(phi), left), 0.01 * EXACT)
+        found = joint.newton(target, Factor.of)
+        if found is None:
+            break
+        dphi, dlam, products = found
+        before = press.kept()
+        press.move(phi, dphi, joint.pull(dlam), max(left, missing))
+        joint.arrived(phi - dphi, lam - dlam)
+        after, work, cg = press.left(), work + 1, cg + products
+        if after > max(REFUSED, left) and press.stiff < STIFFEST:
+            press.r, press.room, press.s, press.t = before
+            joint.arrived(phi, lam)
+            press.stiff = min(HARDER * press.stiff, STIFFEST)
+            continue
+        phi, lam = phi - dphi, lam - dlam
+        missing = press.unmatched(phi)
+        press.closer(after, left)
+        left = after
+    J = joint.at(phi, lam)
+    outcome = DualOutcome(phi, J, max(press.left(), missing), work, cg, work)
+    return CrowdedPoint(joint, outcome, press.crowd())
+
+
+def _refuse_overfull(data: GridStep, limit: float) -> None:
+    """Every chamber must have room for its mass."""
+    free: NDArray[np.bool_] = np.isfinite(data.V)
+    chamber, count = label(free)
+    cell = math.prod(data.spacing)
+    mass = cell * np.bincount(chamber.ravel(), data.rho0.ravel(), count + 1)[1:]
+    volume = cell * np.bincount(chamber.ravel(), minlength=count + 1)[1:]
+    over = mass > limit * volume
+    if over.any():
+        k = int(over.argmax())
+        raise ValueError(
+            f"the limit {limit:g} leaves no room: cells of volume {volume[k]:.6g} would hold {limit * volume[k]:.6g} "
+            f"at most, and the mass there is {mass[k]:.6g}; take a larger box or a higher limit"
+        )
