@@ -11,12 +11,15 @@ profile, given by its means over the cells.  Fokker and Planck's is ``Ent(rho) +
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import sqrtm
+from scipy.optimize import brentq
 
 import jko
 from jko import exact
@@ -256,6 +259,124 @@ def table_scaling(quick: bool) -> None:
             )
         slope = np.polyfit(2 * np.log(sizes), np.log(figures), 1)[0]
         print(f"log-log slope in the number of cells {slope:.3f}")
+
+
+def wrong_corner(n: int, width: float, diffusion: jko.Energy, k: float) -> Problem:
+    """A bump in one corner, a steep well in the other, and little diffusion."""
+    grid = jko.Grid((0.0, 1.0), (n, n))
+    start = jko.GridDensity.from_function(
+        grid, lambda x: (-(x - 0.9).square().sum(-1) / (2 * width**2)).exp()
+    )
+    energy = diffusion + jko.Potential(lambda x: k * (x - 0.1).square().sum(-1))
+    return Problem(f"{diffusion!r}, k = {k:g}", energy, start, 0.0, 1)
+
+
+def one_step(p: Problem, tau: float, **options) -> tuple[jko.StepResult, float]:
+    """One step, whatever becomes of it, and its CPU seconds."""
+    begin = time.process_time()
+    solver = jko.Dynamic(**options)
+    result = jko.step(p.energy, p.start, tau=tau, solver=solver, throw=False)
+    return result, time.process_time() - begin
+
+
+def table_hard(quick: bool) -> None:
+    """One step against a strong well with weak diffusion: Newton's iterations, F where it fails."""
+    entropy, square = jko.Entropy(), jko.PorousMedium(2)
+    energies = [c * E for E in (entropy, square) for c in (1.0, 1e-2, 1e-3)]
+    stiffness = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # 2 k tau
+    one_step(wrong_corner(64, 0.05, entropy, 1.0), 1e-4)
+    one_step(wrong_corner(64, 0.05, square, 1.0), 1e-4)
+    for width in (0.05,) if quick else (0.05, 0.2):
+        seconds, failed = [], 0
+        print(f"\nbump of width {width:g}{'':18s}" + "".join(f"{s:>8g}" for s in stiffness))
+        for E in energies:
+            for k in (1.0, 10.0, 100.0):
+                p = wrong_corner(64, width, E, k)
+                found = [one_step(p, s / (2 * k)) for s in stiffness]
+                failed += sum(not result.status.ok for result, _ in found)
+                seconds += [used for _, used in found]
+                cells = (
+                    f"{result.figures['newton']:>7.0f}{' ' if result.status.ok else 'F'}"
+                    for result, _ in found
+                )
+                print(f"{p.name:36s}" + "".join(cells))
+        print(
+            f"{failed} of {len(seconds)} fail; CPU seconds: median {np.median(seconds):.2f}, largest {max(seconds):.2f}"
+        )
+
+
+def table_powers(quick: bool) -> None:
+    """Powers up to 20 from Barenblatt's profile of radius 1/5, by steps of half its age, to two tolerances."""
+    n = 64 if quick else 128
+    for tol in (1e-4, 1e-6):
+        problems = []
+        for m in (1.05, 1.5, 2, 3, 4, 6, 10, 20):
+            radius = lambda t, m=m: float(exact.barenblatt_flow(0.0, t=t, m=m, d=2, c=m))  # noqa: E731
+            t0 = math.exp(brentq(lambda s: math.log(radius(math.exp(s)) / 0.2), -90, 10))  # noqa: B023
+            problems.append(medium(n, m, t0, t0 / 2, steps=5))
+        costs(f"Dynamic(tol={tol:g})", problems, solver=jko.Dynamic(tol=tol))
+
+
+def table_large(quick: bool) -> None:
+    """One large step into a well, against the exact JKO step: inner time steps."""
+    n, k, tau = 64 if quick else 128, 100.0, 1e-3
+    base = medium(n, 2, 2e-4, tau, steps=1)
+    R0 = float(exact.barenblatt_flow(0.0, t=2e-4, m=2, d=2, c=2))
+    well = base.energy + jko.Potential(lambda x: k * (x - 0.5).square().sum(-1))
+
+    def iterate(tau: float, steps: int) -> jko.GridDensity:
+        R = R0
+        for _ in range(steps):
+            R = exact.barenblatt_step(R, tau=tau, m=2, d=2, c=2, a=2 * k)
+        return means(base.start.grid, lambda x: exact.barenblatt(x, R=R, m=2, centre=0.5), 4)
+
+    p = Problem(f"porous medium in a well, {n}^2", well, base.start, tau, 1, None, iterate)
+    for inner in (1, 2, 4, 8):
+        costs(f"Dynamic(inner={inner})", [p], solver=jko.Dynamic(inner=inner))
+
+
+def table_interaction(quick: bool) -> None:
+    """The same flow with an attraction between all cells and without it."""
+    for n in (64,) if quick else (64, 256):
+        alone = medium(n, 2, 2e-4, 1e-4, steps=5)
+        attraction = jko.Interaction(lambda z: 20 * z.square().sum(-1))
+        together = Problem(
+            f"with |x - y|^2, {n}^2", alone.energy + attraction, alone.start, 1e-4, 5
+        )
+        costs("Dynamic, JKO steps", [alone, together])
+
+
+def bures(a: exact.Gaussian, b: exact.Gaussian) -> float:
+    """W2 of two Gaussians."""
+    root = sqrtm(a.covariance)
+    cross = sqrtm(root @ b.covariance @ root)
+    spread = np.trace(a.covariance + b.covariance - 2 * cross.real)
+    return float(np.sqrt(np.sum((a.mean - b.mean) ** 2) + spread))
+
+
+def table_distance(quick: bool) -> None:
+    """W2 of two Gaussians, one of them turned and stretched, against Bures' formula."""
+    print(f"{'':16s}    CPU s   relative error    gap of W2^2")
+    shapes = [(64, 64), (128, 128), (24, 24, 24)]
+    shapes += [] if quick else [(256, 256), (512, 512), (64, 64, 64)]
+    for shape in shapes:
+        d = len(shape)
+        grid = jko.Grid((0.0, 1.0), shape)
+        turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
+        laws = (
+            exact.Gaussian(np.full(d, 0.4), 0.05**2 * np.eye(d)),
+            exact.Gaussian(
+                np.full(d, 0.6), turn @ np.diag(np.linspace(0.04, 0.08, d) ** 2) @ turn.T
+            ),
+        )
+        a, b = (means(grid, lambda x, law=law: exact.gaussian(x, *law), 2) for law in laws)
+        begin = time.process_time()
+        found = jko.distance(a, b)
+        used = time.process_time() - begin
+        true = bures(*laws)
+        print(
+            f"{'x'.join(map(str, shape)):16s}{used:9.2f}{abs(found.value / true - 1):17.1e}{found.gap:15.1e}"
+        )
 
 
 TABLES = {

@@ -22,6 +22,8 @@ from jko.storage.scan import Source
 from jko.storage.states import Arrays
 from jko.trajectory import Trajectory
 
+HALVINGS = "halvings"  # the column that says how often the step that was asked for was halved
+
 
 class Present(NamedTuple):
     """Where the flow is: everything that one step changes, replaced at once."""
@@ -32,6 +34,12 @@ class Present(NamedTuple):
     state: State
     memory: Memory
     place: int = -1  # in the journal
+    through: float = 0.0  # steps that were asked for, a halved one in parts
+    halvings: int = 0  # of the last step
+
+    def due(self, save: int) -> bool:
+        """Whether this state is one of every ``save``-th."""
+        return self.through % save == 0
 
 
 class Ledger:
@@ -113,8 +121,11 @@ class Ledger:
             else:
                 self.now = self.now._replace(place=place)
 
-    def enter(self, t: float, result: StepResult) -> None:
-        """Enter a step, at once: an interruption finds all of it or nothing."""
+    def enter(self, t: float, result: StepResult, halvings: int | None = None) -> None:
+        """Enter a step, at once: an interruption finds all of it or nothing.
+
+        ``halvings`` says which part it is of what was asked for, in a column; None where no step is ever halved.
+        """
         k, coupling = self.now.steps + 1, result.coupling.known
         row = {
             "statuses": result.status.name,
@@ -127,14 +138,20 @@ class Ledger:
             "proofs": coupling.proof.name,
             **result.figures,
         }
+        if halvings is not None:
+            row[HALVINGS] = halvings
         self._figures.enter(k - 1, row)
         for column, value in ((self._times, t), (self._energies, result.energy)):
             del column[k:]
             column.append(value)
-        if self.now.steps % self.save == 0:
+        if self.now.due(self.save):
             self._keep(self.now)
-        self.now = Present(k, t, result.energy, result.state, result.memory)
-        if self._journal is not None and k % self.save == 0:
+        level = halvings or 0
+        through = self.now.through + 0.5**level
+        self.now = Present(
+            k, t, result.energy, result.state, result.memory, through=through, halvings=level
+        )
+        if self._journal is not None and self.now.due(self.save):
             self._write()
             self._settle()
 
@@ -263,9 +280,10 @@ class Ledger:
         self._places.extend(places[:-1].tolist())
         final = start.final
         memory = {name: tensor.to(final.weights.device) for name, tensor in start.memory.items()}
-        self.now = Present(
-            last, self._times[-1], self._energies[-1], final, memory, int(places[-1])
-        )
+        parts = np.nan_to_num(start.columns.get(HALVINGS, np.zeros(last)))
+        through, halvings = float((0.5**parts).sum()), int(parts[-1]) if last else 0
+        now = (last, self._times[-1], self._energies[-1], final, memory, int(places[-1]))
+        self.now = Present(*now, through, halvings)
 
 
 def _arrays(memory: Memory) -> Arrays:

@@ -8,7 +8,7 @@ positive are at least :data:`SMALLEST`.  Then neither their reciprocals nor sums
 """
 
 from jko.checks.arrays import alike, floats, numbers, own, owned, shape, tensor, unrecorded
-from jko.checks.kinds import able, called, function, items, kind, returned, values
+from jko.checks.kinds import able, called, flags, function, items, kind, returned, values
 from jko.checks.masses import WEIGHT_TOLERANCE, density, quadrature, unit, weights
 from jko.checks.scalars import (
     ENTRIES,
@@ -31,6 +31,7 @@ __all__ = [
     "called",
     "count",
     "density",
+    "flags",
     "floats",
     "function",
     "interval",

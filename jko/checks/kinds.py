@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,6 +55,18 @@ def items(name: str, value: Any, length: int | None = None) -> tuple[Any, ...]:
     if length is not None and len(found) != length:
         raise ValueError(f"{name} has {len(found)} entries; it must have {length}")
     return found
+
+
+def flags(name: str, value: Any, length: int) -> tuple[bool, ...]:
+    """``length`` truth values: one for all, or one each."""
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic | Tensor) else value
+    found = (plain,) * length if isinstance(plain, bool) else plain
+    sequence = isinstance(found, tuple | list) and all(isinstance(one, bool) for one in found)
+    if not sequence or len(found) != length:
+        raise (ValueError if sequence else TypeError)(
+            f"{name} must be True, False or {length} of these, one for each axis, not {shown(value)}"
+        )
+    return tuple(found)
 
 
 def able(name: str, value: T, method: str, example: str) -> T:

@@ -12,13 +12,20 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable, leaf, probes, recording, slope
+from jko.energies import sampled
 from jko.energies.base import Energy
-from jko.measures import State
+from jko.measures import GridDensity, State
+from jko.numerics.convolution import Convolution
+from jko.spaces import Domain, Grid
 
 BLOCK = 2**20  # differences at a time
 DIAGONAL = (
     "and the pairs x = y count, so that every atom meets itself; leave them out by "
     "jko.Interaction(W, diagonal=False)"
+)
+ODD = (
+    "the kernel W is odd, W(-z) = -W(z), so its double integral is zero whatever the measure; W is the energy of a "
+    "pair, even in the difference of its atoms. If this is its derivative, give it as gradient="
 )
 
 
@@ -35,20 +42,26 @@ class Interaction(Energy):
     gradient
         The derivative of a W that is not written in torch, (n, dim) -> (n, dim), as in :class:`jko.Potential`.
     diagonal
-        Whether the pairs x = y count.  False for a W that is singular or has a kink at 0, such as ``-log|z|``: then the
-        integral is over x != y, and no atom acts on itself, nor on others in the very same place.
+        Whether the pairs x = y count.  False for atoms and a W that is singular or has a kink at 0, such as
+        ``-log|z|``: then the integral is over x != y, and no atom acts on itself, nor on others in the very same place.
+        The cells of a :class:`jko.GridDensity` need it not: each meets itself by the average of W over a cell.
 
     Raises
     ------
     ValueError
         When it is evaluated: W is odd, ``W(-z) = -W(z)``, so that the double integral is zero whatever the measure; the
         diagonal counts and W(0), or where it is needed its slope there, is not finite; as in :class:`jko.Potential`.
+        On a grid: W is not finite elsewhere than at 0, or cannot be integrated there.
 
     Notes
     -----
     The variation is ``int W_even(x - y) mu(dy)``.  Without its diagonal the energy of N atoms of one mass, which repel
     each other by ``-log|z|``, is that of a density up to ``O(log N / N)``, and that of the cells of a grid up to the
     energy of each cell in itself.  It is convex in mu only where W(0) = 0.
+
+    Of a :class:`jko.GridDensity` of N cells it is a convolution by FFT, in ``O(N log N)``.  Where an axis is periodic,
+    W is taken at the shortest difference, in ``[-L/2, L/2]``; a W on the torus may be any function of that.  Of atoms,
+    meshes and pairs (rho, H) it is a sum over pairs of atoms.
 
     Examples
     --------
@@ -59,6 +72,10 @@ class Interaction(Energy):
     1.0
     >>> round(float(jko.Interaction(lambda z: -z.norm(dim=1).log(), diagonal=False)(mu)), 6)
     -0.173287
+    >>> flat = jko.GridDensity.from_function(jko.Grid((-1, 1), 512), lambda x: 1 + 0 * x[:, 0])
+    >>> repulsion = jko.Interaction(lambda z: -z.norm(dim=1).log())
+    >>> round(float(repulsion(flat)), 2), round(0.75 - 0.5 * math.log(2), 2)  # of the uniform law
+    (0.4, 0.4)
     """
 
     _bare = 1
@@ -92,22 +109,61 @@ class Interaction(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """The double integral."""
-        mu = state.atoms
-        return 0.5 * mu.integrate(self._potential(mu.points, state))
+        if isinstance(
+            state, GridDensity
+        ):  # numbers are finite, and differentiable where there is no mass
+            return 0.5 * torch.dot(state.weights, self.variation(state))
+        return 0.5 * state.atoms.integrate(self.variation(state))
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``int W_even(x - y) mu(dy)``, shape (n,)."""
-        return self._potential(state.atoms.points if at is None else at, state)
-
-    def _potential(self, at: Tensor, state: State) -> Tensor:
+        if at is None and isinstance(state, GridDensity):
+            masses = state.values * state.grid.cell
+            return self.convolution(state.grid, masses)(masses).reshape(-1)
         mu = state.atoms
         mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
-        return torch.cat([mu.integrate(self.between(mu.points, x)) for x in at.split(rows)])
+        at = mu.points if at is None else at
+        return torch.cat(
+            [mu.integrate(self.between(mu.points, x, mu.domain)) for x in at.split(rows)]
+        )
 
-    def between(self, y: Tensor, x: Tensor) -> Tensor:
-        """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x))."""
+    def convolution(self, grid: Grid, like: Tensor) -> Convolution:
+        """``m -> sum_L W_even(x_K - x_L) m_L`` for masses m on the cells, of the dtype and on the device of ``like``.
+
+        Examples
+        --------
+        >>> import jko, torch
+        >>> E = jko.Interaction(lambda z: z[:, 0] ** 2)
+        >>> K = E.convolution(jko.Grid((0, 3), 3), torch.zeros(3, dtype=torch.float64))
+        >>> [round(v, 12) for v in K(torch.tensor([1.0, 0.0, 0.0]).double()).tolist()]
+        [0.0, 1.0, 4.0]
+        """
+        kept = self.__dict__.get("_table")
+        if kept is not None and kept[0] == grid and kept[1].like(like):
+            return kept[1]
+        found = sampled.tabulated(self._W, grid, like, self.diagonal)
+        if found is None:
+            raise ValueError(ODD)
+        return found
+
+    def tabulated(self, grid: Grid, like: Tensor) -> "Interaction":
+        """The same energy, with the transform of its kernel on a grid kept: for a loop that evaluates it often.
+
+        Examples
+        --------
+        >>> import jko
+        >>> rho = jko.GridDensity.from_function(jko.Grid((-1, 1), 50), lambda x: 1 + x[:, 0])
+        >>> E = jko.Interaction(lambda z: (z * z).sum(-1))
+        >>> bool(E.tabulated(rho.grid, rho.values)(rho) == E(rho))
+        True
+        """
+        return self._with(_table=(grid, self.convolution(grid, like)))
+
+    def between(self, y: Tensor, x: Tensor, domain: Domain | None = None) -> Tensor:
+        """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x)); in a domain the shortest differences."""
         difference = (x[None, :, :] - y[:, None, :]).reshape(-1, x.shape[1])
+        difference = difference if domain is None else domain.shortest(difference)
         return self.kernel(difference).reshape(len(y), len(x))
 
     def kernel(self, z: Tensor) -> Tensor:
@@ -125,7 +181,18 @@ class Interaction(Energy):
         return 0.5 * (self._W(z) + self._W(-z))
 
     def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As of any energy, some points at a time: memory is bounded; a kernel with a kink at 0 is named."""
+        """Of the cells of a grid by FFT; else as of any energy."""
+        if at is None and isinstance(state, GridDensity):
+            variation, masses = (
+                self.variation(state).detach(),
+                state.values.detach() * state.grid.cell,
+            )
+            slopes = sampled.tabulated_slopes(self._W, state.grid, masses)
+            return variation, torch.stack([K(masses).reshape(-1) for K in slopes], 1)
+        return self._pairwise(state, at)
+
+    def _pairwise(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Some points at a time: memory is bounded; a kernel with a kink at 0 is named."""
         mu = state.atoms
         at = mu.points if at is None else at
         rows = at.split(max(1, BLOCK // (mu.N * mu.dim)))
@@ -145,10 +212,7 @@ class Interaction(Energy):
                 return
         size = W.abs().max()
         if bool(size > 0) and bool(((W + mirrored).abs() <= 1e-6 * size).all()):
-            raise ValueError(
-                "the kernel W is odd, W(-z) = -W(z), so its double integral is zero whatever the measure; W is the "
-                "energy of a pair, even in the difference of its atoms. If this is its derivative, give it as gradient="
-            )
+            raise ValueError(ODD)
 
     def _refuse_pole(self, z: Tensor) -> None:
         """A kernel that is infinite at 0 gives every measure with an atom an infinite energy."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Energy
+from jko.energies.interaction import Interaction
 from jko.energies.internal import Internal
 from jko.energies.mixture import Mixture
 from jko.energies.potential import Linear
@@ -120,6 +121,17 @@ class Parts:
             features=None if A is None else per_cell(A, cells),
             volumes=self.state.volumes,
         )
+
+    def tabulated(self) -> Parts:
+        """The same, with the kernels of interactions on a grid transformed once and for all."""
+        if self.rest is None or not isinstance(self.state, GridDensity):
+            return self
+        grid, like = self.state.grid, self.state.values
+        terms = (
+            (c, E.tabulated(grid, like) if isinstance(E, Interaction) else E)
+            for c, E in self.rest.terms
+        )
+        return replace(self, rest=joined(terms))
 
     def compressed(self, rtol: float = 1e-7) -> Parts:
         """The risk with as few rows as its features have singular values above ``rtol`` times the largest.

@@ -34,7 +34,7 @@ from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import FLAT, diffusivity, largest, split
 from jko.measures import GridDensity
-from jko.spaces import Grid
+from jko.spaces import FacesAcross, Grid
 from jko.trajectory import Trajectory
 
 SECOND = 0.5  # of that step, for upwind values of second order, which may be twice the cell's
@@ -94,13 +94,10 @@ class Volumes(CellEquations[DensitySlope]):
         rho = U
         xi, phi = self.pressure(rho)
         drho, leaving = torch.zeros_like(rho), torch.zeros_like(rho)
-        for k, h in enumerate(self.grid.spacing):
-            if rho.shape[k] == 1:
-                continue
-            flux, up, down = self.across(rho, xi, phi, k)
-            drho -= faces.outflow(flux, rho, k) / h
-            faces.before(leaving, k).add_(up / h)
-            faces.after(leaving, k).add_(down / h)
+        for face in self.grid.across:
+            flux, up, down = self.across(rho, xi, phi, face)
+            drho -= face.outflow(flux) / face.width
+            leaving += (face.upper(up) + face.lower(down)) / face.width
         speed = float(leaving.amax()) + self._stiffness(rho)
         spread = sum(2 / h**2 for h in self.grid.spacing) * float(xi.abs().amax())
         rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
@@ -140,17 +137,19 @@ class Volumes(CellEquations[DensitySlope]):
             "potential and the features, take t1 below, or a coarser grid"
         )
 
-    def across(self, rho: Tensor, xi: Tensor, phi: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The flux through the faces across axis k, and the shares of their two cells that would leave per time."""
-        z, h = xi.diff(dim=k), self.grid.spacing[k]
+    def across(
+        self, rho: Tensor, xi: Tensor, phi: Tensor, face: FacesAcross
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The flux through the faces across an axis, and the shares of their two cells that would leave per time."""
+        z, h = face.diff(xi), face.width
         if self.entropy > 0:
             up, down = (self.entropy * _bernoulli(s * z / self.entropy) / h for s in (1, -1))
-            flux = up * faces.before(rho, k) - down * faces.after(rho, k)
+            flux = up * face.before(rho) - down * face.after(rho)
         else:
             v = -z / h
-            flux = v * self._carried(rho, v, phi, k)
+            flux = v * self._carried(rho, v, phi, face)
             up, down = v.clamp(min=0) / SECOND, (-v).clamp(min=0) / SECOND
-        shut = faces.before(self.closed, k) | faces.after(self.closed, k)
+        shut = face.before(self.closed) | face.after(self.closed)
         return (
             torch.where(shut, 0.0, flux),
             torch.where(shut, 0.0, up),
@@ -166,41 +165,41 @@ class Volumes(CellEquations[DensitySlope]):
         """
         xi, phi = self.pressure(rho)
         found = []
-        for k, h in enumerate(self.grid.spacing):
-            flux, _, _ = self.across(rho, xi, phi, k)
-            speed = -xi.diff(dim=k) / h
+        for face in self.grid.across:
+            flux, _, _ = self.across(rho, xi, phi, face)
+            speed = -face.diff(xi) / face.width
             power = flux * speed
             if self.entropy > 0:
                 c, root = self.entropy, rho.sqrt()
-                full = (faces.before(rho, k) > 0) & (faces.after(rho, k) > 0)
+                full = (face.before(rho) > 0) & (face.after(rho) > 0)
                 logarithm = torch.where(rho > 0, rho, 1.0).log()
-                edge = faces.mean(root, k) * speed - 2 * c * root.diff(dim=k) / h
-                speed = speed - c * logarithm.diff(dim=k) / h
+                edge = face.mean(root) * speed - 2 * c * face.diff(root) / face.width
+                speed = speed - c * face.diff(logarithm) / face.width
                 power = torch.where(full, flux * speed, edge.square())
-                speed = torch.where(full, speed, edge / faces.mean(root, k))
+                speed = torch.where(full, speed, edge / face.mean(root))
             still = flux == 0
             found.append((torch.where(still, 0.0, speed.abs()), torch.where(still, 0.0, power)))
         return found
 
-    def _carried(self, rho: Tensor, v: Tensor, phi: Tensor, k: int) -> Tensor:
+    def _carried(self, rho: Tensor, v: Tensor, phi: Tensor, face: FacesAcross) -> Tensor:
         """The density on the faces: a mean where diffusion rules a cell, upwind where the drift does.
 
         At most twice that of the cell it comes from.  The measure is the number of Peclet, ``|d phi| / (rho U'')``.
         """
-        upwind = faces.upwind(rho, faces.slopes(rho, k).clamp(-2 * rho, 2 * rho), v, k)
+        upwind = faces.upwind(rho, faces.slopes(rho, face).clamp(-2 * rho, 2 * rho), v, face)
         if not self.powers.summands:
             return upwind
-        donor = torch.where(v > 0, faces.before(rho, k), faces.after(rho, k))
-        D = diffusivity(self.powers, faces.mean(rho, k))
-        share = torch.where(D > 0, (2 - phi.diff(dim=k).abs() / D).clamp(0, 1), 0.0)
-        return share * torch.minimum(self._between(rho, k), 2 * donor) + (1 - share) * upwind
+        donor = torch.where(v > 0, face.before(rho), face.after(rho))
+        D = diffusivity(self.powers, face.mean(rho))
+        share = torch.where(D > 0, (2 - face.diff(phi).abs() / D).clamp(0, 1), 0.0)
+        return share * torch.minimum(self._between(rho, face), 2 * donor) + (1 - share) * upwind
 
-    def _between(self, rho: Tensor, k: int) -> Tensor:
+    def _between(self, rho: Tensor, face: FacesAcross) -> Tensor:
         """The mean of two cells for which ``mean [U'] = [P]``: of ``1/2 int rho^2`` the arithmetic one."""
-        mean = faces.mean(rho, k)
-        secant = self.powers.pressure(rho).diff(dim=k) / self.powers.slope(rho).diff(dim=k)
-        apart = (rho.diff(dim=k).abs() > FLAT * mean) & secant.isfinite()
-        low, high = (f(faces.before(rho, k), faces.after(rho, k)) for f in (torch.min, torch.max))
+        mean = face.mean(rho)
+        secant = face.diff(self.powers.pressure(rho)) / face.diff(self.powers.slope(rho))
+        apart = (face.diff(rho).abs() > FLAT * mean) & secant.isfinite()
+        low, high = (f(face.before(rho), face.after(rho)) for f in (torch.min, torch.max))
         return torch.where(apart, secant, mean).clamp(low, high)
 
     def _stiffness(self, rho: Tensor) -> float:

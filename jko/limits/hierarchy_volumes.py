@@ -16,7 +16,7 @@ from jko.limits.rungekutta import CellEquations, Slope, Stages
 from jko.limits.spans import quadratic
 from jko.limits.volumes import faces
 from jko.measures import Particles
-from jko.spaces import Grid
+from jko.spaces import FacesAcross, Grid
 
 
 class HierarchyVolumes(CellEquations[Slope]):
@@ -43,12 +43,11 @@ class HierarchyVolumes(CellEquations[Slope]):
         for axis, at in enumerate(self.faces):
             if len(at) == 0:
                 continue  # a single cell across this axis
-            last, width = first + len(at), self.grid.spacing[axis]
-            across = faces.before(U, axis + 1).shape
+            last, across = first + len(at), self.grid.across[axis]
             field = grad_N[first:last, axis], grad_U[first:last, axis]
-            flux, speed = self._fluxes(t, at, rho, H, axis, *field)
-            rates -= faces.outflow(flux.reshape(across), U, axis + 1) / width
-            fastest += float(speed.max()) / width
+            flux, speed = self._fluxes(t, at, rho, H, across, *field)
+            rates -= across.outflow(flux.reshape(across.before(U).shape)) / across.width
+            fastest += float(speed.max()) / across.width
             first = last
         return Slope(rates, 2 * fastest)
 
@@ -74,13 +73,13 @@ class HierarchyVolumes(CellEquations[Slope]):
         at: Tensor,
         rho: Tensor,
         H: Tensor,
-        axis: int,
+        across: FacesAcross,
         grad_N: Tensor,
         grad_U: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Fluxes of Rusanov through the inner faces across an axis, (k + 1, F), and the speeds there, (F,)."""
+        """Fluxes of Rusanov through the faces across an axis, (k + 1, F), and the speeds there, (F,)."""
         sides, speeds = [], []
-        for W in _reconstructed(torch.cat([rho[None], cumulants(H)]), axis + 1):
+        for W in _reconstructed(torch.cat([rho[None], cumulants(H)]), across):
             density, inner = W[0].reshape(-1), moments(W[1:].flatten(1))
             last = self.closure(t, at, inner)
             powers = torch.cat([torch.ones_like(last)[None], inner, last[None]])
@@ -108,12 +107,12 @@ def primitive(U: Tensor) -> tuple[Tensor, Tensor]:
     return rho, torch.where(rho > 0, U[1:] / torch.where(rho > 0, rho, 1.0), 0.0)
 
 
-def _reconstructed(W: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Values on both sides of the inner faces across an axis of W, by slopes with the limiter MC; flat at the walls."""
-    slopes = faces.slopes(W, axis)
-    for end in (0, -1):
-        slopes.select(axis, end).zero_()
-    return faces.sides(W, slopes, axis)
+def _reconstructed(W: Tensor, across: FacesAcross) -> tuple[Tensor, Tensor]:
+    """Values on both sides of the faces across an axis, by slopes with the limiter MC; flat at the walls."""
+    slopes = faces.slopes(W, across)
+    for end in () if across.wraps else (0, -1):
+        slopes.select(across.axis, end).zero_()
+    return faces.sides(W, slopes, across)
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Boxes cut into equal cells; no face of the boundary carries a flux."""
+"""Boxes cut into equal cells; no face of the boundary carries a flux, and a periodic axis has no boundary."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from jko import checks
 from jko.shown import Shown
 from jko.spaces.cached import cached
 from jko.spaces.domains import Box
+from jko.spaces.faces import FacesAcross
+from jko.spaces.torus import Torus
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Grid(Shown):
         ``((lower, upper), ...)``, one pair for each axis, or one pair for all of them.
     shape
         Numbers of cells along the axes; a single number means d = 1.
+    periodic
+        Whether mass that leaves at the upper end of an axis comes in at its lower end: a bool, or one for each axis.
+        Where not, there are walls.  All axes periodic make a circle or a torus.
 
     Attributes
     ----------
@@ -34,20 +39,31 @@ class Grid(Shown):
     centres : (N, d)
         Centres of the cells, the last axis fastest (C order).
 
+    across : tuple of d :class:`jko.spaces.FacesAcross`
+        The faces across each axis.
+
     Examples
     --------
     >>> import jko
     >>> grid = jko.Grid((0.0, 1.0), (4, 2))
     >>> grid.N, grid.spacing, grid.centres[1].tolist()
     (8, (0.25, 0.5), [0.125, 0.75])
+    >>> jko.Grid((0.0, 1.0), (64, 32), periodic=(True, False))
+    Grid(cells=64x32, on=[0, 1] x [0, 1], periodic=[True, False])
     """
 
     remedy = "build it by jko.Grid(bounds, shape)"
 
     bounds: tuple[tuple[float, float], ...]
     shape: tuple[int, ...]
+    periodic: tuple[bool, ...]
 
-    def __init__(self, bounds: Sequence[Any], shape: int | Sequence[int]) -> None:
+    def __init__(
+        self,
+        bounds: Sequence[Any],
+        shape: int | Sequence[int],
+        periodic: bool | Sequence[bool] = False,
+    ) -> None:
         cells = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         if not 1 <= len(cells) <= 3:
             raise ValueError(f"shape has {len(cells)} axes; a grid has d = 1, 2 or 3")
@@ -60,11 +76,13 @@ class Grid(Shown):
         ends = zip(box.lower.tolist(), box.upper.tolist(), strict=True)
         object.__setattr__(self, "bounds", tuple(ends))
         object.__setattr__(self, "shape", counts)
+        object.__setattr__(self, "periodic", checks.flags("periodic", periodic, len(cells)))
         self._check_cells()
 
     def _facts(self) -> dict[str, Any]:
         bounds = " x ".join(f"[{a:.6g}, {b:.6g}]" for a, b in self.bounds)
-        return {"cells": "x".join(map(str, self.shape)), "on": bounds}
+        facts = {"cells": "x".join(map(str, self.shape)), "on": bounds}
+        return facts | {"periodic": self.periodic} if any(self.periodic) else facts
 
     def _check_cells(self) -> None:
         """Refuse cells that rounding cannot tell apart, and volumes out of range."""
@@ -108,6 +126,12 @@ class Grid(Shown):
         return Box(lower, upper)
 
     @cached
+    def domain(self) -> Box | Torus:
+        """Where the mass may be: the box, or the torus of the axes that are periodic."""
+        box = self.box
+        return Torus(box.lower, box.upper, self.periodic) if any(self.periodic) else box
+
+    @cached
     def axes(self) -> tuple[Tensor, ...]:
         """Centres along each axis, tensors of lengths ``shape``."""
         return tuple(
@@ -122,6 +146,12 @@ class Grid(Shown):
             torch.linspace(a, b, n + 1, dtype=torch.float64, device="cpu")
             for (a, b), n in zip(self.bounds, self.shape, strict=True)
         )
+
+    @cached
+    def across(self) -> tuple[FacesAcross, ...]:
+        """The faces across each axis."""
+        rows = enumerate(zip(self.periodic, self.spacing, strict=True))
+        return tuple(FacesAcross(k - self.dim, wraps, h) for k, (wraps, h) in rows)
 
     @cached
     def centres(self) -> Tensor:

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from jko.measures import ChargedSpan, State
-from jko.spaces import Ball, Box, Cylinder, Domain, Grid
+from jko.spaces import Ball, Box, Cylinder, Domain, Grid, Torus
 
 Arrays = dict[str, np.ndarray]
 Facts = dict[str, Any]
 SPAN = "ChargedSpan"
 DTYPES = re.compile(r"<f[248]|<[iu][248]|\|[iu]1|\|b1|<U\d{1,9}")  # plain numbers and words
 PLACES = {"grid", "domain"}  # fields that say where a state lives
+GRID = {"bounds", "shape", "periodic"}  # its facts; the last may be missing
 PARTS = "parts"  # of a run that several processes saved: the names of their files
 PROJECTION = "given by its projection"  # a domain that a file can name but not hold
 
@@ -121,7 +122,7 @@ def _check_form(facts: Facts) -> None:
     else:
         known = {"kind"} | _place(_kind(kind))
         grid = facts.get("grid", {})
-        if "grid" in known and not (isinstance(grid, dict) and set(grid) == {"bounds", "shape"}):
+        if "grid" in known and not (isinstance(grid, dict) and set(grid) | {"periodic"} == GRID):
             raise ValueError("its grid is none")
     if facts.keys() != known:
         raise ValueError(
@@ -176,7 +177,7 @@ def unpacked(
         array = arrays[f"state/{name}"]
         row[name] = torch.from_numpy(array) if array.ndim else array.item()
     if "grid" in facts:
-        row["grid"] = Grid(facts["grid"]["bounds"], facts["grid"]["shape"])
+        row["grid"] = Grid(**facts["grid"])
     if "domain" in facts:
         row["domain"] = _unpack_domain(facts["domain"], domain)
     return state(**row)
@@ -191,6 +192,8 @@ def _pack_domain(domain: Domain | None) -> Any:
         return None
     if isinstance(domain, Box):
         return {"Box": [domain.lower.tolist(), domain.upper.tolist()]}
+    if isinstance(domain, Torus):
+        return {"Torus": [domain.lower.tolist(), domain.upper.tolist(), domain.periodic]}
     if isinstance(domain, Ball):
         return {"Ball": [domain.centre.tolist(), domain.radius]}
     if isinstance(domain, Cylinder):
@@ -198,8 +201,14 @@ def _pack_domain(domain: Domain | None) -> Any:
     return {PROJECTION: []}
 
 
+def _pack_grid(grid: Grid) -> Facts:
+    """Its arguments; with walls all around as versions wrote it that knew of nothing else."""
+    walled = {"bounds": grid.bounds, "shape": grid.shape}
+    return walled | {"periodic": grid.periodic} if any(grid.periodic) else walled
+
+
 _PACKED = {
-    "grid": lambda grid: {"bounds": grid.bounds, "shape": grid.shape},
+    "grid": _pack_grid,
     "domain": _pack_domain,
 }
 
@@ -218,6 +227,9 @@ def _unpack_domain(packed: Any, given: Domain | None) -> Domain | None:
         return Cylinder(base)
     if kind == "Box" and len(values) == 2:
         return Box(*(torch.from_numpy(np.array(bound, dtype=np.float64)) for bound in values))
+    if kind == "Torus" and len(values) == 3:
+        lower, upper, periodic = values
+        return Torus(*(np.array(bound, dtype=np.float64) for bound in (lower, upper)), periodic)
     if kind == "Ball" and len(values) == 2:
         return Ball(*values)
     if kind != PROJECTION or values:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jko.energies import Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
-from jko.limits.volumes import faces
+from jko.spaces import FacesAcross, Grid
 
 EMPTY = 1e-12  # of the largest density: below it U'' may be past what numbers can hold
 FLAT = 1e-6  # relative difference of two cells below which a secant is rounding
@@ -45,25 +45,25 @@ def largest(U: Mixture, rho: Tensor) -> Tensor:
     return inside.amax() if inside.numel() else rho.amax()  # rho is NaN then
 
 
-def steepest(U: Mixture, rho: Tensor, P: Tensor) -> Tensor:
+def steepest(U: Mixture, grid: Grid, rho: Tensor, P: Tensor) -> Tensor:
     """The largest diffusivity of cells and secant of P between neighbours, a 0-d tensor."""
     if not U.summands:
         return rho.new_zeros(())
     smallest, found = torch.finfo(rho.dtype).tiny / FLAT, largest(U, rho)
-    for k in range(rho.ndim):
-        step, sizes = rho.diff(dim=k), faces.mean(rho, k)
+    for face in grid.across:
+        step, sizes = face.diff(rho), face.mean(rho)
         apart = (step.abs() > FLAT * sizes) & (sizes > smallest)
-        secants = torch.where(apart, P.diff(dim=k) / step, 0.0).abs()
+        secants = torch.where(apart, face.diff(P) / step, 0.0).abs()
         found = torch.maximum(found, secants.amax()) if secants.numel() else found
     return found
 
 
-def fluxes(P: Tensor, spacing: tuple[float, ...]) -> list[Tensor]:
+def fluxes(P: Tensor, grid: Grid) -> list[Tensor]:
     """``-dP/dtheta_k`` on the faces across each axis k."""
-    return [-P.diff(dim=k) / h for k, h in enumerate(spacing)]
+    return [-face.diff(P) / face.width for face in grid.across]
 
 
-def velocity(flux: Tensor, rho: Tensor, axis: int) -> Tensor:
+def velocity(flux: Tensor, rho: Tensor, across: FacesAcross) -> Tensor:
     """The flux over the mean density at the faces, never more than twice the diffusivity over the spacing."""
-    mean = faces.mean(rho, axis)
+    mean = across.mean(rho)
     return torch.where(mean > 0, flux / mean, 0.0)

@@ -20,7 +20,7 @@ from jko.limits.volumes import faces
 from jko.limits.volumes.diffusion import fluxes, split, steepest, velocity
 from jko.limits.volumes.forces import Forces
 from jko.measures import ChargedDensity, State
-from jko.spaces import Grid
+from jko.spaces import FacesAcross, Grid
 from jko.trajectory import Trajectory
 
 BEND = 0.005  # of max |H|: how far p may bend the path of H in a step; Runge-Kutta's error is far below
@@ -62,29 +62,30 @@ class PairVolumes(CellEquations[PairSlope]):
         rho, H = U
         velocities, p = self.forces(ChargedDensity.of(self.grid, rho, H))
         P = self.internal.pressure(rho)
-        spreading, D = fluxes(P, self.grid.spacing), steepest(self.internal, rho, P)
+        spreading, D = fluxes(P, self.grid), steepest(self.internal, self.grid, rho, P)
         rates, speed = torch.stack([torch.zeros_like(rho), -p]), rho.new_zeros(())
         drho, dH = rates
-        for k, (h, v, q) in enumerate(zip(self.grid.spacing, velocities, spreading, strict=True)):
+        for face, v, q in zip(self.grid.across, velocities, spreading, strict=True):
             if not v.numel():
                 continue
-            slopes = faces.slopes(rho, k).clamp(-2 * rho, 2 * rho)  # bites at walls alone
-            flux = v * faces.upwind(rho, slopes, v, k) + q
-            drho -= faces.outflow(flux, rho, k) / h
+            h = face.width
+            slopes = faces.slopes(rho, face).clamp(-2 * rho, 2 * rho)  # bites at walls alone
+            flux = v * faces.upwind(rho, slopes, v, face) + q
+            drho -= face.outflow(flux) / h
             fastest = 2 * v.abs().amax() / h + 2 * D / h**2
             if self.rule.carried:
-                a = v if self.literal else v + velocity(q, rho, k)
-                up = faces.upwind(H, faces.slopes(H, k), a, k)
-                faces.before(dH, k).sub_(a * (up - faces.before(H, k)) / h)
-                faces.after(dH, k).sub_(a * (faces.after(H, k) - up) / h)
-                fastest = torch.maximum(fastest, 2 * self._signal(a, H, p, k) / h)
+                a = v if self.literal else v + velocity(q, rho, face)
+                up = faces.upwind(H, faces.slopes(H, face), a, face)
+                dH -= face.upper(a * (up - face.before(H)) / h)
+                dH -= face.lower(a * (face.after(H) - up) / h)
+                fastest = torch.maximum(fastest, 2 * self._signal(a, H, p, face) / h)
             speed = speed + fastest
         return PairSlope(rates, float(speed), p)
 
-    def _signal(self, a: Tensor, H: Tensor, p: Tensor, k: int) -> Tensor:
+    def _signal(self, a: Tensor, H: Tensor, p: Tensor, face: FacesAcross) -> Tensor:
         """How fast signals move in H; where the velocity holds -p grad H, that is (3.21), faster than it."""
-        steepness = H.diff(dim=k) / self.grid.spacing[k] if self.rule.total else 0
-        return (a.abs() + (faces.mean(p, k) * steepness).abs()).amax()
+        steepness = face.diff(H) / face.width if self.rule.total else 0
+        return (a.abs() + (face.mean(p) * steepness).abs()).amax()
 
     def error(self, step: Stages[PairSlope]) -> float:
         """How far p bends the path of H, relative to H; at least twice too far if p turns around."""

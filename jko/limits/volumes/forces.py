@@ -81,8 +81,8 @@ class Forces:
             if self.rest is not None:
                 phi = phi + self.rest.variation(pair).reshape(phi.shape)
                 p = p + self.rest.gradient(pair)[:, 0].reshape(p.shape)
-            return [-phi.diff(dim=k) / h for k, h in enumerate(self.grid.spacing)], p
-        levels = [faces.mean(pair.H, k) for k in range(self.grid.dim)]
+            return [-face.diff(phi) / face.width for face in self.grid.across], p
+        levels = [face.mean(pair.H) for face in self.grid.across]
         parts = self._partial(pair, levels)
         for k, w in enumerate(levels):
             slope = self._sum(w, (T.slopes[k] @ g for T, g in zip(self.tables, duals, strict=True)))

@@ -25,14 +25,15 @@ def rate(rule: Rule, energy: Energy, pair: ChargedDensity, literal: bool) -> flo
     """dG/dt in the cells: gradients of phi exact, those of rho and H by differences of second order."""
     internal, rest = split(energy)
     with torch.no_grad():
+        grid, P = pair.grid, internal.pressure(pair.values)
         q = _field(
             pair,
             [
-                velocity(flux, pair.values, k)
-                for k, flux in enumerate(fluxes(internal.pressure(pair.values), pair.grid.spacing))
+                velocity(flux, pair.values, face)
+                for face, flux in zip(grid.across, fluxes(P, grid), strict=True)
             ],
         )
-        B = _field(pair, [pair.H.diff(dim=k) / h for k, h in enumerate(pair.grid.spacing)])
+        B = _field(pair, [face.diff(pair.H) / face.width for face in grid.across])
         gradient = torch.zeros_like(pair.atoms.points) if rest is None else rest.gradient(pair)
         p = gradient[:, :1]
         u_D = q - gradient[:, 1:]
@@ -43,5 +44,6 @@ def rate(rule: Rule, energy: Energy, pair: ChargedDensity, literal: bool) -> flo
 
 def _field(pair: ChargedDensity, parts: list[Tensor]) -> Tensor:
     """Components on the faces across each axis as vectors in the cells, (N, d)."""
-    cells = [faces.to_cells(part, pair.H, k).reshape(-1) for k, part in enumerate(parts)]
+    sides = zip(parts, pair.grid.across, strict=True)
+    cells = [faces.to_cells(part, pair.H, face).reshape(-1) for part, face in sides]
     return torch.stack(cells, dim=1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 
 from jko import checks
 from jko.energies import Energy, check_variations
+from jko.flows.clock import Clock, halved
 from jko.ledger import Ledger, Present
 from jko.measures import State
 from jko.measures.tensors import on_numbers
@@ -42,6 +41,7 @@ def flow(
     metric: Metric | None = None,
     solver: Solver | None = None,
     scheme: Scheme | None = None,
+    retry: int = 0,
     save: int = 1,
     observers: Iterable[Observer] = (),
     checkpoint: str | Path | None = None,
@@ -68,6 +68,11 @@ def flow(
         As in :func:`jko.step`.
     scheme : Scheme
         Default :class:`jko.Implicit`, the JKO scheme itself; :class:`jko.SDIRK2` is of second order in tau.
+    retry : int
+        How often a step that fails is halved: it is made in two of half its length, each of them again in two where it
+        fails, up to ``tau / 2**retry``.  The times that tau asks for are reached all the same; the step after a halved
+        one begins halved once less.  Each part is a step of its own, a row of the trajectory, with its ``halvings`` in
+        the column of this name; ``save`` and ``steps`` count the steps that were asked for.
     save : int
         Keep every ``save``-th state; the last one is always kept.
     observers : iterable of callables
@@ -114,7 +119,7 @@ def flow(
     >>> [round(e, 6) for e in run.energies.tolist()]
     [0.5, 0.222222, 0.098765]
     """
-    clock = Clock.of(tau, t1, steps)
+    clock = Clock.of(tau, t1, steps, retry)
     solver = None if solver is None else checks.able("solver", solver, "solve", "jko.LBFGS()")
     scheme = checks.able(
         "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
@@ -145,7 +150,7 @@ def flow(
 
     trajectory, failed = _recorded(ledger, lambda: _march(energy, ledger, clock, advance, watchers))
     if throw and (failed is not None or ledger.status is Status.CLOCK_STANDS):
-        raise StepFailed(ledger.status, failed, trajectory)
+        raise halved(StepFailed(ledger.status, failed, trajectory), clock.retry)
     return trajectory
 
 
@@ -168,34 +173,6 @@ def _recorded(
         raise
 
 
-@dataclass(frozen=True)
-class Clock:
-    """When the steps are, and when the last one was."""
-
-    tau: float | Callable[[int], float]
-    end: float
-    steps: float
-
-    @classmethod
-    def of(cls, tau: float | Callable[[int], float], t1: float | None, steps: int | None) -> Clock:
-        """From the arguments of a flow, checked."""
-        if (t1 is None) == (steps is None):
-            raise TypeError("flow needs exactly one of t1 (end time) and steps (number of steps)")
-        return cls(
-            tau if callable(tau) else checks.number("tau", tau, above=0),
-            math.inf if t1 is None else checks.number("t1", t1),
-            math.inf if steps is None else checks.count("steps", steps, least=0),
-        )
-
-    def next(self, k: int, t: float) -> tuple[float, float]:
-        """Step k + 1 from the time t: its length, and the time that it leads to."""
-        tau = checks.number(f"tau({k})", self.tau(k), above=0) if callable(self.tau) else self.tau
-        left = self.end - t
-        if left > tau * (1 + 1e-9):
-            return tau, t + tau
-        return (left if left < tau * (1 - 1e-9) else tau), self.end
-
-
 def _march(
     energy: Energy,
     ledger: Ledger,
@@ -210,14 +187,15 @@ def _march(
     fixed, seen = own(energy), edits(energy)
     keep = Keep(energy, sure=not ledger.now.memory)
     memory: Memory = Owned(ledger.now.memory, keep, ledger.now.state)
-    while (now := ledger.now).steps < clock.steps and now.t < clock.end:
+    halvings = clock.begins(ledger.now.through, ledger.now.halvings)
+    while (now := ledger.now).through < clock.steps and now.t < clock.end:
         k = now.steps + 1
         try:
-            tau, t = clock.next(now.steps, now.t)
-            if not t > now.t:
+            tick = clock.next(now.through, now.t, halvings)
+            if not tick.t > now.t:
                 return Status.CLOCK_STANDS, None
             keep.open = True
-            result = advance(tau, memory)
+            result = advance(tick.tau, memory)
         except StopIteration as error:
             raise RuntimeError(
                 f"step {k}: the energy, the solver or tau raised StopIteration, which is next() of an iterator that "
@@ -226,11 +204,15 @@ def _march(
         finally:
             keep.open = False
         if not result.status.ok:
-            return result.status, result
+            if halvings >= clock.retry:
+                return result.status, result
+            halvings += 1
+            continue
         if not keep.sure:
             _unchanged(now, result)
-        ledger.enter(t, result)
-        if watched and (ended := _agreed(state, _observed(watchers, k, t, result))):
+        ledger.enter(tick.t, result, halvings if clock.retry or now.halvings else None)
+        halvings = clock.begins(ledger.now.through, halvings)
+        if watched and (ended := _agreed(state, _observed(watchers, k, tick.t, result))):
             return ended, None
         memory, keep.sure = result.memory, True
         del result  # and the state before it, while the next step is made
