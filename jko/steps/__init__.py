@@ -12,7 +12,8 @@ from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
 from jko.steps.problem import StepProblem
 from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult
+from jko.steps.failed import StepFailed
+from jko.steps.result import StepResult
 from jko.steps.sinkhorn import Sinkhorn
 from jko.steps.solver import Solver
 from jko.steps.split import Alternating

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from jko.steps.dynamic.conjugates import entropic
+from jko.steps.dynamic.conjugates import Congested, entropic
+from jko.steps.dynamic.congested import Crowd, congested
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import ISOTROPIC, Array
@@ -39,7 +40,7 @@ PATIENCE = 300
 class Solved:
     """The outcome on the grid, its stepper, the work on all grids, and the joint dual, where that was solved.
 
-    ``last``: there is no other method to try.
+    ``last``: there is no other method to try.  ``crowd``: corners of a congested energy.
     """
 
     stepper: StepDual
@@ -48,9 +49,17 @@ class Solved:
     cg: int
     joint: Joint | None = None
     last: bool = True
+    crowd: Crowd | None = None
+
+    @property
+    def corners(self) -> Array | None:
+        """The densities of the corners, where they are not those of the potential."""
+        return None if self.crowd is None else self.crowd.density
 
     def again(self, tol: float, limit: int) -> Solved:
         """A smaller residual from here, if there is one, and the work that it took."""
+        if self.crowd is not None:  # it is far below all tolerances
+            return replace(self, outcome=self.outcome._replace(newton=0), newton=0, cg=0)
         if self.joint is not None:
             here = JointPoint(self.joint, self.outcome, self.joint.lam)
             return _solved(self.stepper, polished(here, tol, limit).outcome, joint=self.joint)
@@ -90,6 +99,8 @@ def solve(
     make
         Gives the stepper of a grid.
     """
+    if isinstance(data.kind, Congested):
+        return _congested(data, features, tol, limit)
     if features is not None:
         found = primal_dual(data, features, tol, limit, floor)
         return _solved(found.joint.stepper, found.outcome, joint=found.joint)
@@ -102,6 +113,14 @@ def solve(
     if mild is not None and mild.outcome.residual <= found.outcome.residual:
         return mild
     return _solved(found.joint.stepper, found.outcome, mild)
+
+
+def _congested(data: GridStep, features: Features | None, tol: float, limit: int) -> Solved:
+    given = Features.none(data.rho0.shape) if features is None else features
+    joint, at, crowd = congested(data, given, tol, limit)
+    return Solved(
+        joint.stepper, at, at.newton, at.cg, None if features is None else joint, crowd=crowd
+    )
 
 
 def cascade(

@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from jko.steps.dynamic.conjugates import Congested
-from jko.steps.dynamic.corners import deposit, linearise, missed, update
+from jko.steps.dynamic.corners import deposit
 from jko.steps.dynamic.direct import Factor
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
+from jko.steps.dynamic.pressed import linearise, missed, update
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
-MU, SMALLER, LAST = 0.1, 0.1, 1e-14  # first mu / (limit x price), from one to the next, the last
-SETTLED = 0.1  # residual at which mu falls
+MU, SMALLER, LAST = 0.1, 0.3, 1e-14  # first mu / (limit x price), from one to the next, the last
+SETTLED = 0.03  # residual at which mu falls
 STIFF, STIFFEST, LEAST_STIFF = 1e-2, 1.0, 1e-4  # springs x limit / price
 HARDER, SOFTER = 4.0, 1 / 3  # factors on springs, after steps that leave ...
 MUCH, LITTLE, WORSE = 0.1, 0.03, 3.0  # ... much or little residual, or so many times the one before
@@ -43,14 +44,13 @@ NEARBY = 1e-3  # of the box: the first guess of how far mass is pressed
 
 
 class Crowd(NamedTuple):
-    """Densities of corners below the limit, and their pressures, (2^d, *shape)."""
+    """Densities of corners below the limit and their pressures, fields of the stepper, (2^d, size)."""
 
     density: Array
     pressure: Array
 
 
-@dataclass(frozen=True)
-class CrowdedPoint:
+class CrowdedPoint(NamedTuple):
     """Where the method ended."""
 
     joint: Joint
@@ -79,28 +79,26 @@ class Press:
         self.room = top - self.r
         self.mu = MU * top * self.price
         self.s, self.t = self.mu / np.where(free, self.r, 1.0), self.mu / self.room
-        self.safe = np.empty_like(step.M0)
-
-    def fields(self, phi: Array) -> tuple[object, ...]:
-        """What kernels are given."""
-        step, spring = self.joint.stepper, self.stiff * self.price / self.kind.limit
-        return (phi, step.V, step.g, self.r, self.s, self.t, self.room, self.mu, spring)
+        self.safe, self.wanted = np.empty_like(step.M0), np.zeros_like(step.w)
 
     def linearised(self, phi: Array) -> float:
         """Linearise at phi, whose V and g the stepper holds, and assemble; the residual."""
-        step = self.joint.stepper
+        step, spring = self.joint.stepper, self.stiff * self.price / self.kind.limit
         self.safe[:] = step.M0
         step.M[:] = step.M0
         mesh = (self.kind, *self.joint.grid, step.data.tau)
-        linearise(*mesh, *self.fields(phi), step.w, step.rho, step.M, self.safe)
+        corners = (self.r, self.room, self.s, self.t, self.mu, spring)
+        made = (step.w, self.wanted, step.rho, step.M, self.safe)
+        linearise(*mesh, phi, step.V, step.g, *corners, *made)
         step.prepare(mobility=self.safe)
         return self.joint.imbalance()
 
-    def move(self, phi: Array, dphi: Array, lift: Array, residual: float) -> None:
+    def move(self, dphi: Array, lift: Array, residual: float) -> None:
         """Follow a step of phi and of the prices of data."""
         step = self.joint.stepper
-        mesh = (self.kind, *self.joint.grid, step.data.tau, step.layout.inverse)
-        update(*mesh, *self.fields(phi), dphi, lift, 0.0, min(KEEP, residual))
+        mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
+        corners = (self.r, self.room, self.s, self.t, self.mu, step.w, self.wanted)
+        update(*mesh, step.V, step.g, *corners, dphi, lift, min(KEEP, residual))
 
     def left(self) -> float:
         """The residual of the mass, with the densities as they are; writes them and mobilities."""
@@ -113,7 +111,7 @@ class Press:
         """How much mass does not fit to its price, relative to all; sets the size of prices."""
         step = self.joint.stepper
         mesh = (self.kind, *self.joint.grid, step.data.tau)
-        amount, self.price = missed(*mesh, phi, step.V, step.g, self.r)
+        amount, self.price = missed(*mesh, phi, step.V, step.g, self.r, self.kind.limit)
         return amount / step.mass
 
     def closer(self, left: float, before: float) -> None:
@@ -133,8 +131,7 @@ class Press:
         """The answer: a pressure counts where it is nearer to its size than the density to the limit."""
         step, top = self.joint.stepper, self.kind.limit
         full = self.t * top > self.room * self.price
-        fields = (self.r, np.where(full, self.t, 0.0))
-        return Crowd(*(np.stack([step.crop(corner) for corner in x]) for x in fields))
+        return Crowd(self.r, np.where(full & np.isfinite(step.V), self.t, 0.0))
 
 
 def congested(data: GridStep, features: Features, tol: float, limit: int) -> CrowdedPoint:
@@ -159,7 +156,7 @@ def congested(data: GridStep, features: Features, tol: float, limit: int) -> Cro
             break
         dphi, dlam, products = found
         before = press.kept()
-        press.move(phi, dphi, joint.pull(dlam), max(left, missing))
+        press.move(dphi, joint.pull(dlam), max(left, missing))
         joint.arrived(phi - dphi, lam - dlam)
         after, work, cg = press.left(), work + 1, cg + products
         if after > max(REFUSED, left) and press.stiff < STIFFEST:

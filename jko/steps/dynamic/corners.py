@@ -9,9 +9,6 @@ which mu = 0 makes the optimality condition.  Newton's step eliminates both: wit
 ``dr_c = w_c (p_c(phi) + T_c dphi - U'(r_c) + mu / r_c),    ds_c = U''(r_c) dr_c + U'(r_c) - s_c - p_c - T_c dphi``
 
 where ``T_c v`` is the derivative of p_c in the direction v.  An entropy is its own barrier: mu = 0 and no slacks.
-
-Below a ceiling L there is a second slack, the pressure t_c: ``U'(r_c) - s_c + t_c = p_c(phi)``, ``(L - r_c) t_c = mu``,
-with ``w_c = 1 / (U''(r_c) + s_c / r_c + t_c / (L - r_c))`` and ``- mu / (L - r_c)`` added to the brackets of dr_c.
 """
 
 from __future__ import annotations
@@ -21,10 +18,11 @@ from typing import Any
 
 from numba import njit
 
-from jko.steps.dynamic.conjugates import ceiling, conjugate, marginal
+from jko.steps.dynamic.conjugates import conjugate, marginal, primal
 from jko.steps.dynamic.kernels import corner_price
 
 Fields = Any
+LEAST_LEFT = 0.1  # of a corner's density or slack, what one step leaves at least
 LOWEST = 1e-200  # density of a corner
 
 
@@ -39,10 +37,7 @@ def linearise(
     g: Fields,
     r: Fields,
     s: Fields,
-    t: Fields,
-    room: Fields,
     mu: float,
-    stiff: float,
     w: Fields,
     rho: Fields,
     M: Fields,
@@ -52,7 +47,7 @@ def linearise(
 
     Both mobilities are added to what is there.
     """
-    d, top = len(strides), ceiling(kind)
+    d = len(strides)
     share = 1.0 / (1 << d)
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
@@ -64,13 +59,9 @@ def linearise(
                     continue
                 now = r[c, q]
                 slope, bend = marginal(kind, now)
-                p = corner_price(c, q, strides, tau, phi, V, g) - slope + mu / now
-                bend += s[c, q] / now + stiff
-                if top < math.inf:
-                    p -= mu / room[c, q]
-                    bend += t[c, q] / room[c, q]
-                weight = 1.0 / bend
-                wanted = now + weight * p
+                weight = 1.0 / (bend + s[c, q] / now)
+                p = corner_price(c, q, strides, tau, phi, V, g)
+                wanted = now + weight * (p - slope + mu / now)
                 w[c, q] = share * weight
                 total += wanted
                 for a in range(d):
@@ -92,22 +83,18 @@ def update(
     g: Fields,
     r: Fields,
     s: Fields,
-    t: Fields,
-    room: Fields,
     mu: float,
-    stiff: float,
     step: Fields,
     lift: Fields,
     enter: float,
-    keep: float,
 ) -> tuple[float, float]:
     """Move r and s as ``phi -= step``, ``V -= lift`` asks; (mass changed, what the linear model left out) / mass.
 
-    With slacks, both keep the part ``keep`` at least, and so does what is left below a ceiling.  Without, a density that falls follows ``r exp(dr / r)``, which is the
+    With slacks, both keep a tenth at least.  Without, a density that falls follows ``r exp(dr / r)``, which is the
     entropy's own way, and one that rises its tangent, which lies below and so cannot explode; up to ``enter`` it may
     rise at once.  What was left out is ``sum w tau/4 |grad step|^2``.
     """
-    d, top = len(strides), ceiling(kind)
+    d = len(strides)
     changed, left_out, mass = 0.0, 0.0, 0.0
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
@@ -124,25 +111,12 @@ def update(
                     square += slope * slope
                 now = r[c, q]
                 price, bend = marginal(kind, now)
-                weight, push = bend + s[c, q] / now + stiff, mu / now
-                if top < math.inf:
-                    left = room[c, q]
-                    weight, push = weight + t[c, q] / left, push - mu / left
-                weight = 1.0 / weight
-                dr = weight * (p - price + push)
+                weight = 1.0 / (bend + s[c, q] / now)
+                dr = weight * (p - price + mu / now)
                 after = now + dr
-                if top < math.inf:
-                    after = max(after, keep * now)
-                    room[c, q] = max(left - dr, keep * left)
-                    if after > 0.5 * top:
-                        after = top - room[c, q]
-                    else:
-                        room[c, q] = top - after
-                    s[c, q] = max((mu - s[c, q] * dr) / now, keep * s[c, q])
-                    t[c, q] = max((mu + t[c, q] * dr) / left, keep * t[c, q])
-                elif mu > 0.0:
-                    after = max(after, keep * now)
-                    s[c, q] = max(bend * dr + price - p, keep * s[c, q])
+                if mu > 0.0:
+                    after = max(after, LEAST_LEFT * now)
+                    s[c, q] = max(bend * dr + price - p, LEAST_LEFT * s[c, q])
                 elif dr < 0.0:
                     after = max(now * math.exp(dr / now), LOWEST)
                 elif after < enter:
@@ -152,53 +126,6 @@ def update(
                 left_out += weight * 0.25 * tau * square
                 mass += now
     return changed / mass, left_out / mass
-
-
-@njit(cache=True)
-def deposit(strides: Any, rows: Fields, r: Fields, rho: Fields, M: Fields) -> None:
-    """The densities of cells with these corners, and their share in the mobilities, which is added to what is there."""
-    d = len(strides)
-    share = 1.0 / (1 << d)
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            total = 0.0
-            for c in range(1 << d):
-                total += r[c, q]
-                for a in range(d):
-                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
-                    M[a, face] += 0.5 * share * r[c, q]
-            rho[q] = share * total
-
-
-@njit(cache=True, error_model="numpy")
-def missed(
-    kind: Any, strides: Any, rows: Fields, tau: float, phi: Fields, V: Fields, g: Fields, r: Fields
-) -> tuple[float, float]:
-    """How far densities below a ceiling L are from their prices, ``sum mean_c |r - [r + L (p - U'(r)) / size]|``.
-
-    [.] is the nearest number in [0, L], and size the mean of ``|p - U'(r)|``, which is returned too.
-    """
-    d, top = len(strides), ceiling(kind)
-    size, mass, total = 0.0, 0.0, 0.0
-    for turn in range(2):
-        for row in range(rows[1]):
-            first = rows[0] + row * rows[2]
-            for q in range(first, first + rows[3]):
-                if V[q] == math.inf:
-                    continue
-                for c in range(1 << d):
-                    now = r[c, q]
-                    p = corner_price(c, q, strides, tau, phi, V, g) - marginal(kind, now)[0]
-                    if turn == 0:
-                        size += abs(p) * now
-                        mass += now
-                    else:
-                        there = min(max(now + top * p / size, 0.0), top)
-                        total += abs(there - now)
-        if turn == 0:
-            size = max(size / mass, 1e-300)
-    return total / (1 << d), size
 
 
 @njit(cache=True)
@@ -254,3 +181,45 @@ def gather(strides: Any, rows: Fields, C: Fields, z: Fields, scale: float, out: 
                 s = strides[a]
                 out[q - s] += C[1 + 2 * a, q] * t
                 out[q + s] += C[2 + 2 * a, q] * t
+
+
+@njit(cache=True)
+def deposit(strides: Any, rows: Fields, r: Fields, rho: Fields, M: Fields) -> None:
+    """Densities of the cells of these corners, and their share in the mobilities, which is added to what is there."""
+    d = len(strides)
+    share = 1.0 / (1 << d)
+    for row in range(rows[1]):
+        first = rows[0] + row * rows[2]
+        for q in range(first, first + rows[3]):
+            total = 0.0
+            for c in range(1 << d):
+                total += r[c, q]
+                for a in range(d):
+                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
+                    M[a, face] += 0.5 * share * r[c, q]
+            rho[q] = share * total
+
+
+@njit(cache=True)
+def densities(
+    kind: Any, strides: Any, rows: Fields, tau: float, phi: Fields, V: Fields, g: Fields, r: Fields
+) -> None:
+    """The densities ``(U*)'(p_c)`` of a potential."""
+    for row in range(rows[1]):
+        first = rows[0] + row * rows[2]
+        for q in range(first, first + rows[3]):
+            for c in range(1 << len(strides)):
+                r[c, q] = conjugate(kind, corner_price(c, q, strides, tau, phi, V, g))[1]
+
+
+@njit(cache=True)
+def corner_energy(kind: Any, strides: Any, rows: Fields, V: Fields, r: Fields) -> float:
+    """``sum_K mean_c U(r_c) + V r_c`` per unit cell volume."""
+    corners, total = 1 << len(strides), 0.0
+    for row in range(rows[1]):
+        first = rows[0] + row * rows[2]
+        for q in range(first, first + rows[3]):
+            for c in range(corners):
+                if r[c, q] > 0.0:
+                    total += primal(kind, r[c, q]) + V[q] * r[c, q]
+    return total / corners

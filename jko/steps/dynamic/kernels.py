@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from jko.steps.dynamic.conjugates import conjugate, marginal, primal
+from jko.steps.dynamic.conjugates import conjugate, marginal
 
 Fields = Any
 
@@ -155,27 +155,3 @@ def prices(kind: Any, rho: Fields) -> Fields:
     for q in range(rho.shape[0]):
         out[q] = marginal(kind, rho[q])[0]
     return out
-
-
-@njit(cache=True)
-def corner_energy(
-    kind: Any,
-    strides: Any,
-    rows: Fields,
-    tau: float,
-    phi: Fields,
-    V: Fields,
-    g: Fields,
-    scale: Fields,
-) -> float:
-    """``sum_K mean_c U(s r_c) + V s r_c`` per unit cell volume, for the densities r_c of phi and a factor s a cell."""
-    d, total = len(strides), 0.0
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            for c in range(1 << d):
-                p = corner_price(c, q, strides, tau, phi, V, g)
-                r = scale[q] * conjugate(kind, p)[1]
-                if r > 0.0:
-                    total += primal(kind, r) + V[q] * r
-    return total / (1 << d)

@@ -28,7 +28,6 @@ from jko.steps.dynamic.stepper import GridStep, Stepper
 FLOOR_ENTROPIC = 1e-6  # of the first corner densities / largest density, with an entropy
 FLOOR = 1e-2  # and without: slacks must not begin too large
 ENTER = 1e-9  # density up to which a corner may fill at once / largest density
-KEEP = 0.1  # of a corner's density or slack, what one step leaves at least
 MU = 0.1  # first mu / (density x price), both the largest
 SMALLER = 0.1  # mu from one problem of the path to the next
 FACTOR = 4.0  # and multiples of an entropy
@@ -87,7 +86,7 @@ class CornerPath:
         step = self.joint.stepper
         safe = step.M0.copy()
         step.M[:] = step.M0
-        fields = (phi, step.V, step.g, self.r, self.s, self.s, self.s, self.mu, 0.0, step.w, step.rho, step.M, safe)
+        fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, step.rho, step.M, safe)
         linearise(self.kind, *self.joint.grid, step.data.tau, *fields)
         step.prepare(mobility=safe)
         return self.joint.imbalance()
@@ -96,8 +95,8 @@ class CornerPath:
         """Follow a step; the mass that changed and what the linear model left out, relative to the mass."""
         step = self.joint.stepper
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
-        fields = (phi, step.V, step.g, self.r, self.s, self.s, self.s, self.mu, 0.0, dphi, self.joint.pull(dlam))
-        return update(self.kind, *mesh, *fields, ENTER * self.largest, KEEP)
+        fields = (phi, step.V, step.g, self.r, self.s, self.mu, dphi, self.joint.pull(dlam))
+        return update(self.kind, *mesh, *fields, ENTER * self.largest)
 
     def closer(self) -> bool:
         """Go on to the next problem of the path; False at its end."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from jko.duality import Gap
 from jko.steps.dynamic.cascade import Solved, solve
@@ -46,6 +47,15 @@ class DualAnswer:
         """The potential on the grid."""
         return self.solved.stepper.crop(self.outcome.phi)
 
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """The pressure of a congested energy: the least of a cell's corners, so that it is 0 in a cell with room."""
+        crowd = self.solved.crowd
+        if crowd is None:
+            return {}
+        least = self.solved.stepper.crop(crowd.pressure.min(0))
+        return {"pressure": self.setting.tensor(least)}
+
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
         """The rigorous duality gap."""
@@ -60,9 +70,10 @@ class DualAnswer:
         slope = setting.variation(state)
         constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
         data = data._replace(V=setting.V + slope)
-        if self.solved.joint is None:
-            return gap(data, self.phi, self.rho.scale, constant)
-        return risk_gap(self.solved.joint, data, self.phi, self.rho.scale, state, constant)
+        joint, corners = self.solved.joint, self.solved.corners
+        if joint is None:
+            return gap(data, self.phi, self.rho.scale, constant, corners)
+        return risk_gap(joint, data, self.phi, self.rho.scale, state, constant, corners)
 
 
 def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:

@@ -50,7 +50,7 @@ class Dynamic(Shown):
     Raises
     ------
     ValueError
-        An energy without any internal term: its dual has kinks.
+        An energy without any internal term: its dual has kinks.  Congestion that leaves no room for the mass.
     TypeError
         A state that is no :class:`jko.GridDensity`.
 
@@ -122,6 +122,7 @@ class Dynamic(Shown):
                 "gap": rho.gap,
             },
             gap=answer.certificate,
+            fields=answer.fields,
             falls=Falls.ENERGY,  # the objective is at most the gap above the energy before
         )
         return result.stayed() if result.status.ok and result.energy > result.before else result
