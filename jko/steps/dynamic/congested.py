@@ -32,7 +32,9 @@ from jko.steps.dynamic.stepper import GridStep, Stepper
 
 FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
 MU, SMALLER, LAST = 0.1, 0.3, 1e-14  # first mu / (limit x price), from one to the next, the last
-SETTLED = 0.03  # residual at which mu falls
+POWER = 0.5
+HALF, PATIENCE = 0.5, 4
+SETTLED = 0.1  # residual at which mu falls
 STIFF, STIFFEST, LEAST_STIFF = 1e-2, 1.0, 1e-4  # springs x limit / price
 HARDER, SOFTER = 4.0, 1 / 3  # factors on springs, after steps that leave ...
 MUCH, LITTLE, WORSE = 0.1, 0.03, 3.0  # ... much or little residual, or so many times the one before
@@ -66,6 +68,9 @@ class Press:
     kind: Congested
     r: Array = field(init=False)
     stiff: float = STIFF
+    floor: float = LEAST_STIFF
+    idle: int = 0
+    best: float = math.inf
 
     def __post_init__(self) -> None:
         step, top = self.joint.stepper, self.kind.limit
@@ -119,9 +124,16 @@ class Press:
         if left > MUCH or (left > WORSE * before and left > MATCHED):
             self.stiff = min(HARDER * self.stiff, STIFFEST)
         elif left < LITTLE:
-            self.stiff = max(SOFTER * self.stiff, LEAST_STIFF)
-        if left <= SETTLED:
-            self.mu = max(SMALLER * self.mu, LAST * self.kind.limit * self.price)
+            self.stiff = SOFTER * self.stiff
+        self.idle = 0 if left <= HALF * self.best else self.idle + 1
+        self.best = min(left, self.best)
+        if self.idle > PATIENCE:
+            self.floor, self.idle, self.best = min(HARDER * self.floor, STIFFEST), 0, left
+        self.stiff = max(self.stiff, self.floor)
+        size = self.kind.limit * self.price
+        if left <= SETTLED * min(self.mu / (MU * size), 1.0) ** POWER and self.mu > LAST * size:
+            self.mu = max(SMALLER * self.mu, LAST * size)
+            self.idle, self.best = 0, left
 
     def kept(self) -> tuple[Array, ...]:
         """Copies of all four."""

@@ -48,9 +48,7 @@ class Factor:
         upper = sparse.coo_array((np.concatenate(entries), where), shape=(len(inner),) * 2)
         H = sparse.csc_matrix(upper + upper.T + sparse.eye_array(len(inner)))
         try:
-            lu = splu(
-                H, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-            )
+            lu = splu(H, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         except RuntimeError:  # singular, to rounding
             return None
         return cls(inner, scale, lu)
