@@ -205,7 +205,7 @@ class Entropy(Internal):
 
 @dataclass(frozen=True)
 class PorousMedium(Internal):
-    """``1/(m (m - 1)) int rho^m``; m = 2 is the ``1/2 int mu^2`` of (4.6), m < 1 is fast diffusion. Source: survey (4.6).
+    """``1/(m (m - 1)) int rho^m``; m = 2 is the ``1/2 int mu^2`` of (4.6), m < 1 fast diffusion. Source: survey (4.6).
 
     Its flow is ``d_t rho = (1/m) Lap rho^m``, (4.7); so ``Lap rho^m`` is that of ``m * PorousMedium(m)``.
     Here ``U' = rho^(m - 1) / (m - 1)`` and ``(U*)'(p) = ((m - 1) p)_+^(1 / (m - 1))``.

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 
 from jko.energies import Internal
 
-SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, where densities are positive: small, tails of a density stay exact
+SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, of positive densities: small, their tails stay exact
 FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 
 

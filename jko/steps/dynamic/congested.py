@@ -14,8 +14,7 @@ weak while steps succeed.  They move the answer as little as mu does: at the end
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.pressed import linearise, missed, update
+from jko.steps.dynamic.primal_dual import JointPoint
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
@@ -45,19 +45,15 @@ FORCING = 1e-3  # reduction of the residual by one linear solve
 NEARBY = 1e-3  # of the box: the first guess of how far mass is pressed
 
 
-class Crowd(NamedTuple):
-    """Densities of corners below the limit and their pressures, fields of the stepper, (2^d, size)."""
+@dataclass(frozen=True)
+class CrowdPoint(JointPoint):
+    """Where the method ended, with the pressures of the corners, (2^d, size)."""
 
-    density: Array
-    pressure: Array
+    pressure: Array = field(kw_only=True)
 
-
-class CrowdedPoint(NamedTuple):
-    """Where the method ended."""
-
-    joint: Joint
-    outcome: DualOutcome
-    crowd: Crowd
+    def again(self, tol: float, limit: int) -> JointPoint:
+        """Itself: it is far below all tolerances."""
+        return replace(self, outcome=self.outcome.after(0, 0, 0))
 
 
 @dataclass(eq=False)
@@ -139,14 +135,14 @@ class Press:
         """Copies of all four."""
         return tuple(x.copy() for x in (self.r, self.room, self.s, self.t))
 
-    def crowd(self) -> Crowd:
-        """The answer: a pressure counts where it is nearer to its size than the density to the limit."""
+    def pressure(self) -> Array:
+        """Of the corners; it counts where it is nearer to its size than the density to the limit."""
         step, top = self.joint.stepper, self.kind.limit
         full = self.t * top > self.room * self.price
-        return Crowd(self.r, np.where(full & np.isfinite(step.V), self.t, 0.0))
+        return np.where(full & np.isfinite(step.V), self.t, 0.0)
 
 
-def congested(data: GridStep, features: Features, tol: float, limit: int) -> CrowdedPoint:
+def congested(data: GridStep, features: Features, tol: float, limit: int) -> CrowdPoint:
     """Solve the step, with the prices of its data, to far less than ``tol``, in ``limit`` iterations.
 
     Raises
@@ -180,9 +176,8 @@ def congested(data: GridStep, features: Features, tol: float, limit: int) -> Cro
         missing = press.unmatched(phi)
         press.closer(after, left)
         left = after
-    J = joint.at(phi, lam)
-    outcome = DualOutcome(phi, J, max(press.left(), missing), work, cg, work)
-    return CrowdedPoint(joint, outcome, press.crowd())
+    outcome = DualOutcome(phi, 0.0, max(press.left(), missing), work, cg, work)
+    return CrowdPoint(joint, outcome, lam, r=press.r, pressure=press.pressure())
 
 
 def _refuse_overfull(data: GridStep, limit: float) -> None:

@@ -19,7 +19,7 @@ from numba.extending import overload
 
 from jko.energies import Congestion, Entropy, PorousMedium
 from jko.energies.base import Energy
-from jko.steps.dynamic.roots import HUGE, mixed
+from jko.steps.dynamic.roots import HUGE, mixed, raised
 
 
 class Logarithmic(NamedTuple):
@@ -104,6 +104,13 @@ def entropic(kind: Kind) -> bool:
     return isinstance(kind, Logarithmic)
 
 
+def flat(kind: Kind) -> bool:
+    """Whether U''(0) = 0, so that (U*)' rises infinitely steeply from the front: only powers above 2."""
+    if isinstance(kind, Mixed):
+        return not kind.sigma and min(kind.m) > 2
+    return isinstance(kind, Power) and kind.m > 2
+
+
 def conjugate(kind: Any, p: float) -> tuple[float, float, float]:
     """``U*(p)``, the density ``(U*)'(p)`` and ``(U*)''(p)``; for compiled code, which replaces this body."""
     raise NotImplementedError
@@ -121,26 +128,6 @@ def marginal(kind: Any, r: float) -> tuple[float, float]:
 
 def _is(kind: Any, wanted: type) -> bool:
     return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is wanted
-
-
-def ceiling(kind: Any) -> float:
-    """The largest density, +inf where there is none; for compiled code, as the others."""
-    raise NotImplementedError
-
-
-@overload(ceiling)
-def _ceiling(kind: Any) -> Any:
-    if _is(kind, Congested):
-
-        def limited(kind: Any) -> Any:
-            return kind.limit
-
-        return limited
-
-    def unlimited(kind: Any) -> Any:
-        return math.inf
-
-    return unlimited
 
 
 @overload(conjugate, inline="never")
@@ -249,7 +236,7 @@ def _marginal(kind: Any, r: Any) -> Any:
         def power(kind: Any, r: Any) -> Any:
             if not r > 0.0:
                 return 0.0, 0.0 if kind.m > 2.0 else math.inf
-            slope = kind.c * r ** (kind.m - 1.0)
+            slope = kind.c * raised(r, kind.m - 1.0)
             return slope / (kind.m - 1.0), slope / r
 
         return power

@@ -22,8 +22,8 @@ from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.numerics.krylov import conjugate_gradients
-from jko.steps.dynamic.corners import couple, gather, spread
-from jko.steps.dynamic.kernels import slopes
+from jko.steps.dynamic.coupling import couple, gather, spread
+from jko.steps.dynamic.kernels import imbalance, slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.newton import DualOutcome
@@ -123,10 +123,13 @@ class Joint:
         np.add(self.V, self.pull(lam), out=self.stepper.V)
         self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
 
-    def imbalance(self) -> float:
-        """Write both parts of the gradient; the larger of their relative norms."""
-        left = self.stepper.imbalance()
-        m = self.cell * (self.A @ self.stepper.rho)
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write both parts of the gradient, at rho and M; the larger of their relative norms."""
+        step = self.stepper
+        rho, M = step.rho if rho is None else rho, step.M if M is None else M
+        fields = (step.inverse_h, step.rho0, rho, M, step.g, step.F)
+        left = imbalance(*self.grid, step.data.tau, *fields) / step.mass
+        m = self.cell * (self.A @ rho)
         miss = self.lam + self.b - m
         self.F_lam = miss / self.cell
         size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jko.duality import Gap
 from jko.steps.dynamic.cascade import Solved, solve
+from jko.steps.dynamic.congested import CrowdPoint
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
@@ -50,10 +51,10 @@ class DualAnswer:
     @property
     def fields(self) -> dict[str, Tensor]:
         """The pressure of a congested energy: the least of a cell's corners, so that it is 0 in a cell with room."""
-        crowd = self.solved.crowd
-        if crowd is None:
+        point = self.solved.point
+        if not isinstance(point, CrowdPoint):
             return {}
-        least = self.solved.stepper.crop(crowd.pressure.min(0))
+        least = self.solved.stepper.crop(point.pressure.min(0))
         return {"pressure": self.setting.tensor(least)}
 
     @np.errstate(all="ignore")
@@ -72,7 +73,7 @@ class DualAnswer:
         data = data._replace(V=setting.V + slope)
         joint, corners = self.solved.joint, self.solved.corners
         if joint is None:
-            return gap(data, self.phi, self.rho.scale, constant, corners)
+            return gap(data, self.phi, self.rho.scale, constant)
         return risk_gap(joint, data, self.phi, self.rho.scale, state, constant, corners)
 
 

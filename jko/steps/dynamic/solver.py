@@ -28,7 +28,8 @@ class Dynamic(Shown):
     A is the Benamou-Brenier action of one step with the mobility ``(rho_k + rho) / 2``; it equals W2^2 up to O(tau^3),
     and unlike a plan on fixed cells it lets mass move by less than a cell.  The problem is solved through its dual, a
     smooth convex function of a potential phi on the cells, by Newton's method with conjugate gradients and multigrid,
-    on coarser grids first where the mass moves further than a cell.  See :mod:`jko.steps.dynamic` for the discrete
+    on coarser grids first where the mass moves further than a cell; where that is hard, and for powers above 2, with
+    the densities as unknowns too.  See :mod:`jko.steps.dynamic` for the discrete
     problem.  Cells where the potential is +inf are obstacles.
 
     Parameters
@@ -42,7 +43,7 @@ class Dynamic(Shown):
     cascade : int, optional
         How many coarser grids are solved first.  Default: as many as it takes until mass moves less than a cell.
     max_iterations : int
-        Newton iterations on one grid.
+        Newton iterations on one grid, a safeguard: iterations end where the residual has not fallen for a while.
     compiled : bool
         False: take the torch path on a CPU too, as states on a GPU and internal energies of the user always do; its
         smoother is not serial.
@@ -76,7 +77,7 @@ class Dynamic(Shown):
     tol: float = 1e-4
     eps: float | None = None
     cascade: int | None = None
-    max_iterations: int = 60
+    max_iterations: int = 1000
     compiled: bool = True
 
     def __post_init__(self) -> None:
