@@ -32,6 +32,7 @@ from jko.steps.dynamic.stepper import GridStep, Stepper
 
 FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
 MU, SMALLER, LAST = 0.1, 0.3, 1e-14  # first mu / (limit x price), from one to the next, the last
+NONE = 1e-11  # mu / (limit x price) from which it is small enough
 POWER = 0.5
 HALF, PATIENCE = 0.5, 4
 SETTLED = 0.1  # residual at which mu falls
@@ -131,6 +132,11 @@ class Press:
             self.mu = max(SMALLER * self.mu, LAST * size)
             self.idle, self.best = 0, left
 
+    @property
+    def near(self) -> bool:
+        """Whether mu is so small that it is none."""
+        return self.mu <= NONE * self.kind.limit * self.price
+
     def kept(self) -> tuple[Array, ...]:
         """Copies of all four."""
         return tuple(x.copy() for x in (self.r, self.room, self.s, self.t))
@@ -157,7 +163,7 @@ def congested(data: GridStep, features: Features, tol: float, limit: int) -> Cro
     press, phi, lam = Press(joint, kind), np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b)
     joint.arrived(phi, lam)
     work, left, missing, cg = 0, math.inf, math.inf, 0
-    while not (left <= EXACT and missing <= min(tol, MATCHED)) and work < limit:
+    while not (press.near and left <= EXACT and missing <= min(tol, MATCHED)) and work < limit:
         target = max(FORCING * min(press.linearised(phi), left), 0.01 * EXACT)
         found = joint.newton(target, Factor.of)
         if found is None:

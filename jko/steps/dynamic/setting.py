@@ -95,11 +95,6 @@ class GridSetting:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
             return Stepper(data)
-        if self.parts.mixture.congested and not self.parts.mixture.smooth.summands:
-            raise ValueError(
-                "jko.energies.Congestion alone leaves the tensor path without a density for each price; take the "
-                "compiled path (states on a CPU, compiled=True), or add a little of 1e-3 * jko.Entropy()"
-            )
         return TensorStepper(data, self.parts.mixture, self.previous.values.device)
 
     @cached_property
