@@ -130,9 +130,7 @@ def test_a_ball_that_is_too_dense_becomes_a_larger_ball_at_the_limit(d, n, off):
 def test_the_conic_program_of_the_same_step_has_the_same_value(shape, V, more):
     start = bumps(shape, 5)
     values = start.values.reshape(-1) * torch.isfinite(V(start.atoms.points))
-    start = jko.GridDensity(
-        room(shape), (values / values.sum()).reshape(shape) * math.prod(shape)
-    )
+    start = jko.GridDensity(room(shape), (values / values.sum()).reshape(shape) * math.prod(shape))
     limit = max(0.7 * float(start.values.max()), 1.7)
     E = jko.Potential(V) + Congestion(limit)
     E = E if more is None else E + more
@@ -151,11 +149,11 @@ def test_powers_come_to_the_limit_like_one_over_m():
     limit, apart = 2.0, []
     at = jko.step(V + Congestion(limit), start, tau=0.1)
     size = float(at.pressure.max())  # where the density of the power is the limit
-    for m in (5, 10, 20):
+    for m in (20, 40, 80):
         power = size * (m - 1) * limit ** (1 - m) * jko.PorousMedium(m)
         near = jko.step(V + power, start, tau=0.1).state
         apart.append(float((near.values - at.state.values).abs().mean()))
-    assert all(0.4 < later / sooner < 0.65 for sooner, later in pairwise(apart))
+    assert all(0.4 < later / sooner < 0.6 for sooner, later in pairwise(apart))
 
 
 @pytest.mark.parametrize(("shape", "V"), [((60,), uphill), ((16, 16), doored), ((8, 8, 8), uphill)])
@@ -177,7 +175,8 @@ def test_a_crowd_ends_as_the_lowest_cells_filled_to_the_limit(shape, V):
 def test_a_step_with_a_network_keeps_the_limit():
     x = torch.linspace(-2, 2, 21, dtype=torch.float64)[:, None]
     risk = jko.Risk(
-        jko.Data(x, torch.sin(2 * x[:, 0])), features=lambda xi, x: xi[:, :1] * torch.tanh(xi[:, 1:] @ x.T)
+        jko.Data(x, torch.sin(2 * x[:, 0])),
+        features=lambda xi, x: xi[:, :1] * torch.tanh(xi[:, 1:] @ x.T),
     )
     plane = jko.Grid((-2.0, 2.0), (16, 16))
     start = jko.GridDensity.from_function(plane, lambda xi: (-2 * xi.square().sum(-1)).exp())
