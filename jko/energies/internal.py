@@ -236,8 +236,8 @@ class PorousMedium(Internal):
     def __post_init__(self) -> None:
         if checks.number("m", self.m, above=0) == 1:
             raise ValueError(
-                f"m = {float(self.m)} divides by zero; the limit m -> 1, up to a constant, is jko.Entropy(): take that, "
-                "or another m"
+                f"m = {float(self.m)} divides by zero; its limit, up to a constant, is jko.Entropy(): take that, or "
+                "another m"
             )
 
     @property

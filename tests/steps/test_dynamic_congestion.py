@@ -51,8 +51,10 @@ def check(result, limit):
     """What every step with a limit says: nothing above it, and a pressure only where it is reached."""
     rho, p = result.state.values, result.pressure
     assert result.status is Status.CONVERGED
-    assert float(rho.max()) <= limit * (1 + TIGHT) and float(rho.min()) >= 0
-    assert p.shape == rho.shape and float(p.min()) >= 0
+    assert float(rho.max()) <= limit * (1 + TIGHT)
+    assert float(rho.min()) >= 0
+    assert p.shape == rho.shape
+    assert float(p.min()) >= 0
     assert float((p * (limit - rho)).abs().max()) <= TIGHT * limit * max(float(p.max()), 1e-12)
     assert float(result.state.mass) == pytest.approx(1, abs=1e-12)
     assert result.certificate().value <= 1e-6 * (1 + abs(result.objective))
