@@ -199,3 +199,19 @@ def test_only_steps_with_congestion_have_a_pressure():
     flat = density((8,), lambda x: 1 + 0 * x[:, 0])
     with pytest.raises(ValueError, match="no pressure"):
         _ = jko.step(jko.Entropy(), flat, tau=0.1).pressure
+
+
+def test_a_crowd_on_a_torus_knows_no_seam():
+    def moved(by):
+        grid = jko.Grid(((0.0, 1.0), (0.0, 1.0)), (20, 12), periodic=(True, False))
+        at = torch.tensor([0.9 + by, 0.5])
+        start = jko.GridDensity.from_function(
+            grid, lambda x: (-((x - at + 0.5).remainder(1) - 0.5).square().sum(-1) / 0.03).exp()
+        )
+        V = jko.Potential(lambda x: 2 * torch.cos(2 * math.pi * (x[:, 0] - 0.3 - by)))
+        limit = 0.6 * float(start.values.max())
+        result = jko.step(V + Congestion(limit), start, tau=0.03)
+        check(result, limit)
+        return result.state.values
+
+    assert float((moved(0.25) - moved(0.0).roll(5, 0)).abs().max()) < 1e-7

@@ -78,8 +78,8 @@ class ConeTerms:
         read = parts(energy, state)
         refuse(
             [(c, E) for c, E in read.internal if not isinstance(E, CONES)],
-            "Conic knows Entropy, PorousMedium, Congestion and sums of them, not {name}; write it as such a sum, or use "
-            "another solver",
+            "Conic knows Entropy, PorousMedium, Congestion and sums of them, not {name}; write it as such a sum, or "
+            "use another solver",
             TypeError,
         )
         V = as_array(read.potential)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from jko.steps.dynamic.conjugates import Congested
 from jko.steps.dynamic.corners import deposit
@@ -29,6 +28,7 @@ from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.pressed import linearise, missed, update
 from jko.steps.dynamic.primal_dual import JointPoint
 from jko.steps.dynamic.stepper import GridStep, Stepper
+from jko.steps.vacuum import chambers
 
 FLOOR = 1e-2  # of the limit: how far first densities are from 0 and from it
 MU, SMALLER, LAST = 0.1, 0.3, 1e-14  # first mu / (limit x price), from one to the next, the last
@@ -92,6 +92,7 @@ class Press:
         corners = (self.r, self.room, self.s, self.t, self.mu, spring)
         made = (step.w, self.wanted, step.rho, step.M, self.safe)
         linearise(*mesh, phi, step.V, step.g, *corners, *made)
+        step.fold([*step.M, *self.safe])
         step.prepare(mobility=self.safe)
         return self.joint.imbalance()
 
@@ -100,13 +101,14 @@ class Press:
         step = self.joint.stepper
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
         corners = (self.r, self.room, self.s, self.t, self.mu, step.w, self.wanted)
-        update(*mesh, step.V, step.g, *corners, dphi, lift, min(KEEP, residual))
+        update(*mesh, step.V, step.g, *corners, step.echo(dphi), lift, min(KEEP, residual))
 
     def left(self) -> float:
         """The residual of the mass, with the densities as they are; writes them and mobilities."""
         step = self.joint.stepper
         step.M[:] = step.M0
         deposit(*self.joint.grid, self.r, step.rho, step.M)
+        step.fold(step.M)
         return self.joint.imbalance()
 
     def unmatched(self, phi: Array) -> float:
@@ -189,7 +191,8 @@ def congested(data: GridStep, features: Features, tol: float, limit: int) -> Cro
 def _refuse_overfull(data: GridStep, limit: float) -> None:
     """Every chamber must have room for its mass."""
     free: NDArray[np.bool_] = np.isfinite(data.V)
-    chamber, count = label(free)
+    chamber = chambers(free, data.periodic)
+    count = int(chamber.max())
     cell = math.prod(data.spacing)
     mass = cell * np.bincount(chamber.ravel(), data.rho0.ravel(), count + 1)[1:]
     volume = cell * np.bincount(chamber.ravel(), minlength=count + 1)[1:]

@@ -34,8 +34,9 @@ class Factor:
         inner = np.flatnonzero(np.isfinite(step.V))
         if len(inner) > MOST[L.dim]:
             return None
-        number = np.full(L.size + int(L.offsets[0].max()), -1)
-        number[inner] = np.arange(len(inner))
+        numbers = np.full(L.size, -1.0)
+        numbers[inner] = np.arange(len(inner))
+        number = step.echo(numbers).astype(int)  # a cell beyond a seam is the one at home
         scale = step.D[inner] ** -0.5
         rows, columns, entries = [], [], []
         for A, offset in zip(step.A, L.offsets[0], strict=True):
