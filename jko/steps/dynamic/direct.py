@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
@@ -23,7 +24,7 @@ MOST = {1: 2**20, 2: 2**17, 3: 2**13}  # cells by dimension: the fill-in of more
 class Factor:
     """``H = L L^T`` in the cells that are no obstacles, scaled to a diagonal of ones; a call solves."""
 
-    inner: Array
+    inner: NDArray[np.int64]
     scale: Array
     lu: Any
 
@@ -31,7 +32,7 @@ class Factor:
     def of(cls, step: Stepper) -> Factor | None:
         """Factor what the stepper has prepared; None where that is too large."""
         L = step.layout
-        inner = np.flatnonzero(np.isfinite(step.V))
+        inner = np.flatnonzero(np.isfinite(step.V)).astype(np.int64)
         if len(inner) > MOST[L.dim]:
             return None
         numbers = np.full(L.size, -1.0)
