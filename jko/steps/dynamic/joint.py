@@ -11,6 +11,7 @@ dual of the step is that of a potential ``V + A^T lam``, and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,8 +28,9 @@ from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
 
-CG_LIMIT = 200
+CG_LIMIT, FEW = 200, 60
 TIGHTER = 4  # times that a linear system is solved again to more digits
+Factored = Callable[[Stepper], Callable[[Array], Array] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ class Joint:
         self.V, self.cell = step.V.copy(), step.layout.cell
         self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
         self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
-        self.F_lam = np.zeros_like(self.b)
+        self.F_lam, self.hard = np.zeros_like(self.b), False
 
     @property
     def grid(self) -> tuple[Any, Any]:
@@ -141,14 +143,26 @@ class Joint:
         self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
-    def newton(self, target: float) -> tuple[Array, Array, int] | None:
+    def newton(
+        self, target: float, factored: Factored | None = None
+    ) -> tuple[Array, Array, int] | None:
         """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
 
-        None where numbers have lost their meaning.
+        None where numbers have lost their meaning.  ``factored`` makes a better preconditioner, for when the multigrid
+        has once been no good.
         """
         if not np.isfinite(self.stepper.F).all() or not (len(self.b) == 0 or self.couple()):
             return None
-        return self.solve(self.stepper.F, self.F_lam, target)
+        step = self.stepper
+        if not len(self.b) and not self.hard:
+            dphi, cg = step.solve(step.F, target, CG_LIMIT if factored is None else FEW)
+            self.hard = factored is not None and cg >= FEW
+            if not self.hard:
+                return dphi.copy(), self.F_lam, cg
+        made = factored(step) if factored is not None and self.hard else None
+        found = self._conjugate(step.F, self.F_lam, target, made or step.precondition)
+        self.hard = self.hard or (factored is not None and found[2] >= FEW)
+        return found
 
     def couple(self) -> bool:
         """Take the coefficients of ``W T`` and the factor of S at the point; False where they are no numbers."""
@@ -166,21 +180,30 @@ class Joint:
 
     def solve(self, F: Array, F_lam: Array, target: float) -> tuple[Array, Array, int]:
         """``(dphi, dlam)`` of the Hessian for a right side, up to ``target`` of the mass in L1; and the iterations."""
-        step = self.stepper
         if not len(self.b):
-            dphi, cg = step.solve(F, target, CG_LIMIT)
+            dphi, cg = self.stepper.solve(F, target, CG_LIMIT)
             return dphi.copy(), F_lam, cg
-        rhs = F.copy()
-        self._gather(cho_solve(self.factor, F_lam) @ self.A, 1.0, rhs)
+        return self._conjugate(F, F_lam, target, self.stepper.precondition)
+
+    def _conjugate(
+        self, F: Array, F_lam: Array, target: float, precondition: Callable[[Array], Array]
+    ) -> tuple[Array, Array, int]:
+        """The same by conjugate gradients with this preconditioner."""
+        step, rhs = self.stepper, F.copy()
+        if len(self.b):
+            self._gather(cho_solve(self.factor, F_lam) @ self.A, 1.0, rhs)
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
             step.product(v, out)
-            back = cho_solve(self.factor, self.A @ self._spread(v), check_finite=False) @ self.A
-            self._gather(back, -1.0, out)
+            if len(self.b):
+                back = self.A @ self._spread(v)
+                self._gather(cho_solve(self.factor, back, check_finite=False) @ self.A, -1.0, out)
             return out
 
-        found = conjugate_gradients(product, rhs, step.precondition, target * step.mass, CG_LIMIT)
+        found = conjugate_gradients(product, rhs, precondition, target * step.mass, CG_LIMIT)
+        if not len(self.b):
+            return found.x, F_lam, found.products
         lifted = F_lam + self.A @ self._spread(found.x)
         return found.x, cho_solve(self.factor, lifted), found.products
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved, solve
 from jko.steps.dynamic.collapse import gathered
+from jko.steps.dynamic.congested import CrowdPoint
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
@@ -59,6 +61,15 @@ class DualAnswer:
     def collapsed(self) -> bool:
         """Whether terms that are not convex have gathered the mass in single cells."""
         return collapsed(self.setting, self.rho.state)
+
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """The pressure of a congested energy: the least of a cell's corners, so that it is 0 in a cell with room."""
+        point = self.solved.point
+        if not isinstance(point, CrowdPoint):
+            return {}
+        least = self.solved.stepper.crop(point.pressure.min(0))
+        return {"pressure": self.setting.tensor(least)}
 
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
