@@ -211,8 +211,8 @@ def _height(m: float, d: int) -> float:
     if m < 1:
         if not (m > d / (d + 2) and m >= 1 - 1 / d):
             raise ValueError(
-                f"m = {m:g} in dimension {d}: the profile has a second moment for m > {d / (d + 2):.6g}, and the energy "
-                f"is convex along geodesics for m >= {1 - 1 / d:.6g}; take a larger m"
+                f"m = {m:g} in dimension {d}: the profile has a second moment for m > {d / (d + 2):.6g}, and the "
+                f"energy is convex along geodesics for m >= {1 - 1 / d:.6g}; take a larger m"
             )
         return float(np.exp(gammaln(-p) - gammaln(-p - d / 2)) / np.pi ** (d / 2))
     return float(np.exp(gammaln(p + 1 + d / 2) - gammaln(p + 1)) / np.pi ** (d / 2))

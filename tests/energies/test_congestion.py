@@ -1,4 +1,4 @@
-"""Internal energies that end, and powers below one: their laws, conjugates by search, kernels, and where they are not."""
+"""Internal energies that end, and powers below one: laws, conjugates by search, kernels, and where they are not."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_the_conjugate_is_the_best_over_densities_and_the_kernels_have_the_same(
     log = U.log_density(p)
     assert torch.allclose(log.exp(), rho, atol=1e-12)
     ours = compiled(kind_of(SUMS[name]), prices)
-    assert np.abs(ours - torch.stack([value, rho, slope], 1).numpy()).max() < 1e-9
+    assert ours == pytest.approx(torch.stack([value, rho, slope], 1).numpy(), rel=1e-11, abs=1e-12)
 
 
 def test_the_laws_hold():
@@ -95,11 +95,12 @@ def test_arguments_that_are_none_are_refused_in_a_sentence():
         jko.limits.wasserstein(Congestion(2.0), flat, t1=0.1)
 
 
-@pytest.mark.parametrize(
-    ("d", "n", "m"), [(1, 300, 0.5), (1, 300, 0.8), (2, 80, 0.6), (2, 80, 0.75)]
-)
+PROFILES = [(1, 300, 0.5), (1, 300, 0.8), (2, 80, 0.6), (2, 80, 0.75), (3, 24, 0.7), (3, 24, 0.9)]
+
+
+@pytest.mark.parametrize(("d", "n", "m"), PROFILES)
 def test_a_step_of_fast_diffusion_is_a_dilation_of_its_profile(d, n, m):
-    R, box = 0.3, 4.0
+    R, box, part = {1: (0.3, 4.0, 0.06), 2: (0.3, 2.0, 0.06), 3: (0.5, 2.0, 0.15)}[d]
     q, b = d * (m - 1) + 2, jko.exact.barenblatt_flow(0.0, m=m, d=d, t=1.0)
     tau = 0.1 * R**q / (b**q / q)
     grid = jko.Grid(((-box, box),) * d, (n,) * d)
@@ -114,5 +115,5 @@ def test_a_step_of_fast_diffusion_is_a_dilation_of_its_profile(d, n, m):
     result = jko.step(jko.PorousMedium(m), start, tau=tau)
     after = profile(jko.exact.barenblatt_step(R, m=m, d=d, tau=tau))
     wrong = float((result.state.weights - after.weights).abs().sum())
-    assert wrong < 0.06 * float((start.weights - after.weights).abs().sum())
+    assert wrong < part * float((start.weights - after.weights).abs().sum())
     assert result.certificate().value < 1e-6
