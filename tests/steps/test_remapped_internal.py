@@ -157,3 +157,5 @@ def test_empty_cells_stay_out_and_a_porous_medium_spreads():
 def test_what_has_no_step_is_a_sentence():
     with pytest.raises(ValueError, match="Entropy has the coefficient -1"):
         jko.step(jko.SquaredNorm() - jko.Entropy(), plane(6), tau=0.1)
+    with pytest.raises(TypeError, match=r"no hard limit .* large m"):
+        jko.step(jko.energies.Congestion(9.0), plane(6), tau=0.1)

@@ -9,7 +9,7 @@ import torch
 
 from jko import checks
 from jko.duality import Gap
-from jko.energies import Internal, joined, negative, refuse, sorted_terms, value_of
+from jko.energies import Congestion, Internal, joined, negative, refuse, sorted_terms, value_of
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.shown import Shown
@@ -24,6 +24,7 @@ from jko.steps.result import Falls, StepResult, judged
 from jko.steps.solver import Solver
 
 NEGATIVE = "{name} has the coefficient {c:g}; Remapped needs a positive one"
+LIMIT = "Remapped knows no hard limit of the density ({energy}); take jko.PorousMedium(m) with a large m"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Remapped(Shown):
     Raises
     ------
     TypeError
-        From ``solve``: a state that is no :class:`jko.ChargedDensity`.
+        From ``solve``: a state that is no :class:`jko.ChargedDensity`; a hard limit of the density.
     ValueError
         From ``solve``: an internal energy with a negative coefficient.
 
@@ -115,6 +116,7 @@ class Remapped(Shown):
         if not terms.internal:
             return self.solver.solve(here)
         refuse(negative(terms.internal), NEGATIVE)
+        refuse(terms.of(Congestion), LIMIT, TypeError)
         cells = Stretched(terms.mixture, pair)
         energy = joined([*terms.without(Internal), (1.0, cells)])
         assert energy is not None
