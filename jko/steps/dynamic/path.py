@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.steps.dynamic.conjugates import Kind, Logarithmic, Mixed, entropic, flat
-from jko.steps.dynamic.corners import begin, emptied, linearise, update
+from jko.steps.dynamic.corners import begin, bent, emptied, linearise, update
 from jko.steps.dynamic.joint import Joint
 from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
@@ -45,10 +45,9 @@ SETTLED = 0.05  # residual at which the next one is tried
 
 
 class Moved(NamedTuple):
-    """What a step did, relative to the mass: what changed, what its model left out, what was cut off at zero."""
+    """What a step did, relative to the mass: what changed, and what was cut off at zero."""
 
     changed: float
-    left_out: float
     cut: float
 
 
@@ -129,13 +128,19 @@ class CornerPath:
         self.missed = 0.0 if entropic(self.kind) else missed / step.mass
         return self.joint.imbalance(), own + self.missed
 
-    def moved(self, phi: Array, dphi: Array, dlam: Array) -> Moved:
-        """Follow a step from phi."""
+    def left_out(self, dphi: Array) -> float:
+        """What the linear model of a step leaves out, relative to the mass."""
+        step = self.joint.stepper
+        mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
+        return bent(*mesh, step.w, dphi) / step.mass
+
+    def moved(self, phi: Array, dphi: Array, dlam: Array, length: float = 1.0) -> Moved:
+        """Follow a step from phi, or a part of it."""
         step, largest = self.joint.stepper, float(self.joint.stepper.rho0.max())
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, self.wanted)
         lift = self.joint.pull(dlam)
-        return Moved(*update(self.kind, *mesh, *fields, dphi, lift, ENTER * largest))
+        return Moved(*update(self.kind, *mesh, *fields, dphi, lift, length, ENTER * largest))
 
     def closer(self, left: float, moved: Moved, tol: float) -> None:
         """Go on along the path, as far as the last step allows."""
