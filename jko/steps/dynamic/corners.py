@@ -106,9 +106,7 @@ def linearise(
 
 
 @njit(cache=True)
-def bent(
-    strides: Any, rows: Fields, tau: float, inverse: Fields, w: Fields, step: Fields
-) -> float:
+def bent(strides: Any, rows: Fields, tau: float, inverse: Fields, w: Fields, step: Fields) -> float:
     """What the linear model of a step leaves out, ``sum_K sum_c w_c tau/4 sum_a slope_a(step)^2``."""
     d, total = len(strides), 0.0
     for row in range(rows[1]):
