@@ -20,7 +20,8 @@ from scipy.ndimage import distance_transform_edt
 from jko.steps.dynamic.conjugates import flat
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.layout import ISOTROPIC, Array
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.levels import ISOTROPIC
 from jko.steps.dynamic.newton import DualOutcome, newton
 from jko.steps.dynamic.primal_dual import JointPoint, Near, primal_dual
 from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
@@ -144,7 +145,8 @@ def cascade(
         if before is None or not (before.last or before.outcome.residual <= looser):
             return None
         free = np.isfinite(before.stepper.data.V)
-        phi = interpolated(before.stepper.crop(before.outcome.phi), data.rho0.shape, free)
+        phi = before.stepper.crop(before.outcome.phi)
+        phi = interpolated(phi, data.rho0.shape, free, data.periodic)
     start = first_guess(stepper) if phi is None else stepper.pad(phi)
     at = newton(stepper, start, tol, limit, patience)
     return _solved(stepper, at, before, last=patience == math.inf)
@@ -227,22 +229,34 @@ def _overlaps(values: Array, axis: int, n: int, m: int) -> Array:
     return np.moveaxis(np.maximum(np.diff(at, axis=-1), v.min()) * (m / n), -1, axis)
 
 
-def interpolated(values: Array, shape: tuple[int, ...], free: NDArray[np.bool_]) -> Array:
+def interpolated(
+    values: Array,
+    shape: tuple[int, ...],
+    free: NDArray[np.bool_],
+    periodic: tuple[bool, ...] = (),
+) -> Array:
     """Values at the cells of a finer grid of the same box, by multilinear interpolation; obstacles take neighbours'."""
     if not free.all():
         nearest = distance_transform_edt(~free, return_distances=False, return_indices=True)
         values = values[tuple(nearest)]
-    for axis, (m, n) in enumerate(zip(values.shape, shape, strict=True)):
+    wraps = periodic or (False,) * len(shape)
+    for axis, (m, n, round_) in enumerate(zip(values.shape, shape, wraps, strict=True)):
         if m == n:
             continue
-        x = np.clip((np.arange(n) + 0.5) * (m / n) - 0.5, 0.0, m - 1.0)
-        i = np.minimum(x.astype(int), max(m - 2, 0))
+        x = (np.arange(n) + 0.5) * (m / n) - 0.5
+        if round_:
+            i = np.floor(x).astype(int)
+            after = (i + 1) % m
+        else:
+            x = np.clip(x, 0.0, m - 1.0)
+            i = np.minimum(x.astype(int), max(m - 2, 0))
+            after = np.minimum(i + 1, m - 1)
         along = [1] * values.ndim
         along[axis] = -1
         t = (x - i).reshape(along)
         low, high = (
-            np.take(values, i, axis=axis),
-            np.take(values, np.minimum(i + 1, m - 1), axis=axis),
+            np.take(values, i % m, axis=axis),
+            np.take(values, after, axis=axis),
         )
         values = low + t * (high - low)
     return values

@@ -16,6 +16,7 @@ from numba.extending import overload
 
 from jko.energies import Entropy, PorousMedium
 from jko.energies.base import Energy
+from jko.steps.dynamic.exponential import exp
 
 HUGE = 60.0  # of p / sigma - 1, above which exp is continued by its second-order expansion
 SCALAR_STEPS = 60
@@ -136,11 +137,9 @@ def _conjugate(kind: Any, p: Any) -> Any:
         def logarithmic(kind: Any, p: Any) -> Any:
             sigma = kind.sigma
             x = p / sigma - 1.0
-            if x <= HUGE:
-                r = math.exp(x)
-                return sigma * r, r, r / sigma
-            top, y = math.exp(HUGE), x - HUGE
-            return sigma * top * (1.0 + y + 0.5 * y * y), top * (1.0 + y), top / sigma
+            over = max(x - HUGE, 0.0)
+            top = exp(min(x, HUGE))
+            return sigma * top * (1.0 + over + 0.5 * over * over), top * (1.0 + over), top / sigma
 
         return logarithmic
     if _is(kind, Quadratic):

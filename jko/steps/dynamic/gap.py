@@ -17,7 +17,6 @@ from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.corners import corner_energy, densities, deposit
 from jko.steps.dynamic.joint import Joint
-from jko.steps.dynamic.kernels import slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
@@ -47,6 +46,7 @@ def gap(
     energy = corner_energy(data.kind, *grid, step.V, r)
     step.M[:] = step.M0
     deposit(*grid, r, step.rho, step.M)
+    step.fold(step.M)
     flow = at.copy()
     left = step.imbalance()
     nothing = np.zeros_like(step.w)
@@ -56,7 +56,7 @@ def gap(
             break
         correction, _ = step.solve(step.F, 0.1 * EXACT, CG_LIMIT)
         flow -= correction
-        slopes(flow, step.strides[0], L.inverse, step.g)
+        step.slopes(flow)
         after = step.imbalance()
         if not after < left:
             break

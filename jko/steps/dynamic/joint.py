@@ -24,9 +24,7 @@ from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.numerics.krylov import conjugate_gradients
 from jko.steps.dynamic.coupling import couple, gather, spread
-from jko.steps.dynamic.kernels import imbalance, slopes
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
@@ -147,8 +145,7 @@ class Joint:
         """Write both parts of the gradient, at rho and M; the larger of their relative norms."""
         step = self.stepper
         rho, M = step.rho if rho is None else rho, step.M if M is None else M
-        fields = (step.inverse_h, step.rho0, rho, M, step.g, step.F)
-        left = imbalance(*self.grid, step.data.tau, *fields) / step.mass
+        left = step.imbalance(rho, M)
         m = self.cell * (self.A @ rho)
         miss = self.lam + self.b - m
         self.F_lam = miss / self.cell
@@ -162,7 +159,7 @@ class Joint:
     def arrived(self, phi: Array, lam: Array) -> DualOutcome:
         """A point that is no solution: its V and slopes, no more."""
         self.move(lam)
-        slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
+        self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
     def newton(self, target: float) -> tuple[Array, Array, int] | None:
@@ -189,7 +186,7 @@ class Joint:
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
-            apply(step.A, step.D, step.layout.offsets[0], step.layout.rows[0], v, out)
+            step.product(v, out)
             back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
             self._gather(back, -1.0, out)
             return out
@@ -199,8 +196,9 @@ class Joint:
         return found.x, cho_solve(factor, lifted), found.products
 
     def _spread(self, v: Array) -> Array:
-        spread(*self.grid, self.coupling, v, self.y)
+        spread(*self.grid, self.coupling, self.stepper.echo(v), self.y)
         return self.y
 
     def _gather(self, z: Array, scale: float, out: Array) -> None:
         gather(*self.grid, self.coupling, z, scale, out)
+        self.stepper.fold([out])

@@ -124,6 +124,7 @@ class CornerPath:
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, *scales, step.w, self.wanted)
         ways = (step.rho, step.M, self.rho, self.M)
         missed = linearise(self.kind, *self.joint.grid, step.data.tau, *fields, *ways)
+        step.fold([*step.M, *self.M])
         own = self.joint.imbalance(self.rho, self.M)
         self.missed = 0.0 if entropic(self.kind) else missed / step.mass
         return self.joint.imbalance(), own + self.missed
@@ -138,6 +139,7 @@ class CornerPath:
         """Follow a step from phi, or a part of it."""
         step, largest = self.joint.stepper, float(self.joint.stepper.rho0.max())
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
+        step.echo(dphi)
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, self.wanted)
         lift = self.joint.pull(dlam)
         return Moved(*update(self.kind, *mesh, *fields, dphi, lift, length, ENTER * largest))

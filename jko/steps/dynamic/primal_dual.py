@@ -74,6 +74,7 @@ class JointPoint:
         joint.arrived(at.phi, self.lam)
         step.M[:] = step.M0
         deposit(*joint.grid, self.r, step.rho, step.M)
+        step.fold(step.M)
         residual = joint.imbalance() + at.beside
         return replace(self, outcome=at._replace(residual=residual, J=0.0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -79,6 +79,7 @@ class Dynamic(Shown):
     cascade: int | None = None
     max_iterations: int = 1000
     compiled: bool = True
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         checks.number("tol", self.tol, above=0, below=1)
@@ -103,7 +104,7 @@ class Dynamic(Shown):
 
         setting = GridSetting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
-        rho, outcome = answer.rho, answer.outcome
+        rho, outcome, potential = answer.rho, answer.outcome, setting.tensor(answer.phi)
         result = StepResult.of(
             problem,
             rho.state,
@@ -115,7 +116,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": setting.tensor(answer.phi)},
+            memory={"potential": potential, "energy": potential.new_tensor(rho.energy)},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,
