@@ -24,22 +24,17 @@ from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
 
 FLOOR_ENTROPIC = 1e-6  # of the first corner densities / largest density, with an entropy
-FLOOR, NEAR_FLOOR = (
-    1e-2,
-    1e-3,
-)  # and without, since slacks must not begin too large; from a start near a solution
+FLOOR = 1e-2  # and without, since slacks must not begin too large
+NEAR_FLOOR = 1e-3  # from a start near a solution
 ENTER = 1e-9  # density up to which a corner may fill at once / largest density
-MU, NEAR_MU = (
-    0.1,
-    1e-3,
-)  # first mu / (density x price), both the largest; from a start near a solution
+MU = 0.1  # first mu / (density x price), both the largest
+NEAR_MU = 1e-4  # from a start near a solution
 LEAST = 0.1  # of the tolerance, what densities may be off their prices before mu falls further
-SMALLER, SMALLEST = 0.5, 0.01  # mu from one step to the next: at most, at least
-ROUGH, CUT, SMOOTH = (
-    0.5,
-    10.0,
-    0.02,
-)  # a step after which mu stays; weight of what it cut off; residuals that may rise
+SMALLER = 0.5  # mu from one step to the next, at most
+SMALLEST = 0.01  # and at least
+ROUGH = 0.5  # how rough a step is after which mu stays,
+CUT = 10.0  # where this is the weight of what it cut off
+SMOOTH = 0.02  # what a step is to mend may rise up to here, and mu falls nevertheless
 FACTOR = 4.0  # multiples of an entropy, from one to the next
 SETTLED = 0.05  # residual at which the next one is tried
 
