@@ -11,13 +11,12 @@ dual of the step is that of a potential ``V + A^T lam``, and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse import diags_array
-from scipy.sparse.linalg import splu
 
 from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
@@ -29,8 +28,8 @@ from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
 
-CG_LIMIT = 200
-DIRECT = 200_000  # cells of a plane up to which elimination takes over where conjugate gradients do not get there
+CG_LIMIT, FEW = 200, 60
+Factored = Callable[[Stepper], Callable[[Array], Array] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,24 +78,6 @@ def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
     return found
 
 
-def direct(step: Stepper) -> Array:
-    """H^-1 F by elimination, for the plane: where conjugate gradients would take hundreds of iterations."""
-    n, offsets = step.layout.size, step.layout.offsets[0]
-    D, A = step.D[:n], step.A[:, :n]
-    empty = D <= 0
-    upper = [A[s, : n - o] for s, o in enumerate(offsets)]
-    H = diags_array(
-        [np.where(empty, 1.0, D), *upper, *upper],
-        offsets=[0, *offsets, *(-offsets)],
-        shape=(n, n),
-        format="csc",
-    )
-    factors = splu(
-        H, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
-    return factors.solve(np.where(empty, 0.0, step.F))
-
-
 @dataclass(eq=False)
 class Joint:
     """The joint dual on one grid; the stepper's potential V is ``V + A^T lam`` after :meth:`at`.
@@ -118,8 +99,7 @@ class Joint:
         self.V, self.cell = step.V.copy(), step.layout.cell
         self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
         self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
-        self.F_lam = np.zeros_like(self.b)
-        self.hard = False
+        self.F_lam, self.hard = np.zeros_like(self.b), False
 
     @property
     def grid(self) -> tuple[Any, Any]:
@@ -162,18 +142,32 @@ class Joint:
         self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
-    def newton(self, target: float) -> tuple[Array, Array, int] | None:
+    def newton(
+        self, target: float, factored: Factored | None = None
+    ) -> tuple[Array, Array, int] | None:
         """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
 
-        None where numbers have lost their meaning.
+        None where numbers have lost their meaning.  ``factored`` makes a better preconditioner, for when the multigrid
+        has once been no good.
         """
         step = self.stepper
         if not np.isfinite(step.F).all():
             return None
-        if not len(self.b):
-            dphi, cg = (step.step, CG_LIMIT) if self.hard else step.solve(step.F, target, CG_LIMIT)
-            self.hard = self.hard or (cg >= CG_LIMIT and step.dim == 2 and len(dphi) < DIRECT)
-            return direct(step) if self.hard else dphi.copy(), self.F_lam, cg * (not self.hard)
+        if not len(self.b) and not self.hard:
+            dphi, cg = step.solve(step.F, target, CG_LIMIT if factored is None else FEW)
+            self.hard = factored is not None and cg >= FEW
+            if not self.hard:
+                return dphi.copy(), self.F_lam, cg
+        made = factored(step) if factored is not None and self.hard else None
+        found = self._solved(target, made or step.precondition)
+        self.hard = self.hard or (factored is not None and found is not None and found[2] >= FEW)
+        return found
+
+    def _solved(
+        self, target: float, precondition: Callable[[Array], Array]
+    ) -> tuple[Array, Array, int] | None:
+        """Newton's step by conjugate gradients with this preconditioner."""
+        step = self.stepper
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
         scaled = self.A * np.sqrt(step.w.sum(0))
         S = scaled @ scaled.T
@@ -187,11 +181,12 @@ class Joint:
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
             step.product(v, out)
-            back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
-            self._gather(back, -1.0, out)
+            if len(self.b):
+                back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
+                self._gather(back, -1.0, out)
             return out
 
-        found = conjugate_gradients(product, rhs, step.precondition, target * step.mass, CG_LIMIT)
+        found = conjugate_gradients(product, rhs, precondition, target * step.mass, CG_LIMIT)
         lifted = self.F_lam + self.A @ self._spread(found.x)
         return found.x, cho_solve(factor, lifted), found.products
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from jko.steps.dynamic.conjugates import flat
 from jko.steps.dynamic.corners import deposit
+from jko.steps.dynamic.direct import Factor
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
@@ -155,7 +156,8 @@ def followed(
         if newton >= limit or since > PATIENCE:
             return settled(at)
         joint.stepper.prepare(mobility=corners.M)
-        found_step = joint.newton(max(min(FORCING * left, SHARPER * own), 0.1 * tol))
+        target = max(min(FORCING * left, SHARPER * own), 0.1 * tol)
+        found_step = joint.newton(target, Factor.of)
         if found_step is None:
             return replace(at, lost=math.inf)
         dphi, dlam, iterations = found_step
