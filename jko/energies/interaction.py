@@ -186,11 +186,12 @@ class Interaction(Energy):
             self._refuse_pole(z)
             self._sound_in.add(z.shape[1])
         if self.diagonal:
-            return self._even(z)
+            return self.even(z)
         apart = (z != 0).any(dim=1)
-        return torch.where(apart, self._even(torch.where(apart[:, None], z, 1.0)), 0.0)
+        return torch.where(apart, self.even(torch.where(apart[:, None], z, 1.0)), 0.0)
 
-    def _even(self, z: Tensor) -> Tensor:
+    def even(self, z: Tensor) -> Tensor:
+        """``(W(z) + W(-z)) / 2`` as it is, shape (n,)."""
         return 0.5 * (self._W(z) + self._W(-z))
 
     def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:

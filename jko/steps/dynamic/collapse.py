@@ -1,7 +1,12 @@
 """Whether an attraction has gathered mass where the grid cannot tell how narrow it is.
 
 An attraction stronger than its diffusion, such as Keller-Segel's above the critical mass, has no density to go to.  On
-cells it ends in single ones, which is a minimiser of the cells' problem and says nothing of the equation.
+cells it ends in single ones, which is a minimiser of the cells' problem and says nothing of the equation.  A heap may
+as well be narrow for other reasons; it collapses if the energy would fall further were it half as wide:
+
+``M^2/2 (W(h) - W(h/2)) > sum_K |K| [2^-d U(2^d rho) - U(rho)]``
+
+for its mass M and cells of width h.  Of Keller-Segel's, in the plane, that is ``M > 4 / c``, the critical mass.
 """
 
 from __future__ import annotations
@@ -9,11 +14,31 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import torch
 
+from jko.energies import Parts, sorted_terms
+from jko.measures import GridDensity
+from jko.metrics import as_array
 from jko.steps.dynamic.layout import Array
 
 PART = 0.1  # of the mass, in the two cells on each axis where there is most
 NARROW = 0.6845  # and of what is within six, for each axis: that of a Gaussian as wide as a cell
+
+
+def collapses(terms: Parts, before: Array, after: GridDensity) -> bool:
+    """Whether a step from ``before`` (grid shape) has ended in such a heap."""
+    rho, grid = after.values, after.grid
+    pairs = () if terms.rest is None else sorted_terms(terms.rest).interactions
+    if not pairs or not gathered(before, as_array(rho)):
+        return False
+    sums = blocks(as_array(rho))
+    at = np.unravel_index(int(sums.argmax()), sums.shape)
+    heap = rho[tuple(slice(i, i + 2) for i in at)]
+    M, more = grid.cell * float(heap.sum()), 2.0**grid.dim
+    h = torch.diag(rho.new_tensor(grid.spacing))
+    closer = sum(c * float((E.even(h) - E.even(0.5 * h)).mean()) for c, E in pairs)
+    dearer = terms.mixture.U(more * heap) / more - terms.mixture.U(heap)
+    return 0.5 * M**2 * closer > grid.cell * float(dearer.sum())
 
 
 def gathered(before: Array, after: Array) -> bool:

@@ -11,7 +11,7 @@ from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.steps.dynamic.cascade import Solved, solve
-from jko.steps.dynamic.collapse import gathered
+from jko.steps.dynamic.collapse import collapses
 from jko.steps.dynamic.congested import CrowdPoint
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.joint import Features, Joint
@@ -59,7 +59,7 @@ class DualAnswer:
 
     @property
     def collapsed(self) -> bool:
-        """Whether terms that are not convex have gathered the mass in single cells."""
+        """Whether an attraction has gathered mass in single cells."""
         return collapsed(self.setting, self.rho.state)
 
     @property
@@ -111,10 +111,8 @@ class DualAnswer:
 
 
 def collapsed(setting: GridSetting, state: GridDensity) -> bool:
-    """Whether terms that are not convex have gathered the mass in single cells."""
-    rest = setting.parts.rest
-    attracts = rest is not None and not rest.convex
-    return attracts and gathered(setting.rho0, as_array(state.values))
+    """Whether an attraction has gathered mass in single cells."""
+    return collapses(setting.parts, setting.rho0, state)
 
 
 def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:

@@ -60,7 +60,7 @@ class PathAnswer:
 
     @property
     def collapsed(self) -> bool:
-        """Whether terms that are not convex have gathered the mass in single cells."""
+        """Whether an attraction has gathered mass in single cells."""
         return collapsed(self.setting, self.rho.state)
 
     @property
