@@ -37,7 +37,9 @@ def test_what_is_left_out_is_below_the_bound(r, N, decay, rtol, seed):
     assert torch.equal(W, main_directions(A, rtol))
 
 
-@pytest.mark.parametrize("rank", [5, 64, 300])  # few, several blocks, too many for random directions
+@pytest.mark.parametrize(
+    "rank", [5, 64, 300]
+)  # few, several blocks, too many for random directions
 def test_the_range_is_that_of_the_singular_vectors(rank):
     A = matrix(320, 900, np.linspace(1.0, 2.0, rank), rank)
     W = main_directions(A, 1e-7)
