@@ -16,7 +16,7 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from jko.duality import Gap
-from jko.energies import Congestion, Internal, Mixture, joined, sorted_terms
+from jko.energies import Congestion, Internal, joined, sorted_terms
 from jko.energies.mixture import root
 from jko.measures import LineMesh
 from jko.metrics import NO_PROOF

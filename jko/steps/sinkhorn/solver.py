@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import Gap
-from jko.energies import Congestion, Energy, refuse, sorted_terms
+from jko.energies import Energy
 from jko.measures import Particles, State
 from jko.metrics import ENTROPIC, natural_metric
 from jko.metrics.entropic.kernel import TINY
@@ -130,11 +130,6 @@ class Sinkhorn(Shown):
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Solve the entropic problem of one step."""
-        refuse(
-            sorted_terms(problem.energy).of(Congestion),
-            "{energy} in a step of Sinkhorn, whose densities meet a limit up to its tolerance only, and have the energy "
-            "+inf then; take jko.Dynamic(), or jko.Conic(static=True)",
-        )
         support = Support.of(problem, self.epsilon, self.volumes)
         before = support.parts.value(support.masses)
         found = minimise(support, _guess(support), self.tol, self.max_iterations, self.debiased)
