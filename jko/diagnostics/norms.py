@@ -41,7 +41,9 @@ def natural_norm(a: State, b: State) -> float:
 def labelled_distance(a: State, b: State) -> float:
     """``sqrt(int |xi - xi'|^2 dmu)`` between atoms with the same label: at least W2, and D on lifts."""
     mu, nu = a.atoms, b.atoms
-    return float(mu.integrate(((mu.points - nu.points) ** 2).sum(-1)).sqrt())
+    moves = mu.points - nu.points
+    moves = moves if mu.domain is None else mu.domain.shortest(moves)
+    return float(mu.integrate((moves**2).sum(-1)).sqrt())
 
 
 def _labelled(a: State, b: State) -> bool:

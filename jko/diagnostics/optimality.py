@@ -10,7 +10,7 @@ from jko.duality import Dual, Envelope, Gap, Minorant, grid_gap, obstacle
 from jko.energies import Energy, value_of
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
 from jko.measures.tensors import on_numbers
-from jko.spaces import projected
+from jko.spaces import projected, wraps
 
 ROUNDS = 60  # of the maximisation over g where it takes a second or two
 STEPS = 100  # of Newton's method over g, for densities
@@ -87,6 +87,9 @@ def optimality(energy: Energy, state: State, *, max_iterations: int | None = Non
 
 def _atoms_gap(energy: Energy, mu: Particles, value: float, rounds: int | None) -> Gap:
     """The gap to the minimum over all measures, by the envelope with one block."""
+    if wraps(mu.domain):
+        reason = "no lower bound over all measures is known on a domain with periodic axes"
+        return Gap.unknown(reason, value)
     minorant = Minorant.of(energy, mu)
     anchor = projected(torch.zeros_like(mu.points[:1]), mu.domain)
     envelope = Envelope(minorant, anchor, 0.0, mu.domain, mu.points)

@@ -19,7 +19,7 @@ from jko import checks
 from jko.derivatives import recordable
 from jko.distributed.processes import count, gather, rank
 from jko.measures import Particles, looks
-from jko.spaces import Domain, cached, check_inside
+from jko.spaces import Domain, cached, check_inside, refuse_wrapped
 
 SHARDS = 8
 ATOMS = 32  # a shard has a multiple of these: then no loop over vectors ends differently where a process ends
@@ -77,6 +77,7 @@ class Sharded(Particles):
     ) -> None:
         points = checks.shape("points", checks.owned("points", points), ("N", "dim"))
         check_inside("points", points, domain)
+        refuse_wrapped("a measure in several processes", domain)
         if total is None:
             masses = checks.weights("weights", weights, len(points), points)
             total = len(points)

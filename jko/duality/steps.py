@@ -12,6 +12,7 @@ from jko.duality.gap import Gap
 from jko.duality.minorant import Minorant, obstacle
 from jko.energies import Energy
 from jko.measures import Particles
+from jko.spaces import wraps
 
 
 @renamed(rounds="max_iterations")
@@ -65,6 +66,10 @@ def step_gap(
     """
     if why := obstacle(energy):
         return Gap.unknown(why)
+    if wraps(base.domain):
+        return Gap.unknown(
+            "no lower bound over all measures is known on a domain with periodic axes"
+        )
     dual = _dual(energy, base, tau, mu, objective)
     worth = dual.affordable if improve is None else improve
     return dual.gap(max_iterations if worth else 0, improve is not False)
@@ -89,7 +94,7 @@ def split_atoms(
     >>> result.objective <= 0.0
     True
     """
-    if obstacle(energy):
+    if obstacle(energy) or wraps(base.domain):
         return None
     dual = _dual(energy, base, tau, mu, objective)
     best = dual.at(dual.envelope.minorant.residual)

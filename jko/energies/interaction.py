@@ -16,7 +16,7 @@ from jko.energies import sampled
 from jko.energies.base import Energy
 from jko.measures import GridDensity, State
 from jko.numerics.convolution import Convolution
-from jko.spaces import Grid
+from jko.spaces import Domain, Grid
 
 BLOCK = 2**20  # differences at a time
 DIAGONAL = (
@@ -124,7 +124,9 @@ class Interaction(Energy):
         mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
         at = mu.points if at is None else at
-        return torch.cat([mu.integrate(self.between(mu.points, x)) for x in at.split(rows)])
+        return torch.cat(
+            [mu.integrate(self.between(mu.points, x, mu.domain)) for x in at.split(rows)]
+        )
 
     def convolution(self, grid: Grid, like: Tensor) -> Convolution:
         """``m -> sum_L W_even(x_K - x_L) m_L`` for masses m on the cells, of the dtype and on the device of ``like``.
@@ -158,9 +160,10 @@ class Interaction(Energy):
         """
         return self._with(_table=(grid, self.convolution(grid, like)))
 
-    def between(self, y: Tensor, x: Tensor) -> Tensor:
-        """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x))."""
+    def between(self, y: Tensor, x: Tensor, domain: Domain | None = None) -> Tensor:
+        """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x)); in a domain the shortest differences."""
         difference = (x[None, :, :] - y[:, None, :]).reshape(-1, x.shape[1])
+        difference = difference if domain is None else domain.shortest(difference)
         return self.kernel(difference).reshape(len(y), len(x))
 
     def kernel(self, z: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jko.energies.pairs import PairKernel, log_sums
 from jko.measures import Particles
+from jko.spaces import refuse_wrapped
 
 Density = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # u, u', u'' at s = log rho
 
@@ -22,6 +23,7 @@ def peak(bandwidth: float, dim: int) -> float:
 
 def log_density(mu: Particles, at: Tensor, bandwidth: float) -> Tensor:
     """``log (K * mu)`` at the points ``at`` (n, dim); shape (n,)."""
+    refuse_wrapped("a Gaussian kernel", mu.domain)
     return log_sums(at, mu, bandwidth) + peak(bandwidth, mu.dim)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import Particles
+from jko.spaces import refuse_wrapped
 
 BLOCK = 2**17  # pairs at a time: 1 MiB, so that the passes over a block stay in cache
 KEEP = 2**26  # kernel values kept between passes: 512 MiB; beyond, they are computed again
@@ -28,6 +29,7 @@ class PairKernel:
 
     def __init__(self, mu: Particles, bandwidth: float) -> None:
         mu.refuse_part("a sum over pairs of atoms")
+        refuse_wrapped("a Gaussian kernel", mu.domain)
         points, m = mu.points.detach(), mu.weights
         axis = int((points.amax(0) - points.amin(0)).argmax())
         self.order = points[:, axis].argsort()

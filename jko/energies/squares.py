@@ -46,7 +46,9 @@ class Squares(NamedTuple):
             W has a negative eigenvalue on masses of total zero.
         """
         points = atoms.points.detach()
-        W = c * energy.between(points, points).detach().cpu().numpy().astype(np.float64)
+        W = c * energy.between(points, points, atoms.domain).detach().cpu().numpy().astype(
+            np.float64
+        )
         n = len(W)
         value, vector = np.linalg.eigh(W - W.mean(0) - W.mean(1)[:, None] + W.mean())
         if value[0] < -INDEFINITE * np.abs(value).max():

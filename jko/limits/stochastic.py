@@ -21,7 +21,7 @@ from jko.limits.stopped import LimitStopped
 from jko.measures import ChargedParticles, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.networks import Data
-from jko.spaces import Box, Domain
+from jko.spaces import Box, Domain, Torus
 from jko.status import Status
 from jko.trajectory import Trajectory
 
@@ -200,7 +200,7 @@ def _recursion(
     checks.kind("generator", generator, torch.Generator, hint="torch.Generator().manual_seed(0)")
     rate, t1 = checks.number("rate", rate, above=0), checks.number("t1", t1, above=0)
     save, updates = checks.count("save", save), max(1, round(t1 / rate))
-    if noise and start.domain is not None and not isinstance(start.domain, Box):
+    if noise and start.domain is not None and not isinstance(start.domain, (Box, Torus)):
         raise TypeError(
             f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
         )
@@ -244,6 +244,8 @@ def _recursion(
 
 def _reflected(points: Tensor, domain: Domain | None) -> Tensor:
     """Points that left a box, reflected at its walls as often as they meet one."""
+    if isinstance(domain, Torus):
+        return _reflected(points, domain.walls)
     if not isinstance(domain, Box):
         return points
     lower, upper = domain.lower.to(points), domain.upper.to(points)

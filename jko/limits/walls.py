@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jko.spaces import Ball, Box, Cylinder, Domain
+from jko.spaces import Ball, Box, Cylinder, Domain, Torus
 
 
 def tangent(domain: Domain | None, points: Tensor, v: Tensor) -> Tensor:
@@ -33,6 +33,8 @@ def tangent(domain: Domain | None, points: Tensor, v: Tensor) -> Tensor:
     if isinstance(domain, Box):
         low, high = points <= domain.lower.to(points), points >= domain.upper.to(points)
         return torch.where((low & (v < 0)) | (high & (v > 0)), 0.0, v)
+    if isinstance(domain, Torus):
+        return tangent(domain.walls, points, v)
     if isinstance(domain, Ball):
         out = points - domain.centre.to(points)
         square = (out * out).sum(-1, keepdim=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from jko import checks
 from jko.measures import looks, sampling
 from jko.measures.state import Particles, State
-from jko.spaces import Box, Grid, cached
+from jko.spaces import Box, Grid, Torus, cached
 
 
 class OnCells(State):
@@ -69,9 +69,9 @@ class OnGrid(OnCells):
         return self.grid.centres.to(self.values)
 
     @property
-    def domain(self) -> Box:  # type: ignore[override]
-        """The box: no mass leaves it."""
-        return self.grid.box
+    def domain(self) -> Box | Torus:  # type: ignore[override]
+        """The box: no mass leaves it; with periodic axes the torus."""
+        return self.grid.domain
 
     def integrate(self, values: Tensor) -> Tensor:
         """The integral of numbers on the cells, shape (N, ...) or (*grid.shape, ...); empty cells do not count.

@@ -20,14 +20,15 @@ def deposited(
     """Masses on the centres of a grid, and the mean charge of what came to each.
 
     An atom is shared between the 2^d centres around it, linearly along each axis, so that mass and mean are kept.
-    Between the last centre and the wall it goes to the last centre.
+    Between the last centre and the wall it goes to the last centre; along a periodic axis the first comes after the
+    last, and where an atom is does not change by whole periods.
 
     Parameters
     ----------
     grid : Grid
         With N cells.
     points : (n, d)
-        In the box of the grid.
+        In the box of the grid, or anywhere along periodic axes.
     weights, charges : (n,)
         Masses, and numbers to take the mean of.
 
@@ -42,7 +43,7 @@ def deposited(
         Points of another dimension, or outside the box.
     """
     checks.shape("the atoms", points, ("N", grid.dim))
-    grid.box.check("atoms", points)
+    grid.domain.check("atoms", points)
     index, share = corners(grid, points)
     atom, corner = torch.nonzero(share, as_tuple=True)
     cell, mass = index[atom, corner], weights[atom] * share[atom, corner]
@@ -57,21 +58,26 @@ def deposited(
 def corners(grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
     """The 2^d centres around each point, as numbers of cells, and its shares on them: (n, 2^d) both."""
     first = [lower + 0.5 * h for (lower, _), h in zip(grid.bounds, grid.spacing, strict=True)]
-    return around(points, first, grid.spacing, grid.shape)
+    return around(points, first, grid.spacing, grid.shape, grid.periodic)
 
 
 def around(
-    points: Tensor, first: Sequence[float], spacing: Sequence[float], shape: Sequence[int]
+    points: Tensor,
+    first: Sequence[float],
+    spacing: Sequence[float],
+    shape: Sequence[int],
+    periodic: Sequence[bool] = (),
 ) -> tuple[Tensor, Tensor]:
     """The same for centres ``first[k] + i spacing[k]``, i below ``shape[k]``, along axis k; the last axis fastest."""
     low, high, share = [], [], []
-    for x, start, h, n in zip(points.T, first, spacing, shape, strict=True):
-        position = ((x - start) / h).clamp(0, n - 1)
+    wraps = tuple(periodic) or (False,) * len(shape)
+    for x, start, h, n, round_ in zip(points.T, first, spacing, shape, wraps, strict=True):
+        position = (x - start) / h if round_ else ((x - start) / h).clamp(0, n - 1)
         nearest = position.round()
         position = torch.where((position - nearest).abs() < NEAR, nearest, position)
         below = position.floor()
-        low.append(below.long())
-        high.append(position.ceil().long())
+        low.append(below.long() % n)
+        high.append(position.ceil().long() % n)
         share.append(position - below)
     index, weight = [], []
     for corner in itertools.product((0, 1), repeat=len(shape)):

@@ -12,7 +12,7 @@ from jko import checks
 from jko.measures import looks
 from jko.measures.density import GridDensity, OnCells, OnGrid
 from jko.measures.state import Particles
-from jko.spaces import Box, Domain, Grid, cached
+from jko.spaces import Box, Domain, Grid, cached, refuse_wrapped
 
 GAUSS = 0.5 / 3**0.5  # the two Gauss points of a cell, from its middle, in its width
 
@@ -127,6 +127,7 @@ class LineMesh(OnCells):
     def to_density(self, grid: Grid) -> GridDensity:
         """The mass of each cell of ``grid`` (d = 1), which must hold the mesh; conservative."""
         checks.kind("grid", grid, Grid)
+        refuse_wrapped("a mesh of the line", grid.domain)
         (lower, upper), *more = grid.bounds
         slip = 1e-12 * (upper - lower)
         first, last = self.edges.detach()[[0, -1]].tolist()
@@ -155,6 +156,7 @@ def check_cells(
             f"{name}[{i}] = {ends[i]:g} and {name}[{i + 1}] = {ends[i + 1]:g}; {remedy}"
         )
     if domain is not None:
+        refuse_wrapped("a mesh of the line", domain)
         checks.kind("domain", domain, Box, hint="an interval: jko.Box(lower, upper)")
         domain.check(name, ends[:, None])
     checks.floats("the density masses / width", masses / widths)
@@ -162,6 +164,7 @@ def check_cells(
 
 def filled(density: OnGrid) -> tuple[slice, Tensor]:
     """The cells of the line from the first to the last that holds mass, and their ends."""
+    refuse_wrapped("a mesh of the line", density.domain)
     full = density.weights.nonzero()[:, 0]
     first, last = int(full[0]), int(full[-1]) + 1
     return slice(first, last), density.grid.faces[0].to(density.values)[first : last + 1]

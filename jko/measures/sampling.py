@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.spaces import Box, Grid
+from jko.spaces import Box, Grid, Torus
 
 
 def normal(N: int, dim: int, generator: torch.Generator, scale: float) -> Tensor:
@@ -18,9 +18,9 @@ def normal(N: int, dim: int, generator: torch.Generator, scale: float) -> Tensor
     return scale * torch.randn(shape, generator=generator, **like)
 
 
-def uniform(N: int, box: Box, generator: torch.Generator) -> Tensor:
+def uniform(N: int, box: Box | Torus, generator: torch.Generator) -> Tensor:
     """Points (N, dim), uniform on a bounded box."""
-    checks.kind("box", box, Box, hint="build it by jko.Box(lower, upper)")
+    checks.kind("box", box, Box, Torus, hint="build it by jko.Box(lower, upper)")
     like = _of(generator)
     lower, upper = box.lower.to(generator.device), box.upper.to(generator.device)
     if not bool(torch.isfinite(upper - lower).all()):

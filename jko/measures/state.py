@@ -27,7 +27,7 @@ from jko.derivatives import recordable
 from jko.measures import looks, sampling
 from jko.measures.convertible import Convertible
 from jko.measures.labels import check_graph, merged
-from jko.spaces import Box, Domain, base_of, cached, check_inside, cylinder
+from jko.spaces import Box, Domain, Torus, base_of, cached, check_inside, cylinder, wrapped
 
 
 class State(Convertible):
@@ -93,7 +93,7 @@ class Particles(State):
     weights : (N,), optional
         Masses, positive, with sum one; default 1/N each.
     domain : Domain, optional
-        Closed convex set that holds the atoms; steps keep them there, as (3.11) does.
+        Closed convex set that holds the atoms; steps keep them there, as (3.11) does.  A torus wraps them.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class Particles(State):
         points = checks.shape("points", checks.owned("points", points), ("N", "dim"))
         weights = checks.weights("weights", weights, len(points), points)
         check_inside("points", points, domain)
-        self._fill(points=points, weights=weights, domain=domain)
+        self._fill(points=wrapped(points, domain), weights=weights, domain=domain)
 
     @classmethod
     def of(cls, points: Tensor, weights: Tensor, domain: Domain | None = None) -> Particles:
@@ -132,8 +132,8 @@ class Particles(State):
         return cls(sampling.normal(N, dim, generator, scale))
 
     @classmethod
-    def uniform(cls, N: int, box: Box, *, generator: torch.Generator) -> Particles:
-        """N independent atoms, uniform on a bounded box, which becomes the domain."""
+    def uniform(cls, N: int, box: Box | Torus, *, generator: torch.Generator) -> Particles:
+        """N independent atoms, uniform on a bounded box or torus, which becomes the domain."""
         return cls(sampling.uniform(N, box, generator), domain=box)
 
     @property
@@ -156,7 +156,7 @@ class Particles(State):
 
     def moved(self, points: Tensor) -> Particles:
         """The push-forward T_# mu with T(points[i]) given; trusted, not checked: for use inside loops."""
-        return self._with(points=recordable(points))
+        return self._with(points=recordable(wrapped(points, self.domain)))
 
     placed = moved
 
@@ -263,6 +263,7 @@ class ChargedParticles(Pair):
         H = checks.shape("H", checks.owned("H", H, theta, "theta"), (len(theta),))
         weights = checks.weights("weights", weights, len(theta), theta)
         check_inside("theta", theta, domain)
+        theta = wrapped(theta, domain)
         check_graph(theta, H)
         self._fill(theta=theta, H=H, weights=weights, domain=domain)
 
@@ -276,6 +277,7 @@ class ChargedParticles(Pair):
 
     def moved(self, theta: Tensor, H: Tensor) -> ChargedParticles:
         """The same masses at other theta with other charges; trusted, but for H a function of theta."""
+        theta = wrapped(theta, self.domain)
         check_graph(theta, H)
         return self._with(theta=theta, H=H)
 

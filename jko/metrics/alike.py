@@ -6,7 +6,7 @@ import torch
 
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.spaces import Box
+from jko.spaces import Box, Domain, Torus, refuse_wrapped
 
 
 def alike(
@@ -14,8 +14,13 @@ def alike(
     b: State,
     names: tuple[str, str] = ("a", "b"),
     why: str = "a distance needs one space for both",
+    *,
+    seams: bool = False,
 ) -> tuple[Particles, Particles]:
-    """The atoms (lifts, of pairs) of two states, which must be of one dimension, dtype and device."""
+    """The atoms (lifts, of pairs) of two states, which must be of one dimension, dtype and device.
+
+    ``seams``: whether the caller knows domains that come round; those of both are the same then.
+    """
     x, y = a.atoms, b.atoms
     for mu in (x, y):
         mu.refuse_part("what compares two states")
@@ -24,7 +29,21 @@ def alike(
         p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))
         raise ValueError(f"{p} but {q}; {why}")
     checks.alike(names[0], x.points, names[1], y.points)
+    if not seams:
+        refuse_wrapped("this comparison of two states", x.domain, y.domain)
+    _refuse_two_seams(x.domain, y.domain, names)
     return x, y
+
+
+def _refuse_two_seams(p: Domain | None, q: Domain | None, names: tuple[str, str]) -> None:
+    """Two measures have one way between two places."""
+    periods = [domain.periods if domain is not None else () for domain in (p, q)]
+    if periods[0] != periods[1]:
+        lives = [f"{name} lives in {d!r}" for name, d in zip(names, (p, q), strict=True)]
+        raise ValueError(
+            f"{lives[0]} but {lives[1]}; a distance needs the same periodic axes and periods for both: build both with "
+            "one jko.Grid or one jko.spaces.Torus"
+        )
 
 
 def one_sort(a: State, b: State, hint: str) -> None:
@@ -40,6 +59,7 @@ def one_sort(a: State, b: State, hint: str) -> None:
 def one_domain(a: State, b: State) -> bool:
     """Whether two states live in the same domain, or both in none."""
     p, q = a.domain, b.domain
-    if isinstance(p, Box) and isinstance(q, Box):
-        return torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
+    if isinstance(p, (Box, Torus)) and isinstance(q, type(p)):
+        same = torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
+        return same and p.periods == q.periods
     return p is q

@@ -27,7 +27,7 @@ from jko.metrics.alike import alike, one_domain
 from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.gluing import glued
-from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
+from jko.metrics.lifted import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.transport import transport
 from jko.shown import Shown
 from jko.status import Status

@@ -4,7 +4,10 @@ from functools import singledispatch
 
 from jko.measures import Particles
 from jko.metrics.certificates import Certificate, certify
-from jko.metrics.couplings import Array, as_array
+from jko.metrics.couplings import Array, Plan, as_array
+from jko.metrics.wrapped import Seam
+from jko.metrics.wrapped_proofs import certify_wrapped
+from jko.spaces import wraps
 
 
 @singledispatch
@@ -22,4 +25,8 @@ def examined(base: Particles, x: Array, y: Array, potential: Array) -> Certifica
     >>> metrics.examined(mu, y + 1.0, y, y[:, 0]).optimal
     True
     """
-    return certify(x, y, as_array(base.weights), potential)
+    m = as_array(base.weights)
+    if not wraps(base.domain):
+        return certify(x, y, m, potential)
+    cost = Plan.identity(m).cost(x, y)
+    return certify_wrapped(x, y, m, Seam.of(base.domain), cost, potential)

@@ -14,6 +14,7 @@ from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
 from jko.metrics.natural import distance
+from jko.spaces import wraps
 
 
 @by_name(3, "metric")
@@ -28,7 +29,8 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
 
     Between densities it is a density on their grid: the mass of each atom on its way is shared linearly between the
     centres around it, which keeps mass and mean and adds at most a quarter of the squared spacing to the variance along
-    each axis.  Between meshes of the line it is exact, with one cell for each piece of the monotone map.
+    each axis.  Where axes are periodic all goes the shortest way.  Between meshes of the line it is exact, with one
+    cell for each piece of the monotone map.
 
     Parameters
     ----------
@@ -75,7 +77,11 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
         torch.from_numpy(part[order]).to(start.points.device)
         for part in (plan.rows, plan.cols, plan.mass)
     )
-    points = torch.lerp(start.points[rows], end.points[cols], float(t))
+    x, y = start.points[rows], end.points[cols]
+    if wraps(start.domain):
+        assert start.domain is not None
+        y = x + start.domain.shortest(y - x)
+    points = torch.lerp(x, y, float(t))
     weights = start.weights if plan.is_permutation else mass.to(start.points.dtype)
     return Particles(points, weights, start.domain if one_domain(a, b) else None)
 
@@ -92,4 +98,5 @@ def _monotone(metric: Metric | None) -> None:
 def _on_the_way(a: GridDensity, b: State, plan: Plan, t: float) -> tuple[Array, Array]:
     """Positions and masses at time t of what a plan moves."""
     x, y = as_array(a.support), as_array(b.support)
-    return x[plan.rows] + t * (y[plan.cols] - x[plan.rows]), plan.mass
+    moves = torch.from_numpy(y[plan.cols] - x[plan.rows])
+    return x[plan.rows] + t * a.domain.shortest(moves).numpy(), plan.mass

@@ -58,11 +58,13 @@ class Masses:
         return np.clip(moved, [t[0] for t in box.axes], [t[-1] for t in box.axes])
 
 
-def corners(points: Array, axes: Sequence[Array]) -> tuple[Index, Array]:
+def corners(
+    points: Array, axes: Sequence[Array], periodic: Sequence[bool] = ()
+) -> tuple[Index, Array]:
     """The 2^d centres around each point and its shares on them, (N, 2^d): linear along each axis, mean preserving."""
     shape = [len(t) for t in axes]
     first = [float(t[0]) for t in axes]
-    index, share = around(torch.from_numpy(points), first, spacings(axes), shape)
+    index, share = around(torch.from_numpy(points), first, spacings(axes), shape, periodic)
     return index.numpy(), share.numpy()
 
 
@@ -71,9 +73,11 @@ def spacings(axes: Sequence[Array]) -> tuple[float, ...]:
     return tuple(float(t[1] - t[0]) if len(t) > 1 else 1.0 for t in axes)
 
 
-def deposited(points: Array, masses: Array, axes: Sequence[Array]) -> Array:
+def deposited(
+    points: Array, masses: Array, axes: Sequence[Array], periodic: Sequence[bool] = ()
+) -> Array:
     """Masses at points, shared between the centres around them, in the shape of the grid."""
-    index, share = corners(points, axes)
+    index, share = corners(points, axes, periodic)
     shape = [len(t) for t in axes]
     total = sums(index.ravel(), (masses[:, None] * share).ravel(), math.prod(shape))
     return total.reshape(shape)

@@ -12,7 +12,8 @@ from jko import checks
 from jko.measures import ChargedSpan, GridDensity, LineMesh, Particles, State
 from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
-from jko.metrics.graph import GraphWasserstein, lifted_distance
+from jko.metrics.graph import GraphWasserstein
+from jko.metrics.lifted import lifted_distance
 from jko.metrics.natural import metric_between
 from jko.metrics.wasserstein import Wasserstein
 from jko.spaces import Grid

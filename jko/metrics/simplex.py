@@ -136,10 +136,7 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
     cost = all_costs(x, y)
     scale = float(cost.max()) or 1.0
     target = b * (math.fsum(a) / math.fsum(b))
-    dense, _, alpha, beta, code = _simplex("emd_c")(
-        a, target, np.ascontiguousarray(cost / scale), PIVOTS, 1, None, None
-    )
-    _check(int(code), float(dense.sum()), float(a.sum()))
+    dense, alpha, beta = dense_simplex(a, target, np.ascontiguousarray(cost / scale))
     rows, cols = np.nonzero(dense)
     plan = Plan(rows, cols, dense[rows, cols], dense.shape)
     found = plan.cost(x, y)
@@ -152,6 +149,13 @@ def referee(x: Array, a: Array, y: Array, b: Array) -> tuple[float, Plan]:
             "referee is no better than rounding of the largest cost. Use jko.distance, which is"
         )
     return found, plan
+
+
+def dense_simplex(a: Array, b: Array, costs: Array) -> tuple[Array, Array, Array]:
+    """POT's network simplex on all pairs: the masses (N, M), and potentials; costs should not be far from one."""
+    dense, _, alpha, beta, code = _simplex("emd_c")(a, b, costs, PIVOTS, 1, None, None)
+    _check(int(code), float(dense.sum()), float(a.sum()))
+    return dense, alpha, beta
 
 
 def _simplex(name: str) -> Callable[..., Any]:

@@ -70,7 +70,9 @@ def squared_distance(a: State, b: State) -> Tensor:
     mu, nu, plan = a.atoms, b.atoms, found.plan
     rows, cols = (torch.from_numpy(index).to(mu.device) for index in (plan.rows, plan.cols))
     mass = torch.from_numpy(plan.mass).to(mu.points)
-    square = mass @ (mu.points[rows] - nu.points[cols]).square().sum(1)
+    moves = mu.points[rows] - nu.points[cols]
+    moves = moves if mu.domain is None else mu.domain.shortest(moves)
+    square = mass @ moves.square().sum(1)
     return square + _in_masses(mu, found.alpha) + _in_masses(nu, found.beta)
 
 

@@ -20,7 +20,7 @@ from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike, one_sort
 from jko.metrics.base import Distance
 from jko.metrics.couplings import Array, Index, pair_costs, sums
-from jko.metrics.graph import NEGLIGIBLE, atoms, lifted_distance
+from jko.metrics.lifted import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.pricing import RoughCosts
 from jko.shown import Shown
 

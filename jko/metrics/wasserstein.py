@@ -13,7 +13,7 @@ from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
 from jko.metrics.grids import grid_distance
 from jko.metrics.meshes import line_distance
-from jko.metrics.transport import transport
+from jko.metrics.wrapped import transport_in
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Wasserstein(Metric):
     :class:`jko.GridDensity` is read as atoms at the centres of its cells; above 5000 cells with mass in the plane or in
     space the distance comes with the gap between an upper and a lower bound (:mod:`jko.metrics.grids`).
     :class:`jko.LineMesh` is the density itself, and W2 is exact.
+
+    On a :class:`jko.spaces.Torus`, and between densities on grids with periodic axes, it is W2 for the squared length
+    of the shortest way.  It is exact at any size on the circle, and up to 3.6e7 pairs of atoms, 6000 on either side,
+    in the plane and in space.
 
     Examples
     --------
@@ -40,23 +44,26 @@ class Wasserstein(Metric):
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i |x_i - y_i|^2`` with x the atoms of ``state``, y and m those of ``base``."""
         x, y = _particles("state", state), _particles("base", base)
-        alike(x, y, ("state", "base"))
+        alike(x, y, ("state", "base"), seams=True)
         if x.N != y.N:
             raise ValueError(
                 f"state has {x.N} atoms but base has {y.N}; the index coupling pairs them one to one. "
                 "Use metric.distance(a, b), which takes any numbers of atoms"
             )
-        return y.integrate(((x.points - y.points) ** 2).sum(-1))
+        moves = x.points - y.points
+        moves = moves if y.domain is None else y.domain.shortest(moves)
+        return y.integrate((moves**2).sum(-1))
 
     def distance(self, a: State, b: State) -> Distance:
         """W2(a, b) with an optimal plan and potentials; for large grids with a plan near the optimum and its gap."""
         if isinstance(a, GridDensity) and isinstance(b, GridDensity):
-            alike(a, b)
+            alike(a, b, seams=True)
             return grid_distance(a, b)
         if isinstance(a, LineMesh) and isinstance(b, LineMesh):
             return line_distance(a, b)
-        mu, nu = alike(_particles("a", a), _particles("b", b))
-        return transport(*(as_array(t) for m in (mu, nu) for t in (m.points, m.weights)))
+        mu, nu = alike(_particles("a", a), _particles("b", b), seams=True)
+        clouds = (as_array(t) for m in (mu, nu) for t in (m.points, m.weights))
+        return transport_in(mu.domain)(*clouds)
 
 
 def _particles(name: str, state: State) -> Particles:

@@ -14,8 +14,9 @@ from jko.derivatives import leaf, recorded, recording
 from jko.measures import Particles
 from jko.metrics import as_array
 from jko.metrics.couplings import Array
-from jko.metrics.graph import lifted_distance
+from jko.metrics.lifted import lifted_distance
 from jko.snapshots.features import Features
+from jko.spaces import refuse_wrapped
 
 
 class Transition(NamedTuple):
@@ -28,6 +29,7 @@ class Transition(NamedTuple):
     @classmethod
     def of(cls, old: Particles, new: Particles, tau: float) -> Transition:
         """By the optimal plan."""
+        refuse_wrapped("the energy behind snapshots", old.domain, new.domain)
         found = lifted_distance(old, new)
         y, x = as_array(old.points), as_array(new.points)
         ahead = (found.plan.barycentres(x) - y) / tau

@@ -1,10 +1,21 @@
-"""Where the mass may be: closed convex sets (:mod:`.domains`), R x Theta (:mod:`.cylinders`), grids (:mod:`.grids`)."""
+"""Where the mass may be: closed convex sets (:mod:`.domains`), what comes round (:mod:`.torus`), R x Theta, grids."""
 
 from jko.spaces.cached import cached
 from jko.spaces.cylinders import Cylinder, base_of, cylinder
-from jko.spaces.domains import Ball, Box, Convex, Domain, check_inside, projected
+from jko.spaces.domains import (
+    Ball,
+    Box,
+    Convex,
+    Domain,
+    check_inside,
+    projected,
+    refuse_wrapped,
+    wrapped,
+    wraps,
+)
 from jko.spaces.faces import FacesAcross
 from jko.spaces.grids import Grid
+from jko.spaces.torus import Torus
 
 __all__ = [
     "Ball",
@@ -14,9 +25,13 @@ __all__ = [
     "Domain",
     "FacesAcross",
     "Grid",
+    "Torus",
     "base_of",
     "cached",
     "check_inside",
     "cylinder",
     "projected",
+    "refuse_wrapped",
+    "wrapped",
+    "wraps",
 ]

@@ -1,5 +1,6 @@
 """R x Theta, where the lifts of pairs live, and back to Theta."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,22 @@ class Cylinder(Domain):
         """One more than Theta."""
         return None if self.base.dim is None else self.base.dim + 1
 
+    @property
+    def periods(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Those of Theta; w does not come round."""
+        return (math.inf, *self.base.periods) if self.base.periods else ()
+
     def project(self, points: Tensor) -> Tensor:
         """Leave w alone, project theta."""
         return torch.cat([points[..., :1], self.base.project(points[..., 1:])], dim=-1)
+
+    def wrapped(self, points: Tensor) -> Tensor:
+        """Leave w alone, wrap theta."""
+        return torch.cat([points[..., :1], self.base.wrapped(points[..., 1:])], dim=-1)
+
+    def shortest(self, moves: Tensor) -> Tensor:
+        """Those of theta."""
+        return torch.cat([moves[..., :1], self.base.shortest(moves[..., 1:])], dim=-1)
 
 
 def cylinder(base: Domain | None) -> Domain | None:

@@ -40,6 +40,9 @@ class Domain(Shown, ABC):
     remedy = "use jko.Box, jko.Ball or jko.Convex(projection)"
     dim: int | None = None
     extent: float = 1.0  # the size of K: what rounding is judged against
+    periods: tuple[
+        float, ...
+    ] = ()  # of the coordinates, inf for those that do not come round; (): none does
 
     @abstractmethod
     def project(self, points: Tensor) -> Tensor:
@@ -48,6 +51,14 @@ class Domain(Shown, ABC):
     def distance(self, points: Tensor) -> Tensor:
         """Euclidean distance to K, shape (N,)."""
         return lengths(points - self.project(points))
+
+    def wrapped(self, points: Tensor) -> Tensor:
+        """Where points (N, dim) stand in K, if some coordinates come round: :class:`jko.spaces.Torus`."""
+        return points
+
+    def shortest(self, moves: Tensor) -> Tensor:
+        """The shortest moves (..., dim) between the same places."""
+        return moves
 
     def check(self, name: str, points: Tensor) -> None:
         """Refuse points outside K, beyond rounding."""
@@ -205,6 +216,46 @@ def projected(points: Tensor, domain: Domain | None) -> Tensor:
     [[1.0]]
     """
     return points if domain is None else domain.project(points)
+
+
+def wrapped(points: Tensor, domain: Domain | None) -> Tensor:
+    """Where points (N, dim) stand in a domain that comes round; in any other, and in the whole space, where they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jko import spaces
+    >>> spaces.wrapped(torch.tensor([[2.25]]).double(), spaces.Torus(0.0, 1.0)).tolist()
+    [[0.25]]
+    """
+    return points if domain is None or not domain.periods else domain.wrapped(points)
+
+
+def wraps(domain: Domain | None) -> bool:
+    """Whether some coordinate of a domain comes round.
+
+    Examples
+    --------
+    >>> from jko import spaces
+    >>> spaces.wraps(spaces.Torus(0.0, 1.0)), spaces.wraps(spaces.Box(0.0, 1.0)), spaces.wraps(None)
+    (True, False, False)
+    """
+    return domain is not None and bool(domain.periods)
+
+
+def refuse_wrapped(what: str, *domains: Domain | None) -> None:
+    """ValueError where a domain comes round, for what knows straight lines alone.
+
+    Examples
+    --------
+    >>> from jko import spaces
+    >>> spaces.refuse_wrapped("this metric", spaces.Box(0.0, 1.0), None)
+    """
+    for domain in filter(wraps, domains):
+        raise ValueError(
+            f"{what} knows straight lines alone, and not that {domain!r} comes round; use walls (a jko.Box, a jko.Grid "
+            "without periodic=True) for measures that stay away from the seam"
+        )
 
 
 def check_inside(name: str, points: Tensor, domain: Domain | None) -> None:

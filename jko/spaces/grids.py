@@ -13,6 +13,7 @@ from jko.shown import Shown
 from jko.spaces.cached import cached
 from jko.spaces.domains import Box
 from jko.spaces.faces import FacesAcross
+from jko.spaces.torus import Torus
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,12 @@ class Grid(Shown):
         """The box."""
         lower, upper = zip(*self.bounds, strict=True)
         return Box(lower, upper)
+
+    @cached
+    def domain(self) -> Box | Torus:
+        """Where the mass may be: the box, or the torus of the axes that are periodic."""
+        box = self.box
+        return Torus(box.lower, box.upper, self.periodic) if any(self.periodic) else box
 
     @cached
     def axes(self) -> tuple[Tensor, ...]:

@@ -84,6 +84,7 @@ def displacement(result: StepResult) -> Tensor:
     new, old = result.state.atoms, result.problem.base
     if new.N == old.N:
         d = new.points - old.points
+        d = d if old.domain is None else old.domain.shortest(d)
         if abs(result.problem.square(d) - result.cost) <= SAME * result.cost:
             return d
     return -result.problem.tau * result.problem.raised(result.problem.energy.gradient(result.state))

@@ -18,6 +18,7 @@ from jko.derivatives import leaf, recording, slope
 from jko.energies import Energy
 from jko.measures import ChargedSpan, GridDensity, OnCells, Particles, State
 from jko.metrics import Metric
+from jko.spaces import refuse_wrapped
 from jko.steps.implicit import minimiser
 from jko.steps.lbfgs import LBFGS
 from jko.steps.memory import Memory
@@ -179,6 +180,7 @@ def _of_atoms(
     """Both, of a map T of the atoms."""
     problem, base, T = result.problem, state.atoms, result.state.atoms.points
     base.refuse_part("the derivative of a step")
+    refuse_wrapped("the derivative of a step", base.domain)
     value, gradient = _recorded(energy, base, T)
     if problem.form is Form.OWN_COST:
         value = value + problem.metric.cost(state.placed(T), state) / (2 * tau)

@@ -22,6 +22,9 @@ from jko import checks
 from jko.duality import Gap
 from jko.measures import ChargedParticles, OnCells, Particles, State
 from jko.metrics import NO_PROOF, Certificate, Plan, Proof, as_array
+from jko.metrics.wrapped import Seam
+from jko.metrics.wrapped_proofs import means_beside
+from jko.spaces import wraps
 from jko.status import Status
 from jko.steps.linesearch import Point
 from jko.steps.memory import PAIRS, Memory
@@ -93,24 +96,40 @@ def solve_lagrangian(
         certificate = penalty.prove(problem, found.point, exact_plans)
         if certificate.optimal or certificate.plan is None:
             break
-        order, penalty = follow(problem, certificate.plan)
-        point = penalty.start(problem, base.reordered(found.point.x, order))
+        order, penalty = follow(problem, certificate.plan, found.point.x)
+        there = base.reordered(found.point.x, order)
+        point = penalty.start(problem, _beside(base, there, penalty.partners))
         memory = permuted(base, found.memory, order)
         evaluations += 1
     return _result(problem, penalty, found, certificate, iterations, evaluations)
 
 
-def follow(problem: StepProblem, plan: Plan) -> tuple[Tensor, Coupling]:
-    """The order that makes a better plan the index coupling (equal weights), or the coupling of the plan itself."""
+def follow(problem: StepProblem, plan: Plan, x: Tensor) -> tuple[Tensor, Coupling]:
+    """The order that makes a better plan the index coupling (equal weights), or the coupling of the plan itself.
+
+    ``x`` are the new atoms that the plan sends back.
+    """
     base = problem.base
     device = base.points.device
     if plan.is_permutation and base.has_equal_weights:
         partner = torch.from_numpy(plan.cols[plan.rows.argsort()]).to(device)
         return partner.argsort(), Coupling(base.points)
+    stay = torch.arange(base.N, device=device)
+    if wraps(base.domain):
+        ends = as_array(problem.state(x).atoms.points), as_array(base.points)
+        around, variance = means_beside(plan, *ends, Seam.of(base.domain))
+        return stay, Coupling(torch.from_numpy(around).to(base.points), variance, plan)
     means = torch.from_numpy(plan.barycentres(as_array(base.points))).to(device)
     ends = (as_array(problem.stretched(p)) for p in (means, base.points))
-    stay = torch.arange(base.N, device=device)
     return stay, Coupling(means.to(base.points), plan.cost(*ends), plan)
+
+
+def _beside(base: Particles, points: Tensor, partners: Tensor) -> Tensor:
+    """The same places, in the turn that is nearest to the partners: where coordinates come round."""
+    if not wraps(base.domain):
+        return points
+    assert base.domain is not None
+    return partners + base.domain.shortest(points - partners)
 
 
 def permuted(base: Particles, memory: Memory, order: Tensor) -> Memory:

@@ -87,6 +87,7 @@ class LBFGS(Shown):
     max_iterations: int = 1000
     examine: bool = True
     forms: ClassVar = frozenset(Form)
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.tol is not None:

@@ -76,6 +76,7 @@ class BlockNewton(Shown):
     max_iterations: int = 100
     examine: bool = True
     forms: ClassVar = frozenset({Form.NATURAL, Form.SCALED})
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.tol is not None:

@@ -16,6 +16,9 @@ from torch import Tensor
 from jko.derivatives import leaf, recording
 from jko.energies import Evaluation
 from jko.metrics import OWN_COST, Certificate, OnRequest, Plan, as_array, certify_plan, examined
+from jko.metrics.wrapped import Seam
+from jko.metrics.wrapped_proofs import certify_wrapped
+from jko.spaces import wraps
 from jko.steps.linesearch import Evaluator, Pair, Point, with_gradient
 from jko.steps.problem import Form, StepProblem, in_range
 
@@ -109,6 +112,8 @@ class Coupling(Penalty):
             return examined(base, x, y, as_array(potential))
         base.refuse_part("an exact plan")
         m = as_array(base.weights)
+        if wraps(base.domain):
+            return certify_wrapped(x, y, m, Seam.of(base.domain), point.cost)
         return certify_plan(x, y, m, self.plan or Plan.identity(m))
 
 

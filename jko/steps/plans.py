@@ -8,6 +8,7 @@ of atoms, not the measure: so a split step is an ordinary step from the same mu_
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +54,7 @@ class Plans(Shown):
 
     positions: LBFGS | BlockNewton = field(default_factory=LBFGS)
     splits: int = 3
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         checks.kind("positions", self.positions, LBFGS, BlockNewton)

@@ -19,7 +19,7 @@ from jko.energies import Energy, Evaluation, Parts, parts, sorted_terms
 from jko.measures import ChargedParticles, Particles, State
 from jko.metrics import GraphWasserstein, Metric, SplitWasserstein, Wasserstein, natural_metric
 from jko.shown import Shown
-from jko.spaces import Box, Cylinder, Domain
+from jko.spaces import Box, Cylinder, Domain, refuse_wrapped
 from jko.steps.memory import Memory, Owned, taken_up
 
 SMALLEST, LARGEST = 1e-290, 1e300  # squares between them have all their digits
@@ -71,6 +71,8 @@ class StepProblem(Shown):
         _refuse_unfit(self.metric, self.previous)
         for _, risk in sorted_terms(self.energy).risks:
             risk.neurons(self.previous)
+        if self.form is not Form.NATURAL:
+            refuse_wrapped(f"a step in {self.metric!r}", self.base.domain)
         if self.form is Form.OWN_COST:
             self.base.refuse_part(f"a step in {self.metric!r}")
         if self.scales is not None:

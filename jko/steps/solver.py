@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from jko.energies import Energy, value_of
 from jko.measures import State
+from jko.spaces import refuse_wrapped
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
@@ -16,7 +17,7 @@ class Solver(Protocol):
     """What a solver is: ``solve(problem) -> StepResult``.
 
     It steps in the natural metric of its states; one that honours others names them in ``forms``, a set of
-    :class:`jko.steps.problem.Form`.
+    :class:`jko.steps.problem.Form`.  One whose steps know domains that come round says so: ``seams = True``.
 
     Examples
     --------
@@ -58,13 +59,17 @@ def claimed(solver: object) -> float:
 
 
 def refuse_unhonoured(solver: object, problem: StepProblem) -> None:
-    """Refuse a metric that the solver would not see.
+    """Refuse a metric, or periodic axes, that the solver would not see.
 
     Raises
     ------
     TypeError
         A solver whose ``forms`` do not name what the metric is to the step.
+    ValueError
+        A domain that comes round, and a solver without ``seams``.
     """
+    if not getattr(solver, "seams", False):
+        refuse_wrapped(type(solver).__name__, problem.base.domain)
     known = getattr(solver, "forms", {Form.NATURAL})
     if problem.form not in known:
         others = "and scaled metrics" if Form.SCALED in known else "metric of a state"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from jko.measures import ChargedSpan, State
-from jko.spaces import Ball, Box, Cylinder, Domain, Grid
+from jko.spaces import Ball, Box, Cylinder, Domain, Grid, Torus
 
 Arrays = dict[str, np.ndarray]
 Facts = dict[str, Any]
@@ -192,6 +192,8 @@ def _pack_domain(domain: Domain | None) -> Any:
         return None
     if isinstance(domain, Box):
         return {"Box": [domain.lower.tolist(), domain.upper.tolist()]}
+    if isinstance(domain, Torus):
+        return {"Torus": [domain.lower.tolist(), domain.upper.tolist(), domain.periodic]}
     if isinstance(domain, Ball):
         return {"Ball": [domain.centre.tolist(), domain.radius]}
     if isinstance(domain, Cylinder):
@@ -225,6 +227,9 @@ def _unpack_domain(packed: Any, given: Domain | None) -> Domain | None:
         return Cylinder(base)
     if kind == "Box" and len(values) == 2:
         return Box(*(torch.from_numpy(np.array(bound, dtype=np.float64)) for bound in values))
+    if kind == "Torus" and len(values) == 3:
+        lower, upper, periodic = values
+        return Torus(*(np.array(bound, dtype=np.float64) for bound in (lower, upper)), periodic)
     if kind == "Ball" and len(values) == 2:
         return Ball(*values)
     if kind != PROJECTION or values:

@@ -12,7 +12,8 @@ from torch import Tensor
 from jko.energies import Curvature, Energy, Evaluation
 from jko.measures import Particles, State
 from jko.metrics import Distance, as_array
-from jko.metrics.graph import lifted_distance
+from jko.metrics.lifted import lifted_distance
+from jko.spaces import refuse_wrapped
 from jko.targets.discrepancy import of_one_space
 
 BLOCK = 2**20  # pairs at a time
@@ -66,6 +67,7 @@ class Attraction(Energy):
         """W2(mu, nu) with its plan, potentials and proof: ``exact`` says whether it was proved."""
         mu = state.atoms
         mu.refuse_part("an optimal plan")
+        refuse_wrapped("W2 to a measure as an energy", mu.domain, self.measure.domain)
         of_one_space("the points of the measure", self.measure, mu.points)
         return lifted_distance(mu, self.measure)
 

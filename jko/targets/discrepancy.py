@@ -13,7 +13,7 @@ from jko import checks
 from jko.energies import Energy, Interaction, Sum
 from jko.energies.potential import Linear
 from jko.measures import Particles, State
-from jko.spaces import cached
+from jko.spaces import cached, refuse_wrapped
 from jko.targets.kernels import NegativeDistance, RadialKernel
 from jko.targets.radial import RadialInteraction
 
@@ -67,6 +67,7 @@ class Pull(Linear):
         return -self.interaction.hessian(self.measure, self._alike(mu, at))
 
     def _alike(self, state: State, at: Tensor | None) -> Tensor:
+        refuse_wrapped("a distance to samples", state.atoms.domain)
         at = state.atoms.points if at is None else at
         return of_one_space("the samples", self.measure, at)
 

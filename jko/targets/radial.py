@@ -14,6 +14,7 @@ from torch import Tensor
 from jko import checks
 from jko.energies import Curvature, Evaluation, Interaction
 from jko.measures import Particles, State
+from jko.spaces import Domain, refuse_wrapped
 from jko.targets.kernels import Orders, RadialKernel
 
 BLOCK = 2**17  # pairs at a time: 1 MiB, so that the passes over a block stay in cache
@@ -51,8 +52,9 @@ class RadialInteraction(Interaction):
         """k at differences, (n,)."""
         return self.W(z)
 
-    def between(self, y: Tensor, x: Tensor) -> Tensor:
+    def between(self, y: Tensor, x: Tensor, domain: Domain | None = None) -> Tensor:
         """``k(x - y)`` for all pairs, shape (len(y), len(x))."""
+        refuse_wrapped("a radial kernel", domain)
         return self.W.phi(_differences(y, x).square().sum(0))
 
     def evaluate(self, mu: Particles) -> Evaluation:
@@ -95,6 +97,7 @@ class RadialInteraction(Interaction):
 
     def _blocks(self, mu: Particles, at: Tensor) -> Iterator[PairBlock]:
         mu.refuse_part("a sum over pairs of atoms")
+        refuse_wrapped("a radial kernel", mu.domain)
         y, step = mu.points.detach(), max(1, BLOCK // mu.N)
         for first in range(0, len(at), step):
             rows = slice(first, first + step)

@@ -7,6 +7,7 @@ from functools import singledispatch
 import torch
 
 from jko.measures import ChargedDensity, GridDensity, LineMesh, State
+from jko.spaces import wraps
 
 
 @singledispatch
@@ -19,7 +20,10 @@ def between(a: State, b: State, s: float) -> State | None:
     start, end = a.atoms, b.atoms
     if type(a).placed is State.placed or not torch.equal(start.weights, end.weights):
         return None
-    return a.placed((1 - s) * start.points + s * end.points)
+    if not wraps(start.domain):
+        return a.placed((1 - s) * start.points + s * end.points)
+    assert start.domain is not None
+    return a.placed(start.points + s * start.domain.shortest(end.points - start.points))
 
 
 @between.register
