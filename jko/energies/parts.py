@@ -83,11 +83,21 @@ class Parts:
 
     def value(self, m: Tensor) -> float:
         """``E(m)``; a cell without mass pays no potential."""
-        total = float(m @ self.potential.masked_fill(m == 0, 0)) + self.constant
+        return self.local(m) + self.beyond(m)
+
+    def local(self, m: Tensor) -> float:
+        """``V . m`` and the internal energies: sums over the cells."""
+        total = float(m @ self.potential.masked_fill(m == 0, 0))
         if self.internal:
             assert self.volumes is not None
             total += float(self.volumes @ self.mixture.U(m / self.volumes))
-        total += 0.5 * float(self.residual(m).square().sum())
+        return total
+
+    def beyond(self, m: Tensor) -> float:
+        """What else there is: constant, risks, and the rest."""
+        total = self.constant
+        if self.features is not None:
+            total += 0.5 * float(self.residual(m).square().sum())
         return total if self.rest is None else total + float(self.rest(self.measure(m)).detach())
 
     def slope(self, m: Tensor) -> Tensor:

@@ -45,22 +45,25 @@ class Distance(Length):
     Parameters
     ----------
     squared
-        The cost of ``plan``: the squared distance, or between large grids an upper bound of it.  Infinite or zero where
-        the square of ``value`` is no number, above 1e154 and below 1e-162.
+        The squared distance: the cost of ``plan``.  Between densities on large grids an estimate, between bounds.
+        Infinite or zero where the square of ``value`` is no number, above 1e154 and below 1e-162.
     plan
-        An optimal coupling of the atoms; between large grids one whose cost is within ``gap`` of the optimum.
+        An optimal coupling of the atoms; between large grids a coupling of the cells that is near one, and that is only
+        found when it is asked for.
     potentials : (N,), (M,)
         ``alpha[i] + beta[j] <= |x_i - y_j|^2`` for all pairs, up to rounding of alpha and beta.
     gap
-        ``squared`` minus the potentials' lower bound; not negative.  Zero up to rounding proves the plan optimal.
-        Where clouds span many scales it is that of the potentials before they were rounded to one number each; on the
-        line, where the order of the atoms is the proof, it is zero.
+        ``upper`` minus a lower bound, that of the potentials unless grids are large; not negative.  Zero up to rounding
+        proves the plan optimal.  Where clouds span many scales it is that of the potentials before they were rounded to
+        one number each; on the line, where the order of the atoms is the proof, it is zero.
     exact
         Whether that was proved: ``gap``, with all rounding counted, is below 1e-10 of the squared distance, for atoms
         even of that between the clouds when their means are moved on top of each other.  Masses are known up to
         rounding of their sum.  Default: ``gap <= 1e-10 squared``.
     length
         The distance.  Default: the root of ``squared``.
+    above
+        ``upper - squared``: zero, but between densities on large grids.
 
     Examples
     --------
@@ -76,12 +79,18 @@ class Distance(Length):
     gap: float
     exact: bool | None = None
     length: float | None = None
+    above: float = 0.0
 
     cost = Former("squared")
 
     def __post_init__(self) -> None:
         if self.exact is None:
             object.__setattr__(self, "exact", self.gap <= EXACT * self.squared)
+
+    @property
+    def upper(self) -> float:
+        """An upper bound of the squared distance, which lies in ``[upper - gap, upper]``; proved up to rounding."""
+        return self.squared + self.above
 
     @property
     def alpha(self) -> Array:
@@ -104,9 +113,7 @@ class Distance(Length):
 
     def _facts(self) -> dict[str, object]:
         proof = "proved optimal" if self.exact else "not proved exact"
-        plan = (
-            f"{len(self.plan.mass)} entries between {' and '.join(map(str, self.plan.shape))} atoms"
-        )
+        plan = f"{self.plan._size} between {' and '.join(map(str, self.plan.shape))} atoms"
         return {"value": self.value, "squared": self.squared, "gap": self.gap} | {
             "proof": proof,
             "plan": plan,

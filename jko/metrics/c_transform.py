@@ -19,7 +19,7 @@ def on_atoms(x: Array, y: Array, beta: Array) -> Array:
     return np.concatenate([costs.min(1) for _, costs in reduced.blocks()])
 
 
-def on_grid(x: Sequence[Array], y: Sequence[Array], beta: Array) -> Array:
+def on_grid(x: Sequence[Array], y: Sequence[Array], beta: Array, between: bool = False) -> Array:
     """The same for all centres of two grids, one axis at a time, since the cost is a sum over axes.
 
     Parameters
@@ -28,19 +28,27 @@ def on_grid(x: Sequence[Array], y: Sequence[Array], beta: Array) -> Array:
         Centres along the axes of the two grids, increasing.
     beta : (len(y[0]), len(y[1]), ...)
         A potential on the second grid; ``-inf`` leaves a centre out, some must be finite.
+    between
+        Whether the minimum is over the cells of the second grid rather than their centres, with beta smooth between
+        these: an estimate to fourth order in the spacing, and no bound.
 
     Returns
     -------
     Array (len(x[0]), len(x[1]), ...)
         In O(N + M) operations for N and M centres.
     """
-    from jko.metrics.envelopes import envelopes  # numba loads here
-
     values = -beta
     for axis in range(beta.ndim):
-        lines = np.ascontiguousarray(np.moveaxis(values, axis, -1))
-        shape = (*lines.shape[:-1], len(x[axis]))
-        result = np.empty((int(np.prod(shape[:-1], dtype=int)), shape[-1]))
-        envelopes(lines.reshape(-1, lines.shape[-1]), y[axis], x[axis], result)
-        values = np.moveaxis(result.reshape(shape), -1, axis)
+        values = along(x[axis], y[axis], values, axis, between)
     return np.ascontiguousarray(values)
+
+
+def along(x: Array, y: Array, values: Array, axis: int, between: bool = False) -> Array:
+    """``min_j (x_i - y_j)^2 + values_j`` along one axis of a grid: the cost of moving along it is said here alone."""
+    from jko.metrics.envelopes import envelopes  # numba loads here
+
+    lines = np.ascontiguousarray(np.moveaxis(values, axis, -1))
+    shape = (*lines.shape[:-1], len(x))
+    result = np.empty((int(np.prod(shape[:-1], dtype=int)), shape[-1]))
+    envelopes(lines.reshape(-1, lines.shape[-1]), y, x, result, between)
+    return np.moveaxis(result.reshape(shape), -1, axis)

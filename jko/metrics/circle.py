@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.metrics.couplings import Array, Index, Plan
+from jko.metrics.couplings import Array, Index, Plan, sums
 from jko.metrics.supplies import plan_of_flow, staircase, supplies
 
 
@@ -96,5 +96,4 @@ def _begun(turned: Turned, masses: Array, theta: float) -> tuple[int, Array]:
 def _joined(i: Index, j: Index, flow: Array, M: int) -> tuple[Index, Index, Array]:
     """Flows between the same two atoms, one across the seam, as one."""
     label, inverse = np.unique(i * M + j, return_inverse=True)
-    total = np.bincount(inverse.reshape(-1), flow, len(label))
-    return label // M, label % M, total
+    return label // M, label % M, sums(inverse.reshape(-1), flow, len(label))

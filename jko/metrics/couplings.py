@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,8 +70,12 @@ class Plan(Shown):
         return cls(index, index, np.asarray(weights, dtype=np.float64), (len(index), len(index)))
 
     def _facts(self) -> dict[str, object]:
-        kind = "permutation" if self.is_permutation else f"{len(self.mass)} entries"
+        kind = "permutation" if self.is_permutation else self._size
         return {"shape": "x".join(map(str, self.shape)), "kind": kind}
+
+    @property
+    def _size(self) -> str:
+        return f"{len(self.mass)} entries"
 
     @cached_property
     def is_permutation(self) -> bool:
@@ -121,6 +126,31 @@ class Plan(Shown):
         shift = self.mass[:, None] * (y[self.cols] - anchor[self.rows])
         mean = [sums(self.rows, column, N) / total for column in shift.T]
         return np.asarray(anchor + np.stack(mean, axis=1))
+
+
+class LatePlan(Plan):
+    """A plan that is found when it is first looked at: between large grids it takes longer than the distance."""
+
+    def __init__(self, find: Callable[[], Plan], shape: tuple[int, int]) -> None:
+        object.__setattr__(self, "_find", find)
+        object.__setattr__(self, "shape", shape)
+
+    @cached_property
+    def _found(self) -> Plan:
+        return self._find()  # type: ignore[attr-defined]
+
+    rows = property(lambda self: self._found.rows)
+    cols = property(lambda self: self._found.cols)
+    mass = property(lambda self: self._found.mass)
+
+    def _facts(self) -> dict[str, object]:
+        if "_found" in vars(self):
+            return super()._facts()
+        return {"shape": "x".join(map(str, self.shape)), "kind": self._size}
+
+    @property
+    def _size(self) -> str:
+        return super()._size if "_found" in vars(self) else "entries to be found"
 
 
 def norm(mass: Array, vectors: Array, square: float) -> float:

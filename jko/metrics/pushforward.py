@@ -1,4 +1,4 @@
-"""A plan between masses on two grids from a potential of its map: an upper bound of W2^2.
+"""A plan between masses at the centres of two grids from a potential of its map.
 
 The map ``x - grad alpha / 2`` carries a to nearly b.  Each atom, or each piece of its cell, is shared between the
 centres around its image, and what then differs from b is carried on by the rearrangement of Knothe and Rosenblatt,
@@ -18,8 +18,8 @@ from jko.metrics.masses import Masses, corners
 PIECES = {1: 3, 2: 3, 3: 2}  # of a cell along each axis, where the map spreads it
 
 
-def cheapest(a: Masses, b: Masses, alpha: Array, beta: Array) -> tuple[Plan, float]:
-    """The cheapest of the plans along both maps, with cells whole and in pieces; and its cost."""
+def cheapest(a: Masses, b: Masses, alpha: Array, beta: Array) -> Plan:
+    """The cheapest of the plans along both maps, with cells whole and in pieces."""
     best, lowest = None, np.inf
     for pieces in (1, PIECES[a.masses.ndim]):
         for forth in (True, False):
@@ -27,7 +27,7 @@ def cheapest(a: Masses, b: Masses, alpha: Array, beta: Array) -> tuple[Plan, flo
             if (cost := plan.cost(a.points, b.points)) < lowest:
                 best, lowest = plan, cost
     assert best is not None
-    return best, lowest
+    return best
 
 
 def rounded(a: Masses, b: Masses, alpha: Array, pieces: int = 1) -> Plan:

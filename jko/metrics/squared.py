@@ -73,6 +73,7 @@ def squared_distance(a: State, b: State) -> Tensor:
     moves = mu.points[rows] - nu.points[cols]
     moves = moves if mu.domain is None else mu.domain.shortest(moves)
     square = mass @ moves.square().sum(1)
+    square = square + (found.squared - square.detach())  # between large grids not the plan's cost
     return square + _in_masses(mu, found.alpha) + _in_masses(nu, found.beta)
 
 

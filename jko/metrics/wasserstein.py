@@ -21,8 +21,9 @@ class Wasserstein(Metric):
     """The quadratic Wasserstein distance between :class:`jko.Particles`, exact for any weights.
 
     Sorting on the line; otherwise a network simplex on few pairs, priced over all of them.  Memory grows like N.
-    :class:`jko.GridDensity` is read as atoms at the centres of its cells; above 5000 cells with mass in the plane or in
-    space the distance comes with the gap between an upper and a lower bound (:mod:`jko.metrics.grids`).
+    :class:`jko.GridDensity` in the plane and in space is the density that is constant on its cells, and W2 comes with
+    an upper and a lower bound; where 2000 cells or fewer hold mass, and on the line, it is read as atoms at the centres
+    of its cells, and W2 is exact (:mod:`jko.metrics.grids`).  ``.to_particles()`` are these atoms at any size.
     :class:`jko.LineMesh` is the density itself, and W2 is exact.
 
     On a :class:`jko.spaces.Torus`, and between densities on grids with periodic axes, it is W2 for the squared length
@@ -55,7 +56,7 @@ class Wasserstein(Metric):
         return y.integrate((moves**2).sum(-1))
 
     def distance(self, a: State, b: State) -> Distance:
-        """W2(a, b) with an optimal plan and potentials; for large grids with a plan near the optimum and its gap."""
+        """W2(a, b) with an optimal plan and potentials; for large grids with bounds and a plan near the optimum."""
         if isinstance(a, GridDensity) and isinstance(b, GridDensity):
             alike(a, b, seams=True)
             return grid_distance(a, b)

@@ -140,7 +140,7 @@ def _proved(
     size = float(plan.mass @ (np.abs(alpha[plan.rows]) + np.abs(beta[plan.cols]) + costs))
     unsure = 8 * np.finfo(np.float64).eps * size
     exact = len(x) * len(y) <= CHECKED and gap + unsure <= EXACT * squared
-    return Distance(squared, plan, (alpha, beta), gap, exact or squared == 0)
+    return Distance(squared, plan, (alpha, beta), gap, bool(exact or squared == 0))
 
 
 def largest(seam: Seam, x: Array, y: Array, beta: Array) -> Array:

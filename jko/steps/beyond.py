@@ -116,5 +116,6 @@ def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity |
         tau=result.problem.tau,
         time=ratio * result.problem.tau,
         closed=blocked if bool(np.any(blocked)) else None,
+        periodic=rho.grid.periodic,
     )
     return None if new is None else GridDensity.of(rho.grid, torch.from_numpy(new).to(rho.values))

@@ -116,8 +116,8 @@ def follow(problem: StepProblem, plan: Plan, x: Tensor) -> tuple[Tensor, Couplin
         return partner.argsort(), Coupling(base.points)
     stay = torch.arange(base.N, device=device)
     if wraps(base.domain):
-        ends = as_array(problem.state(x).atoms.points), as_array(base.points)
-        around, variance = means_beside(plan, *ends, Seam.of(base.domain))
+        here, back = as_array(problem.state(x).atoms.points), as_array(base.points)
+        around, variance = means_beside(plan, here, back, Seam.of(base.domain))
         return stay, Coupling(torch.from_numpy(around).to(base.points), variance, plan)
     means = torch.from_numpy(plan.barycentres(as_array(base.points))).to(device)
     ends = (as_array(problem.stretched(p)) for p in (means, base.points))

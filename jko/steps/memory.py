@@ -51,9 +51,9 @@ class Keep:
         self.things.clear()
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What an earlier step of the flow has made for ``key``, else what is made now; one thing is kept."""
+        """What an earlier step of the flow has made for ``key``, else what is made now; two things are kept."""
         if key not in self.things:
-            self.things = {key: make()}
+            self.things = dict(list(self.things.items())[-1:]) | {key: make()}
         return self.things[key]
 
 

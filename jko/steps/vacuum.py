@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from jko.energies import Entropy, Internal
 
@@ -21,7 +23,26 @@ def mobility(internal: Iterable[tuple[float, Internal]], eps: float | None) -> f
     return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal) else FLOOR
 
 
-def reached(free: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The free cells whose chamber (cells connected by open faces) holds mass."""
-    chamber, _ = label(free)
+def chambers(free: NDArray[np.bool_], periodic: Sequence[bool] = ()) -> NDArray[np.int64]:
+    """The number of each cell's chamber, cells connected by open faces, from 1; 0 for obstacles."""
+    found, count = label(free)
+    first, last = [], []
+    for a, round_ in enumerate(periodic):
+        if round_:
+            first.append(np.take(found, 0, axis=a).ravel())
+            last.append(np.take(found, -1, axis=a).ravel())
+    if not first:
+        return found
+    ends = np.concatenate(first), np.concatenate(last)
+    joined = (ends[0] > 0) & (ends[1] > 0)
+    pairs = coo_array((joined[joined], tuple(e[joined] for e in ends)), shape=(count + 1,) * 2)
+    _, names = connected_components(pairs, directed=False)
+    return np.where(found > 0, 1 + names[found], 0)
+
+
+def reached(
+    free: NDArray[np.bool_], full: NDArray[np.bool_], periodic: Sequence[bool] = ()
+) -> NDArray[np.bool_]:
+    """The free cells whose chamber holds mass."""
+    chamber = chambers(free, periodic)
     return np.asarray(free & np.isin(chamber, np.unique(chamber[free & full])))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -207,7 +207,7 @@ def _pack_grid(grid: Grid) -> Facts:
     return walled | {"periodic": grid.periodic} if any(grid.periodic) else walled
 
 
-_PACKED = {
+_PACKED: dict[str, Callable[[Any], Any]] = {
     "grid": _pack_grid,
     "domain": _pack_domain,
 }
@@ -228,8 +228,8 @@ def _unpack_domain(packed: Any, given: Domain | None) -> Domain | None:
     if kind == "Box" and len(values) == 2:
         return Box(*(torch.from_numpy(np.array(bound, dtype=np.float64)) for bound in values))
     if kind == "Torus" and len(values) == 3:
-        lower, upper, periodic = values
-        return Torus(*(np.array(bound, dtype=np.float64) for bound in (lower, upper)), periodic)
+        lower, upper = (np.array(bound, dtype=np.float64) for bound in values[:2])
+        return Torus(lower, upper, values[2])
     if kind == "Ball" and len(values) == 2:
         return Ball(*values)
     if kind != PROJECTION or values:

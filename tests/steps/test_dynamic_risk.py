@@ -10,7 +10,8 @@ from jko.status import Status
 from jko.steps.dynamic import Dynamic
 from jko.steps.dynamic.conjugates import Logarithmic, Quadratic
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.primal_dual import CornerPath, primal_dual
+from jko.steps.dynamic.path import CornerPath, Moved
+from jko.steps.dynamic.primal_dual import primal_dual
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 SPACINGS = {1: (0.2,), 2: (0.2, 0.13), 3: (0.2, 0.13, 0.3)}
@@ -238,18 +239,24 @@ def test_features_are_compressed_once_for_a_flow():
 def test_paths_lead_to_the_energy_of_the_step():
     data = GridStep(Logarithmic(0.2), np.ones(4), np.zeros(4), (1.0,), 1.0, 1e-3)
     joint = Joint(Stepper(data), Features.none((4,)))
-    entropic = CornerPath(joint).further(10.0, 0.0)
+    good = Moved(0.01, 0.0, 0.0)
+    entropic = CornerPath.of(joint, 10.0)
     assert entropic.kind == Logarithmic(0.2 * 16)
-    assert entropic.closer()
-    assert entropic.closer()
+    entropic.closer(0.01, good, 1e-4)
+    entropic.closer(1.0, good, 1e-4)  # too far off to go on
+    assert entropic.kind == Logarithmic(0.2 * 4)
+    entropic.closer(0.01, good, 1e-4)
+    entropic.closer(0.01, good, 1e-4)
     assert entropic.kind == Logarithmic(0.2)
-    assert not entropic.closer()
-    power = CornerPath(Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,))))
+    joint = Joint(Stepper(data._replace(kind=Quadratic(2.0))), Features.none((4,)))
+    power, longer = CornerPath.of(joint), CornerPath.of(joint, 7.0)
     assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
-    assert power.r * power.s == pytest.approx(power.mu)
-    further = power.further(7.0, 1.0)
-    assert further.mu == pytest.approx(7 * power.mu)
-    assert further.r * further.s == pytest.approx(further.mu)
-    assert further.joint.stepper.data.eps == 1.0
-    assert further.closer()
-    assert further.mu == pytest.approx(0.7 * power.mu)
+    assert longer.mu == pytest.approx(7 * power.mu)
+    for path in (power, longer):
+        assert path.r * path.s == pytest.approx(path.mu)
+    power.closer(1.0, good, 1e-4)
+    assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
+    power.closer(0.01, Moved(0.01, 0.0, 0.1), 1e-4)  # densities were cut off
+    assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
+    power.closer(0.01, good, 1e-4)
+    assert power.mu == pytest.approx(0.02 * 0.1 * 1.0 * 2.0)

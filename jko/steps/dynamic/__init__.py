@@ -30,10 +30,13 @@ J is convex and smooth; at its minimum ``r_c = (U*)'(p_c)``, ``F = -M grad phi``
 J / |K| = rho - rho_0 - tau div(M grad phi)``.  Because each corner sees one face an axis, the Hessian couples cells
 that share a corner only: 9 points in 2-D, 19 in 3-D.
 
-The modules: :mod:`layout` (fields in memory), :mod:`conjugates` (U*), :mod:`kernels` (J and its gradient),
-:mod:`stencil` (its Hessian), :mod:`multigrid` (the linear solver), :mod:`stepper` (one step as arrays).  Two methods:
-:mod:`newton`, on the grids of :mod:`cascade` from a :mod:`guess`, is tried first; what is hard for it, and every step
-with a risk, is for :mod:`primal_dual`, with :mod:`corners` (its kernels) and :mod:`joint` (the prices of the data).
+The modules: :mod:`layout` (fields in memory), :mod:`folds` (how its levels merge), :mod:`conjugates` (U*, with the
+:mod:`exponential` of several cells at once), :mod:`kernels` (J and its gradient), :mod:`stencil` (its Hessian, from
+:mod:`corner_sums`), :mod:`multigrid` (the linear solver, by :mod:`sweeps`), :mod:`stepper` (one step as arrays, in a
+:mod:`workspace` that a flow keeps), :mod:`finish` (the sums that a result reports).  Two methods:
+:mod:`newton`, on the grids of :mod:`cascade` from a :mod:`guess`, is tried first; what is hard for it, powers above 2,
+and every step with a risk, is for :mod:`primal_dual`, with :mod:`path` (the way to a solution), :mod:`corners` (its
+kernels), :mod:`joint` and :mod:`coupling` (the prices of the data).
 :mod:`setting` and :mod:`solve` lead from a step problem to the dual and back, :mod:`gap` proves the answer,
 :mod:`solver` is the class; :mod:`tensors` is the same dual in torch, for Newton's method alone.
 """

@@ -3,8 +3,8 @@
 A front that moves many cells in a step moves one cell a Newton iteration, so that a start from the previous potential
 costs as many iterations as cells; on a grid whose cells it does not leave it costs one or two.
 
-Where Newton's method needs many trials on one of the grids, the step is hard, and :mod:`primal_dual` solves it on the
-finest one at once.
+Where Newton's method for J needs many trials on one of the grids, the step is hard, and :mod:`primal_dual` solves it,
+on the same grids.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from jko.steps.dynamic.conjugates import entropic
+from jko.steps.dynamic.conjugates import flat
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.layout import ISOTROPIC, Array
+from jko.steps.dynamic.layout import Array
+from jko.steps.dynamic.levels import ISOTROPIC
 from jko.steps.dynamic.newton import DualOutcome, newton
-from jko.steps.dynamic.primal_dual import JointPoint, polished, primal_dual
+from jko.steps.dynamic.primal_dual import JointPoint, Near, primal_dual
 from jko.steps.dynamic.stepper import GridStep, StepDual, Stepper
 
 SMALLEST = 24  # cells along the longest axis, below which a grid is not made coarser
 LOOSER = 10.0  # the tolerance on a coarser grid, relative to the one on the finer grid ...
-FINEST = 1e-4  # ... but at least this, since between two grids lies the error of discretisation,
+FINEST, FINEST_NEAR = (
+    1e-4,
+    1e-3,
+)  # ... but at least this, since between two grids lies the error of discretisation,
 ROUGHEST = 1e-2  # and at most this
-# evaluations of J on one grid after which a step is hard: of an entropy, which is hard early or never, and of powers,
-# at whose fronts many short steps may still be cheaper than the other method
-PATIENCE_ENTROPIC = 50
-PATIENCE = 300
+PATIENCE = 50  # evaluations of J on one grid after which a step is hard
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The outcome on the grid, its stepper, the work on all grids, and the joint dual, where that was solved.
+    """The outcome on the grid, its stepper, the work on all grids, and the joint dual's point, where that was solved.
 
     ``last``: there is no other method to try.
     """
@@ -46,14 +47,23 @@ class Solved:
     outcome: DualOutcome
     newton: int
     cg: int
-    joint: Joint | None = None
+    point: JointPoint | None = None
     last: bool = True
+
+    @property
+    def joint(self) -> Joint | None:
+        """The joint dual."""
+        return None if self.point is None else self.point.joint
+
+    @property
+    def corners(self) -> Array | None:
+        """The densities of the corners, where they are not those of the potential."""
+        return None if self.point is None else self.point.r
 
     def again(self, tol: float, limit: int) -> Solved:
         """A smaller residual from here, if there is one, and the work that it took."""
-        if self.joint is not None:
-            here = JointPoint(self.joint, self.outcome, self.joint.lam)
-            return _solved(self.stepper, polished(here, tol, limit).outcome, joint=self.joint)
+        if self.point is not None:
+            return _pointed(self.point.again(tol, limit))
         at = newton(self.stepper, self.outcome.phi, tol, limit)
         if not at.residual <= self.outcome.residual:
             J, residual = self.stepper.evaluate(self.outcome.phi), self.stepper.imbalance()
@@ -71,7 +81,7 @@ def solve(
     floor: float,
     make: Callable[[GridStep], StepDual] = Stepper,
 ) -> Solved:
-    """Minimise the dual of a step: first by ``newton`` on a cascade of grids, then, if that is hard, ``primal_dual``.
+    """Minimise the dual of a step: by ``newton`` on a cascade of grids where that is easy, else by ``primal_dual``.
 
     Parameters
     ----------
@@ -91,17 +101,30 @@ def solve(
         Gives the stepper of a grid.
     """
     if features is not None:
-        found = primal_dual(data, features, tol, limit, floor)
-        return _solved(found.joint.stepper, found.outcome, joint=found.joint)
+        return _pointed(primal_dual(data, features, tol, limit, floor))
     if levels is None:
         levels = _levels(data, phi)
-    mild = cascade(data, phi, tol, limit, levels, make)
-    if mild is not None and (mild.last or mild.outcome.residual <= tol):
-        return mild
-    found = primal_dual(data, Features.none(data.rho0.shape), tol, limit, floor)
-    if mild is not None and mild.outcome.residual <= found.outcome.residual:
-        return mild
-    return _solved(found.joint.stepper, found.outcome, mild)
+    if data.kind is None or not flat(data.kind):
+        mild = cascade(data, phi, tol, limit, levels, make)
+        if mild is not None and (mild.last or mild.outcome.residual <= tol):
+            return mild
+    return nested(data, phi, tol, limit, floor, levels)
+
+
+def nested(
+    data: GridStep, phi: Array | None, tol: float, limit: int, floor: float, levels: int
+) -> Solved:
+    """The primal-dual method on ``levels`` coarser grids and then this one."""
+    near = None if phi is None else Near(phi, data.rho0)
+    if levels > 0 and (counts := coarser_shape(data)) != data.rho0.shape:
+        looser = max(tol, min(max(LOOSER * tol, FINEST_NEAR), ROUGHEST))
+        start = None if phi is None else averages(phi, counts)
+        before = nested(coarser_data(data, counts), start, looser, limit, floor, levels - 1)
+        if before.outcome.residual <= looser:
+            step, free = before.stepper, np.isfinite(before.stepper.data.V)
+            fields = (step.crop(before.outcome.phi), step.crop(step.rho))
+            near = Near(*(interpolated(f, data.rho0.shape, free) for f in fields))
+    return _pointed(primal_dual(data, Features.none(data.rho0.shape), tol, limit, floor, near))
 
 
 def cascade(
@@ -122,28 +145,29 @@ def cascade(
         if before is None or not (before.last or before.outcome.residual <= looser):
             return None
         free = np.isfinite(before.stepper.data.V)
-        phi = interpolated(before.stepper.crop(before.outcome.phi), data.rho0.shape, free)
+        phi = before.stepper.crop(before.outcome.phi)
+        phi = interpolated(phi, data.rho0.shape, free, data.periodic)
     start = first_guess(stepper) if phi is None else stepper.pad(phi)
     at = newton(stepper, start, tol, limit, patience)
     return _solved(stepper, at, before, last=patience == math.inf)
 
 
 def _patience(stepper: StepDual) -> float:
-    if not isinstance(stepper, Stepper) or stepper.data.kind is None:
-        return math.inf  # on tensors corners have no kernels of their own: there is no other method
-    return PATIENCE_ENTROPIC if entropic(stepper.data.kind) else PATIENCE
+    # on tensors corners have no kernels of their own: there is no other method
+    compiled = isinstance(stepper, Stepper) and stepper.data.kind is not None
+    return PATIENCE if compiled else math.inf
+
+
+def _pointed(point: JointPoint) -> Solved:
+    at = point.outcome
+    return Solved(point.joint.stepper, at, at.newton, at.cg, point)
 
 
 def _solved(
-    stepper: StepDual,
-    at: DualOutcome,
-    before: Solved | None = None,
-    joint: Joint | None = None,
-    *,
-    last: bool = True,
+    stepper: StepDual, at: DualOutcome, before: Solved | None = None, *, last: bool = True
 ) -> Solved:
     work = (0, 0) if before is None else (before.newton, before.cg)
-    return Solved(stepper, at, work[0] + at.newton, work[1] + at.cg, joint, last)
+    return Solved(stepper, at, work[0] + at.newton, work[1] + at.cg, last=last)
 
 
 def _levels(data: GridStep, phi: Array | None) -> int:
@@ -205,22 +229,34 @@ def _overlaps(values: Array, axis: int, n: int, m: int) -> Array:
     return np.moveaxis(np.maximum(np.diff(at, axis=-1), v.min()) * (m / n), -1, axis)
 
 
-def interpolated(values: Array, shape: tuple[int, ...], free: NDArray[np.bool_]) -> Array:
+def interpolated(
+    values: Array,
+    shape: tuple[int, ...],
+    free: NDArray[np.bool_],
+    periodic: tuple[bool, ...] = (),
+) -> Array:
     """Values at the cells of a finer grid of the same box, by multilinear interpolation; obstacles take neighbours'."""
     if not free.all():
         nearest = distance_transform_edt(~free, return_distances=False, return_indices=True)
         values = values[tuple(nearest)]
-    for axis, (m, n) in enumerate(zip(values.shape, shape, strict=True)):
+    wraps = periodic or (False,) * len(shape)
+    for axis, (m, n, round_) in enumerate(zip(values.shape, shape, wraps, strict=True)):
         if m == n:
             continue
-        x = np.clip((np.arange(n) + 0.5) * (m / n) - 0.5, 0.0, m - 1.0)
-        i = np.minimum(x.astype(int), max(m - 2, 0))
+        x = (np.arange(n) + 0.5) * (m / n) - 0.5
+        if round_:
+            i = np.floor(x).astype(int)
+            after = (i + 1) % m
+        else:
+            x = np.clip(x, 0.0, m - 1.0)
+            i = np.minimum(x.astype(int), max(m - 2, 0))
+            after = np.minimum(i + 1, m - 1)
         along = [1] * values.ndim
         along[axis] = -1
         t = (x - i).reshape(along)
         low, high = (
-            np.take(values, i, axis=axis),
-            np.take(values, np.minimum(i + 1, m - 1), axis=axis),
+            np.take(values, i % m, axis=axis),
+            np.take(values, after, axis=axis),
         )
         values = low + t * (high - low)
     return values

@@ -15,8 +15,8 @@ import numpy as np
 from jko.duality import Gap
 from jko.measures import GridDensity
 from jko.metrics import as_array
+from jko.steps.dynamic.corners import corner_energy, densities, deposit
 from jko.steps.dynamic.joint import Joint
-from jko.steps.dynamic.kernels import corner_energy, slopes
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
@@ -25,18 +25,28 @@ ROUNDS = 6
 CG_LIMIT = 400
 
 
-def gap(data: GridStep, phi: Array, scale: Array, constant: float) -> Gap:
+def gap(
+    data: GridStep, phi: Array, scale: Array, constant: float, corners: Array | None = None
+) -> Gap:
     """The gap of the potential ``phi`` (grid shape), with the densities multiplied by ``scale`` cell by cell.
 
-    ``constant`` is added to both values: the energy's terms that the dual sees linearised.
+    ``corners`` are the densities (2^d, size) where they are not those of phi.  ``constant`` is added to both values:
+    the energy's terms that the dual sees linearised.
     """
     step = Stepper(data)
     L, tau, cell = step.layout, data.tau, step.layout.cell
-    at, s = L.pad(phi), L.pad(scale, 1.0)
+    at, grid = L.pad(phi), (step.strides[0], L.rows[0])
     dual = -step.evaluate(at)
-    energy = corner_energy(data.kind, step.strides[0], L.rows[0], tau, at, step.V, step.g, s)
-    _scale_mobility(step, s)
-    step.rho *= s
+    r = np.zeros_like(step.w)
+    if corners is None:
+        densities(data.kind, *grid, tau, at, step.V, step.g, r)
+    else:
+        r[:] = corners
+    r *= L.pad(scale, 1.0)
+    energy = corner_energy(data.kind, *grid, step.V, r)
+    step.M[:] = step.M0
+    deposit(*grid, r, step.rho, step.M)
+    step.fold(step.M)
     flow = at.copy()
     left = step.imbalance()
     nothing = np.zeros_like(step.w)
@@ -46,7 +56,7 @@ def gap(data: GridStep, phi: Array, scale: Array, constant: float) -> Gap:
             break
         correction, _ = step.solve(step.F, 0.1 * EXACT, CG_LIMIT)
         flow -= correction
-        slopes(flow, step.strides[0], L.inverse, step.g)
+        step.slopes(flow)
         after = step.imbalance()
         if not after < left:
             break
@@ -62,21 +72,20 @@ def gap(data: GridStep, phi: Array, scale: Array, constant: float) -> Gap:
 
 
 def risk_gap(
-    joint: Joint, data: GridStep, phi: Array, scale: Array, state: GridDensity, constant: float
+    joint: Joint,
+    data: GridStep,
+    phi: Array,
+    scale: Array,
+    state: GridDensity,
+    constant: float,
+    corners: Array | None = None,
 ) -> Gap:
     """The gap with a risk: that of the potential ``V + A^T lam``, and ``1/2 |A m - b - lam|^2``."""
     lam, features = joint.lam, joint.features
     pull = np.tensordot(lam, features.A, 1)
     own = float(lam @ (features.b + 0.5 * lam))
-    linear = gap(data._replace(V=data.V + pull), phi, scale, constant - own)
+    linear = gap(data._replace(V=data.V + pull), phi, scale, constant - own, corners)
     m = as_array(state.weights).reshape(data.rho0.shape)
     miss = np.tensordot(features.A, m, m.ndim) - features.b - lam
     more = 0.5 * float(miss @ miss)
     return replace(linear, value=linear.value + more, reachable=linear.reachable + more)
-
-
-def _scale_mobility(step: Stepper, s: Array) -> None:
-    # M is the mean of the corner densities on both sides of a face, half of each, plus what does not change; where
-    # s differs between chambers the face between them is closed
-    for a in range(step.dim):
-        step.M[a] = s * (step.M[a] - step.M0[a]) + step.M0[a]

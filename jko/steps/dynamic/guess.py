@@ -21,12 +21,17 @@ BISECTIONS = 60
 
 def first_guess(stepper: StepDual) -> Array:
     """A potential, padded."""
-    _, rho0, V, spacing, tau, _ = stepper.data
-    smooth = gaussian_filter(rho0, WIDTH, mode="nearest")
+    _, rho0, V, spacing, tau, _, periodic = stepper.data
+    wraps = periodic or (False,) * rho0.ndim
+    modes = ["wrap" if round_ else "nearest" for round_ in wraps]
+    smooth = gaussian_filter(rho0, WIDTH, mode=modes)
     smooth += LIFT * smooth.max()
     phi = stepper.slope(smooth) + V
-    axes = tuple(h * np.arange(n) for n, h in zip(rho0.shape, spacing, strict=True))
-    phi = on_grid(axes, axes, -tau * phi) / tau
+    turns = [3 if round_ else 1 for round_ in wraps]  # phi beyond both ends, where it comes round
+    rows = list(zip(rho0.shape, spacing, turns, strict=True))
+    here = tuple(h * np.arange(n) for n, h, _ in rows)
+    there = tuple(h * (np.arange(t * n) - (t // 2) * n) for n, h, t in rows)
+    phi = on_grid(here, there, -tau * np.tile(phi, turns)) / tau
     phi[~np.isfinite(phi)] = 0.0
     return balanced(stepper, stepper.pad(phi))
 

@@ -21,10 +21,8 @@ from jko.energies import Parts, check_obstacles, parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
 from jko.numerics.krylov import conjugate_gradients
-from jko.steps.dynamic.corners import couple, gather, spread
-from jko.steps.dynamic.kernels import slopes
+from jko.steps.dynamic.coupling import couple, gather, spread
 from jko.steps.dynamic.layout import Array
-from jko.steps.dynamic.multigrid import apply
 from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
@@ -121,10 +119,12 @@ class Joint:
         np.add(self.V, self.pull(lam), out=self.stepper.V)
         self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
 
-    def imbalance(self) -> float:
-        """Write both parts of the gradient; the larger of their relative norms."""
-        left = self.stepper.imbalance()
-        m = self.cell * (self.A @ self.stepper.rho)
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write both parts of the gradient, at rho and M; the larger of their relative norms."""
+        step = self.stepper
+        rho, M = step.rho if rho is None else rho, step.M if M is None else M
+        left = step.imbalance(rho, M)
+        m = self.cell * (self.A @ rho)
         miss = self.lam + self.b - m
         self.F_lam = miss / self.cell
         size = np.linalg.norm(self.b) + np.linalg.norm(self.lam) + np.linalg.norm(m)
@@ -137,7 +137,7 @@ class Joint:
     def arrived(self, phi: Array, lam: Array) -> DualOutcome:
         """A point that is no solution: its V and slopes, no more."""
         self.move(lam)
-        slopes(phi, self.grid[0], self.stepper.layout.inverse, self.stepper.g)
+        self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
     def newton(self, target: float) -> tuple[Array, Array, int] | None:
@@ -163,7 +163,7 @@ class Joint:
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
-            apply(step.A, step.D, step.layout.offsets[0], step.layout.rows[0], v, out)
+            step.product(v, out)
             back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
             self._gather(back, -1.0, out)
             return out
@@ -173,8 +173,9 @@ class Joint:
         return found.x, cho_solve(factor, lifted), found.products
 
     def _spread(self, v: Array) -> Array:
-        spread(*self.grid, self.coupling, v, self.y)
+        spread(*self.grid, self.coupling, self.stepper.echo(v), self.y)
         return self.y
 
     def _gather(self, z: Array, scale: float, out: Array) -> None:
         gather(*self.grid, self.coupling, z, scale, out)
+        self.stepper.fold([out])

@@ -1,7 +1,8 @@
 """The dual function of a step and its first derivative, in corner form; compiled.
 
-Fields are flat with ghosts (see :mod:`jko.steps.dynamic.layout`); ``strides`` is a tuple, so that its length, the
-dimension, is known to the compiler and the loops over corners unroll.
+Fields are flat with ghosts (see :mod:`jko.steps.dynamic.layout`).  The loops run over blocks of cells that follow in
+memory, ghosts included, where nothing is: every loop writes one or two short arrays and so becomes vector instructions,
+and what it writes is still near when the next one reads it.
 """
 
 from __future__ import annotations
@@ -11,20 +12,53 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from jko.steps.dynamic.conjugates import conjugate, marginal, primal
+from jko.steps.dynamic.conjugates import conjugate, marginal
 
 Fields = Any
+BLOCK = 512  # cells; the arrays of a block fit in the fastest memory
+
+
+@njit(cache=True)
+def extent(rows: Fields) -> tuple[int, int]:
+    """The first cell that is no ghost, and the one after the last."""
+    return rows[0], rows[0] + (rows[1] - 1) * rows[2] + rows[3]
 
 
 @njit(cache=True)
 def slopes(phi: Fields, strides: Any, inverse: Fields, g: Fields) -> None:
     """Forward differences of phi on open faces."""
-    size = phi.shape[0]
     for a in range(len(strides)):
+        _slopes(phi, strides[a], inverse[a], g[a], 0, phi.shape[0] - strides[a])
+
+
+@njit(cache=True)
+def _slopes(phi: Fields, s: int, inverse: Fields, g: Fields, begin: int, end: int) -> None:
+    here, there, scale, out = (
+        phi[begin:end],
+        phi[begin + s : end + s],
+        inverse[begin:end],
+        g[begin:end],
+    )
+    for j in range(out.shape[0]):
+        out[j] = scale[j] * (there[j] - here[j])
+
+
+@njit(cache=True)
+def mobilities(
+    strides: Fields, rows: Fields, inverse: Fields, rho0: Fields, eps: float, M0: Fields
+) -> None:
+    """``M0 = (rho_0,K + rho_0,L) / 4 + eps`` on open faces."""
+    first, last = extent(rows)
+    for a in range(strides.shape[0]):
         s = strides[a]
-        here, there, out, scale = phi[: size - s], phi[s:], g[a], inverse[a]
-        for q in range(size - s):
-            out[q] = scale[q] * (there[q] - here[q])
+        here, there, scale, out = (
+            rho0[first:last],
+            rho0[first + s : last + s],
+            inverse[a, first:last],
+            M0[a, first:last],
+        )
+        for q in range(last - first):
+            out[q] = 0.25 * (here[q] + there[q]) + eps if scale[q] > 0.0 else 0.0
 
 
 @njit(cache=True)
@@ -39,12 +73,62 @@ def corner_price(
     return p
 
 
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def dot(x: Fields, y: Fields) -> float:
+    """``sum x y``."""
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def action(M: Fields, g: Fields) -> float:
+    """``sum M g^2``."""
+    total = 0.0
+    for j in range(M.shape[0]):
+        total += M[j] * g[j] * g[j]
+    return total
+
+
 @njit(cache=True)
+def _minus(x: Fields, y: Fields, out: Fields) -> None:
+    for j in range(x.shape[0]):
+        out[j] = x[j] - y[j]
+
+
+@njit(cache=True, fastmath={"contract"})
+def _add_square(k: float, x: Fields, out: Fields) -> None:
+    for j in range(x.shape[0]):
+        out[j] += k * x[j] * x[j]
+
+
+@njit(cache=True, fastmath={"contract"})
+def _add(k: float, x: Fields, y: Fields, out: Fields) -> None:
+    for j in range(out.shape[0]):
+        out[j] += k * (x[j] + y[j])
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+def _corner(
+    kind: Any, k: float, share: float, price: Fields, g: Fields, r: Fields, w: Fields
+) -> float:
+    """Densities and weights of one corner of some cells, and the sum of U*; ``price`` is without the last axis."""
+    total = 0.0
+    for j in range(g.shape[0]):
+        value, r[j], weight = conjugate(kind, price[j] + k * g[j] * g[j])
+        w[j] = share * weight
+        total += value
+    return total
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def evaluate(
     kind: Any,
-    strides: Any,
+    strides: Fields,
     rows: Fields,
     tau: float,
+    inverse: Fields,
     phi: Fields,
     V: Fields,
     rho0: Fields,
@@ -54,7 +138,7 @@ def evaluate(
     M: Fields,
     w: Fields,
 ) -> float:
-    """J per unit cell volume; writes the density, the face mobilities and the corner weights (U*)''(p_c) / 2^d.
+    """J per unit cell volume; writes slopes, density, face mobilities and the corner weights (U*)''(p_c) / 2^d.
 
     ``J = sum_K mean_c U*(p_c) - rho0 phi + sum_f tau/2 M0 g^2``, ``p_c = phi - V + tau/4 sum_a g_{c,a}^2``
 
@@ -66,64 +150,48 @@ def evaluate(
     plane   ll    lh    hl    hh
     space   lll   llh   lhl   lhh   hll   hlh   hhl   hhh
     ======  ====  ====  ====  ====  ====  ====  ====  ====
-
-    One loop serves all dimensions: x, y, z are the last three axes, of which the line has z alone, the plane y and z.
     """
-    d = len(strides)
-    k, share = 0.25 * tau, 1.0 / (1 << d)
-    z0, y0, x0 = strides[d - 1], strides[d - 2] if d > 1 else 0, strides[0] if d > 2 else 0
-    nx, ny = 2 if d > 2 else 1, 2 if d > 1 else 1
-    for a in range(d):
-        Ma, M0a = M[a], M0[a]
-        for q in range(M0a.shape[0]):
-            Ma[q] = M0a[q]
-    J = 0.0
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            price_ = phi[q] - V[q]
-            zl, zh = k * g[d - 1, q - z0] ** 2, k * g[d - 1, q] ** 2
-            yl, yh, xl, xh = 0.0, 0.0, 0.0, 0.0
-            if d > 1:
-                yl, yh = k * g[d - 2, q - y0] ** 2, k * g[d - 2, q] ** 2
-            if d > 2:
-                xl, xh = k * g[0, q - x0] ** 2, k * g[0, q] ** 2
-            total, rzl, ryl, rxl, all_ = 0.0, 0.0, 0.0, 0.0, 0.0
-            for ix in range(nx):
-                px = price_ + (xh if ix else xl)
-                for iy in range(ny):
-                    py = px + (yh if iy else yl)
-                    low, rl, wl = conjugate(kind, py + zl)
-                    high, rh, wh = conjugate(kind, py + zh)
-                    c = (ix * ny + iy) * 2
-                    w[c, q], w[c + 1, q] = share * wl, share * wh
-                    total += low + high
-                    both = rl + rh
-                    all_ += both
-                    rzl += rl
-                    if iy == 0:
-                        ryl += both
-                    if ix == 0:
-                        rxl += both
-            rho[q] = share * all_
-            half = 0.5 * share
-            M[d - 1, q - z0] += half * rzl
-            M[d - 1, q] += half * (all_ - rzl)
-            if d > 1:
-                M[d - 2, q - y0] += half * ryl
-                M[d - 2, q] += half * (all_ - ryl)
-            if d > 2:
-                M[0, q - x0] += half * rxl
-                M[0, q] += half * (all_ - rxl)
-            J += share * total - rho0[q] * phi[q]
-            for a in range(d):
-                J += 0.5 * tau * M0[a, q] * g[a, q] ** 2
+    d, corners = strides.shape[0], w.shape[0]
+    share, k = 1.0 / corners, 0.25 * tau
+    first, last = extent(rows)
+    p, r = np.empty(BLOCK), np.zeros((corners + 1, BLOCK))  # the last row stays zero
+    J, done = 0.0, first - strides[0]  # before are ghosts, whose faces are closed
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        m = end - begin
+        for a in range(d):
+            _slopes(phi, strides[a], inverse[a], g[a], done, end)
+            M[a, done:end] = M0[a, done:end]
+            J += 2.0 * k * action(M0[a, begin:end], g[a, begin:end])
+        done = end
+        for outer in range(0, corners, 2):
+            _minus(phi[begin:end], V[begin:end], p)
+            for a in range(d - 1):
+                face = begin if (outer >> (d - 1 - a)) & 1 else begin - strides[a]
+                _add_square(k, g[a, face : face + m], p)
+            for c in range(outer, outer + 2):
+                face = begin if c & 1 else begin - 1
+                g_ = g[d - 1, face : face + m]
+                J += share * _corner(kind, k, share, p, g_, r[c], w[c, begin:end])
+        J -= dot(rho0[begin:end], phi[begin:end])
+        rho[begin:end] = 0.0
+        for c in range(0, corners, 2):
+            _add(share, r[c], r[c + 1], rho[begin:end])
+        for a in range(d):
+            step = 2 if a == d - 1 else 1  # two corners on one side of the axis: c and c + step
+            bit = 1 << (d - 1 - a)
+            for c in range(corners):
+                if c & step and corners > 2:
+                    continue
+                other = c + step if corners > 2 else corners
+                face = begin if c & bit else begin - strides[a]
+                _add(0.5 * share, r[c], r[other], M[a, face : face + m])
     return J
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract", "reassoc"})
 def imbalance(
-    strides: Any,
+    strides: Fields,
     rows: Fields,
     tau: float,
     inverse_h: Any,
@@ -134,17 +202,23 @@ def imbalance(
     F: Fields,
 ) -> float:
     """``F = rho - rho0 - tau div(M grad phi)``, the gradient of J, and its L1 norm per unit cell volume."""
-    d = len(strides)
     norm = 0.0
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            f = rho[q] - rho0[q]
-            for a in range(d):
-                s = strides[a]
-                f -= tau * inverse_h[a] * (M[a, q] * g[a, q] - M[a, q - s] * g[a, q - s])
-            F[q] = f
-            norm += abs(f)
+    first, last = extent(rows)
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        out, new, old = F[begin:end], rho[begin:end], rho0[begin:end]
+        for j in range(out.shape[0]):
+            out[j] = new[j] - old[j]
+        for a in range(strides.shape[0]):
+            s, scale = strides[a], tau * inverse_h[a]
+            M_, g_ = M[a, begin:end], g[a, begin:end]
+            M_before, g_before = M[a, begin - s : end - s], g[a, begin - s : end - s]
+            for j in range(out.shape[0]):
+                out[j] -= scale * (M_[j] * g_[j] - M_before[j] * g_before[j])
+        part = 0.0
+        for j in range(out.shape[0]):
+            part += abs(out[j])
+        norm += part
     return norm
 
 
@@ -155,27 +229,3 @@ def prices(kind: Any, rho: Fields) -> Fields:
     for q in range(rho.shape[0]):
         out[q] = marginal(kind, rho[q])[0]
     return out
-
-
-@njit(cache=True)
-def corner_energy(
-    kind: Any,
-    strides: Any,
-    rows: Fields,
-    tau: float,
-    phi: Fields,
-    V: Fields,
-    g: Fields,
-    scale: Fields,
-) -> float:
-    """``sum_K mean_c U(s r_c) + V s r_c`` per unit cell volume, for the densities r_c of phi and a factor s a cell."""
-    d, total = len(strides), 0.0
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            for c in range(1 << d):
-                p = corner_price(c, q, strides, tau, phi, V, g)
-                r = scale[q] * conjugate(kind, p)[1]
-                if r > 0.0:
-                    total += primal(kind, r) + V[q] * r
-    return total / (1 << d)

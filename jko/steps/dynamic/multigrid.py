@@ -2,7 +2,8 @@
 
 The V-cycle: one lexicographic Gauss-Seidel sweep forwards on the way down, its adjoint (backwards) on the way up, sums
 over children down and copies to children up (adjoint to each other).  So the preconditioner is symmetric and positive
-definite.  In 1-D the stencil is tridiagonal and the preconditioner is its inverse.
+definite, up to its rounding: it is done in single precision, of which half as many bytes are read.  In 1-D the stencil
+is tridiagonal and the preconditioner is its inverse.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from jko.steps.dynamic.folds import is_ghost
+from jko.steps.dynamic.kernels import dot
+from jko.steps.dynamic.seams import echo, wraps
+from jko.steps.dynamic.sweeps import coarsest, down, down_around, up, up_around
+
 Fields = Any
-SWEEPS = 6  # on the coarsest level
 
 
-@njit(cache=True, fastmath={"contract"})
-def apply(A: Fields, D: Fields, offsets: Fields, rows: Fields, x: Fields, y: Fields) -> float:
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def apply(
+    A: Fields, D: Fields, offsets: Fields, rows: Fields, fold: Fields, x: Fields, y: Fields
+) -> float:
     """y = H x; returns x . y."""
     m, dot = rows[3], 0.0
     for row in range(rows[1]):
+        if is_ghost(row, fold):
+            continue
         q = rows[0] + row * rows[2]
         t, here, d = y[q : q + m], x[q : q + m], D[q : q + m]
         for j in range(m):
@@ -31,117 +40,48 @@ def apply(A: Fields, D: Fields, offsets: Fields, rows: Fields, x: Fields, y: Fie
             after, before = x[q + o : q + o + m], x[q - o : q - o + m]
             for j in range(m):
                 t[j] += up[j] * after[j] + down[j] * before[j]
+        part = 0.0
         for j in range(m):
-            dot += here[j] * t[j]
+            part += here[j] * t[j]
+        dot += part
     return dot
 
 
-@njit(cache=True, fastmath={"contract"})
-def _first(
-    A: Fields, R: Fields, offsets: Fields, rows: Fields, b: Fields, x: Fields, t: Fields
-) -> None:
-    """One forward sweep from x = 0."""
-    m = rows[3]
-    for row in range(rows[1]):
-        q = rows[0] + row * rows[2]
-        rhs, r = b[q : q + m], R[q : q + m]
-        for j in range(m):
-            t[j] = rhs[j]
-        for s in range(1, A.shape[0]):
-            o = offsets[s]
-            down, before = A[s, q - o : q - o + m], x[q - o : q - o + m]
-            for j in range(m):
-                t[j] -= down[j] * before[j]
-        left, last = A[0, q - 1 : q - 1 + m], 0.0
-        out = x[q : q + m]
-        for j in range(m):
-            t[j] *= r[j]
-        for j in range(m):
-            last = t[j] - (r[j] * left[j]) * last
-            out[j] = last
-
-
-@njit(cache=True, fastmath={"contract"})
-def _backward(
-    A: Fields, R: Fields, offsets: Fields, rows: Fields, b: Fields, x: Fields, t: Fields
-) -> None:
-    """One backward sweep."""
-    m = rows[3]
-    for row in range(rows[1] - 1, -1, -1):
-        q = rows[0] + row * rows[2]
-        rhs, r = b[q : q + m], R[q : q + m]
-        left, before_ = A[0, q - 1 : q - 1 + m], x[q - 1 : q - 1 + m]
-        for j in range(m):
-            t[j] = rhs[j] - left[j] * before_[j]
-        for s in range(1, A.shape[0]):
-            o = offsets[s]
-            up, down = A[s, q : q + m], A[s, q - o : q - o + m]
-            after, before = x[q + o : q + o + m], x[q - o : q - o + m]
-            for j in range(m):
-                t[j] -= up[j] * after[j] + down[j] * before[j]
-        right, last, out = A[0, q : q + m], x[q + m], x[q : q + m]
-        for j in range(m):
-            t[j] *= r[j]
-        for i in range(m):
-            j = m - 1 - i
-            last = t[j] - (r[j] * right[j]) * last
-            out[j] = last
-
-
-@njit(cache=True, fastmath={"contract"})
-def _forward(
-    A: Fields, R: Fields, offsets: Fields, rows: Fields, b: Fields, x: Fields, t: Fields
-) -> None:
-    """One forward sweep."""
-    m = rows[3]
-    for row in range(rows[1]):
-        q = rows[0] + row * rows[2]
-        rhs, r = b[q : q + m], R[q : q + m]
-        right, after_ = A[0, q : q + m], x[q + 1 : q + 1 + m]
-        for j in range(m):
-            t[j] = rhs[j] - right[j] * after_[j]
-        for s in range(1, A.shape[0]):
-            o = offsets[s]
-            up, down = A[s, q : q + m], A[s, q - o : q - o + m]
-            after, before = x[q + o : q + o + m], x[q - o : q - o + m]
-            for j in range(m):
-                t[j] -= up[j] * after[j] + down[j] * before[j]
-        left, last, out = A[0, q - 1 : q - 1 + m], x[q - 1], x[q : q + m]
-        for j in range(m):
-            last = r[j] * (t[j] - left[j] * last)
-            out[j] = last
-
-
-@njit(cache=True, fastmath={"contract"})
-def _descend(
+@njit(cache=True)
+def precondition(
     A: Fields,
+    R: Fields,
+    start: Fields,
     offsets: Fields,
     rows: Fields,
-    parent: Fields,
-    x: Fields,
+    folds: Fields,
+    seams: Any,
     b: Fields,
+    x: Fields,
     t: Fields,
-    ghost: int,
+    beyond: Fields,
 ) -> None:
-    """The residual after a forward sweep from zero, which is -U x, summed over children into b."""
-    m = rows[3]
-    for row in range(rows[1]):
-        q = rows[0] + row * rows[2]
-        for j in range(m):
-            t[j] = 0.0
-        for s in range(A.shape[0]):
-            o = offsets[s]
-            up, after = A[s, q : q + m], x[q + o : q + o + m]
-            for j in range(m):
-                t[j] -= up[j] * after[j]
-        to = parent[q : q + m]
-        for j in range(m):
-            b[to[j]] += t[j]
-    b[ghost] = 0.0
+    """x = B b for one V-cycle B; b and x hold all levels, what is wanted stands on level 0."""
+    levels = rows.shape[0]
+    for k in range(levels - 1):
+        b[start[k + 1] : start[k + 2]] = 0.0
+        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
+        if wraps(seams, k):
+            down_around(A, R, offsets[k], *here, seams, k, b, x, t, beyond)
+        else:
+            down(A, R, offsets[k], *here, b, x, t)
+    k = levels - 1
+    coarsest(A, R, offsets[k], rows[k], folds[k], seams, k, b, x, t)
+    for k in range(levels - 2, -1, -1):
+        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
+        if wraps(seams, k):
+            up_around(A, R, offsets[k], *here, seams, k, b, x, t)
+        else:
+            up(A, R, offsets[k], *here, b, x, t)
 
 
 @njit(cache=True)
-def _tridiagonal(A: Fields, D: Fields, rows: Fields, b: Fields, x: Fields, t: Fields) -> None:
+def tridiagonal(A: Fields, D: Fields, rows: Fields, b: Fields, x: Fields, t: Fields) -> None:
     """x = H^-1 b by elimination; obstacles (D = 0) are left out."""
     first, m = rows[0], rows[3]
     last = 0.0
@@ -157,91 +97,91 @@ def _tridiagonal(A: Fields, D: Fields, rows: Fields, b: Fields, x: Fields, t: Fi
 
 
 @njit(cache=True)
-def precondition(
-    A: Fields,
-    D: Fields,
-    R: Fields,
-    start: Fields,
-    offsets: Fields,
-    rows: Fields,
-    parent: Fields,
-    b: Fields,
-    x: Fields,
-    t: Fields,
-) -> None:
-    """x = B b for one V-cycle B; b and x hold all levels, what is wanted stands on level 0."""
-    levels = rows.shape[0]
-    if A.shape[0] == 1:
-        _tridiagonal(A, D, rows[0], b, x, t)
+def line(A: Fields, D: Fields, rows: Fields, seams: Any, b: Fields, x: Fields, t: Fields) -> None:
+    """x = H^-1 b on the line, and on the circle by the formula of Sherman and Morrison."""
+    first, last = rows[0], rows[0] + rows[3] - 1
+    c = A[0, last] if wraps(seams, 0) else 0.0
+    if c == 0.0:
+        tridiagonal(A, D, rows, b, x, t)
         return
-    for k in range(levels - 1):
-        _first(A, R, offsets[k], rows[k], b, x, t)
-        b[start[k + 1] : start[k + 2]] = 0.0
-        _descend(A, offsets[k], rows[k], parent, x, b, t, start[k + 1])
-    k = levels - 1
-    _first(A, R, offsets[k], rows[k], b, x, t)
-    for sweep in range(SWEEPS):
-        if sweep:
-            _forward(A, R, offsets[k], rows[k], b, x, t)
-        _backward(A, R, offsets[k], rows[k], b, x, t)
-    for k in range(levels - 2, -1, -1):
-        for q in range(start[k], start[k + 1]):
-            x[q] += x[parent[q]]
-        _backward(A, R, offsets[k], rows[k], b, x, t)
+    ends, ratio = (D[first], D[last]), -c / D[first]
+    D[first], D[last] = 2.0 * ends[0], ends[1] - c * ratio
+    u, y = np.zeros_like(b), np.zeros_like(b)
+    u[first], u[last] = -ends[0], c
+    tridiagonal(A, D, rows, u, y, t)
+    tridiagonal(A, D, rows, b, x, t)
+    D[first], D[last] = ends
+    factor = (x[first] + ratio * x[last]) / (1.0 + y[first] + ratio * y[last])
+    for q in range(first, last + 1):
+        x[q] -= factor * y[q]
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def _norm(r: Fields) -> float:
+    total = 0.0
+    for q in range(r.shape[0]):
+        total += abs(r[q])
+    return total
 
 
 @njit(cache=True, fastmath={"contract"})
 def solve(
     A: Fields,
     D: Fields,
+    single: Fields,
     R: Fields,
     start: Fields,
     offsets: Fields,
     rows: Fields,
-    parent: Fields,
+    folds: Fields,
+    seams: Any,
     target: float,
     limit: int,
+    r: Fields,
     x: Fields,
     work: Fields,
+    short: Fields,
 ) -> int:
     """Solve H x = r by conjugate gradients from x = 0 until |r|_1 <= target; returns the iterations.
 
-    ``work`` is (5, total): r on entry (level 0 of row 0), and the residual on return.
+    ``work`` is (3, size), ``short`` (4, total) in single precision, its last row zero; r is the residual on return.
     """
-    n = start[1]
-    r, z, t = work[0], work[1], work[2]
-    p, Hp = work[3, :n], work[4, :n]
+    n, straight = start[1], A.shape[0] == 1
+    z, p, Hp = work[0], work[1], work[2]
+    b, y, t = short[0], short[1], short[2]
+    norm = _norm(r)
+    unit = n / norm if norm > 0.0 else 1.0  # single precision holds numbers about one
+    old = 0.0
     for q in range(n):
         x[q] = 0.0
-        p[q] = 0.0
-        Hp[q] = 0.0
-    old = 0.0
     for iteration in range(limit):
-        norm = 0.0
-        for q in range(n):
-            norm += abs(r[q])
         if not norm > target:
             return iteration
-        precondition(A, D, R, start, offsets, rows, parent, r, z, t)
-        new = 0.0
-        for q in range(n):
-            new += r[q] * z[q]
+        if straight:
+            line(A, D, rows[0], seams, r, z, Hp)
+        else:
+            for q in range(n):
+                b[q] = unit * r[q]
+            precondition(single, R, start, offsets, rows, folds, seams, b, y, t, short[3])
+            for q in range(n):
+                z[q] = y[q]
+        new = dot(r, z)
         if not new > 0.0:  # below the smallest number
             return iteration
-        beta = new / old if iteration else 0.0
-        for q in range(n):
-            p[q] = z[q] + beta * p[q]
-        curvature = apply(A, D, offsets[0], rows[0], p, Hp)
+        if iteration:
+            beta = new / old
+            for q in range(n):
+                p[q] = z[q] + beta * p[q]
+        else:
+            p[:] = z
+        echo(p, seams, 0)
+        curvature = apply(A, D, offsets[0], rows[0], folds[0], p, Hp)
         if not curvature > 0.0:
             return iteration
         step = new / curvature
         for q in range(n):
             x[q] += step * p[q]
             r[q] -= step * Hp[q]
+        norm = _norm(r)
         old = new
     return limit
-
-
-def workspace(total: int) -> Fields:
-    """The arrays that :func:`solve` works in."""
-    return np.zeros((5, total))

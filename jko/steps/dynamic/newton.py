@@ -14,7 +14,11 @@ TRIALS = 39  # lengths of one step, each half the one before
 
 
 class DualOutcome(NamedTuple):
-    """Where a method ended: the potential, J and |F|_1 there, and the work."""
+    """Where a method ended: the potential, J and |F|_1 there, and the work.
+
+    ``beside``: the part of the residual that is not |F|_1, by how much densities are not those of their prices; where
+    they have a right to that, J is 0.
+    """
 
     phi: Any
     J: float
@@ -22,6 +26,11 @@ class DualOutcome(NamedTuple):
     newton: int = 0
     cg: int = 0
     evaluations: int = 1
+    beside: float = 0.0
+
+    def after(self, newton: int, cg: int, evaluations: int) -> DualOutcome:
+        """The same after this work."""
+        return self._replace(newton=newton, cg=cg, evaluations=evaluations)
 
     @property
     def finite(self) -> bool:

@@ -1,141 +1,103 @@
-"""The primal-dual Newton method for hard steps, with a risk or without one.
+"""The primal-dual Newton method: the densities of the corners are unknowns beside the potential.
 
-Newton's method for J fails where a step drives mass far against a weak internal energy: (U*)' of an entropy is an
-exponential, that of a power has a kink, steep for m > 2.  So the densities r_c of the corners are unknowns too, and a
-step solves the linearisation of ``U'(r_c) = p_c(phi)``, ``rho - rho_0 - tau div(M grad phi) = 0``, and with a risk
-``lam + b = A m``, whose matrix is that of J with the weights w_c taken at r_c.  Full steps are taken.
+Newton's method for J sees densities as functions of prices, ``r_c = (U*)'(p_c)``: an exponential for an entropy, a kink
+for a power, a root that no rounded price determines for a large power.  Here a step solves the linearisation of
+``U'(r_c) = p_c(phi)``, ``rho - rho_0 - tau div(M grad phi) = 0``, and with a risk ``lam + b = A m``, whose matrix is
+that of J with the weights w_c taken at r_c.  Full steps are taken.
 
-A path of easier problems leads there.  Powers, whose densities may vanish, are met by an interior-point method: slacks
-``r_c s_c = mu`` with mu falling (:mod:`jko.steps.dynamic.corners`).  Entropies keep densities positive by themselves
-and begin at the step's own energy; where the first linearisation is too far off, at a multiple of it.
+A path of easier problems leads there: :mod:`jko.steps.dynamic.path`.
+
+How far a point is from a solution: by the L1 norm of ``rho - rho_0 - tau div(M grad phi)`` with the corners' own
+densities, and by the mean of ``|U'(r) - p|`` over the mass, relative to the price of the largest density.  Where
+(U*)' is no steeper than a square root, the densities of the potential are taken in the end instead, so that J's own
+gradient is small.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from jko.steps.dynamic.conjugates import Kind, Logarithmic, Mixed, entropic
-from jko.steps.dynamic.corners import linearise, update
+from jko.steps.dynamic.conjugates import flat
+from jko.steps.dynamic.corners import deposit
 from jko.steps.dynamic.joint import Features, Joint
-from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
+from jko.steps.dynamic.path import CornerPath, Moved
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
-FLOOR_ENTROPIC = 1e-6  # of the first corner densities / largest density, with an entropy
-FLOOR = 1e-2  # and without: slacks must not begin too large
-ENTER = 1e-9  # density up to which a corner may fill at once / largest density
-MU = 0.1  # first mu / (density x price), both the largest
-SMALLER = 0.1  # mu from one problem of the path to the next
-FACTOR = 4.0  # and multiples of an entropy
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
 LOST = 1e3  # and a later one
-FURTHEST = 1e4  # factor on the first problem of a longer path, at most
+FURTHEST = 1e6  # factor on the first problem of a longer path, at most
+PATHS = 5  # how many are tried
 FAR = 0.05  # part of the mass that a last step does not move
-SETTLED = 0.05  # residual at which the next problem of the path is tried
-MARGIN = 0.3  # of the tolerance: residuals fall with mu, by a factor, not by their squares
-FORCING = 1e-3  # reduction of the residual by one linear solve: full steps need good ones
+LESS = 0.1  # of what densities may be off their prices, where those of the vacuum were too many to leave out
+FORCING = 1e-2  # what a linear solve leaves of the step's residual
+SHARPER = 0.1  # and of the continuity equation's
+GAIN = 0.9  # of the least residual before is a gain
+PATIENCE = 50  # steps without one that are made
 
 
-@dataclass(eq=False)
-class CornerPath:
-    """Densities r and slacks s of the corners, and where the path is: at ``factor`` times the energy, and at mu.
+class Near(NamedTuple):
+    """A start near a solution: potential and density on the grid, and the prices of data."""
 
-    ``longer``: how many times as far away the path begins.
-    """
-
-    joint: Joint
-    longer: float = 1.0
-    factor: float = 1.0
-    mu: float = 0.0
-
-    def __post_init__(self) -> None:
-        rho0 = self.joint.stepper.rho0
-        self.largest, floor = float(rho0.max()), FLOOR
-        if entropic(self.own):
-            self.factor, floor = FACTOR ** math.ceil(math.log(self.longer, FACTOR)), FLOOR_ENTROPIC
-        else:
-            top = float(prices(self.own, np.array([self.largest]))[0])
-            self.mu = self.longer * MU * self.largest * top
-        lifted = np.maximum(rho0, floor * self.largest)
-        self.r = np.repeat(lifted[None], len(self.joint.stepper.w), axis=0)
-        self.s = self.mu / self.r
-
-    @property
-    def own(self) -> Kind:
-        """The step's energy."""
-        kind = self.joint.stepper.data.kind
-        assert kind is not None
-        return kind
-
-    @property
-    def kind(self) -> Kind:
-        """The energy here."""
-        own, k = self.own, self.factor
-        if isinstance(own, Logarithmic):
-            return Logarithmic(k * own.sigma)
-        if isinstance(own, Mixed):
-            return Mixed(k * own.sigma, tuple(k * c for c in own.c), own.m)
-        return own
-
-    def linearised(self, phi: Array) -> float:
-        """Linearise at phi, whose V and g the stepper holds, and assemble; the residual."""
-        step = self.joint.stepper
-        safe = step.M0.copy()
-        step.M[:] = step.M0
-        fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, step.rho, step.M, safe)
-        linearise(self.kind, *self.joint.grid, step.data.tau, *fields)
-        step.prepare(mobility=safe)
-        return self.joint.imbalance()
-
-    def moved(self, phi: Array, dphi: Array, dlam: Array) -> tuple[float, float]:
-        """Follow a step; the mass that changed and what the linear model left out, relative to the mass."""
-        step = self.joint.stepper
-        mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
-        fields = (phi, step.V, step.g, self.r, self.s, self.mu, dphi, self.joint.pull(dlam))
-        return update(self.kind, *mesh, *fields, ENTER * self.largest)
-
-    def closer(self) -> bool:
-        """Go on to the next problem of the path; False at its end."""
-        if self.mu == 0 and self.factor == 1:
-            return False
-        self.mu *= SMALLER
-        self.factor = max(self.factor / FACTOR, 1.0)
-        return True
-
-    def further(self, by: float, floor: float) -> CornerPath:
-        """The start of a longer path, with the vacuum's mobility ``floor`` at least."""
-        data, joint = self.joint.stepper.data, self.joint
-        if data.eps < floor:
-            joint = Joint(Stepper(data._replace(eps=floor)), joint.features)
-        return CornerPath(joint, min(by, FURTHEST))
+    phi: Array
+    rho: Array
+    lam: Array | None = None
 
 
 @dataclass(frozen=True)
 class JointPoint:
-    """A point of the joint dual: the potential and the prices of the data."""
+    """A point of the joint dual: the potential and the prices of the data; and the path's end, if it may go on.
+
+    ``r`` are the densities of the corners where they are not those of the potential; ``lost`` is what the linear
+    model left out, where that was too much to go on.
+    """
 
     joint: Joint
     outcome: DualOutcome
     lam: Array
+    corners: CornerPath | None = None
+    r: Array | None = None
+    lost: float = 0.0
 
-    def again(self, last: DualOutcome) -> JointPoint:
-        """The same, with the joint dual's fields those of the point, and the work until ``last``."""
-        there = self.joint.outcome(self.outcome.phi, self.lam)
-        at = DualOutcome(there.phi, there.J, there.residual, *last[3:])
-        return replace(self, outcome=at)
+    def written(self) -> JointPoint:
+        """The same, with the joint dual's fields those of the point."""
+        joint, at = self.joint, self.outcome
+        if self.r is None:
+            return replace(self, outcome=joint.outcome(at.phi, self.lam).after(*at[3:6]))
+        step = joint.stepper
+        joint.arrived(at.phi, self.lam)
+        step.M[:] = step.M0
+        deposit(*joint.grid, self.r, step.rho, step.M)
+        step.fold(step.M)
+        residual = joint.imbalance() + at.beside
+        return replace(self, outcome=at._replace(residual=residual, J=0.0))
+
+    def again(self, tol: float, limit: int) -> JointPoint:
+        """A smaller residual from here, if there is one; its work is counted from zero."""
+        assert self.corners is not None
+        self.joint.arrived(self.outcome.phi, self.lam)
+        found = followed(self.corners, self.outcome.phi, tol, limit)
+        if found.outcome.residual < self.outcome.residual:
+            return found
+        work = found.outcome[3:6]
+        back = self.written()
+        return replace(back, outcome=back.outcome.after(*work))
 
 
 def primal_dual(
-    data: GridStep, features: Features, tol: float, limit: int, floor: float
+    data: GridStep,
+    features: Features,
+    tol: float,
+    limit: int,
+    floor: float,
+    near: Near | None = None,
 ) -> JointPoint:
     """Minimise the dual of a step, jointly with the prices of its data.
-
-    It starts from phi = 0, lam = 0 and the densities of the base point: the first Newton step is a semi-implicit step
-    of the flow, which no earlier potential and no coarser grid was found to improve upon.
 
     Parameters
     ----------
@@ -144,54 +106,67 @@ def primal_dual(
     tol
         Largest residual, relative.
     limit
-        Newton iterations.
+        Newton iterations on one path.
     floor
         The least mobility of the vacuum where a longer path is asked for.
+    near
+        Where to begin.  Without it, and where nothing is found from there: at phi = 0, lam = 0 and the densities of
+        the base point; the first Newton step is a semi-implicit step of the flow then.
     """
-    corners = CornerPath(Joint(Stepper(data), features))
-    joint, enough = corners.joint, WILD
-    aim = tol if corners.mu == 0 else MARGIN * tol
-    at = joint.arrived(np.zeros_like(joint.stepper.rho0), np.zeros_like(joint.b))
-    best = JointPoint(joint, at, joint.lam)
-    while not at.residual <= aim and at.newton < limit:
-        left = corners.linearised(at.phi)
-        if left <= SETTLED and corners.closer():
-            left = corners.linearised(at.phi)
-        found = joint.newton(max(FORCING * left, 0.1 * aim))
-        if found is None:
+    joint = Joint(Stepper(data), features)
+    if near is not None:
+        phi, lam = joint.stepper.pad(near.phi), near.lam
+        joint.arrived(phi, np.zeros_like(joint.b) if lam is None else lam)
+        corners = CornerPath.near(joint, phi, joint.stepper.pad(near.rho))
+        found = followed(corners, phi, tol, limit)
+        if found.outcome.residual <= tol:
+            return found
+    longer = 1.0
+    for _ in range(PATHS):
+        zero = np.zeros_like(joint.stepper.rho0)
+        joint.arrived(zero, np.zeros_like(joint.b))
+        found = followed(CornerPath.of(joint, longer), zero, tol, limit)
+        if not found.lost:
             break
-        dphi, dlam, cg = found
-        changed, left_out = corners.moved(at.phi, dphi, dlam)
-        work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
-        if left_out > enough:
-            corners = corners.further(2 * left_out / WILD, floor)
-            joint = corners.joint
-            there = joint.arrived(np.zeros_like(at.phi), np.zeros_like(joint.b))
-        else:
-            reach = joint.outcome if changed <= FAR else joint.arrived
-            there = reach(at.phi - dphi, joint.lam - dlam)
-        enough = LOST
-        at = DualOutcome(there.phi, there.J, there.residual, *work)
-        if at.residual < best.outcome.residual:
-            best = JointPoint(joint, at, joint.lam)
-        elif best.outcome.residual <= tol:
-            break
-    return best.again(at)
+        longer = min(2 * longer * found.lost / WILD, FURTHEST)
+        if data.eps < floor:
+            joint = Joint(Stepper(data._replace(eps=floor)), features)
+    return found
 
 
-def polished(solved: JointPoint, tol: float, limit: int) -> JointPoint:
-    """Newton's method for J from a solution, with full steps as long as they help."""
-    joint, at = solved.joint, solved.outcome._replace(newton=0, cg=0)
-    while at.finite and at.residual > tol and at.newton < limit:
-        joint.stepper.prepare()
-        lam, found = joint.lam, joint.newton(max(FORCING * at.residual, 0.1 * tol))
-        if found is None:
-            break
-        dphi, dlam, cg = found
-        after = joint.outcome(at.phi - dphi, lam - dlam)
-        if not after.residual < at.residual:
-            joint.outcome(at.phi, lam)
-            break
-        work = (at.newton + 1, at.cg + cg, at.evaluations + 1)
-        at = DualOutcome(after.phi, after.J, after.residual, *work)
-    return JointPoint(joint, at, joint.lam)
+def followed(corners: CornerPath, phi: Array, tol: float, limit: int) -> JointPoint:
+    """Follow a path from phi and the joint dual's lam, to a solution or as long as there is gain."""
+    joint, enough, moved = corners.joint, WILD, Moved(1.0, 0.0, 0.0)
+    newton, cg, best, since = 0, 0, math.inf, 0
+    while True:
+        left, own = corners.linearised(phi)
+        lam, work = joint.lam, (newton, cg, newton + 1)
+        at = JointPoint(joint, DualOutcome(phi, math.nan, own, *work, corners.missed), lam, corners)
+        if own <= tol and moved.changed <= FAR:
+            found = settled(at)
+            if found.outcome.residual <= tol:
+                return found
+            corners.least *= LESS
+            left, own = corners.linearised(phi)
+        best, since = (own, 0) if own < GAIN * best else (best, since + 1)
+        if newton >= limit or since > PATIENCE:
+            return settled(at)
+        joint.stepper.prepare(mobility=corners.M)
+        found_step = joint.newton(max(min(FORCING * left, SHARPER * own), 0.1 * tol))
+        if found_step is None:
+            return replace(at, lost=math.inf)
+        dphi, dlam, iterations = found_step
+        moved = corners.moved(phi, dphi, dlam)
+        newton, cg = newton + 1, cg + iterations
+        if not moved.left_out <= enough:
+            return replace(at, lost=moved.left_out)
+        corners.closer(left, moved, tol)
+        phi, enough = phi - dphi, LOST
+        joint.arrived(phi, lam - dlam)
+
+
+def settled(at: JointPoint) -> JointPoint:
+    """The densities of the potential where (U*)' is not too steep for them, those of the corners elsewhere."""
+    corners = at.corners
+    assert corners is not None
+    return (replace(at, r=corners.vacuum()) if flat(corners.kind) else at).written()

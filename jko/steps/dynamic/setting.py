@@ -5,26 +5,30 @@ Obstacles may cut the grid into chambers between which no mass can move: each ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from torch import Tensor
 
 from jko.energies import Parts
 from jko.measures import GridDensity
 from jko.metrics import as_array
+from jko.spaces import refuse_wrapped
 from jko.steps.dynamic.cascade import Solved
 from jko.steps.dynamic.conjugates import Kind, kind_of
+from jko.steps.dynamic.finish import finished
 from jko.steps.dynamic.joint import Features, on_grid
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep, Stepper
 from jko.steps.dynamic.tensors import TensorStepper
+from jko.steps.dynamic.workspace import Workspaces
+from jko.steps.memory import believed
 from jko.steps.problem import StepProblem
-from jko.steps.vacuum import FLOOR, mobility, reached
+from jko.steps.vacuum import FLOOR, chambers, mobility, reached
 
 ROUNDING = 1e-12  # of the energy, relative to the numbers it is a sum of
 
@@ -94,8 +98,18 @@ class GridSetting:
     def stepper(self, data: GridStep) -> Stepper | TensorStepper:
         """The dual on one grid: in compiled kernels; in torch on a GPU, and for internal energies of the user."""
         if self.in_kernels:
-            return Stepper(data)
+            return Stepper(data, self.spaces)
+        refuse_wrapped(
+            "the torch path of Dynamic (compiled=False, a GPU, internal energies of one's own)",
+            self.previous.domain,
+        )
         return TensorStepper(data, self.parts.mixture, self.previous.values.device)
+
+    @cached_property
+    def spaces(self) -> Workspaces:
+        """What the steps of the flow work in, one after another."""
+        spaces: Workspaces = self.problem.kept(Workspaces, Workspaces)
+        return spaces.next_step()
 
     @cached_property
     def rho0(self) -> Array:
@@ -106,11 +120,17 @@ class GridSetting:
     def V(self) -> Array:
         """The potential, +inf in obstacles and in chambers without mass."""
         V = as_array(self.parts.potential).reshape(self.rho0.shape)
-        return opened(np.array(V, dtype=np.float64), self.rho0)
+        return opened(np.array(V, dtype=np.float64), self.rho0, self.previous.grid.periodic)
 
     @cached_property
     def before(self) -> float:
-        """The energy of the base point."""
+        """The energy of the base point; the step of the flow before may have left it."""
+        problem = self.problem
+        if (
+            believed(problem.memory, problem.energy, problem.previous)
+            and "energy" in problem.memory
+        ):
+            return float(problem.memory["energy"])
         return self.energy(self.previous)
 
     def data(self, extra: Array | None = None) -> GridStep:
@@ -118,7 +138,8 @@ class GridSetting:
         V = self.V if extra is None else self.V + extra
         grid = self.previous.grid
         floor = mobility(self.parts.internal, self.eps) * float(self.rho0.max())
-        return GridStep(self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
+        step = (self.kind, self.rho0, V, grid.spacing, self.problem.tau, floor)
+        return GridStep(*step, grid.periodic)
 
     @property
     def floor(self) -> float:
@@ -145,21 +166,16 @@ class GridSetting:
 
     def density(self, solved: Solved) -> Density:
         """The density of a potential, and its figures."""
-        step, tau, cell = solved.stepper, self.problem.tau, self.previous.grid.cell
-        rho = step.crop(step.rho)
-        scale = factors(step.data.V, rho, self.rho0)
-        values = rho * scale
-        values /= cell * values.sum()  # rounding adds up over thousands of steps
-        state = GridDensity.of(self.previous.grid, self.tensor(values))
-        phi = solved.outcome.phi
-        inner = step.crop(phi)[np.isfinite(step.data.V)]
+        step, grid = solved.stepper, self.previous.grid
+        scale = factors(step.data.V, step.crop(step.rho), self.rho0, grid.periodic)
         with np.errstate(over="ignore", invalid="ignore"):  # a step that failed; its status says so
-            cost = tau**2 * cell * step.action()
-            middle = 0.5 * float(inner.min() + inner.max())
-            gap = cell * abs(float(step.F @ phi) - middle * float(step.F.sum()))
-        correction = cell * float(np.abs(values - rho).sum())
-        moved = cell * float(np.abs(values - self.rho0).sum())
-        return Density(state, self.energy(state), cost, correction, gap, moved, scale)
+            end = finished(step, solved.outcome.phi, scale, self.V)
+            cost = self.problem.tau**2 * grid.cell * end.action
+        state = GridDensity.of(grid, self.tensor(end.values))
+        local = self.parts.local(state.weights) if end.local is None else grid.cell * end.local
+        energy = local + self.parts.beyond(state.weights)
+        sums = (grid.cell * total for total in (end.correction, end.gap, end.moved))
+        return Density(state, energy, cost, *sums, scale)
 
     def rise(self, rho: Density) -> float:
         """How much the objective lies above the energy of the base point; <= 0 for a minimiser."""
@@ -182,18 +198,18 @@ class GridSetting:
         return np.array(as_array(phi), dtype=np.float64)
 
 
-def opened(V: Array, rho0: Array) -> Array:
+def opened(V: Array, rho0: Array, periodic: Sequence[bool] = ()) -> Array:
     """V with the chambers that hold no mass made obstacles too: nothing can enter them."""
     if np.isfinite(V).all():
         return V
-    return np.where(reached(np.isfinite(V), rho0 > 0), V, np.inf)
+    return np.where(reached(np.isfinite(V), rho0 > 0, periodic), V, np.inf)
 
 
-def factors(V: Array, rho: Array, rho0: Array) -> Array:
+def factors(V: Array, rho: Array, rho0: Array, periodic: Sequence[bool] = ()) -> Array:
     """What rho must be multiplied with, cell by cell, so that each chamber has the mass it had in rho0."""
     free: NDArray[np.bool_] = np.isfinite(V)
     if free.all():
-        return np.full(V.shape, rho0.sum() / rho.sum())
-    names, count = label(free)
-    new, old = (np.bincount(names.ravel(), r.ravel(), count + 1) for r in (rho, rho0))
+        return np.broadcast_to(rho0.sum() / rho.sum(), V.shape)
+    names = chambers(free, periodic)
+    new, old = (np.bincount(names.ravel(), r.ravel()) for r in (rho, rho0))
     return np.divide(old, new, out=np.ones_like(new), where=new > 0)[names]

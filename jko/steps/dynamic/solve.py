@@ -60,9 +60,10 @@ class DualAnswer:
         slope = setting.variation(state)
         constant = setting.unknown(state) - float(state.weights @ setting.tensor(slope).reshape(-1))
         data = data._replace(V=setting.V + slope)
-        if self.solved.joint is None:
+        joint, corners = self.solved.joint, self.solved.corners
+        if joint is None:
             return gap(data, self.phi, self.rho.scale, constant)
-        return risk_gap(self.solved.joint, data, self.phi, self.rho.scale, state, constant)
+        return risk_gap(joint, data, self.phi, self.rho.scale, state, constant, corners)
 
 
 def solved(setting: GridSetting, tol: float, limit: int, cascade: int | None) -> DualAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Dynamic(Shown):
     A is the Benamou-Brenier action of one step with the mobility ``(rho_k + rho) / 2``; it equals W2^2 up to O(tau^3),
     and unlike a plan on fixed cells it lets mass move by less than a cell.  The problem is solved through its dual, a
     smooth convex function of a potential phi on the cells, by Newton's method with conjugate gradients and multigrid,
-    on coarser grids first where the mass moves further than a cell.  See :mod:`jko.steps.dynamic` for the discrete
+    on coarser grids first where the mass moves further than a cell; where that is hard, and for powers above 2, with
+    the densities as unknowns too.  See :mod:`jko.steps.dynamic` for the discrete
     problem.  Cells where the potential is +inf are obstacles.
 
     Parameters
@@ -42,7 +43,7 @@ class Dynamic(Shown):
     cascade : int, optional
         How many coarser grids are solved first.  Default: as many as it takes until mass moves less than a cell.
     max_iterations : int
-        Newton iterations on one grid.
+        Newton iterations on one grid, a safeguard: iterations end where the residual has not fallen for a while.
     compiled : bool
         False: take the torch path on a CPU too, as states on a GPU and internal energies of the user always do; its
         smoother is not serial.
@@ -76,8 +77,9 @@ class Dynamic(Shown):
     tol: float = 1e-4
     eps: float | None = None
     cascade: int | None = None
-    max_iterations: int = 60
+    max_iterations: int = 1000
     compiled: bool = True
+    seams: ClassVar = True
 
     def __post_init__(self) -> None:
         checks.number("tol", self.tol, above=0, below=1)
@@ -102,7 +104,7 @@ class Dynamic(Shown):
 
         setting = GridSetting(problem, self.eps, self.compiled)
         answer = solved(setting, self.tol, self.max_iterations, self.cascade)
-        rho, outcome = answer.rho, answer.outcome
+        rho, outcome, potential = answer.rho, answer.outcome, setting.tensor(answer.phi)
         result = StepResult.of(
             problem,
             rho.state,
@@ -114,7 +116,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": setting.tensor(answer.phi)},
+            memory={"potential": potential, "energy": potential.new_tensor(rho.energy)},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,

@@ -6,223 +6,257 @@ where K_a is the neighbour of the corner c across its face on axis a and ``b_a =
 in 2-D, 19 in 3-D.  Coarser levels carry the same formula with weights and mobilities summed and slopes averaged: a
 discretisation of the same operator, not the Galerkin product, which would leak corrections of the vacuum into
 the support.
+
+As in :mod:`jko.steps.dynamic.kernels` the loops run over blocks of cells that follow in memory.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
+from jko.steps.dynamic.corner_sums import BLOCK, line, plane, row_of, rows_of, space
+from jko.steps.dynamic.folds import coarsen
+from jko.steps.dynamic.kernels import extent
+from jko.steps.dynamic.seams import clear_links, fold_links, merge_alone, wraps
+
 Fields = Any
+LARGEST = (
+    1e30  # entries of the preconditioner, relative to its scale; single precision ends at 3e38
+)
 
 
 @njit(cache=True)
-def assemble(
-    strides: Any,
+def hessian(
+    start: Fields,
+    strides: Fields,
+    offsets: Fields,
     rows: Fields,
+    folds: Fields,
+    seams: Any,
+    inverse: Fields,
+    share: Fields,
+    tau: float,
+    shift: float,
+    scale: float,
+    w: Fields,
+    M: Fields,
+    g: Fields,
+    coarse_w: Fields,
+    K: Fields,
+    A: Fields,
+    D: Fields,
+    single: Fields,
+    R: Fields,
+) -> None:
+    """Off-diagonals A and the diagonal D of all levels; ``scale`` times A, and the reciprocal R of ``scale`` times D,
+    in single precision (0 on ghosts and obstacles).
+
+    The weights w are (2^d, size) on the grid and (1, total) on coarser levels, where one stands for all corners of a
+    cell.  On the grid K is ``M / h``.
+    """
+    fine = w
+    for k in range(rows.shape[0]):
+        here = (strides[k], offsets[k], rows[k], start[k])
+        comes_round = wraps(seams, k)
+        if comes_round:
+            clear_links(seams, k, A, D)
+        own = 0.0 if comes_round else shift
+        _assemble(here, tau, own, scale, fine, M, K, g, inverse, A, D, single, R)
+        if comes_round:
+            fold_links(seams, k, A, D)
+            _finish(start[k], start[k + 1], shift, scale, A, D, single, R)
+        if k + 1 < rows.shape[0]:
+            K[:, start[k + 1] : start[k + 2]] = 0.0
+            g[:, start[k + 1] : start[k + 2]] = 0.0
+            coarse_w[:, start[k + 1] : start[k + 2]] = 0.0
+            coarsen(rows[k], folds[k], rows[k + 1], folds[k + 1], share, fine, coarse_w, K, g)
+            merge_alone(K, g, share, seams, k)
+            fine = coarse_w
+
+
+@njit(cache=True)
+def _assemble(
+    level: Any,
+    tau: float,
+    shift: float,
+    scale: float,
+    w: Fields,
+    M: Fields,
+    K: Fields,
+    g: Fields,
+    inverse: Fields,
+    A: Fields,
+    D: Fields,
+    single: Fields,
+    R: Fields,
+) -> None:
+    strides, _, rows, _ = level
+    reach = strides[0]
+    first, last = extent(rows)
+    terms = np.empty(rows_of(strides.shape[0])[2] * BLOCK)
+    begun, done = (
+        first - reach,
+        first - reach,
+    )  # from where cells have not been begun, not been done
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        _begin(level, begun, end + reach, tau, M, K, inverse, A, D)
+        begun = end + reach
+        if not _vanish(w[:, begin:end]):
+            _corners(level, begin, end, tau, w, g, inverse, terms, A, D)
+        to = last if end == last else max(done, end - reach)
+        _finish(done, to, shift, scale, A, D, single, R)
+        done = to
+
+
+@njit(cache=True)
+def _begin(
+    level: Any,
+    begin: int,
+    end: int,
+    tau: float,
+    M: Fields,
+    K: Fields,
+    inverse: Fields,
+    A: Fields,
+    D: Fields,
+) -> None:
+    """Begin with the mobility's share; on the grid K is written too."""
+    strides, offsets, _, start = level
+    D[begin:end] = 0.0
+    for s in range(A.shape[0]):
+        A[s, begin:end] = 0.0
+    for a in range(strides.shape[0]):
+        if start == 0:
+            _product(1.0, M[a, begin:end], inverse[a, begin:end], K[a, begin:end])
+        s = strides[a]
+        link, low = A[_place(offsets, s)], max(begin, start + s)
+        _product(-tau, K[a, begin:end], inverse[a, begin:end], link[begin:end])
+        _subtract(link[low:end], link[low - s : end - s], D[low:end])
+
+
+@njit(cache=True)
+def _corners(
+    level: Any,
     begin: int,
     end: int,
     tau: float,
     w: Fields,
-    K: Fields,
     g: Fields,
     inverse: Fields,
-    shift: float,
+    terms: Fields,
     A: Fields,
     D: Fields,
-    R: Fields,
 ) -> None:
-    """Off-diagonals A, the diagonal D and its reciprocal R (0 on ghosts and obstacles) of the level [begin, end).
-
-    The weights w are (2^d, total) on the grid and (1, total) on coarser levels, where one stands for all corners of a
-    cell: that is what ``min(c, last)`` below reads.  The corners of each dimension are written out, for speed; a test
-    holds them against the general formula in :mod:`jko.steps.dynamic.tensors.multigrid`.
-    """
-    for s in range(A.shape[0]):
-        A[s, begin:end] = 0.0
-    D[begin:end] = 0.0
-    for a in range(len(strides)):
-        _diffusion(strides[a], begin, end, tau, K[a], inverse[a], A[_axis_link(len(strides), a)], D)
-    if len(strides) == 1:
-        _corners1(rows, 0.5 * tau, w, g, inverse, A, D)
-    elif len(strides) == 2:
-        _corners2(strides, rows, 0.5 * tau, w, g, inverse, A, D)
+    """Add the corners' share of the cells from ``begin`` to ``end``."""
+    strides, offsets, _, _ = level
+    d, m = strides.shape[0], end - begin
+    ratios, at, _ = rows_of(d)
+    for c in range(1 << d):
+        _copy(w[min(c, w.shape[0] - 1), begin:end], row_of(terms, c, m))
+    for a in range(d):
+        s, low = strides[a], ratios + 2 * a
+        _product(
+            -0.5 * tau,
+            g[a, begin - s : end - s],
+            inverse[a, begin - s : end - s],
+            row_of(terms, low, m),
+        )
+        _product(0.5 * tau, g[a, begin:end], inverse[a, begin:end], row_of(terms, low + 1, m))
+    if d == 1:
+        line(m, terms)
+    elif d == 2:
+        plane(m, terms)
     else:
-        _corners3(strides, rows, 0.5 * tau, w, g, inverse, A, D)
-    _reciprocal(shift, D[begin:end], R[begin:end])
+        space(m, terms)
+    _add(row_of(terms, at, m), D[begin:end])
+    for a in range(d):
+        s, link = strides[a], A[_place(offsets, strides[a])]
+        _add(row_of(terms, at + 1 + 2 * a, m), D[begin - s : end - s])
+        _add(row_of(terms, at + 2 + 2 * a, m), D[begin + s : end + s])
+        _add(row_of(terms, at + 1 + 2 * d + 2 * a, m), link[begin - s : end - s])
+        _add(row_of(terms, at + 2 + 2 * d + 2 * a, m), link[begin:end])
+    at += 1 + 4 * d
+    for a in range(d):
+        for b in range(a + 1, d):
+            s, o = strides[a], strides[b]
+            same, across = A[_place(offsets, s - o)], A[_place(offsets, s + o)]
+            _add(row_of(terms, at, m), same[begin - s : end - s])
+            _add(row_of(terms, at + 1, m), across[begin - s : end - s])
+            _add(row_of(terms, at + 2, m), across[begin - o : end - o])
+            _add(row_of(terms, at + 3, m), same[begin + o : end + o])
+            at += 4
 
 
 @njit(cache=True)
-def _diffusion(
-    s: int, begin: int, end: int, tau: float, K: Fields, inverse: Fields, link: Fields, D: Fields
-) -> None:
-    here, back = K[begin + s : end - s], K[begin : end - 2 * s]
-    scale, scale_back = inverse[begin + s : end - s], inverse[begin : end - 2 * s]
-    d, out = D[begin + s : end - s], link[begin + s : end - s]
-    for q in range(d.shape[0]):
-        c = tau * here[q] * scale[q]
-        out[q] = -c
-        d[q] += c + tau * back[q] * scale_back[q]
+def _place(offsets: Fields, o: int) -> int:
+    for s in range(offsets.shape[0]):
+        if offsets[s] == o:
+            return s
+    return -1
 
 
 @njit(cache=True)
-def _reciprocal(shift: float, D: Fields, R: Fields) -> None:
-    for q in range(D.shape[0]):
-        d = D[q] + shift if D[q] > 0.0 else 0.0
-        D[q] = d
-        R[q] = 1.0 / d if d > 0.0 else 0.0
+def _vanish(w: Fields) -> bool:
+    total = 0.0
+    for c in range(w.shape[0]):
+        total += _sum(w[c])
+    return total == 0.0
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def _sum(x: Fields) -> float:
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += x[j]
+    return total
 
 
 @njit(cache=True)
-def _axis_link(d: int, a: int) -> int:
-    # where the stride of axis a stands among the sorted offsets: 1 | 1, W-1, W, W+1 | 1, ., S1, ., ., ., S0, ., .
-    if a == d - 1:
-        return 0
-    return 2 if a == d - 2 else 6
+def _product(k: float, x: Fields, y: Fields, out: Fields) -> None:
+    for j in range(out.shape[0]):
+        out[j] = k * x[j] * y[j]
 
 
 @njit(cache=True)
-def _corners1(
-    rows: Fields, k: float, w: Fields, g: Fields, inverse: Fields, A: Fields, D: Fields
-) -> None:
-    last = w.shape[0] - 1
-    for q in range(rows[0], rows[0] + rows[3]):
-        wl, wh = w[0, q], w[min(1, last), q]
-        bl, bh = -k * g[0, q - 1] * inverse[0, q - 1], k * g[0, q] * inverse[0, q]
-        D[q] += wl * (1.0 - bl) ** 2 + wh * (1.0 - bh) ** 2
-        D[q - 1] += wl * bl * bl
-        D[q + 1] += wh * bh * bh
-        A[0, q - 1] += wl * (1.0 - bl) * bl
-        A[0, q] += wh * (1.0 - bh) * bh
+def _subtract(x: Fields, y: Fields, out: Fields) -> None:
+    for j in range(out.shape[0]):
+        out[j] -= x[j] + y[j]
 
 
 @njit(cache=True)
-def _corners2(
-    strides: Any,
-    rows: Fields,
-    k: float,
-    w: Fields,
-    g: Fields,
-    inverse: Fields,
-    A: Fields,
-    D: Fields,
-) -> None:
-    W, last = strides[0], w.shape[0] - 1
-    c1, c2, c3 = min(1, last), min(2, last), min(3, last)
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            wll, wlh, whl, whh = w[0, q], w[c1, q], w[c2, q], w[c3, q]
-            if wll + wlh + whl + whh == 0.0:
-                continue
-            xl, xh = -k * g[0, q - W] * inverse[0, q - W], k * g[0, q] * inverse[0, q]
-            yl, yh = -k * g[1, q - 1] * inverse[1, q - 1], k * g[1, q] * inverse[1, q]
-            all_, alh, ahl, ahh = 1.0 - xl - yl, 1.0 - xl - yh, 1.0 - xh - yl, 1.0 - xh - yh
-            ull, ulh, uhl, uhh = wll * all_, wlh * alh, whl * ahl, whh * ahh
-            D[q] += ull * all_ + ulh * alh + uhl * ahl + uhh * ahh
-            D[q - W] += (wll + wlh) * xl * xl
-            D[q + W] += (whl + whh) * xh * xh
-            D[q - 1] += (wll + whl) * yl * yl
-            D[q + 1] += (wlh + whh) * yh * yh
-            A[2, q - W] += (ull + ulh) * xl
-            A[2, q] += (uhl + uhh) * xh
-            A[0, q - 1] += (ull + uhl) * yl
-            A[0, q] += (ulh + uhh) * yh
-            A[1, q - W] += wll * xl * yl
-            A[3, q - W] += wlh * xl * yh
-            A[3, q - 1] += whl * xh * yl
-            A[1, q + 1] += whh * xh * yh
+def _copy(x: Fields, out: Fields) -> None:
+    for j in range(out.shape[0]):
+        out[j] = x[j]
 
 
 @njit(cache=True)
-def _corners3(
-    strides: Any,
-    rows: Fields,
-    k: float,
-    w: Fields,
-    g: Fields,
-    inverse: Fields,
-    A: Fields,
-    D: Fields,
-) -> None:
-    X, Y, last = strides[0], strides[1], w.shape[0] - 1
-    c1, c2, c3, c4 = min(1, last), min(2, last), min(3, last), min(4, last)
-    c5, c6, c7 = min(5, last), min(6, last), min(7, last)
-    for row in range(rows[1]):
-        first = rows[0] + row * rows[2]
-        for q in range(first, first + rows[3]):
-            w0, w1, w2, w3 = w[0, q], w[c1, q], w[c2, q], w[c3, q]
-            w4, w5, w6, w7 = w[c4, q], w[c5, q], w[c6, q], w[c7, q]
-            if w0 + w1 + w2 + w3 + w4 + w5 + w6 + w7 == 0.0:
-                continue
-            xl, xh = -k * g[0, q - X] * inverse[0, q - X], k * g[0, q] * inverse[0, q]
-            yl, yh = -k * g[1, q - Y] * inverse[1, q - Y], k * g[1, q] * inverse[1, q]
-            zl, zh = -k * g[2, q - 1] * inverse[2, q - 1], k * g[2, q] * inverse[2, q]
-            a0, a1, a2, a3 = 1 - xl - yl - zl, 1 - xl - yl - zh, 1 - xl - yh - zl, 1 - xl - yh - zh
-            a4, a5, a6, a7 = 1 - xh - yl - zl, 1 - xh - yl - zh, 1 - xh - yh - zl, 1 - xh - yh - zh
-            u0, u1, u2, u3 = w0 * a0, w1 * a1, w2 * a2, w3 * a3
-            u4, u5, u6, u7 = w4 * a4, w5 * a5, w6 * a6, w7 * a7
-            D[q] += u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3 + u4 * a4 + u5 * a5 + u6 * a6 + u7 * a7
-            D[q - X] += (w0 + w1 + w2 + w3) * xl * xl
-            D[q + X] += (w4 + w5 + w6 + w7) * xh * xh
-            D[q - Y] += (w0 + w1 + w4 + w5) * yl * yl
-            D[q + Y] += (w2 + w3 + w6 + w7) * yh * yh
-            D[q - 1] += (w0 + w2 + w4 + w6) * zl * zl
-            D[q + 1] += (w1 + w3 + w5 + w7) * zh * zh
-            A[6, q - X] += (u0 + u1 + u2 + u3) * xl
-            A[6, q] += (u4 + u5 + u6 + u7) * xh
-            A[2, q - Y] += (u0 + u1 + u4 + u5) * yl
-            A[2, q] += (u2 + u3 + u6 + u7) * yh
-            A[0, q - 1] += (u0 + u2 + u4 + u6) * zl
-            A[0, q] += (u1 + u3 + u5 + u7) * zh
-            # pairs of neighbours, stored at the one that comes first: offsets X-Y, X+Y (4, 8)
-            A[4, q - X] += (w0 + w1) * xl * yl
-            A[8, q - X] += (w2 + w3) * xl * yh
-            A[8, q - Y] += (w4 + w5) * xh * yl
-            A[4, q + Y] += (w6 + w7) * xh * yh
-            # X-1, X+1 (5, 7)
-            A[5, q - X] += (w0 + w2) * xl * zl
-            A[7, q - X] += (w1 + w3) * xl * zh
-            A[7, q - 1] += (w4 + w6) * xh * zl
-            A[5, q + 1] += (w5 + w7) * xh * zh
-            # Y-1, Y+1 (1, 3)
-            A[1, q - Y] += (w0 + w4) * yl * zl
-            A[3, q - Y] += (w1 + w5) * yl * zh
-            A[3, q - 1] += (w2 + w6) * yh * zl
-            A[1, q + 1] += (w3 + w7) * yh * zh
+def _add(x: Fields, out: Fields) -> None:
+    for j in range(out.shape[0]):
+        out[j] += x[j]
 
 
-@njit(cache=True)
-def coarsen(
-    strides: Any,
+@njit(cache=True, error_model="numpy")
+def _finish(
     begin: int,
     end: int,
-    last: int,
-    parent: Fields,
-    share: Fields,
-    fine: Fields,
-    w: Fields,
-    K: Fields,
-    g: Fields,
+    shift: float,
+    scale: float,
+    A: Fields,
+    D: Fields,
+    single: Fields,
+    R: Fields,
 ) -> None:
-    """From the level [begin, end) with the weights ``fine`` to [end, last): sums of the weights (over cells, mean over
-    corners) and of mobilities x area, mean slopes of the faces that make up a coarse face.
-    """
-    w[0, end:last] = 0.0
-    for a in range(len(strides)):
-        K[a, end:last] = 0.0
-        g[a, end:last] = 0.0
-    part, top = 1.0 / fine.shape[0], end - strides[0]
-    for q in range(begin, top):
-        c = parent[q]
-        if c == end:
-            continue
-        total = 0.0
-        for k in range(fine.shape[0]):
-            total += fine[k, q]
-        w[0, c] += part * total
-        for a in range(len(strides)):
-            if c != parent[q + strides[a]]:
-                K[a, c] += K[a, q]
-                g[a, c] += g[a, q] * share[a, c]
+    """Shift the diagonal, and leave what the preconditioner reads."""
+    diagonal, reciprocal = D[begin:end], R[begin:end]
+    for j in range(diagonal.shape[0]):
+        x = diagonal[j] + shift if diagonal[j] > 0.0 else 0.0
+        diagonal[j] = x
+        reciprocal[j] = 1.0 / (scale * x) if x > 0.0 else 0.0
+    for s in range(A.shape[0]):
+        double, out = A[s, begin:end], single[s, begin:end]
+        for j in range(out.shape[0]):
+            out[j] = min(max(scale * double[j], -LARGEST), LARGEST)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jko.steps.dynamic.conjugates import Kind
-from jko.steps.dynamic.kernels import evaluate, imbalance, prices, slopes
+from jko.steps.dynamic.kernels import evaluate, imbalance, mobilities, prices, slopes
 from jko.steps.dynamic.layout import Array, Layout, layout
-from jko.steps.dynamic.multigrid import precondition, solve, workspace
-from jko.steps.dynamic.stencil import assemble, coarsen
+from jko.steps.dynamic.multigrid import apply, line, precondition, solve
+from jko.steps.dynamic.seams import clear, echo, fold
+from jko.steps.dynamic.stencil import hessian
+from jko.steps.dynamic.workspace import Workspaces
 
 CG_LIMIT = 100  # iterations for one Newton step
 # added to the diagonal of the Hessian / the smallest eigenvalue of the Laplacian of the vacuum
@@ -27,6 +30,7 @@ class GridStep(NamedTuple):
     spacing: tuple[float, ...]
     tau: float
     eps: float  # vacuum mobility
+    periodic: tuple[bool, ...] = ()  # by axis; (): walls all around
 
 
 class StepDual(Protocol):
@@ -79,29 +83,30 @@ class Stepper:
     """
 
     data: GridStep
+    spaces: Workspaces = field(default_factory=Workspaces, repr=False)
 
     def __post_init__(self) -> None:
-        _, rho0, V, spacing, tau, eps = self.data
-        L: Layout = layout(rho0.shape, spacing, np.isfinite(V))
-        d, n = L.dim, L.size
-        self.layout, self.dim = L, d
+        _, rho0, V, spacing, tau, eps, periodic = self.data
+        L: Layout = layout(rho0.shape, spacing, np.isfinite(V), periodic)
+        self.layout, self.dim = L, L.dim
         self.strides = [tuple(int(s) for s in row) for row in L.strides]
-        self.levels = [int(q) for q in L.start]
         self.inverse_h = tuple(1.0 / h for h in spacing)
-        self.rho0, self.V = L.pad(rho0), L.pad(V, np.inf)
-        self.mass = float(self.rho0.sum())
-        self.M0 = np.zeros((d, n))
-        for a, s in enumerate(self.strides[0]):
-            self.M0[a, : n - s] = 0.25 * (self.rho0[: n - s] + self.rho0[s:]) + eps
-        self.M0 *= L.inverse[:, :n] > 0
         longest = max(h * m for h, m in zip(spacing, L.shape, strict=True))
         self.shift = SHIFT * tau * eps * (np.pi / longest) ** 2
-        self.g, self.K = np.zeros((d, L.total)), np.zeros((d, L.total))
-        self.M, self.w = np.zeros((d, n)), np.zeros((1 << d, n))
-        self.coarse_w = np.zeros((1, L.total))
-        self.rho, self.F, self.step = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.A = np.zeros((L.offsets.shape[1], L.total))
-        self.D, self.R, self.work = np.zeros(L.total), np.zeros(L.total), workspace(L.total)
+        self.scale = 1.0 / (tau * (float(rho0.max()) + eps) * sum(q * q for q in self.inverse_h))
+        space = self.spaces.lend(L)
+        self.rho0, self.V, self.M0 = space.rho0, space.V, space.M0
+        L.crop(self.rho0)[...] = rho0
+        L.crop(self.V)[...] = V
+        self.comes_round = len(L.seams.ghosts) > 0
+        self.echo(self.rho0)
+        mobilities(L.strides[0], L.rows[0], L.inverse, self.rho0, eps, self.M0)
+        self._clear(self.rho0, *self.M0)
+        self.mass = float(rho0.sum())
+        self.g, self.rho, self.F, self.M, self.w = space.g, space.rho, space.F, space.M, space.w
+        self.coarse_w, self.K, self.A, self.D = space.coarse_w, space.K, space.A, space.D
+        self.single, self.R, self.short = space.single, space.R, space.short
+        self.step, self.residual, self.work = space.step, space.residual, space.work
 
     def pad(self, values: Array, fill: float = 0.0) -> Array:
         """A grid field as the stepper's own."""
@@ -121,12 +126,13 @@ class Stepper:
 
     def evaluate(self, phi: Array) -> float:
         """J(phi) per unit cell volume; writes g, rho, M and w."""
-        slopes(phi, self.strides[0], self.layout.inverse, self.g)
-        return evaluate(
+        self.echo(phi)
+        J = evaluate(
             self.data.kind,
-            self.strides[0],
+            self.layout.strides[0],
             self.layout.rows[0],
             self.data.tau,
+            self.layout.inverse,
             phi,
             self.V,
             self.rho0,
@@ -136,51 +142,83 @@ class Stepper:
             self.M,
             self.w,
         )
+        self.fold(self.M)
+        return J
 
-    def imbalance(self) -> float:
-        """Write F = rho - rho0 - tau div(M grad phi) and return |F|_1 relative to the mass."""
+    def slopes(self, phi: Array) -> None:
+        """Write g alone."""
+        self.echo(phi)
+        slopes(phi, self.strides[0], self.layout.inverse, self.g)
+
+    def echo(self, x: Array) -> Array:
+        """A field with copies beyond the seams, where it is read."""
+        if self.comes_round:
+            echo(x, self.layout.seams, 0)
+        return x
+
+    def fold(self, fields: Iterable[Array]) -> None:
+        """Take home what was added beyond the seams."""
+        for x in fields if self.comes_round else ():
+            fold(x, self.layout.seams, 0)
+
+    def _clear(self, *fields: Array) -> None:
+        for x in fields if self.comes_round else ():
+            clear(x, self.layout.seams, 0)
+
+    def product(self, x: Array, out: Array) -> None:
+        """Write H x."""
+        L = self.layout
+        apply(self.A, self.D, L.offsets[0], L.rows[0], L.folds[0], self.echo(x), out)
+
+    def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
+        """Write F = rho - rho0 - tau div(M grad phi), by default at the last phi; |F|_1 relative to the mass."""
+        rho, M = self.rho if rho is None else rho, self.M if M is None else M
+        for along in M if self.comes_round else ():
+            self.echo(along)
         norm = imbalance(
-            self.strides[0],
+            self.layout.strides[0],
             self.layout.rows[0],
             self.data.tau,
             self.inverse_h,
             self.rho0,
-            self.rho,
-            self.M,
+            rho,
+            M,
             self.g,
             self.F,
         )
+        if self.comes_round:
+            self._clear(self.F, *M)
+            norm = float(np.abs(self.F).sum())
         return norm / self.mass
 
     def prepare(self, weights: Array | None = None, mobility: Array | None = None) -> None:
         """Assemble the Hessian on all levels, from w and M; ``weights`` zero leaves the mobility's Laplacian."""
-        L, n = self.layout, self.layout.size
-        w = self.w if weights is None else weights
-        np.multiply(self.M if mobility is None else mobility, L.inverse[:, :n], out=self.K[:, :n])
-        for k, strides in enumerate(self.strides):
-            here = w if k == 0 else self.coarse_w
-            begin, end = self.levels[k], self.levels[k + 1]
-            level = (strides, L.rows[k], begin, end, self.data.tau)
-            out = (self.A, self.D, self.R)
-            assemble(*level, here, self.K, self.g, L.inverse, self.shift, *out)
-            if k + 1 < len(self.strides):
-                fields = (here, self.coarse_w, self.K, self.g)
-                coarsen(strides, begin, end, self.levels[k + 2], L.parent, L.share, *fields)
+        L, w = self.layout, self.w if weights is None else weights
+        M = self.M if mobility is None else mobility
+        level = (L.start, L.strides, L.offsets, L.rows, L.folds, L.seams, L.inverse, L.share)
+        fields = (w, M, self.g, self.coarse_w, self.K)
+        out = (self.A, self.D, self.single, self.R)
+        hessian(*level, self.data.tau, self.shift, self.scale, *fields, *out)
 
     def precondition(self, r: Array) -> Array:
         """A V-cycle for ``H x = r``."""
         L, n = self.layout, self.layout.size
-        b, x, t = self.work[:3]
-        b[:n] = r
-        precondition(self.A, self.D, self.R, L.start, L.offsets, L.rows, L.parent, b, x, t)
-        return x[:n].copy()
+        if self.dim == 1:
+            x = np.zeros(n)
+            line(self.A, self.D, L.rows[0], L.seams, r, x, self.work[0])
+            return x
+        b, x, t, beyond = self.short
+        unit = float(np.abs(r).sum()) / n or 1.0
+        np.divide(r, unit, out=b[:n], casting="same_kind")
+        level = (L.start, L.offsets, L.rows, L.folds, L.seams)
+        precondition(self.single, self.R, *level, b, x, t, beyond)
+        return x[:n] * (self.scale * unit)
 
     def solve(self, rhs: Array, target: float, limit: int = CG_LIMIT) -> tuple[Array, int]:
         """H x = rhs up to an L1 residual ``target`` (relative to the mass): x (a work array) and the CG iterations."""
-        L, n = self.layout, self.layout.size
-        self.work[0, :n] = rhs
-        level = (L.start, L.offsets, L.rows, L.parent)
-        count = solve(
-            self.A, self.D, self.R, *level, target * self.mass, limit, self.step, self.work
-        )
-        return self.step, count
+        L = self.layout
+        self.residual[:] = rhs
+        level = (L.start, L.offsets, L.rows, L.folds, L.seams)
+        matrices = (self.A, self.D, self.single, self.R)
+        out = (self.residual, self.step, self.work, self.short)
+        return self.step, solve(*matrices, *level, target * self.mass, limit, *out)
