@@ -84,5 +84,7 @@ for ax, rho, title in ((left, start, "$t = 0$"), (middle, run.final, f"$t = {t1:
 for (name, e), colour, marker in zip(errors.items(), (plots.BLUE, plots.RED), "os", strict=True):
     right.loglog([t1 / n for n in counts], e, color=colour, marker=marker, label=name)
 right.set(xlabel=r"step $\tau$", ylabel="$L^1$ error")
+right.set_xticks([t1 / n for n in counts], [f"{t1 / n:g}" for n in counts])
+right.minorticks_off()
 right.legend(frameon=False, fontsize=9)
 plots.show(figure, "torus")
