@@ -52,7 +52,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exact": GROUND,
     "snapshots": STATES | {"derivatives", "energies", "metrics", "trajectory"},
     "limits": RECORDS
-    | {"derivatives", "networks", "energies"},  # an independent witness: never steps, never flow
+    | {
+        "derivatives",
+        "networks",
+        "energies",
+        "numerics",
+    },  # an independent witness: never steps, never flow
     "diagnostics": NUMERIC,
     "survey": ANALYSIS,
     "testing": ANALYSIS,

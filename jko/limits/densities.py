@@ -1,46 +1,47 @@
 """The Wasserstein gradient flow of a density on a grid, by finite volumes: (3.7), (4.2), (4.7) with no flux (4.3).
 
-``d_t rho = div(rho grad xi)``,  ``xi = phi + sum_i c_i U_i'(rho)``,  phi the first variation of all other energies.
+``d_t rho = div(rho grad xi)``,  ``xi = phi + sum_i c_i U_i'(rho)``,  phi the first variation of all other energies, and
+beside it, if asked for, ``- div(rho b)`` with any drift b and ``+ div(D grad rho)`` with a diffusion that depends on
+the place.  What passes a face is in :mod:`jko.limits.volumes.passage`: it is of second order where rho is smooth, rests
+where the minimiser of the energy on the cells is, and keeps rho >= 0 in time steps that empty no cell.
 
-Across a face with the difference ``z`` of xi, without the entropy's part, the flux is
-
-- with an entropy of strength c, Scharfetter and Gummel's ``(c/h) (B(z/c) rho_- - B(-z/c) rho_+)`` with Bernoulli's
-  function ``B(s) = s / (e^s - 1)``: it vanishes exactly at ``rho ~ e^{-z/c}``, so the Gibbs measure of the cells rests;
-- without, a density on the face times ``-z/h``: it vanishes where xi is constant.  Where diffusion rules the cell it
-  is the mean with ``mean [U'] = [P]``, P = rho U' - U the pressure and [ ] differences across the face: without a drift
-  the flux is ``-[P]/h``, as smooth as P, also at a front, where U'' may be infinite.  Where the drift rules, it is an
-  upwind value of second order (Carrillo, Chertock and Huang, Commun. Comput. Phys. 17, 2015, have it everywhere; its
-  limiter clips maxima).
-
-Both keep rho >= 0 in time steps that empty no cell, and are of second order where rho is smooth.  It shares the energy
-with the JKO steps and nothing else.
+In time: three-stage steps of Shu and Osher as long as there are few of them, which is where accuracy decides their
+length; else implicit steps of second order, :mod:`jko.limits.implicit`.  It shares the energy with the JKO steps and
+nothing else.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.energies import Energy, Entropy, Mixture, Parts, parts
-from jko.limits.course import travelled
-from jko.limits.rungekutta import CellEquations, March, Slope, Stages, next_length
+from jko.limits.course import Array, travelled
+from jko.limits.implicit import LocalRates, StiffEquations, StiffMarch, numbers
+from jko.limits.rungekutta import Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
-from jko.limits.volumes.diffusion import FLAT, diffusivity, largest, split
+from jko.limits.volumes.diffusion import largest, split
+from jko.limits.volumes.passage import CellPressures, Passage, Pressing, Spreading
+from jko.limits.volumes.regions import Regions
+from jko.limits.volumes.transport import Transport
 from jko.measures import GridDensity
+from jko.numerics.exchange import Crossing, Exchange
 from jko.spaces import FacesAcross, Grid
 from jko.trajectory import Trajectory
 
-SECOND = 0.5  # of that step, for upwind values of second order, which may be twice the cell's
 ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
 STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
 EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise
+SMALLEST = 1e-12  # relative: of what scales unknowns
+NUDGE = 1e-6  # of the largest density: how far it is moved for a difference quotient of phi
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +52,11 @@ class DensitySlope(Slope):
 
 
 @dataclass(frozen=True, eq=False)
-class Volumes(CellEquations[DensitySlope]):
+class Volumes(StiffEquations[DensitySlope]):
     """The right side on the cells of a grid.
 
     ``terms`` are those of phi, ``entropy`` is the strength of the entropy, ``powers`` all other internal energies,
-    ``closed`` the cells of an obstacle.
+    ``closed`` the cells of an obstacle, ``transport`` the drift and the diffusion on the faces.
     ``allowed`` is the error of time that is allowed per unit of time, in L1 of the cells' numbers.
     """
 
@@ -63,7 +64,7 @@ class Volumes(CellEquations[DensitySlope]):
     least: ClassVar[float] = 1e-13
     longer: ClassVar[float] = 5.0
     remedy: ClassVar[str] = (
-        "The steps are as short as diffusion asks on these cells: take a coarser grid, t1 below"
+        "The solution changes fast all the way: take a coarser grid, t1 below, a larger rtol"
     )
 
     grid: Grid
@@ -71,37 +72,140 @@ class Volumes(CellEquations[DensitySlope]):
     entropy: float
     powers: Mixture
     closed: Tensor
+    transport: Transport
     allowed: float = math.inf
 
     @classmethod
-    def of(cls, energy: Energy, start: GridDensity) -> Volumes:
+    def of(cls, energy: Energy, start: GridDensity, transport: Transport | None = None) -> Volumes:
         """Sort the terms; refuse internal energies with negative coefficients."""
         internal = split(energy)[0].summands
         terms = replace(parts(energy, start), internal=()).compressed()
         entropy = sum(c for c, E in internal if isinstance(E, Entropy))
         powers = Mixture(tuple((c, E) for c, E in internal if not isinstance(E, Entropy)))
         closed = torch.isposinf(terms.potential).reshape(start.grid.shape)
-        return cls(start.grid, terms, entropy, powers, closed)
+        return cls(start.grid, terms, entropy, powers, closed, transport or Transport(None, None))
 
-    def pressure(self, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """xi without the entropy's part, and phi; both are 0 in closed cells."""
+    @property
+    def spreads(self) -> bool:
+        """Whether there is any diffusion."""
+        return bool(self.entropy > 0 or self.powers.summands or self.transport.diffusion)
+
+    def potential(self, rho: Tensor) -> Tensor:
+        """phi, 0 in closed cells."""
         phi = self.terms.slope(rho.reshape(-1) * self.grid.cell).reshape(rho.shape)
-        phi = torch.where(self.closed, 0.0, phi)
-        return torch.where(self.closed, 0.0, phi + self.powers.slope(rho)), phi
+        return torch.where(self.closed, 0.0, phi) if self._obstacles else phi
+
+    def through(self, cells: CellPressures, phi: Tensor) -> list[Passage]:
+        """What passes the faces across each axis."""
+        return [self._passage(face, cells, phi) for face in self.grid.across]
+
+    def _passage(self, face: FacesAcross, cells: CellPressures, phi: Tensor) -> Passage:
+        k = face.axis + self.grid.dim
+        lift = face.diff(phi)
+        if self.transport.drift is not None:
+            lift = lift - face.width * self.transport.drift[k]
+        if self.transport.diffusion is not None:
+            return Spreading(cells, face, lift, self.entropy + self.transport.diffusion[k])
+        if self.entropy > 0:
+            return Spreading(cells, face, lift, self.entropy)
+        return Pressing(cells, face, lift)
+
+    def across(self, face: FacesAcross, values: Tensor) -> Tensor:
+        """Values on faces, 0 on those of an obstacle."""
+        return torch.where(self._shut[face.axis], 0.0, values) if self._obstacles else values
+
+    @cached_property
+    def _obstacles(self) -> bool:
+        return bool(self.closed.any())
+
+    @cached_property
+    def _shut(self) -> list[Tensor]:
+        """The faces of closed cells, across each axis."""
+        return [face.before(self.closed) | face.after(self.closed) for face in self.grid.across]
 
     def __call__(self, t: float, U: Tensor) -> DensitySlope:
         """d_t rho = -div F."""
-        rho = U
-        xi, phi = self.pressure(rho)
+        rho, cells = U, CellPressures(U, self.powers)
+        phi = self.potential(rho)
         drho, leaving = torch.zeros_like(rho), torch.zeros_like(rho)
-        for face in self.grid.across:
-            flux, up, down = self.across(rho, xi, phi, face)
-            drho -= face.outflow(flux) / face.width
+        for passage in self.through(cells, phi):
+            face = passage.face
+            up, down = (self.across(face, share) for share in passage.leaving)
+            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
             leaving += (face.upper(up) + face.lower(down)) / face.width
         speed = float(leaving.amax()) + self._stiffness(rho)
-        spread = sum(2 / h**2 for h in self.grid.spacing) * float(xi.abs().amax())
-        rounding = torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum())
-        return DensitySlope(drho, speed, rounding)
+        return DensitySlope(drho, speed, self._rounding(cells, phi, speed))
+
+    def _rounding(self, cells: CellPressures, phi: Tensor, speed: float) -> float:
+        """How far rounding moves the density, in L1 per time."""
+        rho, h = cells.rho, self.grid.spacing
+        height = float((phi + cells.slope).abs().amax())
+        spread = sum(2 / width**2 for width in h) * height + 2 * self.transport.fastest / min(h)
+        return float(torch.finfo(rho.dtype).eps * (speed + spread) * float(rho.sum()))
+
+    def linearised(self, U: Tensor) -> LocalRates:
+        """d_t rho and its derivative; negative densities do not move."""
+        cells = CellPressures(U.clamp(min=0), self.powers)
+        phi, drho = self.potential(cells.rho), torch.zeros_like(U)
+        passages = self.through(cells, phi)
+        for passage in passages:
+            face = passage.face
+            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
+        return LocalRates(
+            drho,
+            lambda: self._matrix(passages),
+            self._far(cells.rho, phi, passages) if self._couples else None,
+            lambda: self._rounding(cells, phi, float(self._matrix(passages).diagonal.max())),
+            lambda: self._scale(cells),
+        )
+
+    def _matrix(self, passages: list[Passage]) -> Exchange:
+        """Minus the derivative of d_t rho, phi held."""
+        crossings = []
+        for passage in passages:
+            face = passage.face
+            up, down = (numbers(self.across(face, a) / face.width) for a in passage.slopes)
+            crossings.append(Crossing(up, down, face.wraps))
+        return Exchange(np.zeros(self.grid.shape), tuple(crossings))
+
+    @property
+    def _couples(self) -> bool:
+        """Whether phi depends on rho."""
+        return self.terms.features is not None or self.terms.rest is not None
+
+    def _far(self, rho: Tensor, phi: Tensor, passages: list[Passage]) -> Callable[[Array], Array]:
+        """The part of the derivative of -d_t rho that comes from phi, which couples all cells."""
+
+        def product(x: Array) -> Array:
+            v = torch.from_numpy(x).to(rho)
+            size = float(v.abs().amax())
+            if not size > 0:
+                return x
+            change = torch.zeros_like(rho)
+            step = NUDGE * float(rho.amax()) / size
+            bend = (self.potential(rho + step * v) - phi) / step
+            for passage in passages:
+                face = passage.face
+                flux = self.across(face, passage.along) * face.diff(bend) / face.width
+                faces.lose(change, -flux, face)
+            return numbers(change)
+
+        return product
+
+    def _scale(self, cells: CellPressures) -> Array:
+        """What a linear flux is blind to: 1 / P' of powers; with an entropy, near to rest, the density itself."""
+        if self.powers.summands and not self.entropy:
+            D = numbers(cells.diffusivity)
+            return 1 / np.maximum(D, SMALLEST * (D.max() or 1.0))
+        return np.maximum(numbers(cells.rho), SMALLEST)
+
+    def restored(self, U: Tensor, before: Tensor) -> Tensor:
+        """Nothing below zero, and in each region that obstacles leave the mass that it had."""
+        return self._regions.restored(U, before)
+
+    @cached_property
+    def _regions(self) -> Regions:
+        return Regions.of(self.grid, self.closed)
 
     def error(self, step: Stages[DensitySlope]) -> float:
         """The distance to the step of order two by Heun, in L1 per unit of time.
@@ -137,25 +241,6 @@ class Volumes(CellEquations[DensitySlope]):
             "potential and the features, take t1 below, or a coarser grid"
         )
 
-    def across(
-        self, rho: Tensor, xi: Tensor, phi: Tensor, face: FacesAcross
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The flux through the faces across an axis, and the shares of their two cells that would leave per time."""
-        z, h = face.diff(xi), face.width
-        if self.entropy > 0:
-            up, down = (self.entropy * _bernoulli(s * z / self.entropy) / h for s in (1, -1))
-            flux = up * face.before(rho) - down * face.after(rho)
-        else:
-            v = -z / h
-            flux = v * self._carried(rho, v, phi, face)
-            up, down = v.clamp(min=0) / SECOND, (-v).clamp(min=0) / SECOND
-        shut = face.before(self.closed) | face.after(self.closed)
-        return (
-            torch.where(shut, 0.0, flux),
-            torch.where(shut, 0.0, up),
-            torch.where(shut, 0.0, down),
-        )
-
     def speeds(self, rho: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Across each axis, of every face, the speed ``|grad xi|`` and the power ``flux . (-grad xi)``; xi = dF/dmu.
 
@@ -163,11 +248,11 @@ class Volumes(CellEquations[DensitySlope]):
         the entropy's xi is -inf, in an empty cell, the power is ``|sqrt(rho) grad z + 2 c grad sqrt(rho)|^2`` instead,
         which is finite.  Faces that nothing crosses have speed zero.
         """
-        xi, phi = self.pressure(rho)
-        found = []
-        for face in self.grid.across:
-            flux, _, _ = self.across(rho, xi, phi, face)
-            speed = -face.diff(xi) / face.width
+        cells, found = CellPressures(rho, self.powers), []
+        phi = self.potential(rho)
+        for passage in self.through(cells, phi):
+            face, flux = passage.face, self.across(passage.face, passage.flux)
+            speed = -face.diff(phi + cells.slope) / face.width
             power = flux * speed
             if self.entropy > 0:
                 c, root = self.entropy, rho.sqrt()
@@ -181,27 +266,6 @@ class Volumes(CellEquations[DensitySlope]):
             found.append((torch.where(still, 0.0, speed.abs()), torch.where(still, 0.0, power)))
         return found
 
-    def _carried(self, rho: Tensor, v: Tensor, phi: Tensor, face: FacesAcross) -> Tensor:
-        """The density on the faces: a mean where diffusion rules a cell, upwind where the drift does.
-
-        At most twice that of the cell it comes from.  The measure is the number of Peclet, ``|d phi| / (rho U'')``.
-        """
-        upwind = faces.upwind(rho, faces.slopes(rho, face).clamp(-2 * rho, 2 * rho), v, face)
-        if not self.powers.summands:
-            return upwind
-        donor = torch.where(v > 0, face.before(rho), face.after(rho))
-        D = diffusivity(self.powers, face.mean(rho))
-        share = torch.where(D > 0, (2 - face.diff(phi).abs() / D).clamp(0, 1), 0.0)
-        return share * torch.minimum(self._between(rho, face), 2 * donor) + (1 - share) * upwind
-
-    def _between(self, rho: Tensor, face: FacesAcross) -> Tensor:
-        """The mean of two cells for which ``mean [U'] = [P]``: of ``1/2 int rho^2`` the arithmetic one."""
-        mean = face.mean(rho)
-        secant = face.diff(self.powers.pressure(rho)) / face.diff(self.powers.slope(rho))
-        apart = (face.diff(rho).abs() > FLAT * mean) & secant.isfinite()
-        low, high = (f(face.before(rho), face.after(rho)) for f in (torch.min, torch.max))
-        return torch.where(apart, secant, mean).clamp(low, high)
-
     def _stiffness(self, rho: Tensor) -> float:
         """The rate at which powers of the density spread: explicit steps must resolve it."""
         if not self.powers.summands:
@@ -209,27 +273,27 @@ class Volumes(CellEquations[DensitySlope]):
         return 2 * float(largest(self.powers, rho)) * sum(1 / h**2 for h in self.grid.spacing)
 
 
-def _bernoulli(s: Tensor) -> Tensor:
-    """``s / (e^s - 1)``, 1 at 0."""
-    small = s.abs() < 1e-5
-    safe = torch.where(small, 1.0, s)
-    return torch.where(small, 1 - 0.5 * s, safe / torch.expm1(safe))
-
-
 def evolve(
     energy: Energy,
     start: GridDensity,
     t1: float,
-    times: NDArray[np.float64],
+    times: Array,
     rtol: float,
     evaluations: int | None = None,
+    drift: Callable[[Tensor], Tensor] | None = None,
+    diffusion: Callable[[Tensor], Tensor] | float | None = None,
 ) -> Trajectory:
-    """Solve up to each of the times, by the three-stage method of Shu and Osher.
+    """Solve up to each of the times.
 
-    A step of length dt may err by ``rtol dt / t1`` in L1, times the mass.  The flow with no flux and without a risk
-    brings two densities no farther apart in L1, so that at t1 the error of time is rtol.
+    An explicit step of length dt may err by ``rtol dt / t1`` in L1, times the mass, and the estimates of implicit ones
+    add up to at most rtol.  The flow with no flux and without a risk brings two densities no farther apart in L1, so
+    that at t1 the error of time is rtol.
     """
-    volumes = replace(Volumes.of(energy, start), allowed=rtol * float(start.values.sum()) / t1)
+    volumes = Volumes.of(energy, start)
+    transport = Transport.of(start.grid, volumes.closed, start.values, drift, diffusion)
+    allowed = rtol * float(start.values.sum()) / t1
+    volumes = replace(volumes, transport=transport, allowed=allowed)
     with torch.no_grad():
-        solution = March(volumes, t1, evaluations or EVALUATIONS_CELLS).solve(start.values, times)
+        march = StiffMarch(volumes, t1, evaluations or EVALUATIONS_CELLS)
+        solution = march.solve(start.values, times)
         return travelled(energy, start, solution, lambda t, rho: GridDensity.of(start.grid, rho))

@@ -105,14 +105,26 @@ class March(Generic[S]):
     def advance(self, U: Tensor, t: float, end: float) -> Tensor:
         """The unknown at ``end``."""
         while t < end and self.rested is None:
-            first = self.slope(t, U)
-            if self.cells.rests(first, (self.t1 - t) / self.t1):
-                self.rested = t
-                break
-            step = self.step(t, U, first, end - t)
-            t, U = end if step.dt == end - t else t + step.dt, step.after
-            self.reached, self.steps = (t, U), self.steps + 1
+            t, U = self.onward(t, U, end)
         return U
+
+    def onward(self, t: float, U: Tensor, end: float) -> tuple[float, Tensor]:
+        """One step, at most up to ``end``; none where the unknown rests."""
+        first = self.slope(t, U)
+        if self.cells.rests(first, (self.t1 - t) / self.t1):
+            self.rested = t
+            return t, U
+        return self.explicit(t, U, first, end)
+
+    def explicit(self, t: float, U: Tensor, first: S, end: float) -> tuple[float, Tensor]:
+        """The three stages, from the first."""
+        step = self.step(t, U, first, end - t)
+        return self.arrived(end if step.dt == end - t else t + step.dt, step.after)
+
+    def arrived(self, t: float, U: Tensor) -> tuple[float, Tensor]:
+        """Where a step has led."""
+        self.reached, self.steps = (t, U), self.steps + 1
+        return t, U
 
     def step(self, t: float, U: Tensor, first: S, left: float) -> Stages[S]:
         """The longest step within the time ``left`` that may be."""
@@ -146,11 +158,15 @@ class March(Generic[S]):
 
     def slope(self, t: float, U: Tensor) -> S:
         """L(t, U), as long as there are evaluations left."""
+        self.spend()
+        return self.cells(t, U)
+
+    def spend(self) -> None:
+        """Count an evaluation."""
         self.left -= 1
         if self.left < 0:
             remedy = self.cells.remedy
             raise LimitStopped(out_of_work(self.evaluations, self.reached[0], self.t1, remedy))
-        return self.cells(t, U)
 
 
 def next_length(error: float, longer: float) -> float:

@@ -17,7 +17,7 @@ from jko import checks
 from jko.measures.density import GridDensity
 from jko.measures.mesh import LineMesh
 from jko.measures.state import Lifted, Particles
-from jko.spaces import Domain, cached, cylinder
+from jko.spaces import Domain, cached, cylinder, refuse_wrapped
 
 Measure = Particles | LineMesh | GridDensity
 
@@ -79,6 +79,7 @@ class ChargedSpan(Lifted):
         b: Any = None,
     ) -> None:
         checks.kind("rho", rho, Particles, LineMesh, GridDensity, hint="a measure on Theta")
+        refuse_wrapped("a ChargedSpan", rho.domain)
         like = rho.support
         x = checks.shape("x", checks.owned("x", x, like, "rho"), ("M", "k"))
         b = checks.owned("b", [0.0] * len(x) if b is None else b, like, "rho")

@@ -24,6 +24,7 @@ from jko.measures.tensors import on_numbers
 from jko.metrics.continuity import Faces
 from jko.metrics.couplings import Array, as_array
 from jko.shown import Shown
+from jko.spaces import refuse_wrapped
 
 MASS = 1e-9  # what the mass may change along a path
 
@@ -104,6 +105,7 @@ def action(path: Sequence[State], times: Any = None, velocity: Any = None) -> Ac
     (4.0, 0.0)
     """
     states = checks.items("path", path)
+    refuse_wrapped("the action of a path", *(getattr(s, "domain", None) for s in states))
     steps = _steps(states, times)
     if all(isinstance(s, ChargedDensity) for s in states):
         return _on_grid([s for s in states if isinstance(s, ChargedDensity)], steps, velocity)

@@ -16,7 +16,7 @@ from jko.metrics.graph import GraphWasserstein
 from jko.metrics.lifted import lifted_distance
 from jko.metrics.natural import metric_between
 from jko.metrics.wasserstein import Wasserstein
-from jko.spaces import Grid
+from jko.spaces import Grid, refuse_wrapped
 
 
 @dataclass(frozen=True, init=False)
@@ -102,6 +102,7 @@ class ScaledWasserstein(Metric):
 
     def cost(self, state: State, base: State) -> Tensor:
         """``sum_i m_i sum_k s_k (x_ik - y_ik)^2`` by index; lifts keep their gradients."""
+        refuse_wrapped(repr(self), state.atoms.domain, base.atoms.domain)
         return Wasserstein().cost(self.stretched(state.atoms), self.stretched(base.atoms))
 
     def distance(self, a: State, b: State) -> Distance:
@@ -111,6 +112,7 @@ class ScaledWasserstein(Metric):
                 raise TypeError(
                     f"{name} is a ChargedSpan, whose H is no coordinate; pass its .lift()"
                 )
+        refuse_wrapped(repr(self), a.domain, b.domain)
         if isinstance(metric_between(a, b), GraphWasserstein):
             return lifted_distance(*map(self.stretched, alike(a, b)))
         return Wasserstein().distance(self.stretched(a), self.stretched(b))

@@ -12,7 +12,9 @@ from matplotlib.lines import Line2D
 from jko import checks
 from jko.measures import Particles, State
 from jko.plots.names import coordinates, upright
+from jko.plots.seams import glue, tracks
 from jko.plots.style import BLACK, BLUE, GREY, legend_below
+from jko.spaces import Cylinder, wraps
 from jko.trajectory import Trajectory
 
 ALIKE = 4  # two places whose extents are within this ratio are drawn with equal units
@@ -75,7 +77,7 @@ def particles(
     if "$w$" not in (names[plane[0]], names[plane[1]]):
         _same_units(ax, x, y)
     ax.set(xlabel=names[plane[0]], ylabel=names[plane[1]])
-    return ax
+    return glue(ax, mu.domain, *plane)
 
 
 def paths(
@@ -101,13 +103,26 @@ def paths(
     names = coordinates(trajectory.states[0], names)
     every = max(1, states[0].N // checks.count("most", most))
     way = np.stack([mu.points[::every].detach().cpu().numpy() for mu in states])  # (K, N, dim)
+    domain = states[0].domain
+    if states[0].dim == 1 and wraps(domain):
+        assert domain is not None
+        times = np.broadcast_to(trajectory.times[trajectory.kept][:, None, None], way.shape)
+        both = Cylinder(domain)
+        ax.add_collection(tracks(np.concatenate([times, way], axis=2), both, (0, 1)))
+        ax.autoscale_view()
+        ax.set(xlabel="flow time $t$", ylabel=names[0])
+        return glue(ax, both, 0, 1)
     if states[0].dim == 1:
         ax.plot(trajectory.times[trajectory.kept], way[:, :, 0], color=BLUE, lw=0.7, alpha=0.6)
         ax.set(xlabel="flow time $t$", ylabel=names[0])
         return ax
     plane = upright(names, states[0].dim) if plane is None else plane
     i, j = (_exists(k, states[0]) for k in plane)
-    ax.plot(way[:, :, i], way[:, :, j], color=GREY, lw=0.6, alpha=0.6, zorder=1)
+    if wraps(domain):
+        assert domain is not None
+        ax.add_collection(tracks(way, domain, (i, j)))
+    else:
+        ax.plot(way[:, :, i], way[:, :, j], color=GREY, lw=0.6, alpha=0.6, zorder=1)
     ax.scatter(way[0, :, i], way[0, :, j], s=5, color=GREY, lw=0, zorder=2)
     particles(trajectory.states[-1], ax, plane, names=names)
     end = "#f4a582" if names[0] == "$w$" else BLUE
@@ -132,7 +147,7 @@ def _on_line(mu: Particles, ax: Axes, names: Sequence[str]) -> Axes:
     ax.step(x.numpy(), share.numpy(), where="post", color=BLUE, lw=1.2)
     ax.plot(x.numpy(), share.numpy(), "o", color=BLUE, ms=2.5, ls="")
     ax.set(xlabel=names[0], ylabel="share of the mass up to here", ylim=(0, 1.03))
-    return ax
+    return glue(ax, mu.domain, 0)
 
 
 def _same_units(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

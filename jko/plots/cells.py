@@ -10,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.image import AxesImage
 
 from jko.measures import GridDensity
+from jko.plots.seams import glue
 from jko.spaces import Grid
 
 MASS = LinearSegmentedColormap.from_list(
@@ -61,6 +62,7 @@ def image(
     )  # fmt: skip
     ax.spines[:].set_visible(True)
     ax.set(xlabel=names[plane[0]], ylabel=names[plane[1]])
+    glue(ax, grid.domain, *plane)
     return picture
 
 

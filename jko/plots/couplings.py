@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
@@ -15,6 +16,7 @@ from jko.measures import State
 from jko.metrics import Plan, distance
 from jko.plots.lifts import THETA, W, check, curve_of, graph, name_first, name_lift, same_limits
 from jko.plots.style import BLUE, GREY, RED, legend_below
+from jko.spaces import wraps
 
 
 def coupling(a: State, b: State, ax: Axes, most: int = 40) -> Axes:
@@ -104,7 +106,12 @@ def geodesic_strip(a: State, b: State, axes: Sequence[Axes]) -> Sequence[Axes]:
 def _ends(a: State, b: State, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Where the parts of a plan start and end, (w, theta) both."""
     x, y = (state.atoms.points.cpu().numpy() for state in (a, b))
-    return x[plan.rows], y[plan.cols]
+    x, y = x[plan.rows], y[plan.cols]
+    if wraps(a.domain):  # the shortest way, perhaps beyond the seam
+        domain = a.atoms.domain
+        assert domain is not None
+        y = x + domain.shortest(torch.from_numpy(y - x)).numpy()
+    return x, y
 
 
 def _equal_shares(plan: Plan, x: np.ndarray, count: int) -> np.ndarray:

@@ -14,7 +14,9 @@ from jko import checks
 from jko.energies import Energy, parts
 from jko.measures import GridDensity, LineMesh, State
 from jko.plots import cells
+from jko.plots.seams import glue
 from jko.plots.style import BLACK, BLUE, GREY, legend_below, shades
+from jko.spaces import wraps
 from jko.trajectory import Trajectory
 
 NAMES = ("$x_1$", "$x_2$", "$x_3$")
@@ -90,7 +92,9 @@ def profiles(
     chosen = _moments(trajectory, times, MOST)
     for (t, state), shade in zip(chosen, shades(len(chosen)), strict=True):
         values, edges = _steps(state)
-        ax.stairs(values, edges, color=shade, lw=1.6, label=f"$t$ = {t:.4g}")
+        base = None if wraps(state.domain) else 0.0  # no walls at the ends
+        ax.stairs(values, edges, baseline=base, color=shade, lw=1.6, label=f"$t$ = {t:.4g}")
+        glue(ax, state.domain, 0)
     legend_below(ax, columns=3)
     return _name_line(ax, names)
 
@@ -231,8 +235,8 @@ def _moments(
 def _profile(state: State, ax: Axes, names: Sequence[str], colour: str) -> Axes:
     values, edges = _steps(state)
     ax.stairs(values, edges, fill=True, color=colour, alpha=0.2, lw=0)
-    ax.stairs(values, edges, color=colour, lw=1.5)
-    return _name_line(ax, names)
+    ax.stairs(values, edges, baseline=None if wraps(state.domain) else 0.0, color=colour, lw=1.5)
+    return glue(_name_line(ax, names), state.domain, 0)
 
 
 def _profiles(states: Sequence[State], axes: Sequence[Axes], names: Sequence[str]) -> None:

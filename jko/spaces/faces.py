@@ -51,20 +51,20 @@ class FacesAcross:
         """The mean of the two cells."""
         return 0.5 * (self.before(cells) + self.after(cells))
 
-    def lower(self, faces: Tensor) -> Tensor:
-        """The lower face of every cell; zero at a wall."""
-        return faces.roll(1, self.axis) if self.wraps else self._walled(faces, first=True)
+    def lower(self, faces: Tensor, wall: float = 0.0) -> Tensor:
+        """The lower face of every cell; ``wall`` where there is none."""
+        return faces.roll(1, self.axis) if self.wraps else self._walled(faces, wall, first=True)
 
-    def upper(self, faces: Tensor) -> Tensor:
-        """The upper face of every cell; zero at a wall."""
-        return faces if self.wraps else self._walled(faces, first=False)
+    def upper(self, faces: Tensor, wall: float = 0.0) -> Tensor:
+        """The upper face of every cell; ``wall`` where there is none."""
+        return faces if self.wraps else self._walled(faces, wall, first=False)
 
     def outflow(self, flux: Tensor) -> Tensor:
         """What leaves each cell through its two faces."""
         return self.upper(flux) - self.lower(flux)
 
-    def _walled(self, faces: Tensor, first: bool) -> Tensor:
+    def _walled(self, faces: Tensor, wall: float, first: bool) -> Tensor:
         shape = list(faces.shape)
         shape[self.axis] = 1
-        wall = faces.new_zeros(shape)
-        return torch.cat([wall, faces] if first else [faces, wall], dim=self.axis)
+        end = faces.new_full(shape, wall)
+        return torch.cat([end, faces] if first else [faces, end], dim=self.axis)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jko.energies import Energy, Risk, sorted_terms
 from jko.measures import Particles
+from jko.spaces import refuse_wrapped
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,7 @@ class Normals:
     """Atoms with the unit normals of the graph through them, as one vector for the integrator."""
 
     def __init__(self, energy: Energy, mu: Particles, B: Tensor) -> None:
+        refuse_wrapped("the graph of a flow without a fold", mu.domain)
         self.energy, self.mu = energy, mu
         normal = torch.nn.functional.normalize(torch.cat([torch.ones_like(B[:, :1]), -B], dim=1))
         self.start: Array = torch.cat([mu.points, normal]).double().cpu().numpy().ravel()

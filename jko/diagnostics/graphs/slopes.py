@@ -12,6 +12,7 @@ from jko.energies import Energy, refuse, sorted_terms
 from jko.limits.spans import charge_gradient
 from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 from jko.measures.tensors import on_numbers
+from jko.spaces import FacesAcross
 
 Pair = ChargedDensity | ChargedMesh | ChargedSpan
 
@@ -62,27 +63,21 @@ def graph_slope(state: Pair) -> Tensor:
         order = min(2, len(state.theta) - 1)
         return torch.gradient(state.H, spacing=(state.theta,), edge_order=order)[0][:, None]
     H = torch.where(state.values > 0, state.H, torch.nan)
-    columns = [_differences(H, k, h) for k, h in enumerate(state.grid.spacing)]
+    columns = [_differences(H, across) for across in state.grid.across]
     return torch.stack(columns, dim=-1).reshape(state.grid.N, state.d)
 
 
-def _differences(H: Tensor, axis: int, h: float) -> Tensor:
+def _differences(H: Tensor, across: FacesAcross) -> Tensor:
     """The derivative along one axis from the neighbours that are numbers: central, else one-sided."""
-    H = H.movedim(axis, -1)
-    none = torch.full_like(H[..., :1], torch.nan)
-    ahead = torch.cat([H.diff(dim=-1) / h, none], dim=-1)
-    behind = torch.cat([none, H.diff(dim=-1) / h], dim=-1)
-    choices = (
-        0.5 * (ahead + behind),
-        1.5 * ahead - 0.5 * torch.cat([ahead[..., 1:], none], dim=-1),
-        1.5 * behind - 0.5 * torch.cat([none, behind[..., :-1]], dim=-1),
-        ahead,
-        behind,
-    )
+    faces = across.diff(H) / across.width
+    ahead, behind = across.upper(faces, torch.nan), across.lower(faces, torch.nan)
+    further = across.upper(across.after(ahead), torch.nan)
+    before = across.lower(across.before(behind), torch.nan)
+    choices = (0.5 * (ahead + behind), 1.5 * ahead - 0.5 * further, 1.5 * behind - 0.5 * before)
     slope = torch.full_like(H, torch.nan)
-    for choice in choices:
+    for choice in (*choices, ahead, behind):
         slope = torch.where(slope.isnan(), choice, slope)
-    return slope.movedim(-1, axis)
+    return slope
 
 
 def smooth(energy: Energy, why: str) -> Energy:

@@ -46,6 +46,15 @@ def upwind(a: Tensor, slope: Tensor, v: Tensor, across: FacesAcross) -> Tensor:
     return torch.where(v > 0, *sides(a, slope, across))
 
 
+def lose(cells: Tensor, flux: Tensor, across: FacesAcross) -> None:
+    """Take from each cell, in place, what leaves it through its two faces."""
+    if across.wraps:
+        cells -= across.outflow(flux)
+    else:
+        across.before(cells).sub_(flux)
+        across.after(cells).add_(flux)
+
+
 def to_cells(a: Tensor, like: Tensor, across: FacesAcross) -> Tensor:
     """The mean of a cell's two faces; of its only one at a wall."""
     if not a.numel():

@@ -21,6 +21,7 @@ from jko.metrics.entropic.clouds import CloudCosts
 from jko.metrics.entropic.grid import GridCosts
 from jko.metrics.entropic.kernel import Costs, deep_sums
 from jko.metrics.entropic.scaling import Potentials, between, with_itself
+from jko.spaces import refuse_wrapped
 from jko.status import Status
 
 KEEP = 2**22  # pairs up to which matrices are kept: 32 MiB each
@@ -228,7 +229,7 @@ def _sides(a: State, b: State) -> tuple[Side, Side]:
             "(jko.distance compares the same)"
         )
     p, q = (s if isinstance(s, GridDensity) else s.atoms for s in (a, b))
-    alike(p, q)
+    alike(p, q, seams=True)
     return (p, p) if a is b else (p, q)
 
 
@@ -236,7 +237,8 @@ def costs_between(a: Side, b: Side, keep: int) -> Costs:
     """The squared distances between the points of two grids, or of two clouds, kept up to ``keep`` pairs."""
     if isinstance(a, GridDensity) and isinstance(b, GridDensity):
         axes = _axes(a)
-        return GridCosts(axes, axes if a.grid == b.grid else _axes(b))
+        return GridCosts(axes, axes if a.grid == b.grid else _axes(b), a.domain.periods)
+    refuse_wrapped("entropic transport of atoms", a.atoms.domain)
     x = a.atoms.points.detach().double()
     return CloudCosts(x, x if a is b else b.atoms.points.detach().double(), keep)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jko.metrics.entropic.kernel import PLAIN, TINY, Costs, Kernel, Sums, plain_sums
+from jko.spaces import FacesAcross
 
 ROUNDING = 37.0  # e^-37 = 1e-16: what may be left out of a sum
 BLOCK = 2**21  # numbers at a time
@@ -19,10 +20,15 @@ KEEP = 2**24  # numbers kept: 128 MiB
 
 @dataclass(frozen=True, eq=False)
 class GridCosts(Costs):
-    """Costs between the centres of two grids, given by their axes; functions on a grid are flat, (N,)."""
+    """Costs between the centres of two grids, given by their axes; functions on a grid are flat, (N,).
+
+    ``periods`` are those of the axes, inf where there are walls; (): everywhere.  What comes round goes the shortest
+    way.
+    """
 
     x: tuple[Tensor, ...]
     y: tuple[Tensor, ...]
+    periods: tuple[float, ...] = ()
 
     def kernel(self, epsilon: float) -> GridKernel:
         """Applied axis by axis."""
@@ -31,14 +37,18 @@ class GridCosts(Costs):
     @cached_property
     def transposed(self) -> GridCosts:
         """From the other side."""
-        return self if self.x is self.y else GridCosts(self.y, self.x)
+        return self if self.x is self.y else GridCosts(self.y, self.x, self.periods)
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """The period of each axis."""
+        return self.periods or (math.inf,) * len(self.x)
 
     @cached_property
     def squares(self) -> tuple[Tensor, ...]:
         """Squared distances along each axis, (n, m)."""
-        return tuple(
-            (p[:, None] - q[None, :]).square() for p, q in zip(self.x, self.y, strict=True)
-        )
+        sides = zip(self.x, self.y, self.turns, strict=True)
+        return tuple(_squares(p[:, None] - q[None, :], period) for p, q, period in sides)
 
     @property
     def square(self) -> float:
@@ -60,11 +70,9 @@ class GridCosts(Costs):
         phi = phi.reshape([len(p) for p in self.x])
         square = torch.zeros_like(phi)
         for k, h in enumerate(self.spacings):
-            fall = torch.diff(phi, dim=k).nan_to_num(0, 0, 0) / h
-            shape = list(phi.shape)
-            shape[k] = 1
-            edge = phi.new_zeros(shape)
-            right, left = torch.cat([-fall, edge], k), torch.cat([edge, fall], k)
+            face = FacesAcross(k - phi.ndim, math.isfinite(self.turns[k]), h)
+            fall = face.diff(phi).nan_to_num(0, 0, 0) / h
+            right, left = face.upper(-fall), face.lower(fall)
             square += torch.maximum(left, right).clamp(min=0).square()
         return square.sqrt().reshape(-1)
 
@@ -120,8 +128,11 @@ class GridKernel(Kernel):
 
     def _windowed(self, u: Tensor, depth: float) -> Sums:
         reach = math.sqrt(self.epsilon * (depth + ROUNDING + math.log(u.numel())))
-        sides = zip(self.costs.x, self.costs.y, strict=True)
-        axes = [_Window.of(k, x, y, reach, self.epsilon) for k, (x, y) in enumerate(sides)]
+        sides = zip(self.costs.x, self.costs.y, self.costs.turns, strict=True)
+        axes = [
+            _Window.of(k, x, y, period, reach, self.epsilon)
+            for k, (x, y, period) in enumerate(sides)
+        ]
         floor = -math.inf if all(w.whole for w in axes) else float(u.max()) - depth
         stages, log = [], u
         for window in axes:
@@ -145,6 +156,11 @@ class GridKernel(Kernel):
         return Sums(log.reshape(-1), floor, average, cost)
 
 
+def _squares(z: Tensor, period: float) -> Tensor:
+    """Squares of differences, of the shortest ones where there is a period."""
+    return (z - period * (z / period).round() if math.isfinite(period) else z).square()
+
+
 def _spread(x: Tensor, y: Tensor) -> Tensor:
     return (torch.maximum(x.max(), y.max()) - torch.minimum(x.min(), y.min())).square()
 
@@ -163,8 +179,13 @@ class _Window:
     whole: bool
 
     @classmethod
-    def of(cls, axis: int, x: Tensor, y: Tensor, reach: float, epsilon: float) -> _Window:
-        """All y_j within ``reach`` of x_i, and as many more as the longest of the windows has."""
+    def of(
+        cls, axis: int, x: Tensor, y: Tensor, period: float, reach: float, epsilon: float
+    ) -> _Window:
+        """All y_j within ``reach`` of x_i, and as many more as the longest window has; all where it comes round."""
+        if math.isfinite(period):
+            index = torch.arange(len(y), device=y.device).expand(len(x), -1)
+            return cls(axis, index, _squares(x[:, None] - y, period), epsilon, True)
         first = torch.searchsorted(y, x - reach)
         width = max(1, int((torch.searchsorted(y, x + reach, right=True) - first).max()))
         first = first.clamp(max=len(y) - width)

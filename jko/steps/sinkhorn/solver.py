@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -97,6 +97,7 @@ class Sinkhorn(Shown):
     debiased: bool = False
     tol: float = 1e-6
     max_iterations: int = 200
+    seams: ClassVar = True
 
     def __init__(
         self,
