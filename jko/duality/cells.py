@@ -171,9 +171,7 @@ class Cells:
         Where no number l gives mass one (at the front of a porous medium with large m), the density is between those of
         two neighbouring numbers.
         """
-        lowest, cell = phi.min(dim=0)
-        one = torch.stack([1 / self.volumes.sum(), 1 / self.volumes[cell]])
-        low, high = (float(lowest) + self.internal.slope(one)).tolist()
+        low, high = self._levels(phi)
         level = min(max(low, guess), high)
         for _ in range(LEVELS):
             star, rho, slope = self.internal.conjugate(level - phi)
@@ -191,6 +189,28 @@ class Cells:
         less, more = (float(self.volumes @ rho) for rho in (below, above))
         share = min(max((1 - less) / (more - less), 0.0), 1.0) if more > less else 0.0
         return low, star, below + share * (above - below)
+
+    def _levels(self, phi: Tensor) -> tuple[float, float]:
+        """Numbers that enclose l: all mass spread evenly in the lowest cell, or in it alone; below a ceiling, all full.
+
+        Raises
+        ------
+        ValueError
+            The cells cannot hold the mass.
+        """
+        total, top = self.volumes.sum(), self.internal.ceiling
+        lowest, cell = phi.min(dim=0)
+        one = torch.stack([1 / total, 1 / self.volumes[cell]])
+        low, high = (float(lowest) + self.internal.slope(one)).tolist()
+        if top < math.inf:
+            if float(total) * top < 1:
+                raise ValueError(
+                    f"cells of volume {float(total):.6g} hold {float(total) * top:.6g} of the mass 1 at most where "
+                    f"densities end at {top:g}; take a larger box or a higher limit"
+                )
+            full = float(phi.max()) + float(self.internal.slope(total.new_tensor(top)))
+            high = min(high, math.nextafter(full, math.inf))
+        return low, high
 
 
 def masses(state: GridDensity | LineMesh) -> Tensor:

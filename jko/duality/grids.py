@@ -38,7 +38,7 @@ def grid_gap(energy: Energy, state: GridDensity | LineMesh, iterations: int) -> 
     terms = parts(energy, state)
     cells = Cells.of(_linearised(terms, state))
     m = masses(state)[cells.open]
-    if terms.internal:
+    if cells.internal.smooth.summands or (terms.internal and not len(cells.targets)):
         best, steps, _ = cells.maximise(cells.residual(m), iterations, TOL)
         attained = cells.volumes * best.rho
     else:
@@ -64,7 +64,7 @@ def _sharpened(cells: Cells, m: Tensor, iterations: int) -> tuple[CellBound, int
     best, attained, used = _linear(cells, cells.residual(m)), m, 0
     g, beta = best.g, cells.gap(m, best)
     while used < iterations and ENOUGH * (gap := cells.gap(m, best)) < beta < math.inf:
-        smooth = replace(cells, internal=Mixture(((beta, Entropy()),)))
+        smooth = replace(cells, internal=Mixture((*cells.internal.summands, (beta, Entropy()))))
         found = smooth.maximise(g, min(EACH, iterations - used), SLOPPY)
         g, used, beta = found.best.g, used + found.iterations, SHARPER * beta
         trial = _linear(cells, g)
@@ -74,7 +74,12 @@ def _sharpened(cells: Cells, m: Tensor, iterations: int) -> tuple[CellBound, int
 
 
 def _linear(cells: Cells, g: Tensor) -> CellBound:
-    """D(g) where there is no internal energy: the level is the smallest phi_g, and all mass may go there."""
+    """D(g) where there is no internal energy: the level is the smallest phi_g, and all mass may go there.
+
+    With congestion the lowest cells are full.
+    """
+    if cells.internal.summands:
+        return cells.at(g)
     phi = cells.potential + g @ cells.features
     lowest, cell = phi.min(dim=0)
     rho = torch.zeros_like(phi)

@@ -1,6 +1,7 @@
 """Energies: functionals of a measure, with their first variation and its gradient."""
 
 from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
+from jko.energies.congestion import Congestion
 from jko.energies.consistency import check_variations
 from jko.energies.doors import value_of
 from jko.energies.interaction import Interaction
@@ -25,6 +26,7 @@ from jko.energies.terms import (
 )
 
 __all__ = [
+    "Congestion",
     "Conjugate",
     "Curvature",
     "Energy",

@@ -1,14 +1,15 @@
-"""Internal energies ``int U(rho)`` of a density: heat (4.1) and porous medium (4.6).
+"""Internal energies ``int U(rho)`` of a density: heat (4.1), porous medium (4.6) and fast diffusion.
 
 Atoms have no density, so on particles they are +inf; they say so instead of returning it.  See
 :class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` for their smooth relatives on particles.
 
 To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Sums of them are in
-:mod:`jko.energies.mixture`.
+:mod:`jko.energies.mixture`, the limit of powers is in :mod:`jko.energies.congestion`.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -44,6 +45,14 @@ class Internal(Energy):
     the convex conjugate U*, functions of a pressure-like number p.  All are tensor in, tensor out, of one shape.
     The rest follows from these four; override it where a closed form has more digits.
 
+    U may end: above the density ``ceiling`` it is +inf.  U may be flat or have a kink, where U* has a kink or is flat;
+    then ``slope`` and ``density`` are the least of those that there are, and ``density_slope`` is 0.
+
+    Attributes
+    ----------
+    ceiling : float
+        The largest density where U is finite; +inf where there is none.
+
     Examples
     --------
     >>> import jko
@@ -53,6 +62,7 @@ class Internal(Energy):
     """
 
     convex = True
+    ceiling = math.inf
 
     @abstractmethod
     def U(self, rho: Tensor) -> Tensor:
@@ -69,6 +79,14 @@ class Internal(Energy):
     @abstractmethod
     def density_slope(self, p: Tensor) -> Tensor:
         """(U*)''(p) = 1 / U''(rho) at that rho, and 0 for p below U'(0)."""
+
+    @property
+    def positive(self) -> bool:
+        """Whether ``U'(0) = -inf``, so that minimisers are positive everywhere: an entropy, fast diffusion."""
+        return bool(self.slope(torch.zeros(())) == -torch.inf)
+
+    def suits(self, dim: int) -> None:
+        """Raise ValueError where the energy has no flow in so many dimensions."""
 
     def pressure(self, rho: Tensor) -> Tensor:
         """``P(rho) = rho U'(rho) - U(rho)``, 0 at 0: the flux is ``-grad P``."""
@@ -122,6 +140,7 @@ class Internal(Energy):
         if isinstance(state, ChargedSpan):
             state = state.rho
         if isinstance(state, OnCells):
+            self.suits(state.dim)
             return state
         name = type(self).__name__
         raise TypeError(
@@ -186,29 +205,53 @@ class Entropy(Internal):
 
 @dataclass(frozen=True)
 class PorousMedium(Internal):
-    """``1/(m (m - 1)) int rho^m`` with m > 1; m = 2 is the ``1/2 int mu^2`` of (4.6). Source: survey (4.6).
+    """``1/(m (m - 1)) int rho^m``; m = 2 is the ``1/2 int mu^2`` of (4.6), m < 1 fast diffusion. Source: survey (4.6).
 
     Its flow is ``d_t rho = (1/m) Lap rho^m``, (4.7); so ``Lap rho^m`` is that of ``m * PorousMedium(m)``.
     Here ``U' = rho^(m - 1) / (m - 1)`` and ``(U*)'(p) = ((m - 1) p)_+^(1 / (m - 1))``.
 
+    With m > 1 a density has a front.  With m < 1 it is positive everywhere with tails that fall like a power,
+    ``|x|^(-2 / (1 - m))``, U is negative, ``U'(0) = -inf``, and U* is finite for p < 0 alone.  In d dimensions the
+    energy is convex along geodesics, and its flow that of a gradient, for ``m >= 1 - 1/d`` (McCann): for all m > 0 on
+    the line, from 1/2 in the plane, from 2/3 in space.  On the whole of R^d, tails have a second moment for
+    ``m > d / (d + 2)``; in a box all do.  The limit m = 1 is :class:`jko.Entropy`, the limit m = inf
+    :class:`jko.energies.Congestion`.
+
     Raises
     ------
     ValueError
-        For m <= 1.
+        For m <= 0 and m = 1, and of a density in d dimensions for ``m < 1 - 1/d``.
 
     Examples
     --------
     >>> import jko
     >>> rho = jko.GridDensity(jko.Grid((0.0, 2.0), 4), [0.5, 0.5, 0.5, 0.5])
-    >>> float(jko.PorousMedium(2)(rho))
-    0.25
+    >>> float(jko.PorousMedium(2)(rho)), round(float(jko.PorousMedium(0.5)(rho)), 6)
+    (0.25, -5.656854)
     """
 
     _bare = 1
     m: float = 2.0
 
     def __post_init__(self) -> None:
-        checks.number("m", self.m, above=1)
+        if checks.number("m", self.m, above=0) == 1:
+            raise ValueError(
+                f"m = {float(self.m)} divides by zero; its limit, up to a constant, is jko.Entropy(): take that, or "
+                "another m"
+            )
+
+    @property
+    def positive(self) -> bool:
+        """Whether ``U'(0) = -inf``, so that minimisers are positive everywhere: an entropy, fast diffusion."""
+        return bool(self.slope(torch.zeros(())) == -torch.inf)
+
+    def suits(self, dim: int) -> None:
+        """Refuse ``m < 1 - 1/d``."""
+        if self.m < (least := 1 - 1 / dim):
+            raise ValueError(
+                f"PorousMedium({self.m:g}) in dimension {dim}: for m < 1 - 1/{dim} = {least:.6g} the energy is not "
+                "convex along geodesics and its diffusion no gradient flow that a step could follow; take a larger m"
+            )
 
     def U(self, rho: Tensor) -> Tensor:
         """rho^m / (m (m - 1))."""
@@ -219,14 +262,14 @@ class PorousMedium(Internal):
         return rho ** (self.m - 1) / (self.m - 1)
 
     def density(self, p: Tensor) -> Tensor:
-        """((m - 1) p)_+^(1 / (m - 1))."""
+        """((m - 1) p)_+^(1 / (m - 1)); for m < 1 it is +inf for p >= 0."""
         return ((self.m - 1) * p).clamp(min=0) ** (1 / (self.m - 1))
 
     def density_slope(self, p: Tensor) -> Tensor:
-        """((m - 1) p)^((2 - m) / (m - 1)) for p > 0, else 0."""
+        """((m - 1) p)^((2 - m) / (m - 1)); for m > 1 it is 0 for p <= 0."""
         s = ((self.m - 1) * p).clamp(min=0)
         power = s ** ((2 - self.m) / (self.m - 1))
-        return torch.where(p > 0, power, torch.zeros_like(power))
+        return power if self.m < 1 else torch.where(p > 0, power, torch.zeros_like(power))
 
     def pressure(self, rho: Tensor) -> Tensor:
         """``P = rho^m / m``."""
@@ -240,6 +283,9 @@ class PorousMedium(Internal):
         """``U* = rho s / m`` with ``s = ((m - 1) p)_+`` and ``rho = s^(1 / (m - 1))``, from one power."""
         s = ((self.m - 1) * p).clamp(min=0)
         rho = s ** (1 / (self.m - 1))
+        if self.m < 1:  # all three are +inf for p >= 0; where p = -inf, rho is 0 and U*(p) too
+            value = torch.where(rho > 0, rho * s.clamp(min=torch.finfo(s.dtype).tiny), 0) / self.m
+            return Conjugate(value, rho, torch.where(rho > 0, rho / s, 0))
         return Conjugate(rho * s / self.m, rho, torch.where(s > 0, rho / s, 0))
 
     def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:

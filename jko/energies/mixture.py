@@ -1,7 +1,8 @@
 """A sum of internal energies is an internal energy: ``U = sum_i c_i U_i``, with its conjugate.
 
 Value, slope, pressure and stiffness are sums.  The density of a pressure p is the root of ``sum_i c_i U_i'(rho) = p``,
-found in s = log rho, where entropies and powers are smooth and no density underflows.
+found in s = log rho, where entropies and powers are smooth and no density underflows.  A :class:`Congestion` among the
+terms cuts that density off at its limit, and has no other part in it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from jko.energies.base import Energy
+from jko.energies.congestion import Congestion
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
 
 SWEEPS = 200  # of the safeguarded Newton method; it takes about six
@@ -28,7 +30,9 @@ ROUNDING = 4e-16  # relative: log densities that differ by less are one
 class Mixture(Internal):
     """``int U(rho)`` with ``U = sum_i c_i U_i`` and c_i > 0, itself an :class:`jko.Internal`.
 
-    Without a term U is 0: the density is 0, and the conjugate 0 for p <= 0 and +inf above.
+    Without a term U is 0: the density is 0, and the conjugate 0 for p <= 0 and +inf above.  With a
+    :class:`jko.energies.Congestion` the density is the one of ``smooth``, the sum of the others, but never above
+    ``ceiling``; where there are no others, see there.
 
     Attributes
     ----------
@@ -64,6 +68,27 @@ class Mixture(Internal):
         """The summands."""
         return self.summands
 
+    @property
+    def ceiling(self) -> float:  # type: ignore[override]
+        """The lowest of the summands' ceilings."""
+        return min((E.ceiling for _, E in self.summands), default=math.inf)
+
+    @cached_property
+    def smooth(self) -> Mixture:
+        """The sum without congestion."""
+        rest = tuple((c, E) for c, E in self.summands if not isinstance(E, Congestion))
+        return self if len(rest) == len(self.summands) else Mixture(rest)
+
+    @property
+    def congested(self) -> bool:
+        """Whether there is a :class:`Congestion` among the summands."""
+        return self.smooth is not self
+
+    def suits(self, dim: int) -> None:
+        """Refuse what one of the summands refuses."""
+        for _, E in self.summands:
+            E.suits(dim)
+
     def U(self, rho: Tensor) -> Tensor:
         """``sum c_i U_i(rho)``."""
         return _sum([c * E.U(rho) for c, E in self.summands], rho)
@@ -90,6 +115,8 @@ class Mixture(Internal):
 
     def density(self, p: Tensor) -> Tensor:
         """``(U*)'(p)``: of one term its own, of several the root."""
+        if self.congested:
+            return self._cut(p).density
         if not self.summands:
             return torch.zeros_like(p)
         if len(self.summands) == 1:
@@ -107,6 +134,8 @@ class Mixture(Internal):
         The value is ``sum_i c_i U_i*(q_i / c_i)`` with ``q_i = c_i U_i'(rho)``, but what is left of p for the last
         term.  For any rho that is an upper bound on U*(p), as certificates need, and at the root there is equality.
         """
+        if self.congested:
+            return self._cut(p)
         if not self.summands:
             none = torch.zeros_like(p)
             return Conjugate(torch.where(p > 0, torch.inf, none), none, none)
@@ -115,7 +144,7 @@ class Mixture(Internal):
             value, rho, slope = E.conjugate(p / c)
             return Conjugate(c * value, rho, slope / c)
         rho = self.density(p)
-        *others, (c, last) = sorted(self.summands, key=lambda term: _bottomless(term[1], p))
+        *others, (c, last) = sorted(self.summands, key=lambda term: _takes(term[1], p))
         value, left = torch.zeros_like(p), p
         for a, E in others:
             q = E.slope(rho)
@@ -123,6 +152,22 @@ class Mixture(Internal):
         value = value + c * _peak(last, left / c)
         full = rho > 0
         return Conjugate(*(torch.where(full, x, 0) for x in (value, rho, 1 / self.stiffness(rho))))
+
+    def _cut(self, p: Tensor) -> Conjugate:
+        """U* goes on straight, with the slope ``ceiling``, above the price of that density."""
+        top, price = self.ceiling, self._price(p)
+        value, rho, slope = self.smooth.conjugate(p.clamp(max=price))
+        over = (p - price).clamp(min=0).nan_to_num(0.0)
+        full = over > 0
+        return Conjugate(
+            value + top * over,
+            torch.where(full, top, rho.clamp(max=top)),
+            torch.where(full, 0, slope),
+        )
+
+    def _price(self, like: Tensor) -> float:
+        """The price up to which congestion does not matter, a number of the kind of ``like``."""
+        return float(self.smooth.slope(like.new_tensor(self.ceiling)))
 
     @cached_property
     def _heat_and_power(self) -> tuple[float, float, float] | None:
@@ -140,6 +185,10 @@ class Mixture(Internal):
         There some U_i' is at most ``p / sum c``, another at least that, so that the densities which have this slope
         enclose the root; one of them may be 0 or infinite.
         """
+        if self.congested:
+            full = torch.where(p > 0, torch.inf, p.new_full((), -torch.inf))  # without others
+            rest = self.smooth.log_density(p) if self.smooth.summands else full
+            return rest.clamp(max=math.log(self.ceiling))
         if len(self.summands) == 1:
             ((c, E),) = self.summands
             return E.log_density(p / c)
@@ -219,6 +268,7 @@ def _peak(E: Internal, q: Tensor) -> Tensor:
     return torch.where(rho > 0, q * rho, 0) - E.U(rho)
 
 
-def _bottomless(E: Internal, like: Tensor) -> bool:
-    """Whether U' takes all low values, as that of an entropy: only such a term can take what is left of a price."""
-    return bool(E.slope(like.new_zeros(())) == -torch.inf)
+def _takes(E: Internal, like: Tensor) -> tuple[bool, bool]:
+    """Whether U' takes all low prices, and all high ones; only a term that does can take what is left of one."""
+    low, high = E.slope(like.new_tensor([0.0, torch.inf])).tolist()
+    return low == -math.inf, high == math.inf

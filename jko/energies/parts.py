@@ -184,6 +184,7 @@ def parts(energy: Energy, state: State) -> Parts:
     [1.0, 9.0]
     """
     mu, terms = state.atoms, sorted_terms(energy)
+    terms.mixture.suits(state.dim)
     mu.refuse_part("a solver whose unknowns are the masses")
     V = torch.zeros_like(mu.weights)
     with torch.no_grad():

@@ -4,6 +4,7 @@ from jko.status import Status
 from jko.steps.conic import Conic
 from jko.steps.derivative import DifferentiableStep, differentiable_step
 from jko.steps.dynamic import Dynamic
+from jko.steps.failed import StepFailed
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
 from jko.steps.memory import Memory
@@ -12,7 +13,7 @@ from jko.steps.newton import BlockNewton
 from jko.steps.plans import Plans
 from jko.steps.problem import StepProblem
 from jko.steps.remapped import Remapped
-from jko.steps.result import StepFailed, StepResult
+from jko.steps.result import StepResult
 from jko.steps.sinkhorn import Sinkhorn
 from jko.steps.solver import Solver
 from jko.steps.split import Alternating

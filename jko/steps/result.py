@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from torch import Tensor
 
 from jko import checks
 from jko.duality import Gap, step_gap
@@ -59,6 +60,8 @@ class StepResult(Shown):
         when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
+    fields
+        Tensors that the solver reports beside the state, by name; a flow does not keep them.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class StepResult(Shown):
     figures: dict[str, float | str] = field(default_factory=dict)
     gap: Gap | Callable[[], Gap] | None = field(repr=False, default=None)
     falls: Falls = field(repr=False, default=Falls.OBJECTIVE)
+    fields: dict[str, Tensor] = field(repr=False, default_factory=dict)
 
     @classmethod
     def of(
@@ -113,6 +117,25 @@ class StepResult(Shown):
             memory=memory,
             **rest,
         )
+
+    @property
+    def pressure(self) -> Tensor:
+        """The pressure p >= 0 of a step with :class:`jko.energies.Congestion`, of the shape of the grid.
+
+        It is 0 where the density is below the limit, and the crowd, which would move by ``-tau grad dE/dmu`` without
+        a limit, moves by ``-tau grad p`` besides.
+
+        Raises
+        ------
+        ValueError
+            There is no such energy, or the solver does not find its pressure.
+        """
+        if "pressure" not in self.fields:
+            raise ValueError(
+                "this step has no pressure: jko.Dynamic() and jko.Quantile() find that of energies with "
+                "jko.energies.Congestion(limit)"
+            )
+        return self.fields["pressure"]
 
     @property
     def before(self) -> float:
@@ -241,57 +264,3 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     elif status is Status.CONVERGED and not result.residual <= min(tolerance, LARGEST):
         status = Status.STALLED
     return result if status is result.status else replace(result, status=status)
-
-
-class StepFailed(RuntimeError):
-    """A step that is no step of the scheme; ``result`` is what there is, ``trajectory`` what came before it.
-
-    It can be pickled and so comes out of a process pool.  What cannot go with it stays behind as None: a ``result``, or
-    a domain, that is made of functions.
-
-    Examples
-    --------
-    >>> import jko
-    >>> down = -2 * jko.SquaredNorm()  # no minimum for tau >= 1/2
-    >>> try:
-    ...     jko.step(down, jko.Particles([[1.0]]), tau=1.0)
-    ... except jko.StepFailed as failure:
-    ...     print(failure.status.name)
-    UNBOUNDED
-    """
-
-    def __init__(
-        self, status: Status, result: StepResult | None = None, trajectory: Any = None
-    ) -> None:
-        at = (
-            ""
-            if trajectory is None
-            else f" (step {len(trajectory.times)}, t = {trajectory.times[-1]:g})"
-        )
-        super().__init__(f"{status.name}{at}: {status.value}")
-        self.status, self.result, self.trajectory = status, result, trajectory
-
-    def __copy__(self) -> StepFailed:
-        return _again(self.args, self.__dict__)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> StepFailed:
-        return _again(self.args, self.__dict__)  # results and trajectories do not change
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.args, {name: _portable(part) for name, part in self.__dict__.items()})
-
-
-def _again(args: tuple[Any, ...], contents: dict[str, Any]) -> StepFailed:
-    """The same failure with the same sentence, notes included."""
-    failure = StepFailed.__new__(StepFailed, *args)
-    failure.__dict__.update(contents)
-    return failure
-
-
-def _portable(part: Any) -> Any:
-    """What can be pickled, as it is; None for the rest."""
-    try:
-        pickle.dumps(part)
-    except Exception:  # pickle raises whatever the parts raise
-        return None
-    return part

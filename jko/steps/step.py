@@ -9,10 +9,11 @@ from jko.energies import Energy, check_variations
 from jko.measures import State
 from jko.metrics import Metric, natural_metric
 from jko.steps.consistency import check_cost
+from jko.steps.failed import StepFailed
 from jko.steps.memory import Memory
 from jko.steps.natural import natural_solver
 from jko.steps.problem import StepProblem
-from jko.steps.result import StepFailed, StepResult, judged
+from jko.steps.result import StepResult, judged
 from jko.steps.solver import Solver, claimed, refuse_unhonoured
 
 

@@ -10,9 +10,9 @@ from scipy.ndimage import label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from jko.energies import Entropy, Internal
+from jko.energies import Internal
 
-SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, with an entropy: small, tails of a density stay exact
+SMOOTH_FLOOR = 1e-6  # mobility of the vacuum / largest density, of positive densities: small, their tails stay exact
 FLOOR = 1e-4  # and without one: larger, a front sees where it goes
 
 
@@ -20,7 +20,7 @@ def mobility(internal: Iterable[tuple[float, Internal]], eps: float | None) -> f
     """The mobility of the vacuum, as a part of the largest density: ``eps``, or what suits the internal energies."""
     if eps is not None:
         return eps
-    return SMOOTH_FLOOR if any(isinstance(E, Entropy) for _, E in internal) else FLOOR
+    return SMOOTH_FLOOR if any(E.positive for _, E in internal) else FLOOR
 
 
 def chambers(free: NDArray[np.bool_], periodic: Sequence[bool] = ()) -> NDArray[np.int64]:

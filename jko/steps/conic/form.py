@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.duality import Gap
-from jko.energies import Entropy, PorousMedium, value_of
+from jko.energies import Congestion, Entropy, PorousMedium, value_of
 from jko.measures import GridDensity, State
 from jko.metrics import NO_PROOF, Certificate, Proof, as_array, transport
 from jko.status import Status
@@ -200,12 +200,16 @@ def _internal(E: Any, s: Any, unit: float) -> Cone:
     """``sum_i U(unit s_i)``."""
     if isinstance(E, Entropy):
         return unit * (-cp.sum(cp.entr(s)) + np.log(unit) * cp.sum(s)), []
+    if isinstance(E, Congestion):
+        return 0, [unit * s <= E.limit]
     assert isinstance(E, PorousMedium)
     scale = unit**E.m / (E.m * (E.m - 1))
     if E.m == 2:
         return scale * cp.sum_squares(s), []
     power = cp.Variable(s.shape)
     one = np.ones(s.shape)
+    if E.m < 1:
+        return scale * cp.sum(power), [cp.PowCone3D(s, one, power, E.m * one)]  # power <= s^m
     return scale * cp.sum(power), [cp.PowCone3D(power, one, s, one / E.m)]  # power >= s^m
 
 

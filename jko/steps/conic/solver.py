@@ -46,8 +46,8 @@ class Conic(Shown):
 
     Notes
     -----
-    Energies: risks, potentials (+inf is an obstacle), Entropy, PorousMedium(m) for every m > 1, interactions that are
-    positive definite, and sums of them.
+    Energies: risks, potentials (+inf is an obstacle), Entropy, PorousMedium(m) for every m, Congestion, interactions
+    that are positive definite, and sums of them.
 
     ``figures`` of the result: ``solver``, its own verdict; ``value``, the program's at its point; ``bound``, a lower
     bound on the program's minimum, computed from the multipliers by weak duality and not taken from the solver;

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from jko.energies import (
+    Congestion,
     Energy,
     Entropy,
     Interaction,
@@ -28,6 +29,7 @@ from jko.measures import GridDensity, Particles
 from jko.metrics import as_array
 
 Array = NDArray[np.float64]
+CONES = (Congestion, Entropy, PorousMedium)
 TINY = 1e-14  # of the largest density
 
 
@@ -42,7 +44,7 @@ class ConeTerms:
     potential : (n,)
         V.
     internal : Mixture
-        The internal energies, entropies and powers.
+        The internal energies: entropies, powers, congestion.
     features, targets : (r, n), (r,)
         A and b.
     constant : float
@@ -68,16 +70,16 @@ class ConeTerms:
         Raises
         ------
         TypeError
-            A term that is no cone: an internal energy that is neither entropy nor porous medium, an energy of the
+            A term that is no cone: an internal energy that is no entropy, power or congestion, an energy of the
             user, an interaction that is not declared convex.
         ValueError
             A negative coefficient of a term that is not linear; a kernel that is not positive definite.
         """
         read = parts(energy, state)
         refuse(
-            [(c, E) for c, E in read.internal if not isinstance(E, (Entropy, PorousMedium))],
-            "Conic knows Entropy, PorousMedium and sums of them, not {name}; write it as such a sum, or use another "
-            "solver",
+            [(c, E) for c, E in read.internal if not isinstance(E, CONES)],
+            "Conic knows Entropy, PorousMedium, Congestion and sums of them, not {name}; write it as such a sum, or "
+            "use another solver",
             TypeError,
         )
         V = as_array(read.potential)
@@ -146,8 +148,8 @@ def _interactions(rest: Energy | None) -> Weighted[Interaction]:
     )
     refuse(
         terms.without(Interaction),
-        "{name} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, PorousMedium and "
-        "convex interactions; use another solver",
+        "{name} is no term that Conic can write as a cone: it knows risks, potentials, Entropy, PorousMedium, "
+        "Congestion and convex interactions; use another solver",
         TypeError,
     )
     refuse(

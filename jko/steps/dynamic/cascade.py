@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from jko.steps.dynamic.conjugates import flat
+from jko.steps.dynamic.congested import congested
+from jko.steps.dynamic.conjugates import Congested, flat
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
@@ -100,6 +101,9 @@ def solve(
     make
         Gives the stepper of a grid.
     """
+    if isinstance(data.kind, Congested):
+        given = Features.none(data.rho0.shape) if features is None else features
+        return _pointed(congested(data, given, tol, limit))
     if features is not None:
         return _pointed(primal_dual(data, features, tol, limit, floor))
     if levels is None:

@@ -3,6 +3,9 @@
 For ``E = int U(rho)`` with U convex on [0, inf), ``U*(p) = max over r >= 0 of p r - U(r)``; the maximiser r is the
 density at the price p, never negative and zero where p lies below U'(0).  One named tuple a kind of energy: compiled
 code specialises on its type, so that no kernel asks in its inner loop which energy it has.
+
+Where U* grows so fast that numbers end (an entropy), or is finite for p < 0 only (powers m < 1), it goes on by its
+expansion of second order above the density e^60.
 """
 
 from __future__ import annotations
@@ -11,16 +14,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
-from jko.energies import Entropy, PorousMedium
+from jko.energies import Congestion, Entropy, PorousMedium
 from jko.energies.base import Energy
 from jko.steps.dynamic.exponential import exp
-
-HUGE = 60.0  # of p / sigma - 1, above which exp is continued by its second-order expansion
-SCALAR_STEPS = 60
-WHOLE = 32  # largest exponent that is taken by products
+from jko.steps.dynamic.roots import HUGE, mixed, raised
 
 
 class Logarithmic(NamedTuple):
@@ -36,21 +36,30 @@ class Quadratic(NamedTuple):
 
 
 class Power(NamedTuple):
-    """``c / (m (m - 1)) int rho^m``."""
+    """``c / (m (m - 1)) int rho^m``, m > 1."""
 
     c: float
     m: float
 
 
 class Mixed(NamedTuple):
-    """``sigma int rho log rho + sum_i c_i / (m_i (m_i - 1)) int rho^m_i``; sigma may be 0."""
+    """``sigma int rho log rho + sum_i c_i / (m_i (m_i - 1)) int rho^m_i``; sigma may be 0, and one m_i less than 1."""
 
     sigma: float
     c: tuple[float, ...]
     m: tuple[float, ...]
 
 
-Kind = Logarithmic | Quadratic | Power | Mixed
+class Congested(NamedTuple):
+    """The same where the density is at most ``limit``, +inf elsewhere; sigma and all c_i may be 0."""
+
+    sigma: float
+    c: tuple[float, ...]
+    m: tuple[float, ...]
+    limit: float
+
+
+Kind = Logarithmic | Quadratic | Power | Mixed | Congested
 
 
 def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
@@ -61,15 +70,20 @@ def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
     ValueError
         There is none, so that the dual has no unique density.
     """
-    sigma: float = 0.0
+    sigma, limit = 0.0, math.inf
     powers: dict[float, float] = {}
     for c, E in internal:
         if isinstance(E, Entropy):
             sigma += float(c)
         elif isinstance(E, PorousMedium):
             powers[float(E.m)] = powers.get(float(E.m), 0.0) + float(c)
+        elif isinstance(E, Congestion):
+            limit = min(limit, float(E.limit))
         else:
             return None
+    if limit < math.inf:
+        powers = powers or {2.0: 0.0}
+        return Congested(sigma, tuple(powers.values()), tuple(powers), limit)
     if not sigma and not powers:
         raise ValueError(
             "the energy has no internal term, and without one the dual of a step on a grid has kinks where Dynamic "
@@ -78,15 +92,17 @@ def kind_of(internal: Sequence[tuple[float, Energy]]) -> Kind | None:
         )
     if not powers:
         return Logarithmic(sigma)
-    if sigma or len(powers) > 1:
+    if sigma or len(powers) > 1 or min(powers) < 1:
         return Mixed(sigma, tuple(powers.values()), tuple(powers))
     ((m, c),) = powers.items()
     return Quadratic(c) if m == 2.0 else Power(c, m)
 
 
 def entropic(kind: Kind) -> bool:
-    """Whether (U*)' is an exponential at low densities."""
-    return isinstance(kind, Logarithmic) or (isinstance(kind, Mixed) and kind.sigma > 0)
+    """Whether U'(0) = -inf, so that densities are positive."""
+    if isinstance(kind, Mixed | Congested):
+        return kind.sigma > 0 or min(kind.m) < 1
+    return isinstance(kind, Logarithmic)
 
 
 def flat(kind: Kind) -> bool:
@@ -113,21 +129,6 @@ def marginal(kind: Any, r: float) -> tuple[float, float]:
 
 def _is(kind: Any, wanted: type) -> bool:
     return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is wanted
-
-
-@njit(cache=True)
-def raised(x: float, e: float) -> float:
-    """``x^e`` for x >= 0, by products where e is a small whole number: a tenth of the time of a power."""
-    n = int(e)
-    if n != e or n > WHOLE:
-        return x**e
-    out = 1.0
-    while n > 0:
-        if n & 1:
-            out *= x
-        x *= x
-        n >>= 1
-    return out
 
 
 @overload(conjugate, inline="never")
@@ -162,43 +163,23 @@ def _conjugate(kind: Any, p: Any) -> Any:
         return power
     if _is(kind, Mixed):
 
-        def mixed(kind: Any, p: Any) -> Any:
-            return _mixed(kind, p)
+        def sum_of_powers(kind: Any, p: Any) -> Any:
+            return mixed(kind.sigma, kind.c, kind.m, p)
 
-        return mixed
+        return sum_of_powers
+    if _is(kind, Congested):
+
+        def congested(kind: Any, p: Any) -> Any:
+            top = kind.limit
+            price = marginal(kind, top)[0]
+            if p > price:
+                return p * top - primal(kind, top), top, 0.0
+            if kind.sigma == 0.0 and max(kind.c) == 0.0:
+                return 0.0, 0.0, 0.0
+            return mixed(kind.sigma, kind.c, kind.m, p)
+
+        return congested
     return None
-
-
-@njit(cache=True)
-def _mixed(kind: Any, p: float) -> tuple[float, float, float]:
-    # s = log r solves sigma (s + 1) + sum c e^{(m-1) s} / (m - 1) = p: increasing and convex in s, so that Newton
-    # from an upper bound comes down to the root
-    sigma, n = kind.sigma, len(kind.c)
-    if p == -math.inf or (sigma == 0.0 and p <= 0.0):
-        return 0.0, 0.0, 0.0
-    s = p / sigma - 1.0 if sigma > 0.0 else math.inf
-    if p > 0.0:
-        bound = math.inf
-        for i in range(n):
-            bound = min(bound, math.log((kind.m[i] - 1.0) * p / kind.c[i]) / (kind.m[i] - 1.0))
-        s = min(s, max(bound, -1.0) if sigma > 0.0 else bound)
-    for _ in range(SCALAR_STEPS):
-        f, df = sigma * (s + 1.0) - p, sigma
-        for i in range(n):
-            e = kind.c[i] * math.exp((kind.m[i] - 1.0) * s)
-            f += e / (kind.m[i] - 1.0)
-            df += e
-        step = f / df
-        s -= step
-        if abs(step) < 1e-15 * max(1.0, abs(s)) or not step > 0.0:
-            break
-    r = math.exp(s)
-    value, curvature = sigma * r, sigma
-    for i in range(n):
-        e = kind.c[i] * math.exp((kind.m[i] - 1.0) * s)
-        value += r * e / kind.m[i]
-        curvature += e
-    return value, r, r / curvature
 
 
 @overload(primal, inline="never")
@@ -221,15 +202,15 @@ def _primal(kind: Any, r: Any) -> Any:
             return kind.c * r**kind.m / (kind.m * (kind.m - 1.0))
 
         return power
-    if _is(kind, Mixed):
+    if _is(kind, Mixed) or _is(kind, Congested):
 
-        def mixed(kind: Any, r: Any) -> Any:
+        def sum_of_powers(kind: Any, r: Any) -> Any:
             total = kind.sigma * r * math.log(r) if r > 0.0 else 0.0
             for i in range(len(kind.c)):
                 total += kind.c[i] * r ** kind.m[i] / (kind.m[i] * (kind.m[i] - 1.0))
             return total
 
-        return mixed
+        return sum_of_powers
     return None
 
 
@@ -258,11 +239,12 @@ def _marginal(kind: Any, r: Any) -> Any:
             return slope / (kind.m - 1.0), slope / r
 
         return power
-    if _is(kind, Mixed):
+    if _is(kind, Mixed) or _is(kind, Congested):
 
-        def mixed(kind: Any, r: Any) -> Any:
+        def sum_of_powers(kind: Any, r: Any) -> Any:
             if not r > 0.0:
-                return -math.inf if kind.sigma > 0.0 else 0.0, math.inf
+                low = kind.sigma > 0.0 or min(kind.m) < 1.0
+                return -math.inf if low else 0.0, math.inf
             price, bend = 0.0, 0.0
             if kind.sigma > 0.0:
                 price, bend = kind.sigma * (math.log(r) + 1.0), kind.sigma / r
@@ -272,5 +254,5 @@ def _marginal(kind: Any, r: Any) -> Any:
                 bend += slope / r
             return price, bend
 
-        return mixed
+        return sum_of_powers
     return None

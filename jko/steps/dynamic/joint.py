@@ -11,6 +11,7 @@ dual of the step is that of a potential ``V + A^T lam``, and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,8 @@ from jko.steps.dynamic.newton import DualOutcome
 from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
 
-CG_LIMIT = 200
+CG_LIMIT, FEW = 200, 60
+Factored = Callable[[Stepper], Callable[[Array], Array] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class Joint:
         self.V, self.cell = step.V.copy(), step.layout.cell
         self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
         self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
-        self.F_lam = np.zeros_like(self.b)
+        self.F_lam, self.hard = np.zeros_like(self.b), False
 
     @property
     def grid(self) -> tuple[Any, Any]:
@@ -140,17 +142,32 @@ class Joint:
         self.stepper.slopes(phi)
         return DualOutcome(phi, math.nan, math.inf)
 
-    def newton(self, target: float) -> tuple[Array, Array, int] | None:
+    def newton(
+        self, target: float, factored: Factored | None = None
+    ) -> tuple[Array, Array, int] | None:
         """Newton's step: phi and lam are to move by minus these; and the iterations of conjugate gradients.
 
-        None where numbers have lost their meaning.
+        None where numbers have lost their meaning.  ``factored`` makes a better preconditioner, for when the multigrid
+        has once been no good.
         """
         step = self.stepper
         if not np.isfinite(step.F).all():
             return None
-        if not len(self.b):
-            dphi, cg = step.solve(step.F, target, CG_LIMIT)
-            return dphi.copy(), self.F_lam, cg
+        if not len(self.b) and not self.hard:
+            dphi, cg = step.solve(step.F, target, CG_LIMIT if factored is None else FEW)
+            self.hard = factored is not None and cg >= FEW
+            if not self.hard:
+                return dphi.copy(), self.F_lam, cg
+        made = factored(step) if factored is not None and self.hard else None
+        found = self._solved(target, made or step.precondition)
+        self.hard = self.hard or (factored is not None and found is not None and found[2] >= FEW)
+        return found
+
+    def _solved(
+        self, target: float, precondition: Callable[[Array], Array]
+    ) -> tuple[Array, Array, int] | None:
+        """Newton's step by conjugate gradients with this preconditioner."""
+        step = self.stepper
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
         scaled = self.A * np.sqrt(step.w.sum(0))
         S = scaled @ scaled.T
@@ -164,11 +181,12 @@ class Joint:
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
             step.product(v, out)
-            back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
-            self._gather(back, -1.0, out)
+            if len(self.b):
+                back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
+                self._gather(back, -1.0, out)
             return out
 
-        found = conjugate_gradients(product, rhs, step.precondition, target * step.mass, CG_LIMIT)
+        found = conjugate_gradients(product, rhs, precondition, target * step.mass, CG_LIMIT)
         lifted = self.F_lam + self.A @ self._spread(found.x)
         return found.x, cho_solve(factor, lifted), found.products
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from jko.duality import Gap
 from jko.steps.dynamic.cascade import Solved, solve
+from jko.steps.dynamic.congested import CrowdPoint
 from jko.steps.dynamic.gap import gap, risk_gap
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
@@ -45,6 +47,15 @@ class DualAnswer:
     def phi(self) -> Array:
         """The potential on the grid."""
         return self.solved.stepper.crop(self.outcome.phi)
+
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """The pressure of a congested energy: the least of a cell's corners, so that it is 0 in a cell with room."""
+        point = self.solved.point
+        if not isinstance(point, CrowdPoint):
+            return {}
+        least = self.solved.stepper.crop(point.pressure.min(0))
+        return {"pressure": self.setting.tensor(least)}
 
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from jko.steps.dynamic.setting import GridSetting
     from jko.steps.dynamic.solve import DualAnswer
 
+CROWDED = (
+    1e-8  # mass by which a density below a limit may be corrected: so far above it can be then
+)
+
 
 @dataclass(frozen=True)
 class Dynamic(Shown):
@@ -56,8 +60,8 @@ class Dynamic(Shown):
     Raises
     ------
     ValueError
-        An energy without any internal term: its dual has kinks.
-        ``inner > 1`` with a risk, or where the step is not in compiled kernels.
+        An energy without any internal term: its dual has kinks.  Congestion that leaves no room for the mass.
+        ``inner > 1`` with a risk or congestion, or where the step is not in compiled kernels.
     TypeError
         A state that is no :class:`jko.GridDensity`.
 
@@ -139,6 +143,7 @@ class Dynamic(Shown):
                 "gap": rho.gap,
             },
             gap=answer.certificate,
+            fields=answer.fields,
             falls=Falls.ENERGY,  # the objective is at most the gap above the energy before
         )
         return result.stayed() if result.status.ok and result.energy > result.before else result
@@ -150,7 +155,7 @@ class Dynamic(Shown):
         if max(outcome.residual, answer.unsettled) > self.tol:
             spent = outcome.newton >= self.max_iterations or answer.unsettled > self.tol
             return Status.MAX_ITERATIONS if spent else Status.STALLED
-        if rho.correction > self.tol:
+        if rho.correction > (CROWDED if answer.fields else self.tol):
             return Status.MASS_LOST
         if setting.rise(rho) > max(rho.gap, setting.rounding(rho)):
             return Status.ENERGY_ROSE

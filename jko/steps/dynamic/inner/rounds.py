@@ -60,7 +60,7 @@ def _advance(path: SlabPath, at: PathPoint, tol: float) -> PathPoint | None:
         path.moved_to(np.maximum(path.r, LEAST_LEFT * path.near))
         at = at._replace(J=path.evaluate(at.phi), residual=path.imbalance())
     path.prepare()
-    step, cg = path.solve(max(min(FORCING, at.residual) * at.residual, 0.3 * tol))
+    step, cg = path.solve(max(FORCING * at.residual, 0.3 * tol))
 
     def along(length: float) -> Trial:
         phi = at.phi - length * step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from jko.duality import Gap
 from jko.measures import GridDensity
@@ -52,6 +53,11 @@ class PathAnswer:
         path, phi = self.found.path, self.outcome.phi
         return path.layout.crop(0.5 * (phi[(path.n - 1) // 2] + phi[path.n // 2]))
 
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """None."""
+        return {}
+
     @np.errstate(all="ignore")
     def certificate(self) -> Gap:
         """The rigorous duality gap of the problem in n slabs."""
@@ -80,9 +86,10 @@ def solved_in_slabs(
             f"Dynamic(inner={n}) runs in compiled kernels, which know densities on a CPU and the internal energies of "
             "the library; take inner=1, and a smaller tau"
         )
-    if setting.risk is not None:
+    if setting.risk is not None or setting.parts.mixture.congested:
+        what = "no risk" if setting.risk is not None else "not jko.energies.Congestion"
         raise ValueError(
-            f"Dynamic(inner={n}) knows potentials, internal energies and interactions, but no risk: take inner=1, and "
+            f"Dynamic(inner={n}) knows potentials, internal energies and interactions, but {what}: take inner=1, and "
             "a smaller tau or scheme=jko.SDIRK2()"
         )
     grids = ladder(
