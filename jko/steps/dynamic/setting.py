@@ -192,10 +192,14 @@ class GridSetting:
     @cached_property
     def potential(self) -> Array | None:
         """The previous step's potential, if it left one for this grid."""
-        phi = self.problem.memory.get("potential")
-        if phi is None or tuple(phi.shape) != self.rho0.shape:
+        return self.field("potential")
+
+    def field(self, name: str) -> Array | None:
+        """What the previous step left by this name, if it did so on this grid."""
+        values = self.problem.memory.get(name)
+        if values is None or tuple(values.shape) != self.rho0.shape:
             return None
-        return np.array(as_array(phi), dtype=np.float64)
+        return np.array(as_array(values), dtype=np.float64)
 
 
 def opened(V: Array, rho0: Array, periodic: Sequence[bool] = ()) -> Array:
