@@ -174,8 +174,8 @@ class GridSetting:
         state = GridDensity.of(grid, self.tensor(end.values))
         local = self.parts.local(state.weights) if end.local is None else grid.cell * end.local
         energy = local + self.parts.beyond(state.weights)
-        sums = (grid.cell * total for total in (end.correction, end.gap, end.moved))
-        return Density(state, energy, cost, *sums, scale)
+        correction, gap, moved = (grid.cell * n for n in (end.correction, end.gap, end.moved))
+        return Density(state, energy, cost, correction, gap, moved, scale)
 
     def rise(self, rho: Density) -> float:
         """How much the objective lies above the energy of the base point; <= 0 for a minimiser."""
