@@ -38,6 +38,7 @@ class StepDual(Protocol):
 
     data: GridStep
     mass: float
+    V: Any
 
     @property
     def rho(self) -> Any:
