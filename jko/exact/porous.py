@@ -1,7 +1,7 @@
 """Barenblatt profiles: the porous-medium energy with a quadratic well, whose steps and flows are dilations.
 
-``E(rho) = c/(m (m - 1)) int rho^m + (a/2) int |x|^2 drho`` on R^d, m > 1, has the flow
-``d_t rho = (c/m) Lap rho^m + a div(rho x)`` (survey (4.6)-(4.7) for m = 2).  Write p = 1/(m - 1) and
+``E(rho) = c/(m (m - 1)) int rho^m + (a/2) int |x|^2 drho`` on R^d has the flow
+``d_t rho = (c/m) Lap rho^m + a div(rho x)`` (survey (4.6)-(4.7) for m = 2).  For m > 1 write p = 1/(m - 1) and
 
 ``B_R(x) = k / R^d (1 - |x|^2 / R^2)_+^p``,    ``k = Gamma(p + 1 + d/2) / (pi^{d/2} Gamma(p + 1))``.
 
@@ -13,6 +13,13 @@ for 1 + tau a > 0 (McCann), so its solution is the minimum over all measures.  W
 
 ``(1 + tau a) R+ - R = tau b R+^{1-q}``,    ``R' = b R^{1-q} - a R``,    at rest ``R^q = b / a``.
 
+Fast diffusion, m < 1, has profiles of the same kind that are positive everywhere,
+
+``B_R(x) = k / R^d (1 + |x|^2 / R^2)^p``,    ``k = Gamma(-p) / (pi^{d/2} Gamma(-p - d/2))``,  p = 1/(m - 1) < 0,
+
+and the same equations for R with ``b = 2 c k^{m-1} / (1 - m)``.  Their mass is finite for ``m > 1 - 2/d``, their second
+moment and energy, and so W2, for ``m > d / (d + 2)``; this and McCann's ``m >= 1 - 1/d`` are asked for here.
+
 A well around another centre moves the centre by itself, as :func:`jko.exact.quadratic_step` moves an atom.
 """
 
@@ -21,8 +28,8 @@ from scipy.special import betainc, gammaln
 
 from jko.exact.roots import root
 from jko.exact.rules import (
-    AboveOne,
     Array,
+    Exponent,
     NotNegative,
     NotNegativeNumbers,
     Numbers,
@@ -37,7 +44,7 @@ from jko.exact.rules import (
 
 
 @formula
-def barenblatt(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Numbers = 0.0) -> Array:
+def barenblatt(x: Numbers, *, R: Positive, m: Exponent = 2.0, centre: Numbers = 0.0) -> Array:
     """The density ``B_R(x - centre)`` of the module, with mass one.
 
     Parameters
@@ -45,7 +52,7 @@ def barenblatt(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Numbers = 
     x : (..., d)
         Points.
     R : float
-        Radius of the support, > 0.
+        Radius of the support, for m < 1 of the core, > 0.
     centre : number or (d,)
 
     Returns
@@ -62,11 +69,12 @@ def barenblatt(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Numbers = 
     x = np.atleast_1d(x)
     d = x.shape[-1]
     square = (((x - point("centre", centre, d)) / R) ** 2).sum(-1)
-    return _height(m, d) / R**d * np.maximum(1 - square, 0) ** (1 / (m - 1))
+    base = np.maximum(1 - square, 0) if m > 1 else 1 + square
+    return _height(m, d) / R**d * base ** (1 / (m - 1))
 
 
 @formula
-def barenblatt_mass(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Real = 0.0) -> Array:
+def barenblatt_mass(x: Numbers, *, R: Positive, m: Exponent = 2.0, centre: Real = 0.0) -> Array:
     """The mass of B_R in (-inf, x] for d = 1: its distribution function, for the masses of cells.
 
     Examples
@@ -75,16 +83,19 @@ def barenblatt_mass(x: Numbers, *, R: Positive, m: AboveOne = 2.0, centre: Real 
     >>> exact.barenblatt_mass([-1.0, 0.0, 3.0], R=1.0).tolist()
     [0.0, 0.5, 1.0]
     """
-    p = 1 / (m - 1)
-    u = (1 + (x - centre) / R) / 2
-    return betainc(p + 1, p + 1, np.clip(u, 0, 1))
+    p, z = 1 / (m - 1), (x - centre) / R
+    if m > 1:
+        return betainc(p + 1, p + 1, np.clip((1 + z) / 2, 0, 1))
+    _height(m, 1)  # that there is one
+    tail = betainc(-p - 0.5, 0.5, 1 / (1 + z**2)) / 2
+    return np.where(z < 0, tail, 1 - tail)
 
 
 @formula
 def barenblatt_step(
     R: NotNegative,
     *,
-    m: AboveOne = 2.0,
+    m: Exponent = 2.0,
     d: Whole,
     c: Positive = 1.0,
     a: Real = 0.0,
@@ -120,7 +131,7 @@ def barenblatt_step(
 def barenblatt_flow(
     R: NotNegativeNumbers,
     *,
-    m: AboveOne = 2.0,
+    m: Exponent = 2.0,
     d: Whole,
     c: Positive = 1.0,
     a: Real = 0.0,
@@ -144,10 +155,10 @@ def barenblatt_flow(
 
 
 @formula
-def barenblatt_rest(*, m: AboveOne = 2.0, d: Whole, c: Positive = 1.0, a: Positive) -> float:
+def barenblatt_rest(*, m: Exponent = 2.0, d: Whole, c: Positive = 1.0, a: Positive) -> float:
     """The radius of the minimiser of ``c PorousMedium(m) + a |x|^2/2``, a > 0: ``R^q = b / a``.
 
-    Its support is compact, unlike that of a Gibbs measure.
+    For m > 1 its support is compact, unlike that of a Gibbs measure.
 
     Examples
     --------
@@ -160,8 +171,8 @@ def barenblatt_rest(*, m: AboveOne = 2.0, d: Whole, c: Positive = 1.0, a: Positi
 
 
 @formula
-def barenblatt_spread(*, m: AboveOne = 2.0, d: Whole) -> float:
-    """The second moment ``int |x|^2 B_1 = d / (d + 2 p + 2)`` of the profile with radius one.
+def barenblatt_spread(*, m: Exponent = 2.0, d: Whole) -> float:
+    """The second moment ``int |x|^2 B_1 = |d / (d + 2 p + 2)|`` of the profile with radius one.
 
     So ``int |x|^2 B_R`` is this times R^2, and ``W2^2(B_R, B_S)`` this times (R - S)^2.
 
@@ -171,12 +182,13 @@ def barenblatt_spread(*, m: AboveOne = 2.0, d: Whole) -> float:
     >>> exact.barenblatt_spread(m=2, d=1)
     0.2
     """
-    return d / (d + 2 / (m - 1) + 2)
+    _height(m, d)  # that there is one
+    return abs(d / (d + 2 / (m - 1) + 2))
 
 
 @pointwise
 def barenblatt_energy(
-    R: Numbers, *, m: AboveOne = 2.0, d: Whole, c: Positive = 1.0, a: Real = 0.0
+    R: Numbers, *, m: Exponent = 2.0, d: Whole, c: Positive = 1.0, a: Real = 0.0
 ) -> Array:
     """The value ``c/(m (m - 1)) int B_R^m + (a/2) int |x|^2 B_R``.
 
@@ -196,9 +208,16 @@ def barenblatt_energy(
 def _height(m: float, d: int) -> float:
     """k: B_1 at the origin."""
     p = 1 / (m - 1)
+    if m < 1:
+        if not (m > d / (d + 2) and m >= 1 - 1 / d):
+            raise ValueError(
+                f"m = {m:g} in dimension {d}: the profile has a second moment for m > {d / (d + 2):.6g}, and the "
+                f"energy is convex along geodesics for m >= {1 - 1 / d:.6g}; take a larger m"
+            )
+        return float(np.exp(gammaln(-p) - gammaln(-p - d / 2)) / np.pi ** (d / 2))
     return float(np.exp(gammaln(p + 1 + d / 2) - gammaln(p + 1)) / np.pi ** (d / 2))
 
 
 def _rate(m: float, d: int, c: float) -> tuple[float, float]:
     """b and q of the module's equations."""
-    return 2 * c * _height(m, d) ** (m - 1) / (m - 1), d * (m - 1) + 2
+    return 2 * c * _height(m, d) ** (m - 1) / abs(m - 1), d * (m - 1) + 2

@@ -99,11 +99,20 @@ def curvature(a: Any, tau: Any) -> Any:
     return k
 
 
+def _exponent(name: str, m: Any) -> float:
+    """The exponent of a porous medium or of a fast diffusion."""
+    if checks.number(name, m, above=0) == 1:
+        raise ValueError(
+            f"{name} = 1.0 is the heat equation; take the formulas of Gaussians, or another {name}"
+        )
+    return float(m)
+
+
 # The rules, for annotations.  ``Numbers`` and its kin are arrays of any shape.
 Real = Annotated[float, checks.number]
 Positive = Annotated[float, partial(checks.number, above=0)]
 NotNegative = Annotated[float, partial(checks.number, least=0)]
-AboveOne = Annotated[float, partial(checks.number, above=1)]
+Exponent = Annotated[float, _exponent]
 Whole = Annotated[int, checks.count]
 Numbers = Annotated[Any, _array]
 PositiveNumbers = Annotated[Any, partial(_array, above=0.0)]

@@ -29,13 +29,13 @@ def glue(ax: Axes, domain: Domain | None, *plane: int | None) -> Axes:
     torus, first = torus_of(domain)
     if torus is None:
         return ax
-    sides = (("left", "right"), ax.set_xlim), (("bottom", "top"), ax.set_ylim)
-    for k, (ends, limit) in zip(plane, sides, strict=False):
+    for k, sides in zip(plane, (("left", "right"), ("bottom", "top")), strict=False):
         if k is None or k < first or not torus.periodic[k - first]:
             continue
         ax.set_adjustable("box")  # limits are what they are, also with equal units
-        limit(float(torus.lower[k - first]), float(torus.upper[k - first]))
-        for end in ends:
+        ends = float(torus.lower[k - first]), float(torus.upper[k - first])
+        ax.set(xlim=ends) if "left" in sides else ax.set(ylim=ends)
+        for end in sides:
             ax.spines[end].set_visible(True)
             ax.spines[end].set_linestyle(DASHED)
     return ax

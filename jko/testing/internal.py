@@ -12,12 +12,14 @@ DENSITIES = (0.05, 0.3, 0.7, 1.0, 1.6, 4.0)
 
 def check_law(energy: Internal) -> None:
     """U is convex with U(0) = 0; ``slope`` is its derivative, ``density`` the inverse of that, and so on."""
-    rho = torch.tensor(DENSITIES, dtype=torch.float64)
+    rho = _densities(energy)
     zero = float(energy.U(torch.zeros(1, dtype=torch.float64)))
     promise(zero == 0, energy, "U", f"is {zero:g} at 0; where no mass is, no energy is")
     p = energy.slope(rho)
+    if bool((p.diff() == 0).any()) and energy.ceiling < torch.inf:
+        return _flat(energy, rho, p)
     rises = p.diff() > 0
-    said = f"does not rise from rho = {DENSITIES[int((~rises).int().argmax())]}: U is not convex"
+    said = f"does not rise from rho = {float(rho[int((~rises).int().argmax())]):g}: U is not convex"
     promise(rises.all(), energy, "slope", said)
     _derivative(energy, "slope", Difference.of(lambda s: energy.U(rho * (1 + s))), rho * p, "U")
     back = energy.density(p)
@@ -31,6 +33,31 @@ def check_law(energy: Internal) -> None:
     _follows(energy)
 
 
+def _densities(energy: Internal) -> torch.Tensor:
+    """Densities where U is finite."""
+    rho = torch.tensor(DENSITIES, dtype=torch.float64)
+    return rho if energy.ceiling == torch.inf else rho * (energy.ceiling / (2 * DENSITIES[-1]))
+
+
+def _flat(energy: Internal, rho: torch.Tensor, p: torch.Tensor) -> None:
+    """Of a U that is flat and ends: ``U(rho) + U*(p) = p rho`` at the slopes, and at densities of prices; else more."""
+    for price in (p, p + 1, p - 1):
+        value, best, _ = energy.conjugate(price)
+        there = value + energy.U(best) - price * best
+        promise(
+            same(there, 0 * there, 1e-12), energy, "density", "is no maximiser of p rho - U(rho)"
+        )
+        more = value + energy.U(rho) - price * rho
+        promise(
+            (more >= -1e-12).all(), energy, "conjugate", "is less than p rho - U(rho) somewhere"
+        )
+    touching = energy.conjugate(p).value + energy.U(rho) - p * rho
+    promise(same(touching, 0 * touching, 1e-12), energy, "slope", "is no slope of U")
+    top = torch.tensor([energy.ceiling], dtype=torch.float64)
+    promise(energy.U(top).isfinite().all(), energy, "U", "is infinite at the ceiling")
+    promise(energy.U(1.01 * top).isinf().all(), energy, "U", "is finite above the ceiling")
+
+
 def _derivative(
     energy: Internal, method: str, found: Difference, claimed: torch.Tensor, of: str
 ) -> None:
@@ -41,7 +68,7 @@ def _derivative(
 
 def _follows(energy: Internal) -> None:
     """What follows from the four, where it was written anew, says what the formulas of the base class say."""
-    rho = torch.tensor(DENSITIES, dtype=torch.float64)
+    rho = _densities(energy)
     p = energy.slope(rho)
     base = {
         "pressure": (energy.pressure(rho), Internal.pressure(energy, rho)),

@@ -239,7 +239,7 @@ def test_features_are_compressed_once_for_a_flow():
 def test_paths_lead_to_the_energy_of_the_step():
     data = GridStep(Logarithmic(0.2), np.ones(4), np.zeros(4), (1.0,), 1.0, 1e-3)
     joint = Joint(Stepper(data), Features.none((4,)))
-    good = Moved(0.01, 0.0, 0.0)
+    good = Moved(0.01, 0.0)
     entropic = CornerPath.of(joint, 10.0)
     assert entropic.kind == Logarithmic(0.2 * 16)
     entropic.closer(0.01, good, 1e-4)
@@ -256,7 +256,7 @@ def test_paths_lead_to_the_energy_of_the_step():
         assert path.r * path.s == pytest.approx(path.mu)
     power.closer(1.0, good, 1e-4)
     assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
-    power.closer(0.01, Moved(0.01, 0.0, 0.1), 1e-4)  # densities were cut off
+    power.closer(0.01, Moved(0.01, 0.1), 1e-4)  # densities were cut off
     assert power.mu == pytest.approx(0.1 * 1.0 * 2.0)
     power.closer(0.01, good, 1e-4)
     assert power.mu == pytest.approx(0.02 * 0.1 * 1.0 * 2.0)

@@ -9,7 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jko.energies import Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
+from jko.energies import (
+    Congestion,
+    Energy,
+    Internal,
+    Mixture,
+    joined,
+    negative,
+    refuse,
+    sorted_terms,
+)
 from jko.spaces import FacesAcross, Grid
 
 EMPTY = 1e-12  # of the largest density: below it U'' may be past what numbers can hold
@@ -22,13 +31,18 @@ def split(energy: Energy) -> tuple[Mixture, Energy | None]:
     Raises
     ------
     ValueError
-        An internal energy with a negative coefficient.
+        An internal energy with a negative coefficient; congestion.
     """
     terms = sorted_terms(energy)
     refuse(
         negative(terms.internal),
         "{energy} has the coefficient {c:g}; a negative one is diffusion backwards in time, which has no "
         "solution: use a coefficient >= 0",
+    )
+    refuse(
+        terms.of(Congestion),
+        "{energy} in the energy: its pressure is no function of the density, so that it has no diffusion to integrate; "
+        "take steps of jko.Dynamic(), or m * jko.PorousMedium(m) of densities in units of the limit, m = 20 to 80",
     )
     return terms.mixture, joined(terms.without(Internal))
 

@@ -6,8 +6,9 @@ O(tau^3); the mobility rho of the linearised scheme (Cances, Gallouet and Todesc
 first order only.
 
 The discrete problem (P).  Cells K of volume |K|, spacings h_a, faces f between neighbours that are no obstacles;
-nothing passes the boundary.  Each cell has 2^d corners, a corner c touches one face on every axis.  The unknowns are a
-density r_{K,c} >= 0 for every corner and a flux F_f for every face:
+nothing passes a wall, and where an axis is periodic its last cells are neighbours of its first.  Each cell has 2^d
+corners, a corner c touches one face on every axis.  The unknowns are a density r_{K,c} >= 0 for every corner and a
+flux F_f for every face:
 
 ``min  sum_K |K| mean_c [ U(r_{K,c}) + V_K r_{K,c} ]  +  tau/2 sum_f |K| F_f^2 / M_f``
 
@@ -30,7 +31,8 @@ J is convex and smooth; at its minimum ``r_c = (U*)'(p_c)``, ``F = -M grad phi``
 J / |K| = rho - rho_0 - tau div(M grad phi)``.  Because each corner sees one face an axis, the Hessian couples cells
 that share a corner only: 9 points in 2-D, 19 in 3-D.
 
-The modules: :mod:`layout` (fields in memory), :mod:`folds` (how its levels merge), :mod:`conjugates` (U*, with the
+The modules: :mod:`layout` (fields in memory), :mod:`levels` and :mod:`folds` (how its levels merge), :mod:`seams`
+(where they come round), :mod:`conjugates` (U*, with the
 :mod:`exponential` of several cells at once), :mod:`kernels` (J and its gradient), :mod:`stencil` (its Hessian, from
 :mod:`corner_sums`), :mod:`multigrid` (the linear solver, by :mod:`sweeps`), :mod:`stepper` (one step as arrays, in a
 :mod:`workspace` that a flow keeps), :mod:`finish` (the sums that a result reports).  Two methods:

@@ -105,6 +105,21 @@ def linearise(
     return share * missed
 
 
+@njit(cache=True)
+def bent(strides: Any, rows: Fields, tau: float, inverse: Fields, w: Fields, step: Fields) -> float:
+    """What the linear model of a step leaves out, ``sum_K sum_c w_c tau/4 sum_a slope_a(step)^2``."""
+    d, total = len(strides), 0.0
+    for row in range(rows[1]):
+        first = rows[0] + row * rows[2]
+        for q in range(first, first + rows[3]):
+            for c in range(1 << d):
+                for a in range(d):
+                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
+                    slope = inverse[a, face] * (step[face + strides[a]] - step[face])
+                    total += w[c, q] * slope * slope
+    return 0.25 * tau * total
+
+
 @njit(cache=True, error_model="numpy")
 def update(
     kind: Any,
@@ -122,55 +137,55 @@ def update(
     wanted: Fields,
     step: Fields,
     lift: Fields,
+    length: float,
     enter: float,
-) -> tuple[float, float, float]:
-    """Move r and s as ``phi -= step``, ``V -= lift`` asks, after :func:`linearise`.
+) -> tuple[float, float]:
+    """Move r and s by ``length`` times what ``phi -= step``, ``V -= lift`` asks, after :func:`linearise`.
 
     With slacks, both keep a tenth at least, and a density rises no further than its price asks for: where U is flat,
     at low densities of powers above 2, tangents overshoot.  Without, a density that falls follows ``r exp(dr / r)``,
     which is the entropy's own way, and one that rises its tangent, which lies below and so cannot explode; up to
     ``enter`` it may rise at once.
 
-    Returns, relative to the mass, how much of it changed; what the linear model left out, ``sum w tau/4 |grad
-    step|^2``; and what was cut off from densities that were to become negative.
+    Returns, relative to the mass, how much of it changed, and what was cut off from densities that were to become
+    negative.
     """
     d = len(strides)
     corners = float(1 << d)
-    changed, left_out, cut, mass = 0.0, 0.0, 0.0, 0.0
+    changed, cut, mass = 0.0, 0.0, 0.0
     for row in range(rows[1]):
         first = rows[0] + row * rows[2]
         for q in range(first, first + rows[3]):
             if V[q] == math.inf:
                 continue
             for c in range(1 << d):
-                change, square = lift[q] - step[q], 0.0
+                change = lift[q] - step[q]
                 for a in range(d):
                     face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
                     slope = inverse[a, face] * (step[face + strides[a]] - step[face])
                     change -= 0.5 * tau * g[a, face] * slope
-                    square += slope * slope
                 now, weight = r[c, q], corners * w[c, q]
-                dr = wanted[c, q] - now + weight * change
+                dr = length * (wanted[c, q] - now + weight * change)
                 after = now + dr
                 if mu > 0.0:
                     slack, least = s[c, q], LEAST_LEFT * now
-                    s[c, q] = max((mu - slack * dr) / now, LEAST_LEFT * slack)
+                    ahead = length * (mu / now - slack) - slack * dr / now
+                    s[c, q] = max(slack + ahead, LEAST_LEFT * slack)
                     if after < least:
                         cut += least - after
                         after = least
                     elif after > RISE * now:
-                        p = corner_price(c, q, strides, tau, phi, V, g) + change
+                        p = corner_price(c, q, strides, tau, phi, V, g) + length * change
                         after = min(after, max(RISE * now, conjugate(kind, p)[1]))
                 elif dr < 0.0:
                     after = max(now * math.exp(dr / now), LOWEST)
                 elif after < enter:
-                    p = corner_price(c, q, strides, tau, phi, V, g) + change
+                    p = corner_price(c, q, strides, tau, phi, V, g) + length * change
                     after = max(after, min(enter, conjugate(kind, p)[1]))
                 r[c, q] = after
                 changed += abs(after - now)
-                left_out += weight * 0.25 * tau * square
                 mass += now
-    return changed / mass, left_out / mass, cut / mass
+    return changed / mass, cut / mass
 
 
 @njit(cache=True)

@@ -18,37 +18,31 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.steps.dynamic.conjugates import Kind, Logarithmic, Mixed, entropic, flat
-from jko.steps.dynamic.corners import begin, emptied, linearise, update
+from jko.steps.dynamic.corners import begin, bent, emptied, linearise, update
 from jko.steps.dynamic.joint import Joint
 from jko.steps.dynamic.kernels import prices
 from jko.steps.dynamic.layout import Array
 
 FLOOR_ENTROPIC = 1e-6  # of the first corner densities / largest density, with an entropy
-FLOOR, NEAR_FLOOR = (
-    1e-2,
-    1e-3,
-)  # and without, since slacks must not begin too large; from a start near a solution
+FLOOR = 1e-2  # and without, since slacks must not begin too large
+NEAR_FLOOR = 1e-3  # from a start near a solution
 ENTER = 1e-9  # density up to which a corner may fill at once / largest density
-MU, NEAR_MU = (
-    0.1,
-    1e-3,
-)  # first mu / (density x price), both the largest; from a start near a solution
+MU = 0.1  # first mu / (density x price), both the largest
+NEAR_MU = 1e-4  # from a start near a solution
 LEAST = 0.1  # of the tolerance, what densities may be off their prices before mu falls further
-SMALLER, SMALLEST = 0.5, 0.01  # mu from one step to the next: at most, at least
-ROUGH, CUT, SMOOTH = (
-    0.5,
-    10.0,
-    0.02,
-)  # a step after which mu stays; weight of what it cut off; residuals that may rise
+SMALLER = 0.5  # mu from one step to the next, at most
+SMALLEST = 0.01  # and at least
+ROUGH = 0.5  # how rough a step is after which mu stays,
+CUT = 10.0  # where this is the weight of what it cut off
+SMOOTH = 0.02  # what a step is to mend may rise up to here, and mu falls nevertheless
 FACTOR = 4.0  # multiples of an entropy, from one to the next
 SETTLED = 0.05  # residual at which the next one is tried
 
 
 class Moved(NamedTuple):
-    """What a step did, relative to the mass: what changed, what its model left out, what was cut off at zero."""
+    """What a step did, relative to the mass: what changed, and what was cut off at zero."""
 
     changed: float
-    left_out: float
     cut: float
 
 
@@ -130,14 +124,20 @@ class CornerPath:
         self.missed = 0.0 if entropic(self.kind) else missed / step.mass
         return self.joint.imbalance(), own + self.missed
 
-    def moved(self, phi: Array, dphi: Array, dlam: Array) -> Moved:
-        """Follow a step from phi."""
+    def left_out(self, dphi: Array) -> float:
+        """What the linear model of a step leaves out, relative to the mass."""
+        step = self.joint.stepper
+        mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
+        return bent(*mesh, step.w, dphi) / step.mass
+
+    def moved(self, phi: Array, dphi: Array, dlam: Array, length: float = 1.0) -> Moved:
+        """Follow a step from phi, or a part of it."""
         step, largest = self.joint.stepper, float(self.joint.stepper.rho0.max())
         mesh = (*self.joint.grid, step.data.tau, step.layout.inverse)
         step.echo(dphi)
         fields = (phi, step.V, step.g, self.r, self.s, self.mu, step.w, self.wanted)
         lift = self.joint.pull(dlam)
-        return Moved(*update(self.kind, *mesh, *fields, dphi, lift, ENTER * largest))
+        return Moved(*update(self.kind, *mesh, *fields, dphi, lift, length, ENTER * largest))
 
     def closer(self, left: float, moved: Moved, tol: float) -> None:
         """Go on along the path, as far as the last step allows."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from jko.steps.dynamic.conjugates import flat
 from jko.steps.dynamic.corners import deposit
+from jko.steps.dynamic.direct import Factor
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.newton import DualOutcome
@@ -30,7 +31,8 @@ from jko.steps.dynamic.path import CornerPath, Moved
 from jko.steps.dynamic.stepper import GridStep, Stepper
 
 WILD = 5.0  # what the first linearisation may leave out, relative to the mass
-LOST = 1e3  # and a later one
+LOST = 1e3  # and a later one, or one from a start near a solution
+BENT = 1.0  # what a full step may leave out
 FURTHEST = 1e6  # factor on the first problem of a longer path, at most
 PATHS = 5  # how many are tried
 FAR = 0.05  # part of the mass that a last step does not move
@@ -118,7 +120,7 @@ def primal_dual(
         phi, lam = joint.stepper.pad(near.phi), near.lam
         joint.arrived(phi, np.zeros_like(joint.b) if lam is None else lam)
         corners = CornerPath.near(joint, phi, joint.stepper.pad(near.rho))
-        found = followed(corners, phi, tol, limit)
+        found = followed(corners, phi, tol, limit, LOST)
         if found.outcome.residual <= tol:
             return found
     longer = 1.0
@@ -134,9 +136,11 @@ def primal_dual(
     return found
 
 
-def followed(corners: CornerPath, phi: Array, tol: float, limit: int) -> JointPoint:
+def followed(
+    corners: CornerPath, phi: Array, tol: float, limit: int, enough: float = WILD
+) -> JointPoint:
     """Follow a path from phi and the joint dual's lam, to a solution or as long as there is gain."""
-    joint, enough, moved = corners.joint, WILD, Moved(1.0, 0.0, 0.0)
+    joint, moved = corners.joint, Moved(1.0, 0.0)
     newton, cg, best, since = 0, 0, math.inf, 0
     while True:
         left, own = corners.linearised(phi)
@@ -152,17 +156,20 @@ def followed(corners: CornerPath, phi: Array, tol: float, limit: int) -> JointPo
         if newton >= limit or since > PATIENCE:
             return settled(at)
         joint.stepper.prepare(mobility=corners.M)
-        found_step = joint.newton(max(min(FORCING * left, SHARPER * own), 0.1 * tol))
+        target = max(min(FORCING * left, SHARPER * own), 0.1 * tol)
+        found_step = joint.newton(target, Factor.of)
         if found_step is None:
             return replace(at, lost=math.inf)
         dphi, dlam, iterations = found_step
-        moved = corners.moved(phi, dphi, dlam)
         newton, cg = newton + 1, cg + iterations
-        if not moved.left_out <= enough:
-            return replace(at, lost=moved.left_out)
+        left_out = corners.left_out(dphi)
+        if not left_out <= enough:
+            return replace(at, lost=left_out)
+        length = min(1.0, math.sqrt(BENT / left_out)) if left_out > 0 else 1.0
+        moved = corners.moved(phi, dphi, dlam, length)
         corners.closer(left, moved, tol)
-        phi, enough = phi - dphi, LOST
-        joint.arrived(phi, lam - dlam)
+        phi, enough = phi - length * dphi, LOST
+        joint.arrived(phi, lam - length * dlam)
 
 
 def settled(at: JointPoint) -> JointPoint:
