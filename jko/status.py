@@ -41,6 +41,10 @@ class Status(Enum):
         "the objective falls without end along a move, so the step has no minimum; lower tau, or add a term that "
         "confines the measure"
     )
+    COLLAPSED = (
+        "an attraction has gathered mass in a heap narrower than a cell, where the grid no longer says what the "
+        "equation does; take a finer grid or more diffusion, or end the flow before"
+    )
     MAX_ITERATIONS = (
         "the iterations ran out before the tolerance; raise max_iterations or tol, or lower tau"
     )

@@ -15,7 +15,7 @@ from jko.derivatives import Differentiable, leaf, probes, recording, slope
 from jko.energies import sampled
 from jko.energies.base import Energy
 from jko.measures import GridDensity, State
-from jko.numerics.convolution import Convolution
+from jko.numerics.convolution import Convolution, Recalling
 from jko.spaces import Domain, Grid
 
 BLOCK = 2**20  # differences at a time
@@ -118,8 +118,8 @@ class Interaction(Energy):
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """``int W_even(x - y) mu(dy)``, shape (n,)."""
         if at is None and isinstance(state, GridDensity):
-            masses = state.values * state.grid.cell
-            return self.convolution(state.grid, masses)(masses).reshape(-1)
+            masses = state.weights.reshape(state.grid.shape)
+            return self.on_cells(state.grid, masses)(masses).reshape(-1)
         mu = state.atoms
         mu.refuse_part("a sum over pairs of atoms")
         rows = max(1, BLOCK // (mu.N * mu.dim))
@@ -139,13 +139,26 @@ class Interaction(Energy):
         >>> [round(v, 12) for v in K(torch.tensor([1.0, 0.0, 0.0]).double()).tolist()]
         [0.0, 1.0, 4.0]
         """
-        kept = self.__dict__.get("_table")
-        if kept is not None and kept[0] == grid and kept[1].like(like):
-            return kept[1]
         found = sampled.tabulated(self._W, grid, like, self.diagonal)
         if found is None:
             raise ValueError(ODD)
         return found
+
+    def on_cells(self, grid: Grid, like: Tensor) -> "Convolution | Recalling":
+        """:meth:`convolution`, as :meth:`tabulated` has kept it if it did so for this grid.
+
+        Examples
+        --------
+        >>> import jko, torch
+        >>> E = jko.Interaction(lambda z: z[:, 0] ** 2)
+        >>> K = E.on_cells(jko.Grid((0, 2), 2), torch.zeros(2, dtype=torch.float64))
+        >>> [round(v, 12) for v in K(torch.tensor([1.0, 0.0]).double()).tolist()]
+        [0.0, 1.0]
+        """
+        table: tuple[Grid, Recalling] | None = self.__dict__.get("_table")
+        if table is not None and table[0] == grid and table[1].kernel.like(like):
+            return table[1]
+        return self.convolution(grid, like)
 
     def tabulated(self, grid: Grid, like: Tensor) -> "Interaction":
         """The same energy, with the transform of its kernel on a grid kept: for a loop that evaluates it often.
@@ -158,7 +171,7 @@ class Interaction(Energy):
         >>> bool(E.tabulated(rho.grid, rho.values)(rho) == E(rho))
         True
         """
-        return self._with(_table=(grid, self.convolution(grid, like)))
+        return self._with(_table=(grid, Recalling(self.convolution(grid, like))))
 
     def between(self, y: Tensor, x: Tensor, domain: Domain | None = None) -> Tensor:
         """``(W(x - y) + W(y - x)) / 2`` for all pairs, shape (len(y), len(x)); in a domain the shortest differences."""
@@ -173,11 +186,12 @@ class Interaction(Energy):
             self._refuse_pole(z)
             self._sound_in.add(z.shape[1])
         if self.diagonal:
-            return self._even(z)
+            return self.even(z)
         apart = (z != 0).any(dim=1)
-        return torch.where(apart, self._even(torch.where(apart[:, None], z, 1.0)), 0.0)
+        return torch.where(apart, self.even(torch.where(apart[:, None], z, 1.0)), 0.0)
 
-    def _even(self, z: Tensor) -> Tensor:
+    def even(self, z: Tensor) -> Tensor:
+        """``(W(z) + W(-z)) / 2`` as it is, shape (n,)."""
         return 0.5 * (self._W(z) + self._W(-z))
 
     def _first_order(self, state: State, at: Tensor | None = None) -> tuple[Tensor, Tensor]:

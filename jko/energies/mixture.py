@@ -202,8 +202,8 @@ class Mixture(Internal):
         empty = p <= self.slope(torch.zeros_like(p))
         known = empty | ~p.isfinite()
         low, high = (torch.where(known, 0, end) for end in (ends.amin(0), ends.amax(0)))
-        root = torch.where(known, p, _root(self.of_log, p, low, high))
-        return torch.where(empty, -torch.inf, root)
+        found = torch.where(known, p, root(self.of_log, p, low, high))
+        return torch.where(empty, -torch.inf, found)
 
 
 def _sum(parts: list[Tensor], like: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ def log_omega(t: Tensor) -> Tensor:
     return L
 
 
-def _root(
+def root(
     of_log: Callable[[Tensor], tuple[Tensor, Tensor]], p: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
     """The s in [low, high] at which an increasing slope is p: Newton, or bisection where that is no faster.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.energies.base import Energy
+from jko.energies.directions import main_directions
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Internal
 from jko.energies.mixture import Mixture
@@ -146,16 +147,13 @@ class Parts:
     def compressed(self, rtol: float = 1e-7) -> Parts:
         """The risk with as few rows as its features have singular values above ``rtol`` times the largest.
 
-        Below 1e-8 they are rounding, since they come from A A^T.
-
         ``A = W diag(s) Z``: only the part of A m - b in the span of the columns of W moves; the rest of |b|^2 / 2 goes
         to ``constant``.
         """
         if self.features is None or self.targets is None:
             return self
         A, b = self.features, self.targets
-        square, W = torch.linalg.eigh(A @ A.T)  # ascending
-        W = W[:, square > rtol**2 * square[-1]]
+        W = main_directions(A, rtol)
         target = W.T @ b
         outside = 0.5 * float(b @ b - target @ target)
         return replace(

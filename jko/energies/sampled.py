@@ -5,7 +5,6 @@ Where W has its pole, at 0, a cell meets itself by the average of W over it, ``1
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import product
 
@@ -125,6 +124,6 @@ def shell(spacing: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     x, w = np.polynomial.legendre.leggauss(GAUSS[d - 1])
     cells = [c for c in product((-1, 0, 1), repeat=d) if any(c)]
     grid = np.stack(np.meshgrid(*[x] * d, indexing="ij"), -1).reshape(-1, d) / 2
-    weight = math.prod(np.meshgrid(*[w / 2] * d, indexing="ij")).ravel() / 3**d
+    weight = np.prod(np.meshgrid(*[w / 2] * d, indexing="ij"), axis=0).ravel() / 3**d
     nodes = np.concatenate([(grid + c) / 3 * spacing for c in cells])
     return torch.from_numpy(nodes), torch.from_numpy(np.tile(weight, len(cells)))

@@ -285,9 +285,8 @@ def evolve(
 ) -> Trajectory:
     """Solve up to each of the times.
 
-    An explicit step of length dt may err by ``rtol dt / t1`` in L1, times the mass, and the estimates of implicit ones
-    add up to at most rtol.  The flow with no flux and without a risk brings two densities no farther apart in L1, so
-    that at t1 the error of time is rtol.
+    A step of length dt may err by ``rtol dt / t1`` in L1, times the mass; an implicit one a little more, where it is
+    short.  The flow with no flux and without a risk brings two densities no farther apart in L1.
     """
     volumes = Volumes.of(energy, start)
     transport = Transport.of(start.grid, volumes.closed, start.values, drift, diffusion)

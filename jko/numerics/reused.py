@@ -24,6 +24,7 @@ FLAT, DEEP = (
 )  # cells in the plane and in space up to which a sparse LU decomposition is faster
 FEW, MANY = 8, 60  # products with an old inverse, and with that of the matrix itself
 WORTH = 24  # products that an old inverse may cost more than a new one, before there is a new one
+NOTHING = 1e-6  # of s: entries that a decomposition may leave out
 SMALLEST = 1e-12  # relative: of the scale of an unknown
 
 Operator = Callable[[Array], Array]
@@ -181,8 +182,11 @@ class _Ordered:
         return A.dot if far is None else lambda x: A @ x + self.enter(far(self.leave(x)))
 
     def inverse(self, M: Exchange, scale: Scale) -> Operator:
-        """By its decomposition."""
-        solve: Operator = _lu(self.matrix(M).copy(), "NATURAL").solve
+        """By its decomposition; what next to nothing leaves, such as a vacuum, makes no fill-in."""
+        A = self.matrix(M).copy()
+        A.data[np.abs(A.data) < NOTHING * float(M.s.min())] = 0
+        A.eliminate_zeros()
+        solve: Operator = _lu(A, "NATURAL").solve
         return solve
 
 

@@ -33,14 +33,14 @@ def difference(a, b):
 
 
 def by_scipy(energy, start, t1):
-    """The same finite volumes by BDF to 1e-7."""
+    """The same finite volumes by BDF to 1e-6."""
     volumes, shape = Volumes.of(energy, start), start.grid.shape
 
     def rate(t, y):
         with torch.no_grad():
             return volumes.linearised(torch.from_numpy(y).reshape(shape)).rate.numpy().ravel()
 
-    found = solve_ivp(rate, (0, t1), start.values.numpy().ravel(), "BDF", rtol=1e-7, atol=1e-9)
+    found = solve_ivp(rate, (0, t1), start.values.numpy().ravel(), "BDF", rtol=1e-6, atol=1e-8)
     return jko.GridDensity(start.grid, np.maximum(found.y[:, -1], 0).reshape(shape))
 
 
@@ -69,13 +69,13 @@ ENERGIES = {
 @pytest.mark.parametrize("periodic", [False, True], ids=["walls", "circle"])
 @pytest.mark.parametrize("name", ENERGIES)
 def test_the_line_is_that_of_bdf(name, periodic):
-    start = smooth(jko.Grid((-1.0, 1.0), 20, periodic=periodic), 1)
+    start = smooth(jko.Grid((-1.0, 1.0), 14, periodic=periodic), 1)
     final = jko.limits.wasserstein(ENERGIES[name], start, t1=0.1, times=[0.1], rtol=1e-4).final
     assert difference(final, by_scipy(ENERGIES[name], start, 0.1)) < 1e-4
     assert abs(float(final.mass) - 1) < 1e-13
 
 
-@pytest.mark.parametrize("shape", [(6, 8), (5, 4, 3)], ids=["plane", "space"])
+@pytest.mark.parametrize("shape", [(5, 6), (4, 3, 3)], ids=["plane", "space"])
 @pytest.mark.parametrize(
     "name", ["Fokker-Planck", "m = 3, steep", "a network, m = 2", "attraction"]
 )

@@ -28,7 +28,7 @@ def test_a_gaussian_turns_in_its_well(long, monkeypatch):
     after = rest + flow @ (cov - rest) @ flow.T
     precision = torch.from_numpy(np.linalg.inv(cov))
     errors = []
-    for n in (24, 48):
+    for n in (20, 40):
         grid = jko.Grid((-4.5, 4.5), (n, n))
         z = grid.centres - torch.from_numpy(mean)
         values = (-0.5 * ((z @ precision) * z).sum(-1)).exp().reshape(grid.shape)
@@ -48,7 +48,7 @@ def test_a_gaussian_turns_in_its_well(long, monkeypatch):
         assert abs(float(run.final.mass) - 1) < 1e-12
         assert float(run.final.values.min()) >= 0
     assert errors[1] < 0.35 * errors[0]
-    assert errors[1] < 0.02
+    assert errors[1] < 0.03
 
 
 @MODES
@@ -110,10 +110,10 @@ def test_a_diagonal_diffuses_along_each_axis_by_its_own():
 @MODES
 def test_a_wind_leans_on_a_wall_and_goes_round_a_circle(long, monkeypatch):
     monkeypatch.setattr(implicit, "LONG", long)
-    line = jko.Grid((0.0, 1.0), 40)
-    flat = jko.GridDensity(line, torch.ones(40, dtype=F64))
+    line = jko.Grid((0.0, 1.0), 16)
+    flat = jko.GridDensity(line, torch.ones(16, dtype=F64))
     wind = {"drift": lambda x: 0 * x + 1.5}
-    rest = jko.limits.wasserstein(0.3 * jko.Entropy(), flat, t1=4.0, times=[4.0], **wind).final
+    rest = jko.limits.wasserstein(0.3 * jko.Entropy(), flat, t1=3.0, times=[3.0], **wind).final
     gibbs = (5 * line.centres[:, 0]).exp()
     assert difference(rest, jko.GridDensity(line, gibbs / gibbs.sum() / line.cell)) < 1e-6
     circle, t = jko.Grid((0.0, 1.0), 100, periodic=True), 0.2

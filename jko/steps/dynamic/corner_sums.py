@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from numba import njit
+from numba.extending import overload
 
 Fields = Any
 B = BLOCK = 256
@@ -31,8 +32,7 @@ def row_of(terms: Fields, row: int, m: int) -> Fields:
     return terms[row * BLOCK : row * BLOCK + m]
 
 
-@njit(cache=True, fastmath={"contract"})
-def line(m: int, t: Fields) -> None:
+def _line(strides: Any, m: Any, t: Any) -> Any:
     """The terms of m cells of a line."""
     for j in range(m):
         wl, wh, bl, bh = t[j], t[B + j], t[2 * B + j], t[3 * B + j]
@@ -42,8 +42,7 @@ def line(m: int, t: Fields) -> None:
         t[7 * B + j], t[8 * B + j] = ul * bl, uh * bh
 
 
-@njit(cache=True, fastmath={"contract"})
-def plane(m: int, t: Fields) -> None:
+def _plane(strides: Any, m: Any, t: Any) -> Any:
     """The terms of m cells of a plane."""
     for j in range(m):
         w0, w1, w2, w3 = t[j], t[B + j], t[2 * B + j], t[3 * B + j]
@@ -59,8 +58,7 @@ def plane(m: int, t: Fields) -> None:
         t[19 * B + j], t[20 * B + j] = w2 * xh * yl, w3 * xh * yh
 
 
-@njit(cache=True, fastmath={"contract"})
-def space(m: int, t: Fields) -> None:
+def _space(strides: Any, m: Any, t: Any) -> Any:
     """The terms of m cells in space."""
     for j in range(m):
         w0, w1, w2, w3 = t[j], t[B + j], t[2 * B + j], t[3 * B + j]
@@ -85,3 +83,13 @@ def space(m: int, t: Fields) -> None:
         t[33 * B + j], t[34 * B + j] = (w4 + w6) * xh * zl, (w5 + w7) * xh * zh
         t[35 * B + j], t[36 * B + j] = (w0 + w4) * yl * zl, (w1 + w5) * yl * zh
         t[37 * B + j], t[38 * B + j] = (w2 + w6) * yh * zl, (w3 + w7) * yh * zh
+
+
+def corner_terms(strides: Any, m: int, t: Fields) -> None:
+    """The terms of m cells, in as many dimensions as there are strides; for compiled code, which replaces this body."""
+    raise NotImplementedError
+
+
+@overload(corner_terms, jit_options={"fastmath": {"contract"}})
+def _corner_terms(strides: Any, m: Any, t: Any) -> Any:
+    return (_line, _plane, _space)[len(strides) - 1]

@@ -29,6 +29,7 @@ from jko.steps.dynamic.stepper import Stepper
 from jko.steps.problem import StepProblem
 
 CG_LIMIT, FEW = 200, 60
+TIGHTER = 4  # times that a linear system is solved again to more digits
 Factored = Callable[[Stepper], Callable[[Array], Array] | None]
 
 
@@ -65,7 +66,7 @@ def on_grid(problem: StepProblem) -> tuple[Parts, Features | None]:
     assert isinstance(state, GridDensity)
 
     def make() -> tuple[Parts, Features | None]:
-        few = parts(energy, state).compressed()
+        few = parts(energy, state).compressed().tabulated()
         if few.features is None or few.targets is None:
             return few, None
         if not len(few.features):  # they all vanish on the grid
@@ -150,45 +151,90 @@ class Joint:
         None where numbers have lost their meaning.  ``factored`` makes a better preconditioner, for when the multigrid
         has once been no good.
         """
-        step = self.stepper
-        if not np.isfinite(step.F).all():
+        if not np.isfinite(self.stepper.F).all() or not (len(self.b) == 0 or self.couple()):
             return None
+        step = self.stepper
         if not len(self.b) and not self.hard:
             dphi, cg = step.solve(step.F, target, CG_LIMIT if factored is None else FEW)
             self.hard = factored is not None and cg >= FEW
             if not self.hard:
                 return dphi.copy(), self.F_lam, cg
         made = factored(step) if factored is not None and self.hard else None
-        found = self._solved(target, made or step.precondition)
-        self.hard = self.hard or (factored is not None and found is not None and found[2] >= FEW)
+        found = self._conjugate(step.F, self.F_lam, target, made or step.precondition)
+        self.hard = self.hard or (factored is not None and found[2] >= FEW)
         return found
 
-    def _solved(
-        self, target: float, precondition: Callable[[Array], Array]
-    ) -> tuple[Array, Array, int] | None:
-        """Newton's step by conjugate gradients with this preconditioner."""
+    def couple(self) -> bool:
+        """Take the coefficients of ``W T`` and the factor of S at the point; False where they are no numbers."""
         step = self.stepper
         couple(*self.grid, step.data.tau, step.layout.inverse, step.g, step.w, self.coupling)
+        if not len(self.b):
+            return bool(np.isfinite(self.coupling).all())
         scaled = self.A * np.sqrt(step.w.sum(0))
         S = scaled @ scaled.T
         S[np.diag_indices_from(S)] += 1.0 / self.cell
         if not np.isfinite(S).all():
-            return None
-        factor = cho_factor(S)
-        rhs = step.F.copy()
-        self._gather(cho_solve(factor, self.F_lam) @ self.A, 1.0, rhs)
+            return False
+        self.factor = cho_factor(S)
+        return True
+
+    def solve(self, F: Array, F_lam: Array, target: float) -> tuple[Array, Array, int]:
+        """``(dphi, dlam)`` of the Hessian for a right side, up to ``target`` of the mass in L1; and the iterations."""
+        if not len(self.b):
+            dphi, cg = self.stepper.solve(F, target, CG_LIMIT)
+            return dphi.copy(), F_lam, cg
+        return self._conjugate(F, F_lam, target, self.stepper.precondition)
+
+    def _conjugate(
+        self, F: Array, F_lam: Array, target: float, precondition: Callable[[Array], Array]
+    ) -> tuple[Array, Array, int]:
+        """The same by conjugate gradients with this preconditioner."""
+        step, rhs = self.stepper, F.copy()
+        if len(self.b):
+            self._gather(cho_solve(self.factor, F_lam) @ self.A, 1.0, rhs)
 
         def product(v: Array) -> Array:
             out = np.zeros_like(v)
             step.product(v, out)
             if len(self.b):
-                back = cho_solve(factor, self.A @ self._spread(v), check_finite=False) @ self.A
-                self._gather(back, -1.0, out)
+                back = self.A @ self._spread(v)
+                self._gather(cho_solve(self.factor, back, check_finite=False) @ self.A, -1.0, out)
             return out
 
         found = conjugate_gradients(product, rhs, precondition, target * step.mass, CG_LIMIT)
-        lifted = self.F_lam + self.A @ self._spread(found.x)
-        return found.x, cho_solve(factor, lifted), found.products
+        if not len(self.b):
+            return found.x, F_lam, found.products
+        lifted = F_lam + self.A @ self._spread(found.x)
+        return found.x, cho_solve(self.factor, lifted), found.products
+
+    def respond(self, r: Array, precision: float) -> tuple[Array, Array, int]:
+        """Density and phi of the solution follow a potential that changes by -r; and the iterations.
+
+        If phi changed by -r too, only slopes would change: so ``dphi = y - r`` is solved for y, where nothing cancels,
+        ``drho = W r + W T dphi - W A^T dlam``, until what is left is ``precision`` of drho in L1.
+        """
+        step, F = self.stepper, np.zeros_like(r)
+        step.product(r, F)
+        self._gather(r, -1.0, F)
+        slopes = step.w.sum(0) * r - self._spread(r)
+        F_lam, size, work = self.A @ slopes, float(np.abs(F).sum()), 0
+        target = precision * size
+        for _ in range(TIGHTER):
+            y, dlam, cg = self.solve(F, F_lam, target / step.mass)
+            drho = slopes + self._spread(y) - step.w.sum(0) * (dlam @ self.A)
+            enough, work = precision * float(np.abs(drho).sum()), work + cg
+            if target <= 3 * enough:
+                break
+            target = enough
+        return drho, y - r, work
+
+    def correct(self, reduction: float) -> tuple[Array, Array, float, int]:
+        """What Newton's step does to density and phi, up to ``reduction``; its decrement ``F . H^-1 F``; iterations."""
+        F = self.stepper.F
+        target = reduction * float(np.abs(F).sum()) / self.stepper.mass
+        dphi, dlam, cg = self.solve(F, self.F_lam, target)
+        drho = self.stepper.w.sum(0) * (dlam @ self.A) - self._spread(dphi)
+        return drho, -dphi, float(F @ dphi + self.F_lam @ dlam), cg
 
     def _spread(self, v: Array) -> Array:
         spread(*self.grid, self.coupling, self.stepper.echo(v), self.y)

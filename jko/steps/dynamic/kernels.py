@@ -92,6 +92,13 @@ def action(M: Fields, g: Fields) -> float:
 
 
 @njit(cache=True)
+def copy(x: Fields, out: Fields) -> None:
+    """``out = x``: numba takes seconds to compile the assignment of a slice."""
+    for j in range(out.shape[0]):
+        out[j] = x[j]
+
+
+@njit(cache=True)
 def _minus(x: Fields, y: Fields, out: Fields) -> None:
     for j in range(x.shape[0]):
         out[j] = x[j] - y[j]
@@ -161,7 +168,7 @@ def evaluate(
         m = end - begin
         for a in range(d):
             _slopes(phi, strides[a], inverse[a], g[a], done, end)
-            M[a, done:end] = M0[a, done:end]
+            copy(M0[a, done:end], M[a, done:end])
             J += 2.0 * k * action(M0[a, begin:end], g[a, begin:end])
         done = end
         for outer in range(0, corners, 2):

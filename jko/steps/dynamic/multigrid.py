@@ -8,6 +8,7 @@ is tridiagonal and the preconditioner is its inverse.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,6 @@ def apply(
     return dot
 
 
-@njit(cache=True)
 def precondition(
     A: Fields,
     R: Fields,
@@ -62,22 +62,21 @@ def precondition(
     beyond: Fields,
 ) -> None:
     """x = B b for one V-cycle B; b and x hold all levels, what is wanted stands on level 0."""
-    levels = rows.shape[0]
-    for k in range(levels - 1):
-        b[start[k + 1] : start[k + 2]] = 0.0
-        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
-        if wraps(seams, k):
+    last = len(rows) - 1
+    levels = [(rows[k], folds[k], rows[k + 1], folds[k + 1]) for k in range(last)]
+    comes_round = [bool(seams.start[k] < seams.start[k + 1]) for k in range(last)]
+    b[start[1] :] = 0.0
+    for k, here in enumerate(levels):
+        if comes_round[k]:
             down_around(A, R, offsets[k], *here, seams, k, b, x, t, beyond)
         else:
             down(A, R, offsets[k], *here, b, x, t)
-    k = levels - 1
-    coarsest(A, R, offsets[k], rows[k], folds[k], seams, k, b, x, t)
-    for k in range(levels - 2, -1, -1):
-        here = (rows[k], folds[k], rows[k + 1], folds[k + 1])
-        if wraps(seams, k):
-            up_around(A, R, offsets[k], *here, seams, k, b, x, t)
+    coarsest(A, R, offsets[last], rows[last], folds[last], seams, last, b, x, t)
+    for k in range(last - 1, -1, -1):
+        if comes_round[k]:
+            up_around(A, R, offsets[k], *levels[k], seams, k, b, x, t)
         else:
-            up(A, R, offsets[k], *here, b, x, t)
+            up(A, R, offsets[k], *levels[k], b, x, t)
 
 
 @njit(cache=True)
@@ -125,6 +124,23 @@ def _norm(r: Fields) -> float:
 
 
 @njit(cache=True, fastmath={"contract"})
+def _turn(z: Fields, beta: float, p: Fields) -> None:
+    """The next direction, ``z + beta p``."""
+    if beta == 0.0:
+        for q in range(p.shape[0]):
+            p[q] = z[q]
+        return
+    for q in range(p.shape[0]):
+        p[q] = z[q] + beta * p[q]
+
+
+@njit(cache=True, fastmath={"contract"})
+def _advance(step: float, p: Fields, x: Fields) -> None:
+    """``x += step p``."""
+    for q in range(x.shape[0]):
+        x[q] += step * p[q]
+
+
 def solve(
     A: Fields,
     D: Fields,
@@ -145,43 +161,33 @@ def solve(
     """Solve H x = r by conjugate gradients from x = 0 until |r|_1 <= target; returns the iterations.
 
     ``work`` is (3, size), ``short`` (4, total) in single precision, its last row zero; r is the residual on return.
+    The loop is Python's, and what it calls compiled: compiled as one it would take as long again at first.
     """
-    n, straight = start[1], A.shape[0] == 1
-    z, p, Hp = work[0], work[1], work[2]
-    b, y, t = short[0], short[1], short[2]
+    n, straight = len(r), len(A) == 1
+    z, p, Hp = work
+    b, y, t, beyond = short
     norm = _norm(r)
     unit = n / norm if norm > 0.0 else 1.0  # single precision holds numbers about one
-    old = 0.0
-    for q in range(n):
-        x[q] = 0.0
+    old = math.inf
+    x.fill(0.0)
     for iteration in range(limit):
         if not norm > target:
             return iteration
         if straight:
             line(A, D, rows[0], seams, r, z, Hp)
         else:
-            for q in range(n):
-                b[q] = unit * r[q]
-            precondition(single, R, start, offsets, rows, folds, seams, b, y, t, short[3])
-            for q in range(n):
-                z[q] = y[q]
+            np.multiply(r, unit, out=b[:n], casting="same_kind")
+            precondition(single, R, start, offsets, rows, folds, seams, b, y, t, beyond)
+            z = y[:n]
         new = dot(r, z)
         if not new > 0.0:  # below the smallest number
             return iteration
-        if iteration:
-            beta = new / old
-            for q in range(n):
-                p[q] = z[q] + beta * p[q]
-        else:
-            p[:] = z
+        _turn(z, new / old, p)
         echo(p, seams, 0)
         curvature = apply(A, D, offsets[0], rows[0], folds[0], p, Hp)
         if not curvature > 0.0:
             return iteration
-        step = new / curvature
-        for q in range(n):
-            x[q] += step * p[q]
-            r[q] -= step * Hp[q]
-        norm = _norm(r)
-        old = new
+        _advance(new / curvature, p, x)
+        _advance(-new / curvature, Hp, r)
+        norm, old = _norm(r), new
     return limit

@@ -174,8 +174,8 @@ class GridSetting:
         state = GridDensity.of(grid, self.tensor(end.values))
         local = self.parts.local(state.weights) if end.local is None else grid.cell * end.local
         energy = local + self.parts.beyond(state.weights)
-        sums = (grid.cell * total for total in (end.correction, end.gap, end.moved))
-        return Density(state, energy, cost, *sums, scale)
+        correction, gap, moved = (grid.cell * n for n in (end.correction, end.gap, end.moved))
+        return Density(state, energy, cost, correction, gap, moved, scale)
 
     def rise(self, rho: Density) -> float:
         """How much the objective lies above the energy of the base point; <= 0 for a minimiser."""
@@ -192,10 +192,14 @@ class GridSetting:
     @cached_property
     def potential(self) -> Array | None:
         """The previous step's potential, if it left one for this grid."""
-        phi = self.problem.memory.get("potential")
-        if phi is None or tuple(phi.shape) != self.rho0.shape:
+        return self.field("potential")
+
+    def field(self, name: str) -> Array | None:
+        """What the previous step left by this name, if it did so on this grid."""
+        values = self.problem.memory.get(name)
+        if values is None or tuple(values.shape) != self.rho0.shape:
             return None
-        return np.array(as_array(phi), dtype=np.float64)
+        return np.array(as_array(values), dtype=np.float64)
 
 
 def opened(V: Array, rho0: Array, periodic: Sequence[bool] = ()) -> Array:

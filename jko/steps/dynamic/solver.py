@@ -123,7 +123,8 @@ class Dynamic(Shown):
             answer = solved(setting, self.tol, self.max_iterations, self.cascade)
         else:
             answer = solved_in_slabs(setting, self.inner, self.tol, self.max_iterations)
-        rho, outcome, potential = answer.rho, answer.outcome, setting.tensor(answer.phi)
+        rho, outcome = answer.rho, answer.outcome
+        left = {name: setting.tensor(part) for name, part in answer.left.items()}
         result = StepResult.of(
             problem,
             rho.state,
@@ -135,7 +136,7 @@ class Dynamic(Shown):
             evaluations=outcome.evaluations,
             status=self._status(setting, answer),
             coupling=ACTION,
-            memory={"potential": potential, "energy": potential.new_tensor(rho.energy)},
+            memory=left | {"energy": left["potential"].new_tensor(rho.energy)},
             figures={
                 "newton": answer.newton,
                 "cg": answer.cg,
@@ -159,4 +160,4 @@ class Dynamic(Shown):
             return Status.MASS_LOST
         if setting.rise(rho) > max(rho.gap, setting.rounding(rho)):
             return Status.ENERGY_ROSE
-        return Status.CONVERGED
+        return Status.COLLAPSED if answer.collapsed else Status.CONVERGED

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from jko.steps.dynamic.corner_sums import BLOCK, line, plane, row_of, rows_of, space
+from jko.steps.dynamic.corner_sums import BLOCK, corner_terms, row_of, rows_of
 from jko.steps.dynamic.folds import coarsen
-from jko.steps.dynamic.kernels import extent
-from jko.steps.dynamic.seams import clear_links, fold_links, merge_alone, wraps
+from jko.steps.dynamic.kernels import copy, extent
+from jko.steps.dynamic.seams import clear_links, fold_links, merge_alone
 
 Fields = Any
 LARGEST = (
@@ -28,7 +28,6 @@ LARGEST = (
 )
 
 
-@njit(cache=True)
 def hessian(
     start: Fields,
     strides: Fields,
@@ -57,10 +56,10 @@ def hessian(
     The weights w are (2^d, size) on the grid and (1, total) on coarser levels, where one stands for all corners of a
     cell.  On the grid K is ``M / h``.
     """
-    fine = w
-    for k in range(rows.shape[0]):
-        here = (strides[k], offsets[k], rows[k], start[k])
-        comes_round = wraps(seams, k)
+    fine, last = w, len(rows) - 1
+    for k in range(last + 1):
+        here = (tuple(int(s) for s in strides[k]), offsets[k], rows[k], start[k])
+        comes_round = bool(seams.start[k] < seams.start[k + 1])
         if comes_round:
             clear_links(seams, k, A, D)
         own = 0.0 if comes_round else shift
@@ -68,12 +67,13 @@ def hessian(
         if comes_round:
             fold_links(seams, k, A, D)
             _finish(start[k], start[k + 1], shift, scale, A, D, single, R)
-        if k + 1 < rows.shape[0]:
-            K[:, start[k + 1] : start[k + 2]] = 0.0
-            g[:, start[k + 1] : start[k + 2]] = 0.0
-            coarse_w[:, start[k + 1] : start[k + 2]] = 0.0
+        if k < last:
+            below = slice(start[k + 1], start[k + 2])
+            for field in (K, g, coarse_w):
+                field[:, below] = 0.0
             coarsen(rows[k], folds[k], rows[k + 1], folds[k + 1], share, fine, coarse_w, K, g)
-            merge_alone(K, g, share, seams, k)
+            if comes_round:
+                merge_alone(K, g, share, seams, k)
             fine = coarse_w
 
 
@@ -96,7 +96,7 @@ def _assemble(
     strides, _, rows, _ = level
     reach = strides[0]
     first, last = extent(rows)
-    terms = np.empty(rows_of(strides.shape[0])[2] * BLOCK)
+    terms = np.empty(rows_of(len(strides))[2] * BLOCK)
     begun, done = (
         first - reach,
         first - reach,
@@ -129,7 +129,7 @@ def _begin(
     D[begin:end] = 0.0
     for s in range(A.shape[0]):
         A[s, begin:end] = 0.0
-    for a in range(strides.shape[0]):
+    for a in range(len(strides)):
         if start == 0:
             _product(1.0, M[a, begin:end], inverse[a, begin:end], K[a, begin:end])
         s = strides[a]
@@ -153,10 +153,10 @@ def _corners(
 ) -> None:
     """Add the corners' share of the cells from ``begin`` to ``end``."""
     strides, offsets, _, _ = level
-    d, m = strides.shape[0], end - begin
+    d, m = len(strides), end - begin
     ratios, at, _ = rows_of(d)
     for c in range(1 << d):
-        _copy(w[min(c, w.shape[0] - 1), begin:end], row_of(terms, c, m))
+        copy(w[min(c, w.shape[0] - 1), begin:end], row_of(terms, c, m))
     for a in range(d):
         s, low = strides[a], ratios + 2 * a
         _product(
@@ -166,12 +166,7 @@ def _corners(
             row_of(terms, low, m),
         )
         _product(0.5 * tau, g[a, begin:end], inverse[a, begin:end], row_of(terms, low + 1, m))
-    if d == 1:
-        line(m, terms)
-    elif d == 2:
-        plane(m, terms)
-    else:
-        space(m, terms)
+    corner_terms(strides, m, terms)
     _add(row_of(terms, at, m), D[begin:end])
     for a in range(d):
         s, link = strides[a], A[_place(offsets, strides[a])]
@@ -225,12 +220,6 @@ def _product(k: float, x: Fields, y: Fields, out: Fields) -> None:
 def _subtract(x: Fields, y: Fields, out: Fields) -> None:
     for j in range(out.shape[0]):
         out[j] -= x[j] + y[j]
-
-
-@njit(cache=True)
-def _copy(x: Fields, out: Fields) -> None:
-    for j in range(out.shape[0]):
-        out[j] = x[j]
 
 
 @njit(cache=True)

@@ -157,7 +157,6 @@ def forward_row(
         out[j] = last
 
 
-@njit(cache=True)
 def coarsest(
     A: Fields,
     R: Fields,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jko import checks
+from jko.energies import Congestion, refuse, sorted_terms
 from jko.measures import ChargedMesh
 from jko.shown import Shown
 from jko.steps.line.descent import minimise
@@ -52,7 +53,7 @@ class MeshNewton(Shown):
     TypeError
         From ``step``, on a state that is not a :class:`jko.ChargedMesh`.
     ValueError
-        From ``step``, for an internal energy with a negative coefficient.
+        From ``step``, for an internal energy with a negative coefficient, and for congestion.
 
     Examples
     --------
@@ -81,5 +82,10 @@ class MeshNewton(Shown):
             problem.previous,
             ChargedMesh,
             hint="build it by jko.ChargedMesh.from_function; atoms have jko.LBFGS(), cells jko.Remapped()",
+        )
+        refuse(
+            sorted_terms(problem.energy).of(Congestion),
+            "{energy} on a mesh of pairs: MeshNewton has no limit of densities; take jko.Quantile() of a jko.LineMesh, "
+            "or m * jko.PorousMedium(m) with m = 20",
         )
         return minimise(Nodes(problem, mesh), self.tol, self.max_iterations)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jko import checks
+from jko.energies import sorted_terms
 from jko.measures import GridDensity, LineMesh
 from jko.shown import Shown
+from jko.steps.line.crowded import crowded
 from jko.steps.line.descent import minimise
 from jko.steps.line.edges import Edges
 from jko.steps.problem import StepProblem
@@ -46,6 +48,9 @@ class Quantile(Shown):
 
     ``certificate()`` of the result states the bound ``tau residual^2 / 2`` on the distance to that minimum.
 
+    Below the limit of a :class:`jko.energies.Congestion` cells keep widths of mass / limit at least, by barriers that
+    fall to nothing; ``result.pressure`` has a number for each cell.
+
     The cells follow the mass, so fronts stay sharp; one cell is as wide as its mass needs.  The error in the cells is
     of second order in their width.
 
@@ -84,4 +89,6 @@ class Quantile(Shown):
                 "jko.Dynamic()"
             )
         mesh = checks.kind("the state of Quantile", problem.previous, LineMesh)
+        if sorted_terms(problem.energy).mixture.congested:
+            return crowded(problem, mesh, self.tol, self.max_iterations)
         return minimise(Edges(problem, mesh), self.tol, self.max_iterations)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Parts
+from jko.energies import Congestion, Parts, refuse, sorted_terms
 from jko.measures import GridDensity, Particles, State
 from jko.metrics.entropic import costs_between
 from jko.metrics.entropic.dual import Coupled, EntropicDual
@@ -61,6 +61,11 @@ class Support:
     def of(cls, problem: StepProblem, epsilon: float, volumes: Volumes) -> Support:
         """Read the base point; refuse states that have no fixed support."""
         state = problem.previous
+        refuse(
+            sorted_terms(problem.energy).of(Congestion),
+            "{energy} in a step of Sinkhorn, whose densities meet a limit up to its tolerance only, and have the "
+            "energy +inf then; take jko.Dynamic(), or jko.Conic(static=True)",
+        )
         hint = (
             "the entropic step keeps the support and changes the masses: take jko.GridDensity, jko.Particles "
             "(for a pair: .lift()), or another solver"

@@ -14,7 +14,7 @@ from jko.steps.dynamic.inner.nested import FoundPath, begin, ladder, nested
 from jko.steps.dynamic.inner.rounds import SETTLED, PathPoint
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.setting import Density, GridSetting, factors
-from jko.steps.dynamic.solve import DualAnswer, solved
+from jko.steps.dynamic.solve import DualAnswer, collapsed, solved
 
 TIGHTEST, TIGHTER = 1e-12, 0.1  # tolerance of the refinement where the energy has not fallen
 SHORT = 0.01  # largest residual of a step that moves little, relative to the mass that it moves; and to the tolerance
@@ -52,6 +52,16 @@ class PathAnswer:
         """The potential in the middle of the step."""
         path, phi = self.found.path, self.outcome.phi
         return path.layout.crop(0.5 * (phi[(path.n - 1) // 2] + phi[path.n // 2]))
+
+    @property
+    def left(self) -> dict[str, Array]:
+        """What the next step may begin with, by name."""
+        return {"potential": self.phi}
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether an attraction has gathered mass in single cells."""
+        return collapsed(self.setting, self.rho.state)
 
     @property
     def fields(self) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ Fields are flat with ghosts (see :mod:`jko.steps.dynamic.layout`), so a neighbou
 rolls round lands on ghosts, where every weight is zero.  Nothing here is serial.
 """
 
+from jko.steps.dynamic.tensors.response import TensorResponse
 from jko.steps.dynamic.tensors.stepper import TensorStepper
 
-__all__ = ["TensorStepper"]
+__all__ = ["TensorResponse", "TensorStepper"]
