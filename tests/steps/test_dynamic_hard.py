@@ -117,3 +117,52 @@ def test_large_powers_converge(wall, m, tol):
     tau = 1e-3 / float(start.values.max()) ** (m - 1)
     result = check(m * PME(m) + obstacle, start, tau, tol)
     assert float(result.state.values.min()) == 0
+
+
+@pytest.mark.parametrize("tau", [1e3, 1e6])
+@pytest.mark.parametrize("internal", [PME(2), PME(3), PME(6), ENT], ids=str)
+def test_very_large_steps_end_flat(internal, tau):
+    result = check(internal, bump((32, 32), 0.1, 0.5), tau, 1e-4)
+    assert result.state.values == pytest.approx(torch.ones(32, 32).double(), abs=2e-3)
+
+
+@pytest.mark.parametrize("m", [3, 4, 6])
+def test_steep_powers_agree_with_a_conic_solver(m):
+    start, energy = bump((40,), 0.1, 0.4), 0.1 * PME(m) + well(5, 0.7)
+    tight = jko.step(energy, start, tau=0.02, solver=Dynamic(tol=1e-8))
+    conic = jko.step(energy, start, tau=0.02, solver=jko.Conic())
+    assert tight.objective == pytest.approx(conic.objective, rel=1e-5)
+    off = (tight.state.values - conic.state.values).abs().sum() * start.grid.cell
+    assert float(off) < 2e-3
+
+
+@pytest.mark.parametrize("m", [2, 3, 4, 10])
+def test_steps_of_a_drop_follow_its_exact_iterate(m):
+    n, R = 64, 0.2
+    medium = {"m": m, "d": 2, "c": float(m)}
+    fine = jko.Grid((0.0, 1.0), (4 * n, 4 * n))
+
+    def drop(radius):
+        values = jko.exact.barenblatt(fine.centres.numpy(), R=radius, centre=0.5, m=m)
+        means = torch.from_numpy(values.reshape(n, 4, n, 4).mean((1, 3)))
+        return jko.GridDensity(grid, means / (means.sum() * grid.cell))
+
+    grid = jko.Grid((0.0, 1.0), (n, n))
+    start = drop(R)
+    after = float(jko.exact.barenblatt_step(R, tau=1e-7, **medium))
+    tau = 1e-7 * 0.02 * R / (after - R)  # the radius grows by about a fiftieth
+    after = float(jko.exact.barenblatt_step(R, tau=tau, **medium))
+    result = check(m * PME(m), start, tau, 1e-6)
+    off = (result.state.values - drop(after).values).abs().sum() * grid.cell
+    assert float(off) < 0.15 * float((start.values - drop(after).values).abs().sum() * grid.cell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [0.05, 0.2])
+@pytest.mark.parametrize("k", [1, 10, 100])
+@pytest.mark.parametrize("internal", [ENT, PME(2), PME(3)], ids=str)
+@pytest.mark.parametrize("weak", [1, 1e-2, 1e-3])
+def test_the_whole_table_of_wells_converges(weak, internal, k, width):
+    for reach in (1e-3, 1e-2, 0.1, 1, 10):  # 2 k tau
+        start = bump((64, 64), width, 0.9)
+        check(weak * internal + well(k), start, reach / (2 * k), 1e-4)

@@ -73,6 +73,23 @@ def test_the_dual_its_derivatives_and_its_solver(shape, periodic, obstacles, ene
     assert np.abs(other - turned[3]).max() < 1e-14
 
 
+@pytest.mark.parametrize("shape", [(13, 16), (14, 11), (9, 7, 8)])
+def test_coarser_levels_come_round_with_the_same_mobility(shape):
+    data, rng = problem(shape, (True,) * len(shape), False, "entropy")
+    step = Stepper(data)
+    gradient(step, 0.1 * rng.random(shape))
+    step.prepare()
+    L, cells = step.layout, [np.array(shape)]
+    while len(cells) < len(L.rows):
+        cells.append(-(-cells[-1] // 2))
+    for a in range(len(shape)):
+        through = []
+        for k, counts in enumerate(cells):
+            K = step.K[a, L.start[k] : L.start[k + 1]].reshape(counts + 2)
+            through.append(np.take(K, counts[a], axis=a).sum())  # the faces of the seam
+        assert through == pytest.approx(through[:1] * len(cells), rel=1e-12)
+
+
 def wave(grid, amplitudes, shift=0.0):
     """``1 + sum_k a_k cos(2 pi k . (x - shift))`` as exact means over cells."""
     total = torch.ones(grid.shape, dtype=torch.float64)

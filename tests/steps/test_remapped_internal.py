@@ -159,3 +159,5 @@ def test_what_has_no_step_is_a_sentence():
         jko.step(jko.SquaredNorm() - jko.Entropy(), plane(6), tau=0.1)
     with pytest.raises(TypeError, match=r"no hard limit .* large m"):
         jko.step(jko.energies.Congestion(9.0), plane(6), tau=0.1)
+    with pytest.raises(TypeError, match=r"no fast diffusion .* m >= 1"):
+        jko.step(jko.PorousMedium(0.8), plane(6), tau=0.1)

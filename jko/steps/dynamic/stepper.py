@@ -199,7 +199,11 @@ class Stepper:
         level = (L.start, L.strides, L.offsets, L.rows, L.folds, L.seams, L.inverse, L.share)
         fields = (w, M, self.g, self.coarse_w, self.K)
         out = (self.A, self.D, self.single, self.R)
-        hessian(*level, self.data.tau, self.shift, self.scale, *fields, *out)
+        total = float(
+            w.sum()
+        )  # the least that v . H v is for a constant v, beside which a shift must be small
+        shift = min(self.shift, SHIFT * total / int(L.free.sum())) if total > 0 else self.shift
+        hessian(*level, self.data.tau, shift, self.scale, *fields, *out)
 
     def precondition(self, r: Array) -> Array:
         """A V-cycle for ``H x = r``."""

@@ -21,6 +21,7 @@ from jko.steps.problem import StepProblem
 
 ENOUGH = 1e-6  # of ``|T - id| / tau``: a residual; of a residual: what linear systems leave of it
 ITERATIONS = 40
+CYCLES = 2  # of GMRES, a hundred products each
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,4 @@ class CellSystem(NewtonSystem):
         def products(u: Tensor, v: Tensor) -> Tensor:
             return u.flatten(1) @ v.flatten(1).T
 
-        return gmres(product, target[:, :, 0], products, ENOUGH)
+        return gmres(product, target[:, :, 0], products, ENOUGH, cycles=CYCLES)

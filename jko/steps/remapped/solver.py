@@ -9,7 +9,16 @@ import torch
 
 from jko import checks
 from jko.duality import Gap
-from jko.energies import Congestion, Internal, joined, negative, refuse, sorted_terms, value_of
+from jko.energies import (
+    Congestion,
+    Internal,
+    PorousMedium,
+    joined,
+    negative,
+    refuse,
+    sorted_terms,
+    value_of,
+)
 from jko.measures import ChargedDensity, Particles
 from jko.metrics import as_array, natural_metric
 from jko.shown import Shown
@@ -24,6 +33,7 @@ from jko.steps.result import Falls, StepResult, judged
 from jko.steps.solver import Solver
 
 NEGATIVE = "{name} has the coefficient {c:g}; Remapped needs a positive one"
+FAST = "Remapped knows no fast diffusion ({energy}), whose forces have no bound where rho is small; take m >= 1"
 LIMIT = "Remapped knows no hard limit of the density ({energy}); take jko.PorousMedium(m) with a large m"
 
 
@@ -60,7 +70,8 @@ class Remapped(Shown):
     Raises
     ------
     TypeError
-        From ``solve``: a state that is no :class:`jko.ChargedDensity`; a hard limit of the density.
+        From ``solve``: a state that is no :class:`jko.ChargedDensity`; a hard limit of the density;
+        fast diffusion, m < 1.
     ValueError
         From ``solve``: an internal energy with a negative coefficient.
 
@@ -70,6 +81,8 @@ class Remapped(Shown):
     known, and ``remap`` has two parts: what the remap did, which lowers an entropy, and how energies by Jacobians
     differ from those of the cells, of second order in the width.  Both grow with the number of steps, so a step should
     move mass by more than a small part of a cell.  A density that is noise from cell to cell has forces of its means.
+    Where rho is below 1e-4 of its largest value a pressure is that before the step, so that tails that meet a wall do
+    not stop Newton's method; where a step throws much mass against a wall it may stop all the same: take a smaller tau.
 
     ``cost`` is ``D^2`` between the old state and the moved atoms, with their ``coupling``, ``residual`` and
     ``certificate()``.  ``energy`` is G of the new state on the grid; the column ``remap`` is what the remap added to
@@ -117,6 +130,8 @@ class Remapped(Shown):
             return self.solver.solve(here)
         refuse(negative(terms.internal), NEGATIVE)
         refuse(terms.of(Congestion), LIMIT, TypeError)
+        fast = ((c, E) for c, E in terms.of(PorousMedium) if E.m < 1)
+        refuse(fast, FAST, TypeError)
         cells = Stretched(terms.mixture, pair)
         energy = joined([*terms.without(Internal), (1.0, cells)])
         assert energy is not None

@@ -25,7 +25,7 @@ from jko.energies import Energy, Evaluation, Mixture
 from jko.measures import ChargedDensity, Particles, State
 
 LEAST = 0.1  # of its volume: below it the energy of a cell goes on as a parabola in J, so that none is infinite
-FAINT = 1e-6  # of the largest density: well below it a pressure is that before the step
+FAINT = 1e-4  # of the largest density: well below it a pressure is that before the step
 
 
 @dataclass(frozen=True, eq=False)
