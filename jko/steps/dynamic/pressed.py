@@ -136,7 +136,7 @@ def missed(
 ) -> tuple[float, float]:
     """How far densities below ``top`` are from their prices, ``sum mean_c |r - [r + top (p - U'(r)) / size]|``.
 
-    [.] is the nearest number in [0, top], and size the mean of ``|p - U'(r)| + |U'(r)|``, at ``least``; it is
+    [.] is the nearest number in [0, top], and size the mean of ``|p - U'(r)| + |U'(r)|``, and ``least`` at least; it is
     returned too.
     """
     d = len(strides)
