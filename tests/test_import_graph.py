@@ -76,7 +76,7 @@ OUTSIDE: dict[str, set[str]] = {
     "numpy": {""},
     "scipy": {""},
     "torch": {""},
-    "numba": {"steps", "metrics"},
+    "numba": {"numerics", "steps", "metrics"},
     "ot": {"metrics", "steps.plans"},
     "cvxpy": {"steps.conic"},
     "sklearn": {"estimators", "datasets", "cli"},

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from jko.metrics.couplings import Array, Index, pair_costs, sums
+from jko.numerics.compiled import njit
 
 
 class Arcs(NamedTuple):

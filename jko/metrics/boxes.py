@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from jko.metrics.couplings import Array, Index
 from jko.metrics.expansions import EPS
 from jko.metrics.halving import Halving
 from jko.metrics.pricing import Pricing
+from jko.numerics.compiled import njit
 
 LEAF = 4  # atoms of a box, at least
 SOME = 4  # violated pairs that are reported for each row and each column

@@ -13,11 +13,11 @@ square of what they err by.  Here they follow the maps of a potential.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from jko.metrics.c_transform import along
 from jko.metrics.couplings import Array
 from jko.metrics.masses import Masses
+from jko.numerics.compiled import njit
 
 FITS = 30  # of masses on lines, in turn
 CLOSE = 1e-12  # of all mass: what is left to the last fit

@@ -1,9 +1,9 @@
 """Lower envelopes of parabolas, in linear time (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012)."""
 
 import numpy as np
-from numba import njit
 
 from jko.metrics.couplings import Array
+from jko.numerics.compiled import njit
 
 
 @njit(cache=True)

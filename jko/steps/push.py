@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from jko.numerics.compiled import njit
 
 Array = NDArray[np.float64]
 

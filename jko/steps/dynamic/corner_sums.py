@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
 from numba.extending import overload
+
+from jko.numerics.compiled import njit
 
 Fields = Any
 B = BLOCK = 256

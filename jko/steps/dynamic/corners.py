@@ -16,8 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.conjugates import conjugate, marginal, primal
 from jko.steps.dynamic.kernels import corner_price
 

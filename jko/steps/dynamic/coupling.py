@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from jko.numerics.compiled import njit
 
 Fields = Any
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from jko.numerics.compiled import njit
 
 LOWEST = -708.0  # exp is 0 below: numbers smaller than 1e-307 are not worth their care
 ROUND = 1.5 * 2.0**52  # numbers of this size have no binary digits after the point

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.conjugates import primal
 from jko.steps.dynamic.kernels import action, dot
 from jko.steps.dynamic.layout import Array

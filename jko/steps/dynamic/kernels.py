@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.conjugates import conjugate, marginal
 
 Fields = Any

@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.folds import is_ghost
 from jko.steps.dynamic.kernels import dot
 from jko.steps.dynamic.seams import echo, wraps

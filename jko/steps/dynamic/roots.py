@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+from jko.numerics.compiled import njit
 
 HUGE = 60.0  # of log density, above which U* is continued by its second-order expansion
 SCALAR_STEPS, SAFE_STEPS = 60, 200

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from jko.numerics.compiled import njit
 
 Index = NDArray[np.int64]
 Fields = Any

@@ -72,7 +72,9 @@ class Dynamic(Shown):
     larger by a third errs by 2e-2 in L1 with one inner step, and by 3e-3 with four.  For flows, smaller steps or
     :class:`jko.SDIRK2` are cheaper; ``inner`` is for single large steps, and for A as a distance.  Halve tau, or
     double ``inner``, once to see (:func:`jko.convergence`).  The first step on a CPU compiles its
-    kernels with numba, ten to twenty seconds, kept on disk for later programs; ``compiled=False`` needs none.
+    kernels with numba, ten to twenty seconds, kept for later programs beside the package, else in the user's cache
+    directory or in ``NUMBA_CACHE_DIR``; where nothing can be written each program compiles.  ``compiled=False`` needs
+    none.
 
     ``residual`` of the result is the L1 residual before the mass is corrected, ``figures["correction"]`` what the
     correction moved, ``figures["gap"]`` an estimate of the duality gap; ``certificate()`` computes a rigorous one.

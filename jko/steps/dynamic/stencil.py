@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.corner_sums import BLOCK, corner_terms, row_of, rows_of
 from jko.steps.dynamic.folds import coarsen
 from jko.steps.dynamic.kernels import copy, extent

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from jko.numerics.compiled import njit
 from jko.steps.dynamic.folds import add_copies, add_sums, coarse_row, is_ghost
 from jko.steps.dynamic.seams import clear, echo
 

@@ -21,8 +21,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from jko.numerics.compiled import njit
 
 Array = NDArray[np.float64]
 
