@@ -54,8 +54,8 @@ class Dynamic(Shown):
         smoother is not serial.
     inner : int
         Inner steps of time of the action.  With n of them the error of a large step is about that of one divided by
-        n^2, for five to ten times n the time.  Potentials, internal energies and interactions; see
-        :mod:`jko.steps.dynamic.inner`.
+        n^2, for five to ten times n the time.  Potentials, internal energies and interactions; powers up to about 6.
+        Where mass moves by less than a tenth of a cell one is taken.  See :mod:`jko.steps.dynamic.inner`.
 
     Raises
     ------

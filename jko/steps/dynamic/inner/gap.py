@@ -19,7 +19,7 @@ from jko.steps.dynamic.setting import factors
 
 LOWERED = 20  # rounds of the search for feasible potentials
 REACH, FALL = 8, 0.6  # cells around a broken inequality that are lowered too, and by how much less
-MORE, POLISHED = 15, 1e-7  # Newton iterations before it, and their tolerance
+MORE, POLISHED = 30, 1e-7  # Newton iterations before it, and their tolerance
 
 
 def path_gap(path: SlabPath, phi: Array, scale: Array, constant: float) -> Gap:

@@ -20,7 +20,7 @@ from jko.steps.dynamic.inner.rounds import SETTLED, PathPoint, rounds
 from jko.steps.dynamic.layout import Array
 from jko.steps.dynamic.stepper import GridStep
 
-STRENGTH = 0.1  # of the proximal term / deviation of the potential, and at least ...
+STRENGTH = 0.2  # of the proximal term / deviation of the potential, and at least ...
 SHORTEST = 0.05  # ... this / (n h^2 / tau), below which the linear systems become hard
 NEAR = 2.0  # cells that mass may move on the first grid
 ROUGH, ROUGHLY_SETTLED = 1e-3, 3e-3  # tolerances on coarser grids, at least
