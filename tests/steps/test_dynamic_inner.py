@@ -171,7 +171,9 @@ def errors(problem, tau, slabs, **options):
 
 
 @pytest.mark.parametrize(
-    ("make", "tau"), [(barenblatt_in_a_well, 1e-3), (gaussian_in_a_well, 1e-2)], ids=str
+    ("make", "tau"),
+    [(barenblatt_in_a_well, 1e-3), (gaussian_in_a_well, 1e-2)],
+    ids=["barenblatt", "gaussian"],
 )
 def test_a_large_step_on_the_line_tends_to_the_exact_one_with_order_two(make, tau):
     steps, costs = errors(make(512, 1, tau), tau, (1, 2, 4), eps=1e-6, tol=1e-5)
@@ -190,7 +192,9 @@ def test_the_cost_is_the_squared_distance_in_the_limit():
 
 
 @pytest.mark.parametrize(
-    ("make", "tau"), [(barenblatt_in_a_well, 1e-3), (gaussian_in_a_well, 1e-2)], ids=str
+    ("make", "tau"),
+    [(barenblatt_in_a_well, 1e-3), (gaussian_in_a_well, 1e-2)],
+    ids=["barenblatt", "gaussian"],
 )
 def test_a_large_step_in_the_plane(make, tau):
     steps, costs = errors(make(64, 2, tau), tau, (1, 4))
