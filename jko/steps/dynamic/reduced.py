@@ -70,7 +70,8 @@ class ReducedPoint:
     @property
     def phi(self) -> Array:
         """The potential on the grid."""
-        return self.solved.stepper.crop(self.solved.outcome.phi)
+        level = 0.0 if self.solved.point is None else self.solved.point.level
+        return self.solved.stepper.crop(self.solved.outcome.phi) + level
 
     @property
     def residual(self) -> float:

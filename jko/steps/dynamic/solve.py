@@ -102,9 +102,11 @@ class DualAnswer:
         tol = max(TIGHTER * self.outcome.residual, TIGHTEST)
         data = setting.data(slope)
         below = _solve(setting, data, self.phi, tol, ROUNDS, 0)
-        joint = Joint(Stepper(data), setting.risk or Features.none(data.rho0.shape))
-        lam = joint.lam if below.point is None else below.point.lam
-        dual = -joint.at(joint.stepper.pad(below.stepper.crop(below.outcome.phi)), lam)
+        dual = -below.outcome.J
+        if below.point is not None and below.corners is not None:  # J is not of phi there
+            joint = Joint(Stepper(data), setting.risk or Features.none(data.rho0.shape))
+            at = below.stepper.crop(below.outcome.phi) + below.point.level
+            dual = -joint.at(joint.stepper.pad(at), below.point.lam)
         finite = np.where(np.isfinite(slope), slope, 0.0)
         lower = own + cell * (dual - float((finite * values).sum()))
         return replace(found, value=found.reachable - lower, lower_bound=lower)
