@@ -126,6 +126,11 @@ def test_very_large_steps_end_flat(internal, tau):
     assert result.state.values == pytest.approx(torch.ones(32, 32).double(), abs=2e-3)
 
 
+@pytest.mark.parametrize("internal", [PME(2), ENT], ids=str)
+def test_a_potential_keeps_its_digits_beside_a_constant(internal):
+    check(internal, bump((64, 64), 0.1, 0.5), 1e9, 1e-4)
+
+
 @pytest.mark.parametrize("m", [3, 4, 6])
 def test_steep_powers_agree_with_a_conic_solver(m):
     start, energy = bump((40,), 0.1, 0.4), 0.1 * PME(m) + well(5, 0.7)

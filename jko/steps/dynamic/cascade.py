@@ -57,6 +57,11 @@ class Solved:
         return None if self.point is None else self.point.joint
 
     @property
+    def level(self) -> float:
+        """What is to be added to the outcome's potential."""
+        return self.point.level if isinstance(self.point, JointPoint) else 0.0
+
+    @property
     def corners(self) -> Array | None:
         """The densities of the corners, where they are not those of the potential."""
         return None if self.point is None else self.point.r
@@ -127,7 +132,9 @@ def nested(
         if before.outcome.residual <= looser:
             step, free = before.stepper, np.isfinite(before.stepper.data.V)
             fields = (step.crop(before.outcome.phi), step.crop(step.rho))
-            near = Near(*(interpolated(f, data.rho0.shape, free) for f in fields))
+            shape, wraps = data.rho0.shape, data.periodic
+            finer = (interpolated(values, shape, free, wraps) for values in fields)
+            near = Near(*finer, level=before.level)
     return _pointed(primal_dual(data, Features.none(data.rho0.shape), tol, limit, floor, near))
 
 

@@ -100,7 +100,7 @@ class Joint:
         self.V, self.cell = step.V.copy(), step.layout.cell
         self.coupling = np.zeros((1 + 2 * step.dim, step.layout.size))
         self.y, self.lam = np.zeros(step.layout.size), np.zeros_like(self.b)
-        self.F_lam, self.hard = np.zeros_like(self.b), False
+        self.F_lam, self.hard, self.level = np.zeros_like(self.b), False, 0.0
 
     @property
     def grid(self) -> tuple[Any, Any]:
@@ -110,7 +110,7 @@ class Joint:
     def at(self, phi: Array, lam: Array) -> float:
         """J(phi, lam) per unit cell volume; writes the stepper's fields."""
         self.move(lam)
-        return self.stepper.evaluate(phi) + self.own
+        return self.stepper.evaluate(phi) + self.own - self.level * self.stepper.mass
 
     def pull(self, lam: Array) -> Array:
         """The potential of prices, ``A^T lam``."""
@@ -119,8 +119,14 @@ class Joint:
     def move(self, lam: Array) -> None:
         """Set lam."""
         self.lam = lam
-        np.add(self.V, self.pull(lam), out=self.stepper.V)
+        np.add(self.V - self.level, self.pull(lam), out=self.stepper.V)
         self.own = float(lam @ (self.b + 0.5 * lam)) / self.cell
+
+    def levelled(self, phi: Array) -> Array:
+        """The potential less its mean, which V takes over: however large tau is, differences keep their digits."""
+        mean = float(self.stepper.crop(phi)[self.stepper.layout.free].mean())
+        self.level += mean
+        return phi - mean
 
     def imbalance(self, rho: Array | None = None, M: Array | None = None) -> float:
         """Write both parts of the gradient, at rho and M; the larger of their relative norms."""

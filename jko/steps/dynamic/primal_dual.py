@@ -44,11 +44,12 @@ PATIENCE = 50  # steps without one that are made
 
 
 class Near(NamedTuple):
-    """A start near a solution: potential and density on the grid, and the prices of data."""
+    """A start near a solution: potential and density on the grid, prices of data, and what is to be added to phi."""
 
     phi: Array
     rho: Array
     lam: Array | None = None
+    level: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class JointPoint:
     """A point of the joint dual: the potential and the prices of the data; and the path's end, if it may go on.
 
     ``r`` are the densities of the corners where they are not those of the potential; ``lost`` is what the linear
-    model left out, where that was too much to go on.
+    model left out, where that was too much to go on; ``level`` is to be added to the outcome's potential.
     """
 
     joint: Joint
@@ -65,10 +66,12 @@ class JointPoint:
     corners: CornerPath | None = None
     r: Array | None = None
     lost: float = 0.0
+    level: float = 0.0
 
     def written(self) -> JointPoint:
         """The same, with the joint dual's fields those of the point."""
         joint, at = self.joint, self.outcome
+        joint.level = self.level
         if self.r is None:
             return replace(self, outcome=joint.outcome(at.phi, self.lam).after(*at[3:6]))
         step = joint.stepper
@@ -82,6 +85,7 @@ class JointPoint:
     def again(self, tol: float, limit: int) -> JointPoint:
         """A smaller residual from here, if there is one; its work is counted from zero."""
         assert self.corners is not None
+        self.joint.level = self.level
         self.joint.arrived(self.outcome.phi, self.lam)
         found = followed(self.corners, self.outcome.phi, tol, limit)
         if found.outcome.residual < self.outcome.residual:
@@ -118,6 +122,7 @@ def primal_dual(
     joint = Joint(Stepper(data), features)
     if near is not None:
         phi, lam = joint.stepper.pad(near.phi), near.lam
+        joint.level = near.level
         joint.arrived(phi, np.zeros_like(joint.b) if lam is None else lam)
         corners = CornerPath.near(joint, phi, joint.stepper.pad(near.rho))
         found = followed(corners, phi, tol, limit, LOST)
@@ -125,7 +130,7 @@ def primal_dual(
             return found
     longer = 1.0
     for _ in range(PATHS):
-        zero = np.zeros_like(joint.stepper.rho0)
+        zero, joint.level = np.zeros_like(joint.stepper.rho0), 0.0
         joint.arrived(zero, np.zeros_like(joint.b))
         found = followed(CornerPath.of(joint, longer), zero, tol, limit)
         if not found.lost:
@@ -145,7 +150,8 @@ def followed(
     while True:
         left, own = corners.linearised(phi)
         lam, work = joint.lam, (newton, cg, newton + 1)
-        at = JointPoint(joint, DualOutcome(phi, math.nan, own, *work, corners.missed), lam, corners)
+        there = DualOutcome(phi, math.nan, own, *work, corners.missed)
+        at = JointPoint(joint, there, lam, corners, level=joint.level)
         if own <= tol and moved.changed <= FAR:
             found = settled(at)
             if found.outcome.residual <= tol:
@@ -168,7 +174,7 @@ def followed(
         length = min(1.0, math.sqrt(BENT / left_out)) if left_out > 0 else 1.0
         moved = corners.moved(phi, dphi, dlam, length)
         corners.closer(left, moved, tol)
-        phi, enough = phi - length * dphi, LOST
+        phi, enough = joint.levelled(phi - length * dphi), LOST
         joint.arrived(phi, lam - length * dlam)
 
 

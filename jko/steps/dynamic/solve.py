@@ -50,7 +50,7 @@ class DualAnswer:
     @property
     def phi(self) -> Array:
         """The potential on the grid."""
-        return self.solved.stepper.crop(self.outcome.phi)
+        return self.solved.stepper.crop(self.outcome.phi) + self.solved.level
 
     @property
     def left(self) -> dict[str, Array]:
