@@ -79,7 +79,7 @@ class Volumes(StiffEquations[DensitySlope]):
     def of(cls, energy: Energy, start: GridDensity, transport: Transport | None = None) -> Volumes:
         """Sort the terms; refuse internal energies with negative coefficients."""
         internal = split(energy)[0].summands
-        terms = replace(parts(energy, start), internal=()).compressed()
+        terms = replace(parts(energy, start), internal=()).compressed().tabulated()
         entropy = sum(c for c, E in internal if isinstance(E, Entropy))
         powers = Mixture(tuple((c, E) for c, E in internal if not isinstance(E, Entropy)))
         closed = torch.isposinf(terms.potential).reshape(start.grid.shape)

@@ -191,6 +191,9 @@ def test_a_room_that_is_exactly_full_stays_so_and_a_smaller_one_is_refused():
     flat = density((8, 8), lambda x: 1 + 0 * x[:, 0])
     result = jko.step(jko.Potential(uphill) + Congestion(1.0), flat, tau=0.1)
     assert float((result.state.values - 1).abs().max()) < TIGHT
+    result = jko.step(Congestion(3.0), flat, tau=0.1)
+    check(result, 3.0)
+    assert float((result.state.values - 1).abs().max()) < TIGHT
     with pytest.raises(ValueError, match="leaves no room"):
         jko.step(Congestion(0.9), flat, tau=0.1)
     with pytest.raises(ValueError, match=r"not jko\.energies\.Congestion"):

@@ -224,3 +224,11 @@ def test_an_attraction_on_the_line_as_the_mesh_has_it():
     assert math.isclose(
         second_moment(grid), float(mesh.integrate(mesh.support[:, 0] ** 2)), rel_tol=2e-3
     )
+
+
+def test_finite_volumes_have_the_same_aggregation():
+    rho = bump((32, 32), (-3.0, 3.0), 0.0, 0.9)
+    E = jko.Entropy() + 3 * jko.Interaction(log)
+    limit = jko.limits.wasserstein(E, rho, t1=0.02).final
+    found = jko.flow(E, rho, tau=2e-3, steps=10, scheme=jko.SDIRK2()).final
+    assert float((found.values - limit.values).abs().sum()) * rho.grid.cell < 2e-3

@@ -135,8 +135,8 @@ def nested(
             step, free = before.stepper, np.isfinite(before.stepper.data.V)
             fields = (step.crop(before.outcome.phi), step.crop(step.rho))
             shape, wraps = data.rho0.shape, data.periodic
-            phi, rho = (interpolated(values, shape, free, wraps) for values in fields)
-            near = Near(phi, rho, level=before.level)
+            there, rho = (interpolated(values, shape, free, wraps) for values in fields)
+            near = Near(there, rho, level=before.level)
     return _pointed(primal_dual(data, Features.none(data.rho0.shape), tol, limit, floor, near))
 
 

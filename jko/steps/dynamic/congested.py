@@ -43,6 +43,7 @@ REFUSED = 0.5  # residual at which a step that made it larger is taken back
 KEEP = 0.1  # of a density or slack, what one step leaves at least
 EXACT, MATCHED = 1e-10, 1e-6  # residuals of the mass, which is corrected by so much, and of prices
 FORCING = 1e-3  # reduction of the residual by one linear solve
+LEAST = 1e-6  # of the first price: prices below are none
 NEARBY = 1e-3  # of the box: the first guess of how far mass is pressed
 
 
@@ -75,6 +76,7 @@ class Press:
         lengths = [n * h for n, h in zip(step.data.rho0.shape, step.data.spacing, strict=True)]
         reach = max(NEARBY * math.hypot(*lengths) ** 2, MU * min(step.data.spacing) ** 2)
         self.price = float(np.ptp(V)) + reach / step.data.tau
+        self.least = LEAST * reach / step.data.tau
         free = np.isfinite(step.V)
         between = np.clip(step.rho0, FLOOR * top, (1 - FLOOR) * top)
         self.r = np.repeat(np.where(free, between, 0.0)[None], len(step.w), axis=0)
@@ -115,7 +117,7 @@ class Press:
         """How much mass does not fit to its price, relative to all; sets the size of prices."""
         step = self.joint.stepper
         mesh = (self.kind, *self.joint.grid, step.data.tau)
-        amount, self.price = missed(*mesh, phi, step.V, step.g, self.r, self.kind.limit)
+        amount, self.price = missed(*mesh, phi, step.V, step.g, self.r, self.kind.limit, self.least)
         return amount / step.mass
 
     def closer(self, left: float, before: float) -> None:

@@ -131,10 +131,12 @@ def missed(
     g: Fields,
     r: Fields,
     top: float,
+    least: float,
 ) -> tuple[float, float]:
     """How far densities below ``top`` are from their prices, ``sum mean_c |r - [r + top (p - U'(r)) / size]|``.
 
-    [.] is the nearest number in [0, top], and size the mean of ``|p - U'(r)| + |U'(r)|``, which is returned too.
+    [.] is the nearest number in [0, top], and size the mean of ``|p - U'(r)| + |U'(r)|``, and ``least`` at least; it is
+    returned too.
     """
     d = len(strides)
     size, mass, total = 0.0, 0.0, 0.0
@@ -154,5 +156,5 @@ def missed(
                     else:
                         total += abs(min(max(now + top * p / size, 0.0), top) - now)
         if turn == 0:
-            size = max(size / mass, 1e-300)
+            size = max(size / mass, least)
     return total / (1 << d), size

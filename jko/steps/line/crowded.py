@@ -115,7 +115,7 @@ def crowded(
         status=status,
         tolerance=math.inf if tol is None else tol,
         coupling=NO_PROOF if status is Status.NOT_FINITE else own.coupling(end),
-        gap=None if gap is None else _wider(gap, nu),
+        gap=_wider(gap, nu),
         fields={"pressure": pressure(end.widths, own.masses, limit, nu, mesh.masses)},
     )
 

@@ -91,7 +91,7 @@ class Support:
         A, b = (t if t is None else t.double() for t in (found.features, found.targets))
         V = found.potential.double()
         found = replace(found, potential=V, features=A, targets=b, volumes=self.volumes)
-        return found.compressed()
+        return found.compressed().tabulated()
 
     @property
     def kappa(self) -> float:
