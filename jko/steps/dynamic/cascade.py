@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from jko.steps.dynamic.congested import congested
-from jko.steps.dynamic.conjugates import Congested, flat
+from jko.steps.dynamic.conjugates import Congested, entropic, flat
 from jko.steps.dynamic.guess import first_guess
 from jko.steps.dynamic.joint import Features, Joint
 from jko.steps.dynamic.layout import Array
@@ -117,6 +117,8 @@ def solve(
         mild = cascade(data, phi, tol, limit, levels, make)
         if mild is not None and (mild.last or mild.outcome.residual <= tol):
             return mild
+        if data.kind is not None and entropic(data.kind):
+            levels, phi = 0, None  # no start was found to be nearer than the base point
     return nested(data, phi, tol, limit, floor, levels)
 
 
