@@ -126,7 +126,7 @@ DOORS = {
     "uniform in 5": (
         lambda: jko.Particles.uniform(3, 5, generator=torch.Generator()),
         TypeError,
-        r"box must be Box, not int \(5\)",
+        r"box must be Box or Torus, not int \(5\)",
     ),
     "generator 5": (
         lambda: jko.Particles.normal(3, 2, generator=5),
