@@ -31,16 +31,21 @@ J is convex and smooth; at its minimum ``r_c = (U*)'(p_c)``, ``F = -M grad phi``
 J / |K| = rho - rho_0 - tau div(M grad phi)``.  Because each corner sees one face an axis, the Hessian couples cells
 that share a corner only: 9 points in 2-D, 19 in 3-D.
 
-The modules: :mod:`layout` (fields in memory), :mod:`levels` and :mod:`folds` (how its levels merge), :mod:`seams`
-(where they come round), :mod:`conjugates` (U*, with the
-:mod:`exponential` of several cells at once), :mod:`kernels` (J and its gradient), :mod:`stencil` (its Hessian, from
-:mod:`corner_sums`), :mod:`multigrid` (the linear solver, by :mod:`sweeps`), :mod:`stepper` (one step as arrays, in a
-:mod:`workspace` that a flow keeps), :mod:`finish` (the sums that a result reports).  Two methods:
-:mod:`newton`, on the grids of :mod:`cascade` from a :mod:`guess`, is tried first; what is hard for it, powers above 2,
-and every step with a risk, is for :mod:`primal_dual`, with :mod:`path` (the way to a solution), :mod:`corners` (its
-kernels), :mod:`joint` and :mod:`coupling` (the prices of the data).
-:mod:`setting` and :mod:`solve` lead from a step problem to the dual and back, :mod:`gap` proves the answer,
-:mod:`solver` is the class; :mod:`tensors` is the same dual in torch, for Newton's method alone.
+The modules, from a step problem to its answer:
+
+- :mod:`solver` is the class, :mod:`setting` the problem in numbers, :mod:`solve` leads to the dual and back,
+  :mod:`finish` makes the sums that a result reports, :mod:`gap` proves the answer.
+- Methods.  :mod:`newton`, on the grids of :mod:`cascade` from a :mod:`guess`, is tried first.  What is hard for it,
+  powers above 2, and every step with a risk is for :mod:`primal_dual`, along a :mod:`path` of easier problems, with
+  :mod:`corners` (its kernels), :mod:`joint` and :mod:`coupling` (the prices of the data); what may not pass a limit is
+  for :mod:`congested`, with :mod:`pressed` (its kernels).  Terms that the dual does not know, interactions among them,
+  are for :mod:`reduced`, with their :mod:`curvature`, the :mod:`response` of the density, and :mod:`collapse`.
+- The dual itself.  :mod:`conjugates` are U*, by :mod:`roots` of sums and the :mod:`exponential` of several cells at
+  once; :mod:`kernels` are J and its gradient, :mod:`stencil` its Hessian, from :mod:`corner_sums`; :mod:`stepper` is all
+  that of one step, in a :mod:`workspace` that a flow keeps.
+- Linear systems.  :mod:`multigrid`, by :mod:`sweeps`, and :mod:`direct`, where that is too slow.  Fields lie in memory
+  as :mod:`layout` says, merge by :mod:`levels` and :mod:`folds`, and come round at :mod:`seams`.
+- :mod:`inner` is the action in several steps of time, :mod:`tensors` the dual in torch, for Newton's method alone.
 """
 
 from jko.steps.dynamic.solver import Dynamic

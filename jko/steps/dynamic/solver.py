@@ -34,8 +34,8 @@ class Dynamic(Shown):
     and unlike a plan on fixed cells it lets mass move by less than a cell.  The problem is solved through its dual, a
     smooth convex function of a potential phi on the cells, by Newton's method with conjugate gradients and multigrid,
     on coarser grids first where the mass moves further than a cell; where that is hard, and for powers above 2, with
-    the densities as unknowns too.  See :mod:`jko.steps.dynamic` for the discrete
-    problem.  Cells where the potential is +inf are obstacles.
+    the densities as unknowns too.  See :mod:`jko.steps.dynamic` for the discrete problem.  Cells where the potential is
+    +inf are obstacles.
 
     Parameters
     ----------
