@@ -14,7 +14,9 @@ from jko.energies import Mixture, Scaled, Sum
 from jko.energies.kernel import _FrozenVariation
 from jko.measures import State
 from jko.optim.atom import Atom, ClosureLoss
+from jko.steps.line.crowded import Barrier
 from jko.steps.problem import StepProblem
+from jko.steps.remapped.stretched import Stretched
 from jko.steps.split.held import Charge, HeldNorm
 from jko.targets import GaussianKernel, NegativeDistance, Pull, RadialInteraction
 from jko.testing import samples
@@ -36,12 +38,16 @@ def of_the_library() -> list[type]:
     return list(classes)
 
 
+#: of atoms that are the cells of a grid, in their order, and so of no measure
+OF_CELLS = {Stretched}
+
+
 def concrete(base: type) -> list[type]:
     """Those below ``base`` of which there are objects."""
     return [
         kind
         for kind in of_the_library()
-        if issubclass(kind, base) and not inspect.isabstract(kind) and kind is not base
+        if issubclass(kind, base) and not inspect.isabstract(kind) and kind not in {base, *OF_CELLS}
     ]
 
 
@@ -112,6 +118,11 @@ ENERGIES = {
     jko.Interaction: lambda: jko.Interaction(gauss),
     jko.Entropy: jko.Entropy,
     jko.PorousMedium: lambda: jko.PorousMedium(3.0),
+    jko.energies.Congestion: lambda: (
+        jko.energies.Congestion(9.0),
+        [samples.bump(1), samples.bump(2)],
+    ),
+    Barrier: lambda: (Barrier(9.0), [samples.bump(1), samples.bump(2)]),
     Mixture: lambda: Mixture.of([(0.3, jko.Entropy()), (1.0, jko.PorousMedium(2))]),
     jko.Potential: lambda: jko.Potential(bowl),
     jko.SquaredNorm: jko.SquaredNorm,

@@ -41,8 +41,8 @@ The modules, from a step problem to its answer:
   for :mod:`congested`, with :mod:`pressed` (its kernels).  Terms that the dual does not know, interactions among them,
   are for :mod:`reduced`, with their :mod:`curvature`, the :mod:`response` of the density, and :mod:`collapse`.
 - The dual itself.  :mod:`conjugates` are U*, by :mod:`roots` of sums and the :mod:`exponential` of several cells at
-  once; :mod:`kernels` are J and its gradient, :mod:`stencil` its Hessian, from :mod:`corner_sums`; :mod:`stepper` is all
-  that of one step, in a :mod:`workspace` that a flow keeps.
+  once; :mod:`kernels` are J and its gradient, :mod:`stencil` its Hessian, from :mod:`corner_sums`; :mod:`stepper` is
+  all that of one step, in a :mod:`workspace` that a flow keeps.
 - Linear systems.  :mod:`multigrid`, by :mod:`sweeps`, and :mod:`direct`, where that is too slow.  Fields lie in memory
   as :mod:`layout` says, merge by :mod:`levels` and :mod:`folds`, and come round at :mod:`seams`.
 - :mod:`inner` is the action in several steps of time, :mod:`tensors` the dual in torch, for Newton's method alone.

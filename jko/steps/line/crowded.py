@@ -28,10 +28,9 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
 SPREAD = 1e-3  # of the limit: how far below it the first densities are
-SMALLER, NOTHING = (
-    0.1,
-    1e-10,
-)  # nu from one problem to the next, and the last, relative to the first
+SMALLER = 0.1  # nu from one problem to the next
+ROUND = 1e-15  # of the log of the limit, where the slope is infinite
+NOTHING = 1e-10  # and the last, relative to the first
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,19 @@ class Barrier(Internal):
         return 1 / (1 - rho / self.limit) - v.log()
 
     def density(self, p: Tensor) -> Tensor:
-        """The root of the slope."""
-        low, high = torch.full_like(p, -torch.inf), torch.full_like(p, math.log(self.limit))
+        """The root of the slope, which lies above ``1 + log rho``, and up to half the limit below 2.7 + that."""
+        high = (p - 1).clamp(max=math.log(self.limit) - ROUND)
+        low = torch.minimum(p - 2.7, high.new_tensor(math.log(self.limit / 2)))
         return root(self.of_log, p, low, high).exp()
 
     def density_slope(self, p: Tensor) -> Tensor:
         """1 / U''."""
         return 1 / self.stiffness(self.density(p))
+
+    def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """U' and rho U''."""
+        rho = s.exp()
+        return self.slope(rho), rho * self.stiffness(rho)
 
     def pressure(self, rho: Tensor) -> Tensor:
         """1 / v."""
