@@ -386,17 +386,17 @@ TABLES = {
 }
 
 
-def main() -> None:
+def main(title: str, tables: dict[str, Callable[[bool], None]]) -> None:
     """Print the tables asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="default: all of them")
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("tables", nargs="*", choices=[*tables, []], help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.tables or TABLES:
-        print(f"\n== {name}: {TABLES[name].__doc__}", flush=True)
-        TABLES[name](options.quick)
+    for name in options.tables or tables:
+        print(f"\n== {name}: {tables[name].__doc__}", flush=True)
+        tables[name](options.quick)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__.splitlines()[0], TABLES)

@@ -9,14 +9,13 @@ to the exact solution, a closed form: Barenblatt's profile of a porous medium, a
 equation.  The peer is twenty lines: the same fluxes in numpy, their Jacobian as a sparse matrix, ``solve_ivp``, BDF.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from grid import Problem, error, fokker_planck, medium
+from grid import Problem, error, fokker_planck, main, medium
 from scipy.integrate import solve_ivp
 
 import jko
@@ -135,17 +134,5 @@ def table_hard(quick: bool) -> None:
 TABLES = {"peers": table_peers, "hard": table_hard}
 
 
-def main() -> None:
-    """Print the tables asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="default: all of them")
-    parser.add_argument("--quick", action="store_true", help="fewer cells")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    for name in options.tables or TABLES:
-        print(f"\n== {name}: {TABLES[name].__doc__}", flush=True)
-        TABLES[name](options.quick)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__.splitlines()[0], TABLES)

@@ -240,11 +240,6 @@ class PorousMedium(Internal):
                 "another m"
             )
 
-    @property
-    def positive(self) -> bool:
-        """Whether ``U'(0) = -inf``, so that minimisers are positive everywhere: an entropy, fast diffusion."""
-        return bool(self.slope(torch.zeros(())) == -torch.inf)
-
     def suits(self, dim: int) -> None:
         """Refuse ``m < 1 - 1/d``."""
         if self.m < (least := 1 - 1 / dim):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from jko import derivatives
-from jko.numerics.convolution import Convolution, Differences, differences
+from jko.numerics.convolution import Convolution, Differences
 from jko.spaces import Grid
 
 BLOCK = 2**20  # points at a time
@@ -31,7 +31,7 @@ Kernel = Callable[[Tensor], Tensor]
 
 def over(grid: Grid) -> Differences:
     """The differences of its cells."""
-    return differences(grid.shape, grid.spacing, getattr(grid, "periodic", None))
+    return Differences(grid.shape, grid.spacing, grid.periodic)
 
 
 def tabulated(W: Kernel, grid: Grid, like: Tensor, diagonal: bool) -> Convolution | None:

@@ -70,8 +70,8 @@ class Clock:
         Within a step that was asked for as often as its part before, at the beginning of the next one once less: what
         was hard for one step is likely to be so for the next.
         """
-        again = halvings if through % 1 else halvings - 1
-        return min(max(again, 0), self.retry if not through % 1 else DEEPEST)
+        within = through % 1 > 0
+        return halvings if within else min(max(halvings - 1, 0), self.retry)
 
     def next(self, through: float, t: float, halvings: int = 0) -> Tick:
         """The next step from the time t, halved so often."""

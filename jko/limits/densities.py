@@ -24,7 +24,7 @@ from torch import Tensor
 
 from jko.energies import Energy, Entropy, Mixture, Parts, parts
 from jko.limits.course import Array, travelled
-from jko.limits.implicit import LocalRates, StiffEquations, StiffMarch, numbers
+from jko.limits.implicit import STILL, LocalRates, StiffEquations, StiffMarch, numbers
 from jko.limits.rungekutta import Slope, Stages, next_length
 from jko.limits.stopped import LimitStopped, nowhere
 from jko.limits.volumes import faces
@@ -38,7 +38,6 @@ from jko.spaces import FacesAcross, Grid
 from jko.trajectory import Trajectory
 
 ERRATIC = 1e-6  # of the step that the drift allows: an estimate that asks for less does not fall with the step
-STILL = 1e-6  # of the error allowed: what a density at rest may yet move, by rounding
 EVALUATIONS_CELLS = 1_000_000  # of the right side, unless told otherwise
 SMALLEST = 1e-12  # relative: of what scales unknowns
 NUDGE = 1e-6  # of the largest density: how far it is moved for a difference quotient of phi
@@ -127,14 +126,20 @@ class Volumes(StiffEquations[DensitySlope]):
         """d_t rho = -div F."""
         rho, cells = U, CellPressures(U, self.powers)
         phi = self.potential(rho)
-        drho, leaving = torch.zeros_like(rho), torch.zeros_like(rho)
-        for passage in self.through(cells, phi):
+        passages, leaving = self.through(cells, phi), torch.zeros_like(rho)
+        for passage in passages:
             face = passage.face
             up, down = (self.across(face, share) for share in passage.leaving)
-            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
             leaving += (face.upper(up) + face.lower(down)) / face.width
         speed = float(leaving.amax()) + self._stiffness(rho)
-        return DensitySlope(drho, speed, self._rounding(cells, phi, speed))
+        return DensitySlope(self._rate(passages), speed, self._rounding(cells, phi, speed))
+
+    def _rate(self, passages: list[Passage]) -> Tensor:
+        """-div F."""
+        drho = torch.zeros_like(passages[0].cells.rho)
+        for face, flux in ((passage.face, passage.flux) for passage in passages):
+            faces.lose(drho, self.across(face, flux) / face.width, face)
+        return drho
 
     def _rounding(self, cells: CellPressures, phi: Tensor, speed: float) -> float:
         """How far rounding moves the density, in L1 per time."""
@@ -146,13 +151,10 @@ class Volumes(StiffEquations[DensitySlope]):
     def linearised(self, U: Tensor) -> LocalRates:
         """d_t rho and its derivative; negative densities do not move."""
         cells = CellPressures(U.clamp(min=0), self.powers)
-        phi, drho = self.potential(cells.rho), torch.zeros_like(U)
+        phi = self.potential(cells.rho)
         passages = self.through(cells, phi)
-        for passage in passages:
-            face = passage.face
-            faces.lose(drho, self.across(face, passage.flux) / face.width, face)
         return LocalRates(
-            drho,
+            self._rate(passages),
             lambda: self._matrix(passages),
             self._far(cells.rho, phi, passages) if self._couples else None,
             lambda: self._rounding(cells, phi, float(self._matrix(passages).diagonal.max())),

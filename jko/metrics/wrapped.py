@@ -68,17 +68,19 @@ class Seam:
         """A tree of atoms, and where it begins."""
         round_ = np.isfinite(self.periods)
         low = np.where(round_, x.min(0), 0.0)
-        sizes = np.where(round_, self.periods, 0.0)
-        return cKDTree(
-            np.where(round_, np.mod(x - low, np.where(round_, sizes, 1.0)), x), boxsize=sizes
-        ), low
+        return cKDTree(self._from(low, x), boxsize=np.where(round_, self.periods, 0.0)), low
+
+    def _from(self, low: Array, points: Array) -> Array:
+        """The same places, periodic coordinates in ``[0, period)`` from ``low`` on."""
+        round_ = np.isfinite(self.periods)
+        return np.where(round_, np.mod(points - low, np.where(round_, self.periods, 1.0)), points)
 
     def nearest(self, x: Array, points: Array, count: int) -> Index:
         """The nearest atoms of x to each point, (n, count)."""
         tree, low = self.tree(x)
-        round_ = np.isfinite(self.periods)
-        there = np.where(round_, np.mod(points - low, np.where(round_, self.periods, 1.0)), points)
-        return np.asarray(tree.query(there, k=np.arange(1, count + 1))[1], dtype=np.int64)
+        return np.asarray(
+            tree.query(self._from(low, points), k=np.arange(1, count + 1))[1], dtype=np.int64
+        )
 
 
 def transport_in(domain: Domain | None) -> Callable[[Array, Array, Array, Array], Distance]:

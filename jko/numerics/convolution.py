@@ -7,7 +7,6 @@ comes round.  Along a periodic axis differences are the shortest ones, in ``[-L/
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -141,17 +140,3 @@ class Recalling:
         if self.last is None or not torch.equal(self.last[0], masses):
             self.last = masses.clone(), self.kernel(masses)
         return self.last[1]
-
-
-def differences(
-    shape: Sequence[int], spacing: Sequence[float], periodic: Sequence[bool] | None = None
-) -> Differences:
-    """Those of a grid; ``periodic`` says which axes come round, by default none.
-
-    Examples
-    --------
-    >>> differences((2, 3), (1.0, 0.5)).counts
-    (3, 5)
-    """
-    round_ = (False,) * len(shape) if periodic is None else tuple(bool(p) for p in periodic)
-    return Differences(tuple(shape), tuple(spacing), round_)

@@ -8,7 +8,7 @@ import torch
 
 import jko
 from jko.energies import sampled
-from jko.numerics.convolution import Convolution, differences
+from jko.numerics.convolution import Convolution, Differences
 
 RNG = np.random.default_rng(11)
 BOXES = {
@@ -110,7 +110,7 @@ def test_poles_elsewhere_and_odd_kernels_are_refused():
 def test_axes_that_come_round_take_the_shortest_difference():
     """Against the sum over pairs of cells, an even and an odd number of them, one axis walled."""
     shape, spacing = (6, 5, 4), (0.5, 1.0, 0.25)
-    over = differences(shape, spacing, (True, True, False))
+    over = Differences(shape, spacing, (True, True, False))
     m = torch.from_numpy(RNG.random(shape))
 
     def W(z):

@@ -18,7 +18,7 @@ from typing import Any
 
 from jko.numerics.compiled import njit
 from jko.steps.dynamic.conjugates import conjugate, marginal, primal
-from jko.steps.dynamic.kernels import corner_price
+from jko.steps.dynamic.kernels import corner_price, corner_rise
 
 Fields = Any
 LEAST_LEFT = 0.1  # of a corner's density or slack, what one step leaves at least
@@ -158,11 +158,7 @@ def update(
             if V[q] == math.inf:
                 continue
             for c in range(1 << d):
-                change = lift[q] - step[q]
-                for a in range(d):
-                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
-                    slope = inverse[a, face] * (step[face + strides[a]] - step[face])
-                    change -= 0.5 * tau * g[a, face] * slope
+                change = corner_rise(lift[q] - step[q], c, q, strides, tau, inverse, g, step)
                 now, weight = r[c, q], corners * w[c, q]
                 dr = length * (wanted[c, q] - now + weight * change)
                 after = now + dr

@@ -25,6 +25,26 @@ def extent(rows: Fields) -> tuple[int, int]:
 
 
 @njit(cache=True)
+def corner_rise(
+    start: float,
+    c: int,
+    q: int,
+    strides: Any,
+    tau: float,
+    inverse: Fields,
+    g: Fields,
+    step: Fields,
+) -> float:
+    """``start`` less what the price of a corner loses to the slopes of ``phi -= step``, to first order."""
+    d = len(strides)
+    for a in range(d):
+        face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
+        slope = inverse[a, face] * (step[face + strides[a]] - step[face])
+        start -= 0.5 * tau * g[a, face] * slope
+    return start
+
+
+@njit(cache=True)
 def slopes(phi: Fields, strides: Any, inverse: Fields, g: Fields) -> None:
     """Forward differences of phi on open faces."""
     for a in range(len(strides)):

@@ -20,7 +20,7 @@ from typing import Any
 
 from jko.numerics.compiled import njit
 from jko.steps.dynamic.conjugates import marginal
-from jko.steps.dynamic.kernels import corner_price
+from jko.steps.dynamic.kernels import corner_price, corner_rise
 
 Fields = Any
 
@@ -102,11 +102,7 @@ def update(
             if V[q] == math.inf:
                 continue
             for c in range(1 << d):
-                change = lift[q] - step[q]
-                for a in range(d):
-                    face = q if (c >> (d - 1 - a)) & 1 else q - strides[a]
-                    slope = inverse[a, face] * (step[face + strides[a]] - step[face])
-                    change -= 0.5 * tau * g[a, face] * slope
+                change = corner_rise(lift[q] - step[q], c, q, strides, tau, inverse, g, step)
                 now, left = r[c, q], room[c, q]
                 dr = wanted[c, q] - now + corners * w[c, q] * change
                 s[c, q] = max((mu - s[c, q] * dr) / now, keep * s[c, q])
