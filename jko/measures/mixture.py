@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -50,6 +50,10 @@ def mixture(a: Measure, b: Measure, alpha: float) -> Measure:
         raise ValueError(
             f"alpha = {alpha:g}; the mixture (1 - alpha) a + alpha b needs 0 <= alpha <= 1"
         )
+    return _mixed(a, b, alpha)
+
+
+def _mixed(a: State, b: State, alpha: float) -> Any:
     for name, state in (("a", a), ("b", b)):
         _refuse_others(name, state)
     if isinstance(a, GridDensity) and isinstance(b, GridDensity):
