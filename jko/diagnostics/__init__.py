@@ -21,6 +21,7 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.optimality import optimality
 
@@ -32,6 +33,7 @@ __all__ = [
     "ErrorBudget",
     "FoldFree",
     "Identity",
+    "LayerStudy",
     "Minimiser",
     "Motion",
     "Speed",
@@ -46,6 +48,7 @@ __all__ = [
     "fold_free",
     "fold_free_time",
     "graph_slope",
+    "layer_study",
     "minimiser",
     "motion",
     "optimality",
