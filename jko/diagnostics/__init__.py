@@ -10,10 +10,12 @@ from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -23,7 +25,9 @@ from jko.diagnostics.identities import (
 )
 from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
@@ -35,9 +39,12 @@ __all__ = [
     "Identity",
     "LayerStudy",
     "Minimiser",
+    "MixtureLine",
     "Motion",
+    "SignedMinimum",
     "Speed",
     "StepIdentity",
+    "Velocities",
     "best_particles",
     "convergence",
     "decay",
@@ -50,10 +57,14 @@ __all__ = [
     "graph_slope",
     "layer_study",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "motion",
     "optimality",
+    "signed_minimum",
     "speed",
     "step_identity",
+    "velocities",
 ]
 
 __getattr__ = moved(

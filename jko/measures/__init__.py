@@ -11,6 +11,7 @@ from jko.measures.density import GridDensity, OnCells
 from jko.measures.kernels import LayerKernels
 from jko.measures.layers import LayerAtoms, TwoLayer
 from jko.measures.mesh import LineMesh
+from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
@@ -48,4 +49,5 @@ __all__ = [
     "Quadrature",
     "State",
     "TwoLayer",
+    "mixture",
 ]
