@@ -17,7 +17,7 @@ from jko.measures import LayerAtoms, Particles, State
 from jko.networks import Data
 
 
-class Fields(NamedTuple):
+class Backwards(NamedTuple):
     """What the second layer hands back to the first, on the data.
 
     The residual r (M,), the dual ``g = q r`` (M,), what its neurons say, ``outer = sigma(s)`` (M, N2), and the slope of
@@ -137,12 +137,12 @@ class TwoLayerRisk(Energy):
             return Evaluation(value, variation, self._gradient(mu, fields, mu.points))
 
     def _variation(
-        self, mu: Particles, fields: Fields, first: Tensor, b: Tensor, w: Tensor
+        self, mu: Particles, fields: Backwards, first: Tensor, b: Tensor, w: Tensor
     ) -> Tensor:
         masses = self._masses(mu)
         return (w * masses) @ (fields.g @ fields.outer) + ((first @ fields.back) * b).sum(1)
 
-    def _gradient(self, mu: Particles, fields: Fields, points: Tensor) -> Tensor:
+    def _gradient(self, mu: Particles, fields: Backwards, points: Tensor) -> Tensor:
         theta, b, _ = self._split(mu, points)
         first, rise = self._with_slope(theta @ self.data.x.T)
         roots = mu.masses.sqrt() if isinstance(mu, LayerAtoms) else 1.0
@@ -150,12 +150,12 @@ class TwoLayerRisk(Energy):
         of_w = self._masses(mu) * (fields.g @ fields.outer) / roots
         return torch.cat([of_theta, first @ fields.back / roots, of_w.expand(len(points), -1)], 1)
 
-    def _fields(self, mu: Particles) -> Fields:
+    def _fields(self, mu: Particles) -> Backwards:
         s, w = self._second_layer(mu, self.data.x)
         outer, rise = self._with_slope(s)
         r = outer @ w - self.data.f
         g = self.data.weights * r
-        return Fields(r, g, outer, g[:, None] * rise * w)
+        return Backwards(r, g, outer, g[:, None] * rise * w)
 
     def _with_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """sigma and sigma', recorded where z is."""

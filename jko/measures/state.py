@@ -146,11 +146,6 @@ class Particles(State):
         """The points."""
         return self.points
 
-    @property
-    def frame(self) -> tuple[float, ...]:
-        """What the coordinates are scaled by, where atoms stand for something else; atoms of one frame are compared."""
-        return ()
-
     def integrate_blocks(self, function: Callable[[Particles], Tensor], rows: int) -> Tensor:
         """The sum of ``function`` over :meth:`blocks`, each block's integral: so that memory stays bounded."""
         return reduce(Tensor.add_, map(function, self.blocks(rows)))

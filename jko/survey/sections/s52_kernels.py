@@ -37,11 +37,10 @@ def kernels(quick: bool) -> Measurement:
     study = layer_study(F, law, t1=T, N2=sizes, repeats=repeats, times=[T / 2, T])
     end = jko.limits.wasserstein(F, law.limit(24), t1=T).final
     apart = float(np.abs(F.predict(end).numpy() - _by_hand(x[:, 0].numpy(), 300)).max())
-    line = study.means[0] * (study.N2[0] / study.N2) ** 0.5
-    dots = Curve(study.N2, study.means, "mean over networks", "dots")
-    picture = Picture(
-        (dots, Curve(study.N2, line, "order 1/2", "dashed")), "$N_2$", "error", True, True
-    )
+    N2 = study.N2.astype(float)
+    line = study.means[0] * (N2[0] / N2) ** 0.5
+    dots = Curve(N2, study.means, "mean over networks", "dots")
+    picture = Picture((dots, Curve(N2, line, "order 1/2", "dashed")), "$N_2$", "error", True, True)
     return Measurement(study.order if apart < 1e-3 else math.nan, 0.5, 0.12, picture=picture)
 
 

@@ -3,109 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import t as student
 from torch import Tensor
 
 from jko import checks, limits
+from jko.diagnostics.layers.result import Array, LayerStudy, order_of
 from jko.energies import Energy, TwoLayerRisk, sorted_terms
 from jko.flows import flow
 from jko.measures import LayerKernels, TwoLayer
-from jko.shown import Shown, svg
-from jko.shown.cells import table
 from jko.steps import LBFGS
 from jko.trajectory import Trajectory
-
-Array = NDArray[np.float64]
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, eq=False)
-class LayerStudy(Shown):
-    """Errors of networks of N1 and N2 random neurons along the flow, against that of the means; prints as a table.
-
-    Attributes
-    ----------
-    N1, N2 : (K,)
-        The sizes; 0 stands for infinitely many, a rule of Gauss.
-    errors : (K, R)
-        Of R independent networks of each size: ``sup_t |f_{N1, N2}(t) - f(t)|`` in L2 of the data.
-    at : (K, T)
-        Root mean squares over the networks at each of the times.
-    times : (T,)
-        Where they were compared.
-    doubt : float
-        The error of the reference: how far it is from that with two thirds of the nodes.
-    size : float
-        ``sup_t |f(t)|`` of the reference, what errors are to be compared with.
-    order, interval : float, (float, float)
-        p of ``C N^-p`` in N2, or in N1 where N2 stays, by least squares through the logarithms of :attr:`means`; and
-        where p lies with a probability of 95 %, by the scatter of the networks of a size and Student's law.
-    """
-
-    N1: NDArray[np.int64] = field(repr=False)
-    N2: NDArray[np.int64] = field(repr=False)
-    errors: Array = field(repr=False)
-    at: Array = field(repr=False)
-    times: Array = field(repr=False)
-    doubt: float
-    size: float
-    order: float
-    interval: tuple[float, float]
-
-    @property
-    def means(self) -> Array:
-        """Root mean squares of the errors over the networks of a size, (K,)."""
-        return np.sqrt(np.square(self.errors).mean(1))
-
-    @property
-    def varies(self) -> str:
-        """The size that the order is one of: N2, or N1 where N2 stays."""
-        return "N2" if len(set(self.N2.tolist())) > 1 else "N1"
-
-    @property
-    def remarks(self) -> list[str]:
-        """What to know before the order is believed."""
-        said = []
-        if self.doubt > 0.1 * self.means.min():
-            said.append(
-                f"the reference is known to {self.doubt:.1e} only: raise nodes, or take smooth kernels"
-            )
-        fixed = self.N1 if self.varies == "N2" else self.N2
-        if len(set(fixed.tolist())) == 1 and fixed[0] > 0:
-            other = "N1" if self.varies == "N2" else "N2"
-            said.append(
-                f"{other} = {fixed[0]} at all sizes leaves an error that does not fall with {self.varies}"
-            )
-        return said
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        def count(N: int) -> str:
-            return str(N) if N else "inf"
-
-        return [
-            (count(a), count(b), f"{mean:.3e}", f"{row.min():.3e}", f"{row.max():.3e}")
-            for a, b, mean, row in zip(self.N1, self.N2, self.means, self.errors, strict=True)
-        ]
-
-    def _said(self) -> str:
-        low, high = self.interval
-        return f"order in {self.varies}: {self.order:.3f}, 95 % between {low:.3f} and {high:.3f}"
-
-    def __str__(self) -> str:
-        head = ("N1", "N2", "error", "least", "largest")
-        rows = ["".join(f"{entry:>11}" for entry in row) for row in (head, *self._rows())]
-        return "\n".join([*rows, self._said(), *self.remarks])
-
-    def _picture(self) -> str:
-        N = self.N2 if self.varies == "N2" else self.N1
-        curve = svg.curve(N, self.means, "error, logarithmic", log=True)
-        return table(["N1", "N2", "error", "least", "largest"], self._rows()) + curve
 
 
 def layer_study(
@@ -205,7 +115,7 @@ def layer_study(
     each = np.stack(found)  # (K, R, T)
     errors, first = each.max(2), np.array([a or 0 for a, _ in sizes])
     second = np.array([b or 0 for _, b in sizes])
-    order, interval = _order(second if len(set(second.tolist())) > 1 else first, errors)
+    order, interval = order_of(second if len(set(second.tolist())) > 1 else first, errors)
     at = np.sqrt(np.square(each).mean(1))
     size = float(norm(reference).max())
     return LayerStudy(
@@ -286,19 +196,3 @@ def _norm(energy: Energy) -> Callable[[Array], Array]:
     q: Tensor = _risk(energy).data.weights
     weights = q.numpy()
     return lambda f: np.sqrt((weights * f**2).sum(-1))
-
-
-def _order(N: NDArray[np.int64], errors: Array) -> tuple[float, tuple[float, float]]:
-    """The slope through the logarithms of root mean squares, and its interval.
-
-    The mean of R squares e^2 scatters by ``c / R`` of its square, with one c for all sizes.
-    """
-    R, squares = errors.shape[1], np.square(errors)
-    means = squares.mean(1)
-    c = float((squares.var(1, ddof=1) / means**2).mean())
-    x, y = np.log(N), 0.5 * np.log(means)
-    away = x - x.mean()
-    width = 0.5 * np.sqrt(c / R / (away @ away))
-    reach = float(student.ppf(0.5 + 0.5 * CONFIDENCE, len(N) * (R - 1)) * width)
-    order = -float(away @ y / (away @ away))
-    return order, (order - reach, order + reach)
