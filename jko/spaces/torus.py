@@ -115,7 +115,14 @@ class Torus(Domain):
 
 
 def same_domain(p: Domain | None, q: Domain | None) -> bool:
-    """Whether two domains are one, or both are none."""
+    """Whether two domains are one, or both are none.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.spaces.same_domain(jko.Box(0.0, 1.0), jko.Box(0.0, 1.0))
+    True
+    """
     if isinstance(p, (Box, Torus)) and isinstance(q, type(p)):
         same = torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
         return same and p.periods == q.periods
