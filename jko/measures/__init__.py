@@ -12,6 +12,7 @@ from jko.measures.mesh import LineMesh
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
+from jko.measures.young import YoungMeasure
 
 #: what has become a method, or another class: old name, what it was, what to write
 FORMER: dict[str, tuple[Any, str]] = {
@@ -43,4 +44,5 @@ __all__ = [
     "Particles",
     "Quadrature",
     "State",
+    "YoungMeasure",
 ]
