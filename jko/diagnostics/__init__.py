@@ -12,11 +12,13 @@ from jko.diagnostics.graphs import (
     FoldFree,
     GraphDistance,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
     graph_distance,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -25,7 +27,9 @@ from jko.diagnostics.identities import (
     step_identity,
 )
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
@@ -38,9 +42,12 @@ __all__ = [
     "GraphDistance",
     "Identity",
     "Minimiser",
+    "MixtureLine",
     "Motion",
+    "SignedMinimum",
     "Speed",
     "StepIdentity",
+    "Velocities",
     "best_particles",
     "convergence",
     "decay",
@@ -54,10 +61,14 @@ __all__ = [
     "graph_distance",
     "graph_slope",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "motion",
     "optimality",
+    "signed_minimum",
     "speed",
     "step_identity",
+    "velocities",
 ]
 
 __getattr__ = moved(

@@ -9,6 +9,7 @@ from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
 from jko.measures.mesh import LineMesh
+from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
@@ -45,4 +46,5 @@ __all__ = [
     "Quadrature",
     "State",
     "YoungMeasure",
+    "mixture",
 ]
