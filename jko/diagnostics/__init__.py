@@ -26,6 +26,7 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
@@ -41,6 +42,7 @@ __all__ = [
     "FoldFree",
     "GraphDistance",
     "Identity",
+    "LayerStudy",
     "Minimiser",
     "MixtureLine",
     "Motion",
@@ -60,6 +62,7 @@ __all__ = [
     "fold_free_time",
     "graph_distance",
     "graph_slope",
+    "layer_study",
     "minimiser",
     "mixture_line",
     "mixture_slope",
