@@ -23,34 +23,50 @@ from jko.diagnostics.identities import (
 )
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.slope import (
+    EnergyDissipation,
+    Jump,
+    MaximalSlope,
+    Variational,
+    energy_dissipation,
+    maximal_slope,
+    variational,
+)
 
 __all__ = [
     "BestParticles",
     "Convergence",
     "Decay",
     "Decomposition",
+    "EnergyDissipation",
     "ErrorBudget",
     "FoldFree",
     "Identity",
+    "Jump",
+    "MaximalSlope",
     "Minimiser",
     "Motion",
     "Speed",
     "StepIdentity",
+    "Variational",
     "best_particles",
     "convergence",
     "decay",
     "decomposition",
     "dissipation",
     "dissipation_identity",
+    "energy_dissipation",
     "error_budget",
     "fold_free",
     "fold_free_time",
     "graph_slope",
+    "maximal_slope",
     "minimiser",
     "motion",
     "optimality",
     "speed",
     "step_identity",
+    "variational",
 ]
 
 __getattr__ = moved(
