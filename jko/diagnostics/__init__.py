@@ -4,6 +4,18 @@ from jko.deprecation import moved
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
+from jko.diagnostics.convexity import (
+    EVI,
+    Contraction,
+    Convexity,
+    ErrorBounds,
+    Modulus,
+    contraction,
+    convexity,
+    error_bounds,
+    evi,
+    modulus,
+)
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.dissipation import Speed, dissipation, speed
@@ -34,34 +46,44 @@ from jko.diagnostics.slope import (
 )
 
 __all__ = [
+    "EVI",
     "BestParticles",
+    "Contraction",
     "Convergence",
+    "Convexity",
     "Decay",
     "Decomposition",
     "EnergyDissipation",
+    "ErrorBounds",
     "ErrorBudget",
     "FoldFree",
     "Identity",
     "Jump",
     "MaximalSlope",
     "Minimiser",
+    "Modulus",
     "Motion",
     "Speed",
     "StepIdentity",
     "Variational",
     "best_particles",
+    "contraction",
     "convergence",
+    "convexity",
     "decay",
     "decomposition",
     "dissipation",
     "dissipation_identity",
     "energy_dissipation",
+    "error_bounds",
     "error_budget",
+    "evi",
     "fold_free",
     "fold_free_time",
     "graph_slope",
     "maximal_slope",
     "minimiser",
+    "modulus",
     "motion",
     "optimality",
     "speed",

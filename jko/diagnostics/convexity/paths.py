@@ -17,14 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Curvature, Energy, Internal, Mixture, joined, negative, refuse, sorted_terms
+from jko.energies import (
+    Curvature,
+    Energy,
+    Internal,
+    Mixture,
+    joined,
+    negative,
+    refuse,
+    sorted_terms,
+)
 from jko.measures import (
     ChargedMesh,
     ChargedParticles,
     GridDensity,
     LineMesh,
     OnCells,
-    Pair,
     Particles,
     State,
 )
@@ -207,12 +215,14 @@ def _of_meshes(energy: Energy, a: LineMesh, b: LineMesh) -> CellPath:
 def _of_nodes(energy: Energy, a: ChargedMesh, b: ChargedMesh) -> CellPath:
     """Nodes that go to the nodes of the same labels, where this is the optimal plan of D."""
     found = distance(a, b)
-    same = a.N == b.N and bool(torch.equal(a.masses, b.masses) and torch.equal(a.weights, b.weights))
+    same = a.N == b.N and bool(
+        torch.equal(a.masses, b.masses) and torch.equal(a.weights, b.weights)
+    )
     moves = (a.atoms.points - b.atoms.points).square().sum(1) if same else None
     if moves is None or float(a.weights @ moves) > found.squared * (1 + 1e-9) + 1e-300:
         raise ValueError(
-            "the geodesic of D between these meshes exchanges nodes, or they carry other masses: on its way there is no "
-            "density, and the internal energy is not known; leave it out, or compare states of one flow"
+            "the geodesic of D between these meshes exchanges nodes, or they carry other masses: on its way there is "
+            "no density, and the internal energy is not known; leave it out, or compare states of one flow"
         )
     others = joined(sorted_terms(energy).without(Internal))
     points = a.atoms.points, b.atoms.points

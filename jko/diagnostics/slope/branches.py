@@ -71,7 +71,7 @@ class Place(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A part of the integral: its ends, the places at Gauss's nodes, their weights, and what is left of its identity."""
+    """A part of the integral: its ends, the places at Gauss's nodes, weights, and what is left of its identity."""
 
     a: Place
     b: Place
@@ -113,7 +113,7 @@ class Branches:
         return a.value < b.value and self._two(a, b)
 
     def _other(self, panel: Panel) -> Place | None:
-        """A place of the branch of the end that is lower than the panel's own: the branch of its beginning has ended."""
+        """A place of the end's branch that is lower than the panel's: the branch of its beginning has ended."""
         if not self.map.branching or abs(panel.left) <= APART * self.fall + rounding(self.size):
             return None
         back = panel.b
@@ -175,7 +175,9 @@ class Branches:
                 low, high = (low, right) if over > 0 else (left, high)
                 slope = 0.5 * (right.speed**2 - left.speed**2)  # of left - right in s
                 guess = s - over / slope if slope > 0 else 0.0
-            elif abs(left.speed - low.speed) + abs(right.speed - high.speed) > 0 and _one(left, right):
+            elif abs(left.speed - low.speed) + abs(right.speed - high.speed) > 0 and _one(
+                left, right
+            ):
                 near_low = abs(left.speed - low.speed) < abs(left.speed - high.speed)
                 low, high = (left, high) if near_low else (low, right)
                 guess = 0.0

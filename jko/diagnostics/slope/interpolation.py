@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 NODES = 8
 ROWS = 8  # of the nodes, in print
-TOL = 1e-10  # of what the energy falls by
+TOL = 1e-9  # of what the energy falls by
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +171,7 @@ def variational(
     return interpolated(steps, tau, Place.of(steps.at(tau)), nodes, tol)
 
 
-def interpolated(
-    steps: Proximal, tau: float, end: Place, nodes: int, tol: float
-) -> Variational:
+def interpolated(steps: Proximal, tau: float, end: Place, nodes: int, tol: float) -> Variational:
     """The identity of the step of length tau that ends in the lowest place that is found, ``end`` or lower."""
     base = steps.state
     start = Place(0.0, base, value_of(steps.energy, base), steps.slope(base))

@@ -74,7 +74,9 @@ class MaximalSlope(Residuals):
         return float(self.residuals.sum())
 
     def _facts(self) -> dict[str, object]:
-        parts = {name: float(getattr(self, name).sum()) for name in ("moved", "sloped", "left", "missed")}
+        parts = {
+            name: float(getattr(self, name).sum()) for name in ("moved", "sloped", "left", "missed")
+        }
         jumps = {"jumps": len(self.jumps)} if self.jumps else {}
         return {"steps": len(self.moved), "total": self.total, "worst": self.worst} | parts | jumps
 
@@ -85,7 +87,10 @@ class MaximalSlope(Residuals):
             f"{t:10.4g}  {a:11.4e}  {b:11.4e}  {c:15.4e}  {r:10.2e}  {d:9.1e}"
             for t, a, b, c, r, d in zip(*columns, strict=True)
         ]
-        said = [f"the step from t = {self.times[k]:.4g} jumps at s = {jump.s:.6g}" for k, jump in self.jumps]
+        said = [
+            f"the step from t = {self.times[k]:.4g} jumps at s = {jump.s:.6g}"
+            for k, jump in self.jumps
+        ]
         return "\n".join([head, *rows, *said])
 
 
@@ -198,7 +203,7 @@ class EnergyDissipation(Shown):
     >>> found = jko.diagnostics.energy_dissipation(
     ...     jko.SquaredNorm(), jko.Particles([[1.0]]), t1=0.4, taus=[0.1, 0.05]
     ... )
-    >>> abs(found.residuals).max() < 1e-12, round(found.ends.order, 1)
+    >>> float(abs(found.residuals).max()) < 1e-12, round(found.ends.order, 1)
     (True, 0.9)
     """
 
@@ -258,19 +263,24 @@ def energy_dissipation(
     >>> found = jko.diagnostics.energy_dissipation(
     ...     E, jko.Particles([[1.0]]), t1=0.4, taus=[0.2, 0.1], nodes=1, tol=float("inf")
     ... )
-    >>> round(float(np.log2(found.residuals[0] / found.residuals[1])), 1)  # one node: of order two
-    1.9
+    >>> bool(found.residuals[0] / found.residuals[1] > 3.4)  # one node: of order two
+    True
     """
     solver = proximal(energy, start).solver
     found = []
     for tau in taus:
         run = flow(energy, start, tau=tau, t1=t1, solver=solver)
-        exact, first = maximal_slope(energy, run, nodes=nodes, tol=tol), step_identity(energy, run, _rate)
+        exact, first = (
+            maximal_slope(energy, run, nodes=nodes, tol=tol),
+            step_identity(energy, run, _rate),
+        )
         ends = float(first.residuals @ np.diff(run.times))
         found.append(Equality(exact.total, float(exact.left.sum()), ends))
     columns = [np.array(column) for column in zip(*found, strict=True)]
     return EnergyDissipation(
-        np.array(taus, dtype=np.float64), *columns[:2], Convergence(np.array(taus, float), abs(columns[2]))
+        np.array(taus, dtype=np.float64),
+        *columns[:2],
+        Convergence(np.array(taus, float), abs(columns[2])),
     )
 
 
