@@ -55,7 +55,7 @@ class Jump(NamedTuple):
     gap: float
 
 
-class Place(NamedTuple):
+class OnBranch(NamedTuple):
     """A step of length s: its end, ``g(s)``, and ``d / s``; at s = 0 the base point, and the slope there."""
 
     s: float
@@ -64,7 +64,7 @@ class Place(NamedTuple):
     speed: float
 
     @classmethod
-    def of(cls, found: StepResult) -> Place:
+    def of(cls, found: StepResult) -> OnBranch:
         """That of a step."""
         s = found.problem.tau
         return cls(s, found.state, found.objective, found.cost**0.5 / s)
@@ -73,9 +73,9 @@ class Place(NamedTuple):
 class Panel(NamedTuple):
     """A part of the integral: its ends, the places at Gauss's nodes, weights, and what is left of its identity."""
 
-    a: Place
-    b: Place
-    places: tuple[Place, ...]
+    a: OnBranch
+    b: OnBranch
+    places: tuple[OnBranch, ...]
     weights: Array
     left: float
 
@@ -100,19 +100,19 @@ class Branches:
     size: float
     jumps: list[Jump] = field(default_factory=list)
 
-    def follow(self, a: Place, s: float) -> Place:
+    def follow(self, a: OnBranch, s: float) -> OnBranch:
         """The branch of a at the length s."""
-        return Place.of(self.map.at(s, a.state if a.s > 0 else None))
+        return OnBranch.of(self.map.at(s, a.state if a.s > 0 else None))
 
-    def _two(self, a: Place, b: Place) -> bool:
+    def _two(self, a: OnBranch, b: OnBranch) -> bool:
         """Whether two places of one length are of two branches, by their values."""
         return abs(a.value - b.value) > APART * self.fall + rounding(self.size)
 
-    def _lower(self, a: Place, b: Place) -> bool:
+    def _lower(self, a: OnBranch, b: OnBranch) -> bool:
         """Whether a is on a branch that is lower than that of b."""
         return a.value < b.value and self._two(a, b)
 
-    def _other(self, panel: Panel) -> Place | None:
+    def _other(self, panel: Panel) -> OnBranch | None:
         """A place of the end's branch that is lower than the panel's: the branch of its beginning has ended."""
         if not self.map.branching or abs(panel.left) <= APART * self.fall + rounding(self.size):
             return None
@@ -123,7 +123,7 @@ class Branches:
                 return back
         return None
 
-    def panels(self, a: Place, b: Place) -> list[Panel]:
+    def panels(self, a: OnBranch, b: OnBranch) -> list[Panel]:
         """The panels between two places, in their order: the worst is halved until the identity holds."""
         found, width = self._split(a, b), b.s - a.s
         while self.map.branching and len(found) < PANELS:
@@ -137,7 +137,7 @@ class Branches:
             found += [*self._split(worst.a, middle), *self._split(middle, worst.b)]
         return sorted(found, key=lambda panel: panel.a.s)
 
-    def _split(self, a: Place, b: Place) -> list[Panel]:
+    def _split(self, a: OnBranch, b: OnBranch) -> list[Panel]:
         """One panel, or one before and one after the jump where the branches of its ends meet."""
         panel, end = self._panel(a, b)
         if not (self.map.branching and self._lower(b, end)):
@@ -149,7 +149,7 @@ class Branches:
         ends = [ends for ends in ((a, low), (high, b)) if ends[1].s - ends[0].s > CLOSE * b.s]
         return [self._panel(*two)[0] for two in ends]
 
-    def _panel(self, a: Place, b: Place) -> tuple[Panel, Place]:
+    def _panel(self, a: OnBranch, b: OnBranch) -> tuple[Panel, OnBranch]:
         """The nodes on the branch of a, and where that is at the end."""
         x, w = np.polynomial.legendre.leggauss(self.nodes)
         half, places = 0.5 * (b.s - a.s), [a]
@@ -160,7 +160,7 @@ class Branches:
         left = a.value - b.value - 0.5 * float(integral)
         return Panel(a, b, tuple(places[1:]), half * w, left), end
 
-    def _between(self, a: Place, b: Place) -> tuple[Place, Place]:
+    def _between(self, a: OnBranch, b: OnBranch) -> tuple[OnBranch, OnBranch]:
         """Places on the branches of a and of b, as near to each other as can be, between which b becomes lower."""
         low, high = a, b
         guess = 0.5 * (a.s + b.s)
@@ -186,6 +186,6 @@ class Branches:
         return low, high
 
 
-def _one(left: Place, right: Place) -> bool:
+def _one(left: OnBranch, right: OnBranch) -> bool:
     """Whether two places of one length and one value are one."""
     return abs(left.speed - right.speed) <= 1e-5 * max(left.speed, right.speed)

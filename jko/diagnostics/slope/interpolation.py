@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
-from jko.diagnostics.slope.branches import AHEAD, Branches, Jump, Place
+from jko.diagnostics.slope.branches import AHEAD, Branches, Jump, OnBranch
 from jko.diagnostics.slope.proximal import Proximal, proximal
 from jko.energies import Energy, value_of
 from jko.measures import State
@@ -168,13 +168,13 @@ def variational(
     if not tol > 0:
         raise ValueError(f"tol is {tol}; it must be positive")
     steps = proximal(energy, state)
-    return interpolated(steps, tau, Place.of(steps.at(tau)), nodes, tol)
+    return interpolated(steps, tau, OnBranch.of(steps.at(tau)), nodes, tol)
 
 
-def interpolated(steps: Proximal, tau: float, end: Place, nodes: int, tol: float) -> Variational:
+def interpolated(steps: Proximal, tau: float, end: OnBranch, nodes: int, tol: float) -> Variational:
     """The identity of the step of length tau that ends in the lowest place that is found, ``end`` or lower."""
     base = steps.state
-    start = Place(0.0, base, value_of(steps.energy, base), steps.slope(base))
+    start = OnBranch(0.0, base, value_of(steps.energy, base), steps.slope(base))
     fall = max(abs(start.value - end.value), 1e-300)
     branches = Branches(steps, nodes, tol, fall, abs(start.value) + abs(end.value))
     for place in others(branches, start, end) if steps.branching else ():
@@ -196,7 +196,7 @@ def interpolated(steps: Proximal, tau: float, end: Place, nodes: int, tol: float
     )
 
 
-def others(branches: Branches, start: Place, end: Place) -> list[Place]:
+def others(branches: Branches, start: OnBranch, end: OnBranch) -> list[OnBranch]:
     """Other steps of length tau: on the branch of the shorter ones, and on those of longer ones."""
     tau = end.s
     place = start

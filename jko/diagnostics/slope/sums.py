@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jko import checks
 from jko.diagnostics.convergence import Convergence
 from jko.diagnostics.identities import Residuals, step_identity
-from jko.diagnostics.slope.branches import Jump, Place
+from jko.diagnostics.slope.branches import Jump, OnBranch
 from jko.diagnostics.slope.interpolation import NODES, TOL, Variational, interpolated
 from jko.diagnostics.slope.proximal import proximal
 from jko.energies import Energy
@@ -169,7 +169,7 @@ def _steps(energy: Energy, run: Trajectory, nodes: int, tol: float) -> Iterator[
     """The interpolation of each step, which begins where the run's own ended."""
     for k, tau in enumerate(np.diff(run.times).tolist()):
         steps = proximal(energy, run.states[k])
-        end = Place.of(steps.at(tau, run.states[k + 1]))
+        end = OnBranch.of(steps.at(tau, run.states[k + 1]))
         yield interpolated(steps, tau, end, nodes, tol)
 
 
