@@ -64,6 +64,13 @@ class Implicit(Shown):
     True
     """
 
+    order = 1
+    growth = 2.5
+
+    def constant(self, ratio: float) -> float:
+        """1/2"""
+        return 0.5
+
     def advance(
         self,
         energy: Energy,
