@@ -22,7 +22,7 @@ _HOMES = {
         "LBFGS BlockNewton Alternating Plans Dynamic Conic Quantile MeshNewton Remapped Sinkhorn"
     ),
     "jko.status": "Status",
-    "jko.flows": "flow Adaptive",
+    "jko.flows": "flow Adaptive Greedy",
     "jko.trajectory": "Trajectory",
     "jko.schemes": "Implicit SDIRK2 Strang",
     "jko.observers": "Progress SteadyState Conserved Record Stop",

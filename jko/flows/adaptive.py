@@ -20,7 +20,11 @@ SAFETY, TOO_LONG = 0.85, 1.2  # of the tolerance: what is aimed at, what is reje
 SHRINK = 0.2  # at once
 INNER = 0.05  # of tol / tau: the residual that a step may leave
 LOOSE = 0.5  # of tol / tau: a residual that spoils the step
-SHORT, STRIDE, STARTS = 0.05, 100.0, 8  # a first step that errs by less is made again, so much longer, so often
+SHORT, STRIDE, STARTS = (
+    0.05,
+    100.0,
+    8,
+)  # a first step that errs by less is made again, so much longer, so often
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,11 @@ class Adaptive(Shown):
     times as long, where g is the growth that the scheme allows: 1.6 for :class:`jko.BDF2`, whose modified energy then
     never rises, else 2.5.  A step whose estimate is above ``1.2 tol`` is not taken but made again, shorter.  A step
     that fails is made again, half as long: up to 10 times, or ``retry`` times where the flow has that.  Times that
-    were asked for (``t1``, ``save=[...]``) are hit to the bit, and a step that was cut at one does not count for growth.
+    were asked for (``t1``, ``save=[...]``) are hit to the bit; a step that was cut at one makes the next no longer.
 
     Each step is solved down to a residual of ``.05 tol / tau`` in L2(mu): :class:`jko.LBFGS` and other solvers with
-    such a tolerance are told; where one leaves more than ``tol / (2 tau)``, the flow says so and ends.  Solvers on grids
-    measure their residual in other units, and keep their own tolerance.
+    such a tolerance are told; where one leaves more than ``tol / (2 tau)``, the flow says so and ends.  Solvers on
+    grids measure their residual in other units, and keep their own tolerance.
 
     Columns of the trajectory: ``estimates``, ``rejected`` (how often the step was tried before), ``proposed`` (the
     length of the next step).  The work of what was not taken counts in ``iterations`` and ``evaluations``.
@@ -116,8 +120,8 @@ class Adaptive(Shown):
             return Tolerance(self, scheme.growth, ByLabels(scheme), True)
         if not isinstance(scheme, Implicit):
             raise TypeError(
-                f"the ledger of a {kind} gives the error of jko.Implicit() alone, not of {name}; take that, or a number "
-                "for tau"
+                f"the ledger of a {kind} gives the error of jko.Implicit() alone, not of {name}; take that, or a "
+                "number for tau"
             )
         return Tolerance(self, scheme.growth, by_ledger, labels)
 
@@ -161,7 +165,7 @@ class Tolerance:
         if not self.inner or result.status is not Status.CONVERGED or result.residual <= most:
             return
         raise ValueError(
-            f"step {now.steps + 1}, of length {tick.tau:.3g}, ended with a residual of {result.residual:.2g}: its atoms "
-            f"may be off by more than tol = {self.options.tol:g} allows. The solver's tolerance is too loose for that; "
+            f"step {now.steps + 1}, of length {tick.tau:.3g}, ended with a residual of {result.residual:.2g}: its "
+            f"atoms may be off by more than tol = {self.options.tol:g} allows. The solver's tolerance is too loose for that; "
             f"take one of at most {INNER * self.options.tol / tick.tau:.2g}, or a larger tol"
         )

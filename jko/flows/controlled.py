@@ -117,7 +117,7 @@ class Controlled:
     def _failed(self) -> int:
         """How often in a row it has failed."""
         oks = [part.status.ok for part in reversed(self.tries)]
-        return (oks + [True]).index(True)
+        return [*oks, True].index(True)
 
     def _again(self, tau: float, result: StepResult) -> None:
         self.wanted = tau

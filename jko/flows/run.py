@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from jko import checks
 from jko.energies import Energy, check_variations
 from jko.flows.adaptive import Adaptive
-from jko.flows.clock import Clock, Goals, Pace, Tick
-from jko.flows.controlled import Controlled
-from jko.ledger import Ledger, Present, Save
+from jko.flows.clock import Goals, Pace, Tick
+from jko.flows.greedy import Greedy
+from jko.flows.pace import pace_of, saved
+from jko.ledger import Ledger, Present
 from jko.measures import State
 from jko.measures.tensors import on_numbers
 from jko.metrics import Metric
@@ -39,7 +39,7 @@ def flow(
     energy: Energy,
     start: State | Trajectory,
     *,
-    tau: float | Callable[[int], float] | Adaptive,
+    tau: float | Callable[[int], float] | Adaptive | Greedy,
     t1: float | None = None,
     steps: int | None = None,
     metric: Metric | None = None,
@@ -62,9 +62,9 @@ def flow(
         F for measures, G for :class:`ChargedParticles`.
     start : state or Trajectory
         Where to start; a trajectory is continued from its end, and the whole is returned.
-    tau : float, callable or Adaptive
-        Time step, or k -> tau_k, k = 0, 1, ... counted from the very start; or a rule that chooses each step from the
-        ones before: :class:`jko.Adaptive`, to a tolerance.
+    tau : float, callable, Adaptive or Greedy
+        Time step, or k -> tau_k, k = 0, 1, ... counted from the very start; or what chooses each step by the one
+        before: :class:`jko.Adaptive` to a tolerance, :class:`jko.Greedy` to train.
     t1 : float, optional
         End time (flow time of the whole trajectory); the last step is shortened to reach it.
     steps : int, optional
@@ -124,8 +124,8 @@ def flow(
     >>> [round(e, 6) for e in run.energies.tolist()]
     [0.5, 0.222222, 0.098765]
     """
-    saved = _saved(save)
-    goals = Goals.of(t1, steps, () if isinstance(saved, int) else saved)
+    keeps = saved(save)
+    goals = Goals.of(t1, steps, () if isinstance(keeps, int) else keeps)
     solver = None if solver is None else checks.able("solver", solver, "solve", "jko.LBFGS()")
     scheme = checks.able(
         "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
@@ -133,8 +133,8 @@ def flow(
     checks.kind("throw", throw, bool)
     watchers = _watchers(observers)
     value = energy_by(solver)
-    ledger = Ledger(energy, start, saved, checkpoint, value, checks.count("hold", hold))
-    pace = _pace(tau, goals, retry, scheme, ledger.now.state)
+    ledger = Ledger(energy, start, keeps, checkpoint, value, checks.count("hold", hold))
+    pace = pace_of(tau, goals, retry, scheme, ledger.now.state)
     if isinstance(start, Trajectory):
         _of_this_energy(start, value(energy, start.final))
     if throw:
@@ -239,29 +239,6 @@ def _agreed(state: State, ended: Status | None) -> Status | None:
     """How the flow ends where the observers of any process end it."""
     known = [None, *Status]
     return known[int(state.largest(torch.tensor(known.index(ended))))]
-
-
-def _saved(save: int | Sequence[float]) -> Save:
-    """Every so many steps, or the times, in order."""
-    if isinstance(save, (int, np.integer)) or not np.iterable(save):
-        return checks.count("save", save)
-    times = checks.floats("save", save).double().flatten().sort().values
-    if not (times.numel() and bool((times >= 0).all()) and bool(torch.isfinite(times).all())):
-        raise ValueError("save must be a number of steps, or times >= 0, one at least")
-    return tuple(times.unique().tolist())
-
-
-def _pace(
-    tau: float | Callable[[int], float] | Adaptive,
-    goals: Goals,
-    retry: int,
-    scheme: Scheme,
-    state: State,
-) -> Pace:
-    """How the steps are chosen."""
-    if isinstance(tau, Adaptive):
-        return Controlled(tau.rule(scheme, state), goals, checks.count("retry", retry, least=0))
-    return Clock.of(tau, goals, retry)
 
 
 def _watchers(observers: Any) -> tuple[Observer, ...]:

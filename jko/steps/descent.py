@@ -164,7 +164,9 @@ def arrived(
     point: Point,
     residual: float,
 ) -> Status | None:
-    """CONVERGED where the residual is at most ``tol`` (``fraction |T - y| / tau``) and ``ceiling``; STALLED below rounding.
+    """CONVERGED where the residual is at most ``tol``, or ``fraction |T - y| / tau``; STALLED below rounding.
+
+    In any case it must be at most ``ceiling``.
 
     A residual below the rounding of ``T / tau`` moves no atom; it is that of a minimum only where a move by ``|T|``
     would not change the energy either.
