@@ -1,4 +1,7 @@
-"""The loop over steps, :mod:`.run`: by a :mod:`.clock`, or :mod:`.controlled` by a rule, :mod:`.adaptive`, :mod:`.greedy`."""
+"""The loop over steps, :mod:`.run`.
+
+Its steps come by a :mod:`.clock`, or are :mod:`.controlled` by a rule: :mod:`.adaptive`, :mod:`.greedy`.
+"""
 
 from jko.flows.adaptive import Adaptive
 from jko.flows.greedy import Greedy

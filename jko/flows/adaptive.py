@@ -166,6 +166,6 @@ class Tolerance:
             return
         raise ValueError(
             f"step {now.steps + 1}, of length {tick.tau:.3g}, ended with a residual of {result.residual:.2g}: its "
-            f"atoms may be off by more than tol = {self.options.tol:g} allows. The solver's tolerance is too loose for that; "
-            f"take one of at most {INNER * self.options.tol / tick.tau:.2g}, or a larger tol"
+            f"atoms may be off by more than tol = {self.options.tol:g} allows. The solver's tolerance is too loose "
+            f"for that; take one of at most {INNER * self.options.tol / tick.tau:.2g}, or a larger tol"
         )
