@@ -54,9 +54,7 @@ from jko.networks import (
     Ridge as Ridge,
 )
 from jko.observers import (
-    Conserved as Conserved,
     Progress as Progress,
-    Record as Record,
     SteadyState as SteadyState,
     Stop as Stop,
 )
@@ -65,25 +63,19 @@ from jko.schemes import Implicit as Implicit, SDIRK2 as SDIRK2, Strang as Strang
 from jko.spaces import (
     Ball as Ball,
     Box as Box,
-    Convex as Convex,
-    Cylinder as Cylinder,
     Domain as Domain,
     Grid as Grid,
 )
 from jko.status import Status as Status
 from jko.steps import (
-    Alternating as Alternating,
     BlockNewton as BlockNewton,
     Conic as Conic,
     Dynamic as Dynamic,
     LBFGS as LBFGS,
-    MeshNewton as MeshNewton,
     Plans as Plans,
     Quantile as Quantile,
-    Remapped as Remapped,
     Sinkhorn as Sinkhorn,
     StepFailed as StepFailed,
-    StepProblem as StepProblem,
     StepResult as StepResult,
     step as step,
 )

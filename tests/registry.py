@@ -234,7 +234,7 @@ SOLVERS = {
         jko.Quantile(),
         [line_problem(jko.LineMesh.from_density(grid()))],
     ),
-    jko.MeshNewton: lambda: (jko.MeshNewton(), [line_problem(charged_mesh())]),
-    jko.Remapped: lambda: (jko.Remapped(), [pair_problem()]),
-    jko.Alternating: lambda: (jko.Alternating(), [span_problem()]),
+    jko.steps.MeshNewton: lambda: (jko.steps.MeshNewton(), [line_problem(charged_mesh())]),
+    jko.steps.Remapped: lambda: (jko.steps.Remapped(), [pair_problem()]),
+    jko.steps.Alternating: lambda: (jko.steps.Alternating(), [span_problem()]),
 }

@@ -82,7 +82,7 @@ class MeshNewton(Sharpened, Shown):
             "the state of MeshNewton",
             problem.previous,
             ChargedMesh,
-            hint="build it by jko.ChargedMesh.from_function; atoms have jko.LBFGS(), cells jko.Remapped()",
+            hint="build it by jko.ChargedMesh.from_function; atoms have jko.LBFGS(), cells jko.steps.Remapped()",
         )
         refuse(
             sorted_terms(problem.energy).of(Congestion),

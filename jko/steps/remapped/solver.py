@@ -100,7 +100,7 @@ class Remapped(Shown):
     >>> pair = jko.ChargedDensity.from_function(
     ...     jko.Grid((-3.0, 3.0), 60), lambda x: (-2 * x[:, 0] ** 2).exp(), lambda x: x[:, 0]
     ... )
-    >>> solver = jko.Remapped(jko.LBFGS(tol=1e-8))
+    >>> solver = jko.steps.Remapped(jko.LBFGS(tol=1e-8))
     >>> result = jko.step(jko.SquaredNorm(), pair, tau=0.1, solver=solver)
     >>> print(f"{result.energy:.4f}, of which the remap {result.figures['remap']:.0e}")
     0.2066, of which the remap -4e-06
