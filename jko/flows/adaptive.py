@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from jko import checks
 from jko.flows.clock import Tick
 from jko.flows.controlled import Verdict
-from jko.flows.estimates import ByLabels, Estimator, by_ledger, labelled
+from jko.flows.estimates import ByLabels, Estimator, by_ledger
 from jko.ledger import Present
 from jko.measures import State
 from jko.schemes import Implicit, Scheme
 from jko.shown import Shown
 from jko.status import Status
 from jko.steps import StepResult
+from jko.steps.affine import labels
 
 SAFETY, TOO_LONG = 0.85, 1.2  # of the tolerance: what is aimed at, what is rejected
 SHRINK = 0.2  # at once
@@ -109,12 +110,12 @@ class Adaptive(Shown):
     def rule(self, scheme: Scheme, state: State) -> Tolerance:
         """For a scheme and states of this kind."""
         name, kind = type(scheme).__name__, type(state).__name__
-        labels = labelled(state)
-        if self.estimator == "labels" and not labels:
+        labelled = labels(state) is not None
+        if self.estimator == "labels" and not labelled:
             raise TypeError(
                 f"estimator = 'labels', but no atom of a {kind} keeps its mass; leave the estimator out"
             )
-        if labels and self.estimator != "ledger":
+        if labelled and self.estimator != "ledger":
             if not hasattr(scheme, "constant"):
                 raise TypeError(f"Adaptive does not know the error of {name}; take jko.Implicit()")
             return Tolerance(self, scheme.growth, ByLabels(scheme), True)
@@ -123,7 +124,7 @@ class Adaptive(Shown):
                 f"the ledger of a {kind} gives the error of jko.Implicit() alone, not of {name}; take that, or a "
                 "number for tau"
             )
-        return Tolerance(self, scheme.growth, by_ledger, labels)
+        return Tolerance(self, scheme.growth, by_ledger, labelled)
 
 
 @dataclass(frozen=True)

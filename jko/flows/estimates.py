@@ -26,9 +26,13 @@ from torch import Tensor
 
 from jko.flows.clock import Tick
 from jko.ledger import Present
-from jko.measures import ChargedMesh, ChargedSpan, LineMesh, OnCells, State
+from jko.measures import OnCells
 from jko.schemes import Scheme
+from jko.schemes.recipe import FALLBACK
+from jko.schemes.recipe import VELOCITY as FIELD
 from jko.steps import Memory, StepProblem, StepResult
+from jko.steps.affine import difference, square
+from jko.steps.problem import Form
 
 VELOCITY, EARLIER, LENGTH = "adaptive.velocity", "adaptive.earlier", "adaptive.length"  # memory
 RATIO = "ledger_ratio"  # the column of max(|q|, |q_before| / 2)
@@ -51,13 +55,6 @@ class Estimator(Protocol):
         ...
 
 
-def labelled(state: State) -> bool:
-    """Whether the atoms of a state keep their masses while it moves, and the metric is that of their places."""
-    if isinstance(state, (LineMesh, ChargedMesh)):
-        return True
-    return not isinstance(state, (OnCells, ChargedSpan)) and type(state).placed is not State.placed
-
-
 def by_ledger(now: Present, tick: Tick, result: StepResult) -> Estimate:
     """From the energies and the cost of a step of implicit Euler."""
     fell = result.before - result.energy + float(result.figures.get("remap", 0.0))
@@ -74,29 +71,26 @@ class ByLabels:
         self.scheme = scheme
 
     def __call__(self, now: Present, tick: Tick, result: StepResult) -> Estimate:
-        """The part of the scheme in what the prediction misses; of the first step on cells, by its ledger."""
+        """The part of the scheme in what the prediction misses; where it cannot be made, by the ledger."""
         problem, tau = result.problem, tick.tau
-        move = moved(now.state, result.state)
+        move = difference(result.state, now.state.detach())
+        if move is None:
+            return by_ledger(now, tick, result)
         v, earlier, length = _remembered(now.memory, move)
         v = start_velocity(problem, tau) if v is None else v
-        memory = {VELOCITY: self._end(result, move)}
+        memory = {VELOCITY: end_velocity(self.scheme, result, move)}
         if v is None:
             return by_ledger(now._replace(row={}), tick, result)._replace(figures={}, memory=memory)
         missed, order, constant, c = move - tau * v, 1, 0.5, 0.5
-        if self.scheme.order == 2 and earlier is not None:
+        plain = result.figures.get(FALLBACK, 0.0) == 1
+        if self.scheme.order == 2 and earlier is not None and not plain:
             w = tau / length
             missed = missed - (0.5 * tau * w) * (v - earlier)
             order, constant, c = 2, abs(self.scheme.constant(w)), 1 / 6 + 1 / (4 * w)
         if self.scheme.order == 2:
             memory |= {EARLIER: v, LENGTH: torch.tensor(tau, dtype=torch.float64)}
-        error = constant / (constant + c) * problem.norm(missed)
+        error = constant / (constant + c) * size(problem, missed)
         return Estimate(error, order, memory=memory)
-
-    def _end(self, result: StepResult, move: Tensor) -> Tensor:
-        """The velocity at the end of a step."""
-        if "velocity" in result.fields:
-            return result.fields["velocity"]
-        return move / result.problem.tau
 
 
 def _remembered(memory: Memory, move: Tensor) -> tuple[Tensor | None, Tensor | None, float]:
@@ -107,11 +101,19 @@ def _remembered(memory: Memory, move: Tensor) -> tuple[Tensor | None, Tensor | N
     return v, earlier if length > 0 else None, length
 
 
-def moved(old: State, new: State) -> Tensor:
-    """How far each label has moved, (N, dim)."""
-    base = old.detach().atoms
-    move = new.atoms.points - base.points
-    return move if base.domain is None else base.domain.shortest(move)
+def size(problem: StepProblem, field: Tensor) -> float:
+    """The norm of a field of the labels; in L2(mu) where the metric has a cost of its own."""
+    metric = None if problem.form is Form.OWN_COST else problem.metric
+    return math.sqrt(square(problem.previous, field, metric))
+
+
+def end_velocity(scheme: Scheme, result: StepResult, move: Tensor) -> Tensor:
+    """That of the last stage; of implicit Euler the step's own; else ``-grad dE/dmu`` at the end."""
+    if FIELD in result.fields:
+        return result.fields[FIELD]
+    if scheme.order == 1 or "gradient" not in result.memory:
+        return move / result.problem.tau
+    return -result.problem.raised(result.memory["gradient"])
 
 
 def start_velocity(problem: StepProblem, tau: float) -> Tensor | None:

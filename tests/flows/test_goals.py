@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 import jko
 from jko.flows.clock import Clock, Goals
