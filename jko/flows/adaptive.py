@@ -51,7 +51,7 @@ class Adaptive(Shown):
     - ``labels``: particles, pairs of atoms, meshes.  Where the scheme ended against where the velocities before the
       step said that it would end; of :class:`jko.Implicit` this is ``tau / 2 |v_{k+1} - v_k|``, free of work.
     - ``ledger``: any state, with :class:`jko.Implicit` alone: ``|q| d(mu_{k+1}, mu_k)`` with
-      ``q = tau (E_k - E_{k+1}) / d^2 - 1``, and at least half of the q before.  It is a lower bound to leading order.
+      ``q = tau (E_k - E_{k+1}) / d^2 - 1``, kept from falling too fast.  It is a lower bound to leading order.
 
     The controller.  With p the order of the scheme the next step is ``clip(.85 (tol / estimate)^{1 / (p + 1)}, .2, g)``
     times as long, where g is the growth that the scheme allows: 1.6 for :class:`jko.BDF2`, whose modified energy then

@@ -13,7 +13,8 @@ The *ledger* needs the energy and the metric alone, and so works on any state: a
 
 ``q = tau (E_k - E_{k+1}) / d^2 - 1 = tau / 2 <a, A a> / |a|^2 + ...``,  ``|q| d <= tau^2 / 2 |X''|`` to leading order,
 
-by Cauchy and Schwarz a lower bound, and none where q changes its sign: so ``max(|q|, |q_before| / 2)`` takes its place.
+by Cauchy and Schwarz a lower bound, and nothing where a is orthogonal to A a, so that q changes its sign.  In its
+place stands ``tau kappa`` with the curvature ``kappa = max(|q| / tau, .7 kappa_before)``, of a first step ``max(|q|, .1)``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from jko.steps.affine import difference, square
 from jko.steps.problem import Form
 
 VELOCITY, EARLIER, LENGTH = "adaptive.velocity", "adaptive.earlier", "adaptive.length"  # memory
-RATIO = "ledger_ratio"  # the column of max(|q|, |q_before| / 2)
+CURVATURE = "curvature"  # the column of kappa
+REMEMBERED, AT_FIRST = 0.7, 0.1  # of the curvature before; of q, in a first step
 
 
 class Estimate(NamedTuple):
@@ -58,10 +60,10 @@ class Estimator(Protocol):
 def by_ledger(now: Present, tick: Tick, result: StepResult) -> Estimate:
     """From the energies and the cost of a step of implicit Euler."""
     fell = result.before - result.energy + float(result.figures.get("remap", 0.0))
-    cost, before = result.cost, now.row.get(RATIO, math.nan)
+    cost, before = result.cost, now.row.get(CURVATURE, math.nan)
     q = abs(tick.tau * fell / cost - 1) if cost > 0 else 0.0
-    q = max(q, 0.5 * before) if before == before else q
-    return Estimate(q * math.sqrt(cost), 1, {RATIO: q})
+    q = max(q, REMEMBERED * before * tick.tau if before == before else AT_FIRST)
+    return Estimate(q * math.sqrt(cost), 1, {CURVATURE: q / tick.tau})
 
 
 class ByLabels:
@@ -80,7 +82,7 @@ class ByLabels:
         v = start_velocity(problem, tau) if v is None else v
         memory = {VELOCITY: end_velocity(self.scheme, result, move)}
         if v is None:
-            return by_ledger(now._replace(row={}), tick, result)._replace(figures={}, memory=memory)
+            return by_ledger(now, tick, result)._replace(figures={}, memory=memory)
         missed, order, constant, c = move - tau * v, 1, 0.5, 0.5
         plain = result.figures.get(FALLBACK, 0.0) == 1
         if self.scheme.order == 2 and earlier is not None and not plain:
