@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     memory: Memory = {}  # noqa: RUF012 (never changed)
 
 
-class Rule(Protocol):
+class StepRule(Protocol):
     """How long steps are."""
 
     @property
@@ -55,7 +55,7 @@ class Rule(Protocol):
 class Controlled:
     """The pace of a rule: it hits the goals, makes again what the rule rejects, and halves what fails."""
 
-    rule: Rule
+    rule: StepRule
     goals: Goals
     retry: int = 0
     tries: list[StepResult] = field(default_factory=list)  # of this step, not taken
@@ -94,11 +94,13 @@ class Controlled:
         if not result.status.ok:
             if self._failed() >= self.patience:
                 return result
-            return self._again(0.5 * tick.tau, result)
+            self._again(0.5 * tick.tau, result)
+            return None
         asked = self._asked(now)
         verdict = self.rule.weigh(now, tick, result, len(self.tries))
         if not verdict.taken:
-            return self._again(verdict.tau, result)
+            self._again(verdict.tau, result)
+            return None
         proposed = verdict.tau
         if tick.tau < asked:  # cut at a goal: as long as was asked for, not longer
             proposed = min(proposed, tick.tau) if proposed < tick.tau else asked
