@@ -168,6 +168,15 @@ def sharded(turn: int = 0) -> Sharded:
     return Sharded(whole.points, whole.weights, shards=2)
 
 
+def layered(turn: int = 0) -> jko.measures.TwoLayer:
+    law = jko.measures.LayerKernels(
+        lambda u: u, lambda u, v: (u - v)[..., 0] + turn, lambda v: v[:, 0], noise=1.0
+    )
+    drawn = law.sample(5, 3, generator=torch.Generator().manual_seed(turn))
+    masses = samples.masses(5, turn), [0.2, 0.3, 0.5]
+    return jko.measures.TwoLayer(drawn.theta, drawn.b, drawn.w, *masses)
+
+
 #: class -> a function of a number that makes a state, another for another number
 STATES = {
     jko.Particles: lambda turn=0: samples.cloud(2, turn),
@@ -178,6 +187,8 @@ STATES = {
     jko.LineMesh: samples.mesh,
     jko.ChargedSpan: span,
     Sharded: sharded,
+    jko.measures.TwoLayer: layered,
+    jko.measures.LayerAtoms: lambda turn=0: layered(turn).atoms,
 }
 
 #: class -> a function that makes a metric, or a metric, states, and what it is not

@@ -23,6 +23,7 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
@@ -36,6 +37,7 @@ __all__ = [
     "ErrorBudget",
     "FoldFree",
     "Identity",
+    "LayerStudy",
     "Minimiser",
     "MixtureLine",
     "Motion",
@@ -53,6 +55,7 @@ __all__ = [
     "fold_free",
     "fold_free_time",
     "graph_slope",
+    "layer_study",
     "minimiser",
     "mixture_line",
     "mixture_slope",

@@ -8,6 +8,8 @@ from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
+from jko.measures.kernels import LayerKernels
+from jko.measures.layers import LayerAtoms, TwoLayer
 from jko.measures.mesh import LineMesh
 from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
@@ -38,11 +40,14 @@ __all__ = [
     "ChargedParticles",
     "ChargedSpan",
     "GridDensity",
+    "LayerAtoms",
+    "LayerKernels",
     "LineMesh",
     "OnCells",
     "Pair",
     "Particles",
     "Quadrature",
     "State",
+    "TwoLayer",
     "mixture",
 ]
