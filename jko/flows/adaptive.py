@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jko import checks
 from jko.flows.clock import Tick
 from jko.flows.controlled import Verdict
-from jko.flows.estimates import ByLabels, Estimator, Measured, by_ledger
+from jko.flows.estimates import ByLabels, Estimator, KnownError, by_ledger
 from jko.ledger import Present
 from jko.measures import State
 from jko.schemes import Implicit, Scheme
@@ -116,7 +116,7 @@ class Adaptive(Shown):
                 f"estimator = 'labels', but no atom of a {kind} keeps its mass; leave the estimator out"
             )
         if labelled and self.estimator != "ledger":
-            if not isinstance(scheme, Measured):
+            if not isinstance(scheme, KnownError):
                 raise TypeError(f"Adaptive does not know the error of {name}; take jko.Implicit()")
             return Tolerance(self, scheme.growth, ByLabels(scheme), True)
         if not isinstance(scheme, Implicit):

@@ -14,7 +14,8 @@ The *ledger* needs the energy and the metric alone, and so works on any state: a
 ``q = tau (E_k - E_{k+1}) / d^2 - 1 = tau / 2 <a, A a> / |a|^2 + ...``,  ``|q| d <= tau^2 / 2 |X''|`` to leading order,
 
 by Cauchy and Schwarz a lower bound, and nothing where a is orthogonal to A a, so that q changes its sign.  In its
-place stands ``tau kappa`` with the curvature ``kappa = max(|q| / tau, .7 kappa_before)``, and a first |q| is at least .1.
+place stands ``tau kappa`` with the curvature ``kappa = max(|q| / tau, .7 kappa_before)``, and the first
+|q| is at least .1.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Estimate(NamedTuple):
 
 
 @runtime_checkable
-class Measured(Scheme, Protocol):
+class KnownError(Scheme, Protocol):
     """A scheme whose error is known: its order p, C, and how fast steps may grow."""
 
     order: ClassVar[int]
@@ -81,7 +82,7 @@ def by_ledger(now: Present, tick: Tick, result: StepResult) -> Estimate:
 class ByLabels:
     """From the prediction of the step, by the scheme's order and constant."""
 
-    def __init__(self, scheme: Measured) -> None:
+    def __init__(self, scheme: KnownError) -> None:
         self.scheme = scheme
 
     def __call__(self, now: Present, tick: Tick, result: StepResult) -> Estimate:
@@ -121,7 +122,7 @@ def size(problem: StepProblem, field: Tensor) -> float:
     return math.sqrt(square(problem.previous, field, metric))
 
 
-def end_velocity(scheme: Measured, result: StepResult, move: Tensor) -> Tensor:
+def end_velocity(scheme: KnownError, result: StepResult, move: Tensor) -> Tensor:
     """That of the last stage; of implicit Euler the step's own; else ``-grad dE/dmu`` at the end."""
     if FIELD in result.fields:
         return result.fields[FIELD]
