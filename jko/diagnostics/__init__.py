@@ -6,13 +6,16 @@ from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
+from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
+    GraphDistance,
     Motion,
     Velocities,
     fold_free,
     fold_free_time,
+    graph_distance,
     graph_slope,
     motion,
     velocities,
@@ -34,8 +37,10 @@ __all__ = [
     "Convergence",
     "Decay",
     "Decomposition",
+    "Disintegration",
     "ErrorBudget",
     "FoldFree",
+    "GraphDistance",
     "Identity",
     "LayerStudy",
     "Minimiser",
@@ -49,11 +54,13 @@ __all__ = [
     "convergence",
     "decay",
     "decomposition",
+    "disintegration",
     "dissipation",
     "dissipation_identity",
     "error_budget",
     "fold_free",
     "fold_free_time",
+    "graph_distance",
     "graph_slope",
     "layer_study",
     "minimiser",

@@ -15,6 +15,7 @@ from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
+from jko.measures.young import YoungMeasure
 
 #: what has become a method, or another class: old name, what it was, what to write
 FORMER: dict[str, tuple[Any, str]] = {
@@ -49,5 +50,6 @@ __all__ = [
     "Quadrature",
     "State",
     "TwoLayer",
+    "YoungMeasure",
     "mixture",
 ]
