@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
-    "jko.spaces": "Domain Box Ball Cylinder Convex Grid",
+    "jko.spaces": "Domain Box Ball Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
     "jko.energies": (
         "Energy Risk Logistic SquaredNorm Potential Interaction Internal Entropy PorousMedium KernelEntropy"
@@ -18,14 +18,13 @@ _HOMES = {
     "jko.targets": "Discrepancy Attraction KullbackLeibler",
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
-        "step StepProblem StepResult StepFailed "
-        "LBFGS BlockNewton Alternating Plans Dynamic Conic Quantile MeshNewton Remapped Sinkhorn"
+        "step StepResult StepFailed LBFGS BlockNewton Plans Dynamic Conic Quantile Sinkhorn"
     ),
     "jko.status": "Status",
-    "jko.flows": "flow",
+    "jko.flows": "flow Adaptive Greedy",
     "jko.trajectory": "Trajectory",
-    "jko.schemes": "Implicit SDIRK2 Strang",
-    "jko.observers": "Progress SteadyState Conserved Record Stop",
+    "jko.schemes": "BDF2 Implicit Midpoint SDIRK2 Strang ZEG",
+    "jko.observers": "Progress SteadyState Stop",
     "jko.runs": "load_run",
     "jko.diagnostics": "convergence minimiser optimality",
     "jko": "metrics diagnostics limits exact plots testing snapshots optim estimators",
@@ -39,6 +38,9 @@ _MOVED = {
     ),
     "jko.energies": "KernelPorousMedium OnTheta PowerNorm TwoLayerRisk",
     "jko.schemes": "Scheme",
+    "jko.spaces": "Convex Cylinder",
+    "jko.steps": "Alternating MeshNewton Remapped StepProblem",
+    "jko.observers": "Conserved Record",
     "jko.diagnostics": (
         "BestParticles Convergence Decay Decomposition ErrorBudget FoldFree Identity Motion "
         "StepIdentity best_particles decay decomposition dissipation dissipation_identity error_budget fold_free "

@@ -28,7 +28,7 @@ from jko.energies import (
     Risk as Risk,
     SquaredNorm as SquaredNorm,
 )
-from jko.flows import flow as flow
+from jko.flows import Adaptive as Adaptive, Greedy as Greedy, flow as flow
 from jko.measures import (
     ChargedDensity as ChargedDensity,
     ChargedMesh as ChargedMesh,
@@ -54,36 +54,35 @@ from jko.networks import (
     Ridge as Ridge,
 )
 from jko.observers import (
-    Conserved as Conserved,
     Progress as Progress,
-    Record as Record,
     SteadyState as SteadyState,
     Stop as Stop,
 )
 from jko.runs import load_run as load_run
-from jko.schemes import Implicit as Implicit, SDIRK2 as SDIRK2, Strang as Strang
+from jko.schemes import (
+    BDF2 as BDF2,
+    Implicit as Implicit,
+    Midpoint as Midpoint,
+    SDIRK2 as SDIRK2,
+    Strang as Strang,
+    ZEG as ZEG,
+)
 from jko.spaces import (
     Ball as Ball,
     Box as Box,
-    Convex as Convex,
-    Cylinder as Cylinder,
     Domain as Domain,
     Grid as Grid,
 )
 from jko.status import Status as Status
 from jko.steps import (
-    Alternating as Alternating,
     BlockNewton as BlockNewton,
     Conic as Conic,
     Dynamic as Dynamic,
     LBFGS as LBFGS,
-    MeshNewton as MeshNewton,
     Plans as Plans,
     Quantile as Quantile,
-    Remapped as Remapped,
     Sinkhorn as Sinkhorn,
     StepFailed as StepFailed,
-    StepProblem as StepProblem,
     StepResult as StepResult,
     step as step,
 )

@@ -96,7 +96,7 @@ class Record(Shown):
     Examples
     --------
     >>> import jko
-    >>> means = jko.Record(lambda k, t, result: round(float(result.state.mean()), 2))
+    >>> means = jko.observers.Record(lambda k, t, result: round(float(result.state.mean()), 2))
     >>> run = jko.flow(
     ...     jko.SquaredNorm(),
     ...     jko.Particles([[1.0]]),
@@ -187,7 +187,7 @@ class Conserved(Shown):
     --------
     >>> import jko
     >>> pull = jko.Interaction(lambda z: (z**2).sum(-1))  # keeps the mean
-    >>> keep = jko.Conserved(lambda mu: mu.mean(), tol=1e-6)
+    >>> keep = jko.observers.Conserved(lambda mu: mu.mean(), tol=1e-6)
     >>> mu = jko.Particles([[0.0], [2.0]])
     >>> jko.flow(pull, mu, tau=0.1, steps=2, observers=[keep]).status.name
     'FINISHED'

@@ -87,7 +87,7 @@ def digest(run: jko.Trajectory) -> dict[str, object]:
 
 def relabelled() -> dict[str, object]:
     """A step whose minimiser mixes up the atoms at first."""
-    problem = jko.StepProblem(ENERGY, jko.Wasserstein(), whole(300), 0.1)
+    problem = jko.steps.StepProblem(ENERGY, jko.Wasserstein(), whole(300), 0.1)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(5))
     calls: list[int] = []
 

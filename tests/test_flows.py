@@ -116,7 +116,7 @@ def test_a_graph_run_with_domain_is_saved_and_loaded(tmp_path):
 
 
 def test_a_domain_given_by_its_projection_must_be_given_again(tmp_path):
-    domain = jko.Convex(lambda z: z.clamp(min=0.0))
+    domain = jko.spaces.Convex(lambda z: z.clamp(min=0.0))
     run = jko.flow(jko.SquaredNorm(), jko.Particles([[1.0]], domain=domain), tau=1.0, steps=1)
     path = run.save(tmp_path / "run.npz")
     with pytest.raises(ValueError, match="pass domain="):
@@ -232,7 +232,7 @@ def test_an_observer_that_breaks_loses_nothing(tmp_path):
 
 def test_observers_see_every_step_and_can_stop():
     energy, mu = problem()
-    record = jko.Record(lambda k, t, result: (k, t, result.energy))
+    record = jko.observers.Record(lambda k, t, result: (k, t, result.energy))
     stop = jko.Stop(lambda k, t, result: k == 4)
     run = jko.flow(energy, mu, tau=0.5, steps=10, observers=[record, stop])
     assert run.status is jko.Status.STOPPED
@@ -246,10 +246,10 @@ def test_observers_see_every_step_and_can_stop():
 def test_a_conserved_quantity_is_watched():
     """1/2 int int |x - y|^2 / 2 does not see translations, so the mean stays; |x|^2 moves it."""
     _, mu = problem()
-    watch = jko.Conserved(lambda state: state.mean(), tol=1e-7)
+    watch = jko.observers.Conserved(lambda state: state.mean(), tol=1e-7)
     energy = jko.Interaction(lambda z: 0.5 * (z * z).sum(-1))
     jko.flow(energy, mu, tau=0.5, steps=3, observers=[watch], solver=jko.LBFGS(tol=1e-12))
-    watch = jko.Conserved(lambda state: state.mean(), tol=1e-7)
+    watch = jko.observers.Conserved(lambda state: state.mean(), tol=1e-7)
     with pytest.raises(ValueError, match="drifted by"):
         jko.flow(jko.SquaredNorm(), mu, tau=0.5, steps=3, observers=[watch])
 

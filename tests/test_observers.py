@@ -18,10 +18,10 @@ def shrink(*observers):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: jko.Record(3),
+        lambda: jko.observers.Record(3),
         lambda: jko.Stop(True),
-        lambda: jko.Conserved(None),
-        lambda: jko.Conserved(lambda state: 1.0, tol="x"),
+        lambda: jko.observers.Conserved(None),
+        lambda: jko.observers.Conserved(lambda state: 1.0, tol="x"),
         lambda: jko.Progress(more={}),
         lambda: jko.Progress(stream="out.txt"),
         lambda: jko.SteadyState("slow"),
@@ -47,7 +47,7 @@ def test_what_is_not_conserved_ends_the_flow_with_a_sentence_and_its_trajectory(
     quantity, kind, sentence
 ):
     with pytest.raises(kind, match=sentence) as raised:
-        shrink(jko.Conserved(quantity, tol=1e-9))
+        shrink(jko.observers.Conserved(quantity, tol=1e-9))
     assert len(raised.value.trajectory.times) > 1
 
 

@@ -47,7 +47,7 @@ F = jko.Potential(way) + Congestion(1.0)
 start = jko.GridDensity.from_function(
     room, lambda x: ((x[:, 0] < 1.2) & ((x[:, 1] - 1).abs() < 0.9)).double()
 )
-pressures = jko.Record(lambda k, t, result: result.pressure)
+pressures = jko.observers.Record(lambda k, t, result: result.pressure)
 flow = jko.flow(F, start, tau=0.08, steps=32, observers=[pressures], retry=3)
 most = max(float(rho.values.max()) for rho in flow.states)
 both = max(

@@ -34,7 +34,7 @@ def project(x):
 start = 0.75 * torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 start = project(start)
 V = jko.Potential(lambda x: -(x @ wind))
-flow = jko.flow(V, jko.Particles(start, domain=jko.Convex(project)), tau=0.1, steps=25)
+flow = jko.flow(V, jko.Particles(start, domain=jko.spaces.Convex(project)), tau=0.1, steps=25)
 points = start
 for state in flow.states[1:]:
     points = project(points + 0.1 * wind)

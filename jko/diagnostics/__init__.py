@@ -18,14 +18,19 @@ from jko.diagnostics.convexity import (
 )
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
+from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
+    GraphDistance,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
+    graph_distance,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -33,8 +38,11 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 from jko.diagnostics.slope import (
     EnergyDissipation,
     Jump,
@@ -53,25 +61,32 @@ __all__ = [
     "Convexity",
     "Decay",
     "Decomposition",
+    "Disintegration",
     "EnergyDissipation",
     "ErrorBounds",
     "ErrorBudget",
     "FoldFree",
+    "GraphDistance",
     "Identity",
     "Jump",
+    "LayerStudy",
     "MaximalSlope",
     "Minimiser",
+    "MixtureLine",
     "Modulus",
     "Motion",
+    "SignedMinimum",
     "Speed",
     "StepIdentity",
     "Variational",
+    "Velocities",
     "best_particles",
     "contraction",
     "convergence",
     "convexity",
     "decay",
     "decomposition",
+    "disintegration",
     "dissipation",
     "dissipation_identity",
     "energy_dissipation",
@@ -80,15 +95,21 @@ __all__ = [
     "evi",
     "fold_free",
     "fold_free_time",
+    "graph_distance",
     "graph_slope",
+    "layer_study",
     "maximal_slope",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "modulus",
     "motion",
     "optimality",
+    "signed_minimum",
     "speed",
     "step_identity",
     "variational",
+    "velocities",
 ]
 
 __getattr__ = moved(

@@ -120,7 +120,7 @@ class ChargedDensity(Pair, OnGrid):
         Notes
         -----
         Source: survey section 2.3.  Empty cells have H = NaN.  Deposited step after step, a flow is smeared out:
-        :class:`jko.Remapped` moves cells instead.
+        :class:`jko.steps.Remapped` moves cells instead.
 
         Examples
         --------

@@ -17,7 +17,7 @@ class Cylinder(Domain):
     Examples
     --------
     >>> import jko, torch
-    >>> omega = jko.Cylinder(jko.Ball([0.0], 1.0))  # w is free, theta is in the ball
+    >>> omega = jko.spaces.Cylinder(jko.Ball([0.0], 1.0))  # w is free, theta is in the ball
     >>> omega.project(torch.tensor([[5.0, 3.0]]).double()).tolist()
     [[5.0, 1.0]]
     """
@@ -88,5 +88,5 @@ def base_of(domain: Domain | None) -> Domain | None:
     if domain is None:
         return None
     raise ValueError(
-        f"{domain!r} is not of the form R x Theta, so it has no projection to Theta; use jko.Cylinder"
+        f"{domain!r} is not of the form R x Theta, so it has no projection to Theta; use jko.spaces.Cylinder"
     )

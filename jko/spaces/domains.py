@@ -32,12 +32,12 @@ class Domain(Shown, ABC):
     Examples
     --------
     >>> import jko, torch
-    >>> half = jko.Convex(lambda x: x.clamp(min=0))
+    >>> half = jko.spaces.Convex(lambda x: x.clamp(min=0))
     >>> isinstance(half, jko.Domain), half.project(torch.tensor([[-1.0, 2.0]])).tolist()
     (True, [[0.0, 2.0]])
     """
 
-    remedy = "use jko.Box, jko.Ball or jko.Convex(projection)"
+    remedy = "use jko.Box, jko.Ball or jko.spaces.Convex(projection)"
     dim: int | None = None
     extent: float = 1.0  # the size of K: what rounding is judged against
     periods: tuple[
@@ -184,7 +184,7 @@ class Convex(Domain):
     Examples
     --------
     >>> import jko
-    >>> simplex_side = jko.Convex(lambda x: x - (x.sum(-1, keepdim=True) - 1) / x.shape[1])
+    >>> simplex_side = jko.spaces.Convex(lambda x: x - (x.sum(-1, keepdim=True) - 1) / x.shape[1])
     >>> mu = jko.Particles([[0.5, 0.5]], domain=simplex_side)
     >>> jko.step(jko.Potential(lambda x: x[:, 0]), mu, tau=0.2).state.points.sum().round(
     ...     decimals=6

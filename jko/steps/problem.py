@@ -48,7 +48,7 @@ class StepProblem(Shown):
     --------
     >>> import jko
     >>> mu = jko.Particles([[1.0]])
-    >>> problem = jko.StepProblem(jko.SquaredNorm(), jko.Wasserstein(), mu, 0.5)
+    >>> problem = jko.steps.StepProblem(jko.SquaredNorm(), jko.Wasserstein(), mu, 0.5)
     >>> round(float(jko.LBFGS(tol=1e-12).solve(problem).state.points), 9)  # x / (1 + tau)
     0.666666667
     """

@@ -40,8 +40,8 @@ def step(
     metric, solver
         Default: the natural ones of the state.  W2 for measures: :class:`jko.LBFGS` for atoms, :class:`jko.Dynamic` for
         densities on a grid, :class:`jko.Quantile` for those on a mesh of the line.  D for pairs (rho, H): LBFGS for
-        atoms, :class:`jko.Remapped` on a grid, :class:`jko.MeshNewton` on a mesh.  The split metric and
-        :class:`jko.Alternating` for a :class:`jko.ChargedSpan`.
+        atoms, :class:`jko.steps.Remapped` on a grid, :class:`jko.steps.MeshNewton` on a mesh.  The split metric and
+        :class:`jko.steps.Alternating` for a :class:`jko.ChargedSpan`.
     throw : bool
         Raise :class:`jko.StepFailed` unless the result is a step of the scheme; otherwise read ``result.status``.
     memory : dict of tensors, optional

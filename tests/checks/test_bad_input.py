@@ -274,7 +274,9 @@ CASES = {
             jko.SquaredNorm(),
             jko.Particles(
                 [[1.0]],
-                domain=jko.Convex(lambda z: torch.from_numpy(z.detach().numpy().clip(0.5, 2))),
+                domain=jko.spaces.Convex(
+                    lambda z: torch.from_numpy(z.detach().numpy().clip(0.5, 2))
+                ),
             ),
             tau=1.0,
             solver=jko.BlockNewton(),

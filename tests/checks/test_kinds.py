@@ -121,8 +121,12 @@ DOORS = {
         ValueError,
         r"lower has 1 entries.*\(NaN\)",
     ),
-    "cylinder over 5": (lambda: jko.Cylinder(5), TypeError, r"base must be Domain, not int \(5\)"),
-    "projection 5": (lambda: jko.Convex(5), TypeError, r"projection must be callable"),
+    "cylinder over 5": (
+        lambda: jko.spaces.Cylinder(5),
+        TypeError,
+        r"base must be Domain, not int \(5\)",
+    ),
+    "projection 5": (lambda: jko.spaces.Convex(5), TypeError, r"projection must be callable"),
     "uniform in 5": (
         lambda: jko.Particles.uniform(3, 5, generator=torch.Generator()),
         TypeError,

@@ -29,12 +29,12 @@ def net(lam: float = 1e-3) -> jko.Energy:
     return jko.Risk(curve(), activation=TANH) + lam * jko.SquaredNorm()
 
 
-def problem(energy: jko.Energy, base: jko.Particles, tau: float) -> jko.StepProblem:
-    return jko.StepProblem(energy, jko.Wasserstein(), base, tau)
+def problem(energy: jko.Energy, base: jko.Particles, tau: float) -> jko.steps.StepProblem:
+    return jko.steps.StepProblem(energy, jko.Wasserstein(), base, tau)
 
 
 def step_gap(
-    problem: jko.StepProblem, mu: jko.Particles, objective: float, **options
+    problem: jko.steps.StepProblem, mu: jko.Particles, objective: float, **options
 ) -> duality.Gap:
     return duality.step_gap(problem.energy, problem.base, problem.tau, mu, objective, **options)
 

@@ -52,10 +52,10 @@ def domains(draw: Any, d: int, scale: float) -> jko.Domain | None:
         jko.Box([-scale] * d, [scale] * d),
         jko.Box([0.0] * d, [np.inf] * d),
         jko.Ball([0.0] * d, scale),
-        jko.Convex(lambda z: z.clamp(min=0.0)),
+        jko.spaces.Convex(lambda z: z.clamp(min=0.0)),
     ]
     if d > 1:
-        sets.append(jko.Cylinder(jko.Ball([0.0] * (d - 1), scale)))
+        sets.append(jko.spaces.Cylinder(jko.Ball([0.0] * (d - 1), scale)))
     return draw(st.sampled_from(sets))
 
 
@@ -212,9 +212,9 @@ NATURAL = {
     jko.ChargedParticles: [jko.LBFGS(), jko.BlockNewton()],
     jko.GridDensity: [jko.Dynamic(), jko.Dynamic(tol=1e-6), jko.Sinkhorn(0.1)],
     jko.LineMesh: [jko.Quantile()],
-    jko.ChargedDensity: [jko.Remapped()],
-    jko.ChargedMesh: [jko.MeshNewton()],
-    jko.ChargedSpan: [jko.Alternating()],
+    jko.ChargedDensity: [jko.steps.Remapped()],
+    jko.ChargedMesh: [jko.steps.MeshNewton()],
+    jko.ChargedSpan: [jko.steps.Alternating()],
 }
 
 

@@ -24,8 +24,8 @@ def in_ball(points):
 DOMAINS = {
     "box": BOX,
     "ball": BALL,
-    "convex box": jko.Convex(in_box),
-    "convex ball": jko.Convex(in_ball),
+    "convex box": jko.spaces.Convex(in_box),
+    "convex ball": jko.spaces.Convex(in_ball),
 }
 
 

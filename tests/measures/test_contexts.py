@@ -100,7 +100,7 @@ def test_a_state_is_the_same_in_every_context(kind, context):
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_projections_and_closed_forms_are_the_same_in_every_context(context):
     points = torch.tensor([[3.0, -4.0], [0.1, 0.2]], dtype=torch.float64)
-    domains = (jko.Ball([0.0, 0.0], 1.0), box(), jko.Cylinder(jko.Box(0.0, 1.0)))
+    domains = (jko.Ball([0.0, 0.0], 1.0), box(), jko.spaces.Cylinder(jko.Box(0.0, 1.0)))
 
     def everything():
         yield from (d.project(points).tolist() for d in domains)
@@ -167,7 +167,7 @@ TRAVELLERS = {
     "Data": data,
     "Box": box,
     "Ball": lambda: jko.Ball([0.0], 1.0),
-    "Cylinder": lambda: jko.Cylinder(jko.Convex(square)),
+    "Cylinder": lambda: jko.spaces.Cylinder(jko.spaces.Convex(square)),
     "Grid": grid,
 }
 

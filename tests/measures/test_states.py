@@ -115,7 +115,7 @@ def test_equal_charges_at_one_theta_are_a_function():
 def test_domains_follow_the_lift():
     ball = jko.Ball([0.0, 0.0], 1.0)
     pair = jko.ChargedParticles([[0.5, 0.0]], [9.0], domain=ball)
-    assert isinstance(pair.lift().domain, jko.Cylinder)
+    assert isinstance(pair.lift().domain, jko.spaces.Cylinder)
     assert pair.lift().project().domain is ball
     boxed = jko.ChargedParticles([[0.5]], [9.0], domain=jko.Box(0.0, 1.0)).lift()
     assert boxed.domain.lower.tolist() == [-float("inf"), 0.0]
@@ -129,7 +129,7 @@ def test_projections_are_nearest_points(seed):
     for domain in (
         jko.Box([-1.0, 0.0, -float("inf")], [1.0, 0.5, 2.0]),
         jko.Ball([0.5, 0.0, 0.0], 1.5),
-        jko.Cylinder(jko.Ball([0.0, 0.0], 1.0)),
+        jko.spaces.Cylinder(jko.Ball([0.0, 0.0], 1.0)),
     ):
         y, z = domain.project(x), domain.project(3 * cloud(8, 3, seed + 1))
         assert float(((x - y) * (z - y)).sum(-1).max()) <= 1e-13

@@ -88,11 +88,11 @@ def results():
     yield jko.convergence(lambda tau: jko.Particles([[tau]]), jko.Particles([[0.0]]), [0.1, 0.05])
     yield from (moments, jko.limits.hierarchy(jko.SquaredNorm(), moments, t1=0.1))
     yield from (jko.limits.chaos, jko.limits.wasserstein(jko.SquaredNorm(), mu, t1=0.1))
-    yield from (jko.Progress(), jko.SteadyState(0.1), jko.Record(print), jko.Stop(print))
-    yield from (jko.Conserved(torch.sum), jko.Implicit(), jko.SDIRK2(), jko.Strang())
+    yield from (jko.Progress(), jko.SteadyState(0.1), jko.observers.Record(print), jko.Stop(print))
+    yield from (jko.observers.Conserved(torch.sum), jko.Implicit(), jko.SDIRK2(), jko.Strang())
     yield from (registry.DATA, jko.Ridge(torch.tanh), jko.GaussianBump(), rho.grid)
     yield from (jko.Box([0.0] * 30, [1.0] * 30), jko.Ball([0.0] * 30, 1.0))
-    yield from (jko.Convex(lambda x: x), jko.Cylinder(jko.Ball([0.0], 1.0)))
+    yield from (jko.spaces.Convex(lambda x: x), jko.spaces.Cylinder(jko.Ball([0.0], 1.0)))
 
 
 def check(thing):

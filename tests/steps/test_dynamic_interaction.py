@@ -48,7 +48,7 @@ def second_moment(state):
 def test_the_response_is_the_difference_of_two_solutions(energy, shape):
     """``S G`` and the slope of the objective, against solutions at z - h G."""
     rho = bump(shape)
-    setting = GridSetting(jko.StepProblem(energy, jko.Wasserstein(), rho, 0.05), None)
+    setting = GridSetting(jko.steps.StepProblem(energy, jko.Wasserstein(), rho, 0.05), None)
     step, cell = Reduced(setting, 1e-10, 200), rho.grid.cell
     with np.errstate(all="ignore"):
         at = step.reach(setting.variation(rho), None, 1e-10, None)
@@ -79,7 +79,7 @@ class Rough(jko.Energy):
 def test_second_variations(recorded):
     rho = bump((8, 6))
     energy = Rough(recorded) + 2 * jko.Interaction(gauss) + jko.Entropy()
-    setting = GridSetting(jko.StepProblem(energy, jko.Wasserstein(), rho, 0.05), None)
+    setting = GridSetting(jko.steps.StepProblem(energy, jko.Wasserstein(), rho, 0.05), None)
     d = np.random.default_rng(0).standard_normal(rho.grid.shape)
     found = SecondVariation(setting, rho)(d)
     mass = torch.from_numpy(d * rho.grid.cell).ravel()

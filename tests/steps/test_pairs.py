@@ -71,7 +71,7 @@ def test_a_pair_is_curved_where_s_times_y_is_positive():
 def test_the_model_of_a_descent_is_that_of_two_loops(weights, metric, history):
     """Points of a descent are shown to it one after the other; in the weighted inner product the rows are stretched."""
     mu, E, tau = normal(1, weights=weights), risk(), 30.0
-    problem = jko.StepProblem(E, metric or jko.Wasserstein(), mu, tau)
+    problem = jko.steps.StepProblem(E, metric or jko.Wasserstein(), mu, tau)
     model = CurvaturePairs(problem, history, {})
     scales = torch.ones(3).double() if problem.scales is None else problem.scales
     root = (mu.weights[:, None] * scales).sqrt()
@@ -95,7 +95,7 @@ def test_the_model_of_a_descent_is_that_of_two_loops(weights, metric, history):
 
 def test_pairs_of_two_points_that_differ_by_nothing_are_none():
     mu = normal(2)
-    problem = jko.StepProblem(risk(), jko.Wasserstein(), mu, 1.0)
+    problem = jko.steps.StepProblem(risk(), jko.Wasserstein(), mu, 1.0)
     model = CurvaturePairs(problem, 5, {})
     point = jko.steps.penalty.penalty_of(problem).start(problem, mu.points)
     model.see(point, point.gradient)

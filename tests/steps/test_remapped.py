@@ -142,7 +142,7 @@ def test_the_error_of_many_remaps_is_of_second_order_however_short_they_are(step
 
 def test_a_step_accounts_for_what_the_remap_has_changed():
     pair = line(80)
-    result = jko.step(G, pair, tau=0.2, solver=jko.Remapped(SHARP))
+    result = jko.step(G, pair, tau=0.2, solver=jko.steps.Remapped(SHARP))
     atoms = jko.step(G, pair.to_particles(), tau=0.2, solver=SHARP)
     assert result.cost == pytest.approx(atoms.cost, rel=1e-12)
     assert result.residual == pytest.approx(atoms.residual, rel=1e-6)
@@ -161,7 +161,8 @@ def test_a_step_accounts_for_what_the_remap_has_changed():
 def test_the_remap_costs_second_order_in_the_width_of_the_cells(K):
     finest = jko.flow(G, line(600).to_particles(), tau=T / K, t1=T, solver=SHARP).energies[-1]
     runs = [
-        jko.flow(G, line(n), tau=T / K, t1=T, solver=jko.Remapped(SHARP)) for n in (40, 80, 160)
+        jko.flow(G, line(n), tau=T / K, t1=T, solver=jko.steps.Remapped(SHARP))
+        for n in (40, 80, 160)
     ]
     errors = np.array([run.energies[-1] - finest for run in runs])
     assert abs(errors[-1]) < 1e-5
@@ -187,7 +188,7 @@ def test_steps_much_shorter_than_a_cell_do_not_smear_as_a_deposit_does():
 def test_the_flow_on_the_line_converges_to_chaos_in_width_and_tau_together():
     errors, far = [], []
     for n, K in ((40, 20), (80, 40), (160, 80)):
-        run = jko.flow(G, line(n), tau=T / K, t1=T, solver=jko.Remapped(SHARP))
+        run = jko.flow(G, line(n), tau=T / K, t1=T, solver=jko.steps.Remapped(SHARP))
         witness = jko.limits.chaos(G, line(n), t1=T, times=[T]).final
         errors.append(run.energies[-1] - G_T)
         far.append(float((run.final.values - witness.values).abs().sum()) * run.final.grid.cell)
@@ -200,7 +201,9 @@ def test_the_flow_in_the_plane_converges_to_particles_and_to_chaos():
     errors, far, charges = [], [], []
     labels = jko.limits.wasserstein(PLANE_G, plane(64).to_particles(), t1=1.0, times=[1.0])
     for n, K in ((20, 8), (40, 16), (80, 32)):
-        run = jko.flow(PLANE_G, plane(n), tau=1 / K, t1=1.0, save=K, solver=jko.Remapped(SHARP))
+        run = jko.flow(
+            PLANE_G, plane(n), tau=1 / K, t1=1.0, save=K, solver=jko.steps.Remapped(SHARP)
+        )
         witness = jko.limits.chaos(PLANE_G, plane(n), t1=1.0, times=[1.0]).final
         errors.append(run.energies[-1] - labels.energies[-1])
         cell = run.final.grid.cell
@@ -222,7 +225,7 @@ def test_one_step_of_the_quadratic_energy_is_the_closed_form_in_three_dimensions
         lambda z: (-((z - c) ** 2).sum(-1) / (2 * 0.25)).exp(),
         lambda z: charge + (z - c) @ s,
     )
-    end = jko.step(lam * jko.SquaredNorm(), pair, tau=tau, solver=jko.Remapped(SHARP)).state
+    end = jko.step(lam * jko.SquaredNorm(), pair, tau=tau, solver=jko.steps.Remapped(SHARP)).state
     want = exact.charged_gaussian_step(
         mean, 0.25 * np.eye(3), slope, charge, lam=lam, beta=0.0, tau=tau
     )
@@ -290,15 +293,15 @@ def test_where_the_rest_lies_within_a_cell_the_flow_ends_and_says_so():
 
 
 def test_it_is_the_natural_solver_in_the_natural_metric():
-    assert natural_solver(line(10)) == jko.Remapped()
+    assert natural_solver(line(10)) == jko.steps.Remapped()
     assert natural_metric(line(10)) == GraphWasserstein()
-    one, other = (jko.step(G, line(30), tau=0.1, solver=s) for s in (None, jko.Remapped()))
+    one, other = (jko.step(G, line(30), tau=0.1, solver=s) for s in (None, jko.steps.Remapped()))
     assert torch.equal(one.state.values, other.state.values)
 
 
 def test_newton_moves_the_atoms_as_well():
     one, other = (
-        jko.step(G, line(40), tau=1.0, solver=jko.Remapped(solver)).state
+        jko.step(G, line(40), tau=1.0, solver=jko.steps.Remapped(solver)).state
         for solver in (jko.LBFGS(tol=1e-10), jko.BlockNewton(tol=1e-10))
     )
     assert torch.allclose(one.values, other.values, atol=1e-8)
@@ -306,7 +309,7 @@ def test_newton_moves_the_atoms_as_well():
 
 
 def test_the_certificate_is_that_of_the_atoms_step():
-    result = jko.step(G, line(25), tau=0.3, solver=jko.Remapped(SHARP))
+    result = jko.step(G, line(25), tau=0.3, solver=jko.steps.Remapped(SHARP))
     atoms = jko.step(G, line(25).lift(), tau=0.3, solver=SHARP)
     assert result.certificate().value == pytest.approx(atoms.certificate().value, abs=1e-9)
 
@@ -335,7 +338,7 @@ def test_other_states_are_refused():
     with pytest.raises(
         TypeError, match=r"state of Remapped must be ChargedDensity, not ChargedParticles"
     ):
-        jko.step(G, line(20).to_particles(), tau=0.1, solver=jko.Remapped())
+        jko.step(G, line(20).to_particles(), tau=0.1, solver=jko.steps.Remapped())
 
 
 def test_energies_that_are_infinite_where_mass_comes_to_end_the_step():

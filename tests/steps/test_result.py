@@ -168,11 +168,11 @@ def claims(tol: float):
     yield jko.BlockNewton(tol=tol), STATES["five"], well
     yield jko.Plans(moving), STATES["weighted"], well
     yield jko.Quantile(tol=tol), MESH, well + spread
-    yield jko.MeshNewton(tol=tol), NODES, well + spread
+    yield jko.steps.MeshNewton(tol=tol), NODES, well + spread
     yield jko.Dynamic(tol=tol), rho, well + spread
     yield jko.Sinkhorn(0.1, tol=tol), rho, well + spread
-    yield jko.Remapped(moving), pair, jko.SquaredNorm()
-    yield jko.Alternating(moving), span, risk + 0.1 * jko.SquaredNorm()
+    yield jko.steps.Remapped(moving), pair, jko.SquaredNorm()
+    yield jko.steps.Alternating(moving), span, risk + 0.1 * jko.SquaredNorm()
 
 
 @pytest.mark.parametrize("tol", [1e-4, 1e-7, 1e-10, 1e-13, 1e-16])
@@ -212,7 +212,7 @@ def test_both_halves_of_a_second_order_step_have_converged_or_it_has_not():
             found = jko.LBFGS(tol=1e-9).solve(problem)
             return replace(found, status=Status.STALLED) if len(seen) % 2 else found
 
-    seen: list[jko.StepProblem] = []
+    seen: list[jko.steps.StepProblem] = []
     run = jko.flow(
         jko.SquaredNorm(), STATES["five"], tau=0.3, steps=2, solver=Second(), scheme=jko.SDIRK2()
     )

@@ -16,7 +16,7 @@ from jko.steps.split.charge import charge_step
 from jko.steps.split.held import Charge, HeldFeatures, HeldNorm
 from jko.steps.split.terms import SplitTerms
 
-NEWTON = jko.Alternating(jko.BlockNewton(tol=1e-12))
+NEWTON = jko.steps.Alternating(jko.BlockNewton(tol=1e-12))
 X = np.linspace(-2, 2, 24)
 F, Q, LAM, T = 1.5 * np.sin(1.5 * X), np.full(24, 1 / 24), 0.1, 1.5
 DATA = jko.Data(X[:, None], F, Q)
@@ -183,7 +183,7 @@ def test_strang_is_of_order_two_with_entropy(kind):
     start, solver = (
         (meshed(60), None)
         if kind == "mesh"
-        else (gridded(60), jko.Alternating(jko.Dynamic(tol=1e-8)))
+        else (gridded(60), jko.steps.Alternating(jko.Dynamic(tol=1e-8)))
     )
     ends = []
     for K in (2, 4, 8):
@@ -379,7 +379,7 @@ def test_walls_hold_the_atoms_and_the_steps_beyond():
 
 def test_mesh_and_grid_agree_with_entropy():
     """Densities to the first order of the cells, G and H to the second."""
-    solver = jko.Alternating(jko.Dynamic(tol=1e-8))
+    solver = jko.steps.Alternating(jko.Dynamic(tol=1e-8))
     apart = []
     for N in (40, 80):
         a = jko.flow(ENTROPIC, meshed(N), tau=0.1, steps=5)
@@ -478,8 +478,8 @@ def test_a_resumed_flow_has_the_bits_of_the_whole(start, energy, scheme, tmp_pat
 
 def test_the_memory_saves_work_and_no_evaluation_of_the_old_charge():
     start = labelled(24)
-    run = jko.flow(G, start, tau=0.2, steps=4, solver=jko.Alternating(jko.LBFGS(tol=1e-10)))
-    cold = jko.Alternating(jko.LBFGS(tol=1e-10))
+    run = jko.flow(G, start, tau=0.2, steps=4, solver=jko.steps.Alternating(jko.LBFGS(tol=1e-10)))
+    cold = jko.steps.Alternating(jko.LBFGS(tol=1e-10))
     state = start
     spent = 0
     for _ in range(4):
@@ -539,7 +539,7 @@ def test_other_energies_are_refused_with_a_remedy(energy, error, match):
 def test_other_states_solvers_and_metrics_are_refused():
     particles, span = jko.Particles([[0.0, 1.0]]), labelled(8)
     with pytest.raises(TypeError, match=r"Alternating must be ChargedSpan.*H0, h, x"):
-        jko.step(jko.SquaredNorm(), particles, tau=0.1, solver=jko.Alternating())
+        jko.step(jko.SquaredNorm(), particles, tau=0.1, solver=jko.steps.Alternating())
     with pytest.raises(TypeError, match=r"Strang must be ChargedSpan.*SDIRK2"):
         jko.flow(jko.SquaredNorm(), particles, tau=0.1, steps=1, scheme=jko.Strang())
     with pytest.raises(TypeError, match=r"solver of Strang must be Alternating"):
@@ -547,6 +547,6 @@ def test_other_states_solvers_and_metrics_are_refused():
     with pytest.raises(TypeError, match=r"metric must be SplitWasserstein"):
         jko.step(G, span, tau=0.1, metric=jko.Wasserstein())
     with pytest.raises(TypeError, match=r"must have a method solve"):
-        jko.Alternating(3)
+        jko.steps.Alternating(3)
     with pytest.raises(TypeError, match=r"atoms have no density"):
         jko.step(ENTROPIC, span, tau=0.1)

@@ -23,8 +23,8 @@ by_name = {"ids": lambda value: type(value).__name__}
 DOMAINS = [
     jko.Box([-1.0] * 4, [0.8] * 4),
     jko.Ball([0.0] * 4, 1.2),
-    jko.Cylinder(jko.Ball([0.0] * 3, 0.7)),
-    jko.Convex(lambda z: z.clamp(-0.5, 0.9)),
+    jko.spaces.Cylinder(jko.Ball([0.0] * 3, 0.7)),
+    jko.spaces.Convex(lambda z: z.clamp(-0.5, 0.9)),
 ]
 
 

@@ -198,11 +198,11 @@ SPAN = jko.ChargedSpan(RHO, lambda t: t[:, 0], jko.Ridge(torch.tanh), [[0.0], [1
 @pytest.mark.parametrize(
     ("state", "options", "known"),
     [
-        (PAIR, {"solver": jko.Remapped(jko.LBFGS.training())}, "NOT_EXAMINED"),
-        (SPAN, {"solver": jko.Alternating(jko.LBFGS.training())}, "NOT_EXAMINED"),
+        (PAIR, {"solver": jko.steps.Remapped(jko.LBFGS.training())}, "NOT_EXAMINED"),
+        (SPAN, {"solver": jko.steps.Alternating(jko.LBFGS.training())}, "NOT_EXAMINED"),
         (
             SPAN,
-            {"solver": jko.Alternating(jko.LBFGS.training()), "scheme": jko.Strang()},
+            {"solver": jko.steps.Alternating(jko.LBFGS.training()), "scheme": jko.Strang()},
             "NONE",
         ),
         (RHO, {"solver": jko.BlockNewton(examine=False), "scheme": jko.SDIRK2()}, "NONE"),

@@ -390,7 +390,7 @@ def test_bad_input_is_said():
     with pytest.raises(
         TypeError, match=r"the state of MeshNewton must be ChargedMesh, not Charged"
     ):
-        jko.step(G, mesh().to_particles(), tau=0.1, solver=jko.MeshNewton())
+        jko.step(G, mesh().to_particles(), tau=0.1, solver=jko.steps.MeshNewton())
     holes = jko.ChargedDensity(jko.Grid((0.0, 1.0), 4), [2.0, 0.0, 0.0, 2.0], [0.0] * 4)
     with pytest.raises(ValueError, match=r"none that is empty between them"):
         jko.ChargedMesh.from_density(holes)

@@ -34,7 +34,7 @@ class Strang(Shown):
     ``H_{k+1} = 2 Q(H_1/2) - H_1/2`` with Q in L2(rho_{k+1}).
 
     Every part is an implicit midpoint, a JKO step of half the length gone twice as far, so the composition has order
-    two; with plain implicit parts it would have order one.  The work is that of :class:`jko.Alternating`.
+    two; with plain implicit parts it would have order one.  The work is that of :class:`jko.steps.Alternating`.
 
     The result has the columns of Alternating and one more, ``fallback``: 1 where the energy would have risen, or where
     the doubled step of rho does not exist (a mesh folds), so that one plain step of length tau was taken; else 0.
@@ -46,7 +46,7 @@ class Strang(Shown):
     Midpoints do not damp: where tau times the curvature of G is far above one, take Alternating.
 
     Inexact steps of rho spoil the order.  The default for particles is ``LBFGS(fraction=1e-6)``; choose another by
-    ``solver=jko.Alternating(...)``, on a grid ``jko.Alternating(jko.Dynamic(tol=1e-8))``.
+    ``solver=jko.steps.Alternating(...)``, on a grid ``jko.steps.Alternating(jko.Dynamic(tol=1e-8))``.
 
     Source: Strang, SIAM J. Numer. Anal. 5 (1968); survey (3.19) for the flow.
 
@@ -76,7 +76,7 @@ class Strang(Shown):
         hint = "elsewhere use jko.SDIRK2()"
         state = checks.kind("the state of Strang", state, ChargedSpan, hint=hint)
         default = Alternating(TIGHT if isinstance(state.rho, Particles) else None)
-        plan, hint = default if solver is None else solver, "jko.Alternating(solver)"
+        plan, hint = default if solver is None else solver, "jko.steps.Alternating(solver)"
         plan = checks.kind("the solver of Strang", plan, Alternating, hint=hint)
         problem = StepProblem(energy, metric or SplitWasserstein(), state, tau, memory or {})
         before = value_of(energy, state)
