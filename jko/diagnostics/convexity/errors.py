@@ -64,7 +64,8 @@ class ErrorBounds(Shown):
     posterior: Array
 
     def _facts(self) -> dict[str, object]:
-        last = {name: float(getattr(self, name)[-1]) for name in ("posterior", "prior")}
+        names = ("posterior", "prior")
+        last: dict[str, object] = {name: float(getattr(self, name)[-1]) for name in names}
         return last | {"lam": self.lam, "steps": len(self.times) - 1}
 
     def __str__(self) -> str:

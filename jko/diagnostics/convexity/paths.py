@@ -208,7 +208,7 @@ def _of_meshes(energy: Energy, a: LineMesh, b: LineMesh) -> CellPath:
     squared = distance(a, b).squared
     others = joined(sorted_terms(energy).without(Internal))
     half = torch.from_numpy(np.repeat(0.5 * masses, 2)).to(a.edges)
-    atoms = None if others is None else AtomPath(squared, others, *ends, half)
+    atoms = None if others is None else AtomPath(squared, others, ends[0], ends[1], half)
     return CellPath(squared, _mixture(energy), masses, (widths[0], widths[1]), atoms)
 
 
@@ -226,6 +226,8 @@ def _of_nodes(energy: Energy, a: ChargedMesh, b: ChargedMesh) -> CellPath:
         )
     others = joined(sorted_terms(energy).without(Internal))
     points = a.atoms.points, b.atoms.points
-    atoms = None if others is None else AtomPath(found.squared, others, *points, a.weights)
+    atoms = (
+        None if others is None else AtomPath(found.squared, others, points[0], points[1], a.weights)
+    )
     widths = as_array(a.volumes), as_array(b.volumes)
     return CellPath(found.squared, _mixture(energy), as_array(a.masses), widths, atoms)

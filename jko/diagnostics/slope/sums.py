@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,11 +72,11 @@ class MaximalSlope(Residuals):
         return float(self.residuals.sum())
 
     def _facts(self) -> dict[str, object]:
-        parts = {
-            name: float(getattr(self, name).sum()) for name in ("moved", "sloped", "left", "missed")
-        }
-        jumps = {"jumps": len(self.jumps)} if self.jumps else {}
-        return {"steps": len(self.moved), "total": self.total, "worst": self.worst} | parts | jumps
+        facts: dict[str, object] = {"steps": len(self.moved), "total": self.total}
+        facts["worst"] = self.worst
+        names = ("moved", "sloped", "left", "missed")
+        facts |= {name: float(getattr(self, name).sum()) for name in names}
+        return facts | ({"jumps": len(self.jumps)} if self.jumps else {})
 
     def __str__(self) -> str:
         head = f"{'t':>10}  {'lowered':>11}  {'cost/2tau':>11}  {'1/2 int (d/s)^2':>15}  {'residual':>10}  {'left':>9}"
@@ -173,14 +171,6 @@ def _steps(energy: Energy, run: Trajectory, nodes: int, tol: float) -> Iterator[
         yield interpolated(steps, tau, end, nodes, tol)
 
 
-class Equality(NamedTuple):
-    """The sums of one run."""
-
-    residual: float
-    left: float
-    ends: float
-
-
 @dataclass(frozen=True, eq=False)
 class EnergyDissipation(Shown):
     """The equality of energy and dissipation for several tau; prints as a table.
@@ -270,18 +260,13 @@ def energy_dissipation(
     found = []
     for tau in taus:
         run = flow(energy, start, tau=tau, t1=t1, solver=solver)
-        exact, first = (
-            maximal_slope(energy, run, nodes=nodes, tol=tol),
-            step_identity(energy, run, _rate),
-        )
+        exact = maximal_slope(energy, run, nodes=nodes, tol=tol)
+        first = step_identity(energy, run, _rate)
         ends = float(first.residuals @ np.diff(run.times))
-        found.append(Equality(exact.total, float(exact.left.sum()), ends))
-    columns = [np.array(column) for column in zip(*found, strict=True)]
-    return EnergyDissipation(
-        np.array(taus, dtype=np.float64),
-        *columns[:2],
-        Convergence(np.array(taus, float), abs(columns[2])),
-    )
+        found.append((exact.total, float(exact.left.sum()), ends))
+    steps = np.array(taus, dtype=np.float64)
+    residuals, left, at_ends = np.array(found).T
+    return EnergyDissipation(steps, residuals, left, Convergence(steps, np.abs(at_ends)))
 
 
 def _rate(energy: Energy, state: State) -> float:
