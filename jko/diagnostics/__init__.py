@@ -4,7 +4,6 @@ from jko.deprecation import moved
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
-from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
@@ -23,17 +22,35 @@ from jko.diagnostics.identities import (
 )
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.rates import (
+    Decay,
+    DissipationRatio,
+    Interval,
+    Lojasiewicz,
+    RateBound,
+    Spectrum,
+    decay,
+    dissipation_ratio,
+    lojasiewicz,
+    proved_ratio,
+    spectral_gap,
+)
 
 __all__ = [
     "BestParticles",
     "Convergence",
     "Decay",
     "Decomposition",
+    "DissipationRatio",
     "ErrorBudget",
     "FoldFree",
     "Identity",
+    "Interval",
+    "Lojasiewicz",
     "Minimiser",
     "Motion",
+    "RateBound",
+    "Spectrum",
     "Speed",
     "StepIdentity",
     "best_particles",
@@ -42,13 +59,17 @@ __all__ = [
     "decomposition",
     "dissipation",
     "dissipation_identity",
+    "dissipation_ratio",
     "error_budget",
     "fold_free",
     "fold_free_time",
     "graph_slope",
+    "lojasiewicz",
     "minimiser",
     "motion",
     "optimality",
+    "proved_ratio",
+    "spectral_gap",
     "speed",
     "step_identity",
 ]

@@ -47,6 +47,20 @@ class Curvature(NamedTuple):
     factor: Tensor | None = None
     cross: Callable[[Tensor], Tensor] | None = None
 
+    def matrix(self, mu: Particles) -> Tensor:
+        """All of it, (N, dim, N, dim), on the atoms of mu: symmetric in the inner product of L2(mu)."""
+        N, dim, _ = self.blocks.shape
+        whole = self.blocks.new_zeros(N, dim, N, dim)
+        each = torch.arange(N)
+        whole[each, :, each, :] = self.blocks
+        if self.factor is not None:
+            whole += torch.einsum("iam,jbm,j->iajb", self.factor, self.factor, mu.weights)
+        if self.cross is not None:
+            units = torch.eye(N * dim).to(whole).view(N * dim, N, dim)
+            columns = torch.stack([self.cross(unit) for unit in units], dim=-1)
+            whole += columns.view(N, dim, N, dim)
+        return whole
+
 
 Same = TypeVar("Same", bound="Energy")
 
