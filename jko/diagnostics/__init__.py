@@ -9,10 +9,12 @@ from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -21,6 +23,7 @@ from jko.diagnostics.identities import (
     step_identity,
 )
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
 from jko.diagnostics.rates import (
     Decay,
@@ -35,6 +38,7 @@ from jko.diagnostics.rates import (
     proved_ratio,
     spectral_gap,
 )
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
@@ -48,11 +52,14 @@ __all__ = [
     "Interval",
     "Lojasiewicz",
     "Minimiser",
+    "MixtureLine",
     "Motion",
     "RateBound",
+    "SignedMinimum",
     "Spectrum",
     "Speed",
     "StepIdentity",
+    "Velocities",
     "best_particles",
     "convergence",
     "decay",
@@ -66,12 +73,16 @@ __all__ = [
     "graph_slope",
     "lojasiewicz",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "motion",
     "optimality",
     "proved_ratio",
+    "signed_minimum",
     "spectral_gap",
     "speed",
     "step_identity",
+    "velocities",
 ]
 
 __getattr__ = moved(

@@ -31,7 +31,7 @@ class RateBound(NamedTuple):
     Examples
     --------
     >>> import jko
-    >>> from jko.diagnostics.rates import proved_ratio
+    >>> from jko.diagnostics import proved_ratio
     >>> rest = jko.minimiser(2 * jko.SquaredNorm() + jko.Entropy(), jko.Grid((-5.0, 5.0), 80)).state
     >>> proved_ratio(2 * jko.SquaredNorm() + jko.Entropy(), rest, level=1.0).value
     4.0
@@ -70,7 +70,7 @@ def proved_ratio(energy: Energy, rest: State, *, level: float) -> RateBound:
     >>> import jko
     >>> wells = jko.Potential(lambda x: ((x**2 - 1) ** 2).sum(-1)) + 0.5 * jko.Entropy()
     >>> rest = jko.minimiser(wells, jko.Grid((-3.0, 3.0), 120)).state
-    >>> jko.diagnostics.rates.proved_ratio(wells, rest, level=0.1).theorem[:18]
+    >>> jko.diagnostics.proved_ratio(wells, rest, level=0.1).theorem[:18]
     'Holley and Stroock'
     """
     unknown = _obstacle(energy, rest)

@@ -181,7 +181,7 @@ def dissipation_ratio(
     Notes
     -----
     Source: survey 5.1 (ii) and footnote 13, which has the square of the gap on the right: with an entropy the first
-    power holds (Nitanda, Wu, Suzuki; Chizat), see :func:`jko.diagnostics.rates.proved_ratio`.
+    power holds (Nitanda, Wu, Suzuki; Chizat), see :func:`jko.diagnostics.proved_ratio`.
 
     For N atoms F_* is that of N atoms, and so is the ratio: against the minimum over all measures it would be 0 at the
     best N atoms.
