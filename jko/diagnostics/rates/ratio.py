@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from jko import checks
 from jko.diagnostics.rates.bounds import RateBound, proved_ratio
-from jko.diagnostics.rates.landscape import Landscape
-from jko.diagnostics.rates.search import BelowRest, Point, Search
+from jko.diagnostics.rates.families import Family
+from jko.diagnostics.rates.search import BelowRest, Lowest, Search
 from jko.diagnostics.rates.spectrum import Spectrum, moved, spectral_gap
 from jko.diagnostics.rates.weighed import WeighedCells
 from jko.energies import Energy
@@ -232,7 +232,7 @@ def dissipation_ratio(
     )
 
 
-def _family(energy: Energy, rest: State, even: bool) -> Landscape:
+def _family(energy: Energy, rest: State, even: bool) -> Family:
     if isinstance(rest, GridDensity):
         return WeighedCells(energy, rest, even)
     return moved(energy, rest, even)
@@ -248,7 +248,7 @@ def _check_rest(moving: float, spectrum: Spectrum, level: float) -> None:
         )
 
 
-def _start(family: Landscape, rest: State, start: State) -> Array:
+def _start(family: Family, rest: State, start: State) -> Array:
     """The coordinates of a start."""
     if type(start) is not type(rest) or start.weights.shape != rest.weights.shape:
         raise ValueError(
@@ -259,9 +259,9 @@ def _start(family: Landscape, rest: State, start: State) -> Array:
 
 def _searches(
     search: Search, starts: list[Array], report: Callable[[str], object] | None
-) -> list[Point]:
+) -> list[Lowest]:
     """Search from each start, from along the slowest directions at rest, and from along mixtures of slow ones."""
-    family, random = search.landscape, np.random.default_rng(0)
+    family, random = search.family, np.random.default_rng(0)
     slow = family.directions(MIXED)
     directions = [sign * d for d in slow[:SLOW] for sign in (1.0, -1.0)]
     directions += [d for d in random.normal(size=(2, len(slow))) @ slow if d.any()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jko import checks
 from jko.diagnostics.dissipation import has_internal
-from jko.diagnostics.rates.landscape import MovedAtoms, MovedEdges, flat
+from jko.diagnostics.rates.families import MovedAtoms, MovedEdges, flat
 from jko.diagnostics.rates.linearised import modes
 from jko.energies import Energy
 from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State

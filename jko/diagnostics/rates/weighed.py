@@ -1,4 +1,4 @@
-"""Densities on cells as a landscape: F and its dissipation in coordinates in which differences cost what they weigh.
+"""Densities on cells as a family: F and its dissipation in coordinates in which differences cost what they weigh.
 
 A density is ``rho = e^(log rho_* + u) / Z`` where minimisers are positive, else ``rho = (U*)'(U'(rho_*) + u) / Z``, so
 that its support may grow.  The coordinates are the cosine coefficients of u, the k-th times ``sqrt(1 + |k|^2)``: I is
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from jko.diagnostics.rates.landscape import Figures, Landscape
+from jko.diagnostics.rates.families import EnergyAndPower, Family
 from jko.diagnostics.rates.linearised import modes
 from jko.energies import Energy, Parts, parts
 from jko.limits.densities import Volumes
@@ -37,7 +37,7 @@ class RecordedParts(Parts):
         return self.rest.variation(self.measure(m))
 
 
-class WeighedCells(Landscape):
+class WeighedCells(Family):
     """The densities on the cells of a grid, around the one at rest."""
 
     def __init__(self, energy: Energy, rest: GridDensity, even: bool = False) -> None:
@@ -104,17 +104,17 @@ class WeighedCells(Landscape):
         z: Array = np.where(np.isfinite(self.scale), self.scale, 0.0) * waves
         return z.ravel()
 
-    def figures(self, y: Array) -> Figures:
+    def figures(self, y: Array) -> EnergyAndPower:
         """F, and I through the faces as :func:`jko.diagnostics.dissipation` has it."""
         density, weight = self._density(y)
         if not bool(density.isfinite().all()):
-            return Figures(np.inf, np.inf, np.zeros_like(y), np.zeros_like(y))
+            return EnergyAndPower(np.inf, np.inf, np.zeros_like(y), np.zeros_like(y))
         with torch.enable_grad():
             rho = density.clone().requires_grad_()
             F, power = self._both(rho)
             slopes = [torch.autograd.grad(f, rho, retain_graph=True)[0] for f in (F, power)]
         dF, dpower = (self._pulled(g, density, weight) for g in slopes)
-        return Figures(float(F.detach()), float(power.detach()), dF, dpower)
+        return EnergyAndPower(float(F.detach()), float(power.detach()), dF, dpower)
 
     def _pulled(self, g: Tensor, rho: Tensor, weight: Tensor) -> Array:
         """The derivative in the coordinates from that in rho, which is normalised."""

@@ -6,7 +6,7 @@ import torch
 
 import jko
 from jko.diagnostics import dissipation, dissipation_ratio, proved_ratio
-from jko.diagnostics.rates.landscape import MovedAtoms, MovedEdges
+from jko.diagnostics.rates.families import MovedAtoms, MovedEdges
 from jko.diagnostics.rates.weighed import WeighedCells
 
 

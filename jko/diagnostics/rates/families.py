@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 STEP = 1e-5  # of central differences of gradients, relative to the size of the coordinates
 
 
-class Figures(NamedTuple):
+class EnergyAndPower(NamedTuple):
     """F and I with their derivatives in the coordinates, (n,)."""
 
     energy: float
@@ -35,7 +35,7 @@ class Figures(NamedTuple):
     dissipation_slope: Array
 
 
-class Landscape(ABC):
+class Family(ABC):
     """A family of measures in coordinates (n,), around a state at rest."""
 
     rest: Array
@@ -49,7 +49,7 @@ class Landscape(ABC):
         """Those of a state of the family."""
 
     @abstractmethod
-    def figures(self, y: Array) -> Figures:
+    def figures(self, y: Array) -> EnergyAndPower:
         """F and I there; F = inf outside of the family."""
 
     @abstractmethod
@@ -57,22 +57,22 @@ class Landscape(ABC):
         """The slowest directions at rest, (count, n) or fewer."""
 
 
-class Moved(Landscape):
+class Displaced(Family):
     """A family whose coordinates have the metric of R^n."""
 
     @abstractmethod
     def slope(self, y: Array) -> tuple[float, Array]:
         """F and its gradient."""
 
-    def figures(self, y: Array) -> Figures:
+    def figures(self, y: Array) -> EnergyAndPower:
         """``I = |g|^2``, whose gradient is ``2 Hess F g``, by a central difference of g along g."""
         F, g = self.slope(y)
         square = float(g @ g)
         if not (np.isfinite(F) and np.isfinite(square) and square > 0):
-            return Figures(F, square, g, np.zeros_like(g))
+            return EnergyAndPower(F, square, g, np.zeros_like(g))
         s = STEP * (1 + float(np.abs(y).max())) / square**0.5
         bend = (self.slope(y + s * g)[1] - self.slope(y - s * g)[1]) / (2 * s)
-        return Figures(F, square, g, 2 * np.nan_to_num(bend))
+        return EnergyAndPower(F, square, g, 2 * np.nan_to_num(bend))
 
     def hessian(self) -> Array:
         """Of F at rest, (n, n), by central differences of the gradient along each coordinate."""
@@ -112,7 +112,7 @@ def flat(values: Array) -> NDArray[np.bool_]:
     return np.abs(values) <= FLAT * float(np.abs(values).max(initial=0.0))
 
 
-class MovedAtoms(Moved):
+class MovedAtoms(Displaced):
     """N atoms that keep their masses, ``y_i = sqrt(m_i) x_i``; in a domain I is that of the flow that stays in it."""
 
     def __init__(self, energy: Energy, rest: State) -> None:
@@ -166,7 +166,7 @@ class MovedAtoms(Moved):
         return vectors.reshape(-1, *self.mu.points.shape) / self.root
 
 
-class MovedEdges(Moved):
+class MovedEdges(Displaced):
     """A :class:`jko.LineMesh`, whose edges move while its cells keep their masses.
 
     The metric is ``int |v|^2 dmu`` for v linear on each cell, a tridiagonal matrix ``M = C C^T`` that does not change;
