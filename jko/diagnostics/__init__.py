@@ -5,13 +5,16 @@ from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decompositions import Decomposition, decomposition
+from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
+    GraphDistance,
     Motion,
     Velocities,
     fold_free,
     fold_free_time,
+    graph_distance,
     graph_slope,
     motion,
     velocities,
@@ -22,6 +25,7 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
@@ -45,11 +49,14 @@ __all__ = [
     "Convergence",
     "Decay",
     "Decomposition",
+    "Disintegration",
     "DissipationRatio",
     "ErrorBudget",
     "FoldFree",
+    "GraphDistance",
     "Identity",
     "Interval",
+    "LayerStudy",
     "Lojasiewicz",
     "Minimiser",
     "MixtureLine",
@@ -64,13 +71,16 @@ __all__ = [
     "convergence",
     "decay",
     "decomposition",
+    "disintegration",
     "dissipation",
     "dissipation_identity",
     "dissipation_ratio",
     "error_budget",
     "fold_free",
     "fold_free_time",
+    "graph_distance",
     "graph_slope",
+    "layer_study",
     "lojasiewicz",
     "minimiser",
     "mixture_line",
