@@ -218,6 +218,9 @@ def test_what_is_refused_says_what_to_do():
     run = jko.flow(jko.SquaredNorm(), start, tau=0.1, steps=2, metric=scaled)
     with pytest.raises(ValueError, match="natural metric"):
         maximal_slope(jko.SquaredNorm(), run)
+    run = jko.flow(jko.SquaredNorm(), start, tau=0.1, steps=2, scheme=jko.SDIRK2())
+    with pytest.raises(ValueError, match="without scheme="):
+        maximal_slope(jko.SquaredNorm(), run)
     with pytest.raises(ValueError, match="save=1"):
         maximal_slope(
             jko.SquaredNorm(), jko.flow(jko.SquaredNorm(), start, tau=0.1, steps=4, save=2)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from jko import checks
 from jko.diagnostics.slope.proximal import proximal
+from jko.diagnostics.slope.sums import refuse_others
 from jko.energies import Energy
 from jko.measures.tensors import on_numbers
 from jko.shown import Shown
@@ -119,10 +120,7 @@ def error_bounds(energy: Energy, run: Trajectory, *, lam: float) -> ErrorBounds:
     checks.kind("energy", energy, Energy, hint="that of the run")
     checks.kind("the run", run, Trajectory, hint="what jko.flow gave back")
     lam, costs, taus = checks.number("lam", lam), run.costs, np.diff(run.times)
-    if "metrics" in run.columns:
-        raise ValueError(
-            f"the run moved in {run.columns['metrics'][-1]}; these bounds are those of the natural metric"
-        )
+    refuse_others(run)
     slope = proximal(energy, run.states[0]).slope(run.states[0])
     moves, falls = np.sqrt(np.maximum(costs, 0.0)), -np.diff(run.energies)
     of = (_convex, _convex_prior) if lam >= 0 else (_other, _other_prior)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -149,13 +150,23 @@ def maximal_slope(
     )
 
 
-def _refuse(run: Trajectory) -> None:
-    """What is no run of single steps in the natural metric."""
+def refuse_others(run: Trajectory) -> None:
+    """Refuse what is no run of JKO steps in the natural metric."""
     run.costs  # noqa: B018 (there are none of a limit equation)
     if "metrics" in run.columns:
         raise ValueError(
             f"the run moved in {run.columns['metrics'][-1]}; the slopes and steps here are those of the natural metric"
         )
+    if "fallback" in run.columns:
+        raise ValueError(
+            "the run's steps are those of a scheme that is made of several, or goes on from elsewhere; the identity is "
+            "that of JKO steps: run jko.flow without scheme="
+        )
+
+
+def _refuse(run: Trajectory) -> None:
+    """Besides, a run that did not keep all states."""
+    refuse_others(run)
     if len(run.states) != len(run.times):
         raise ValueError(
             f"the run keeps {len(run.states)} of its {len(run.times)} states, and each is the start of a step: run "
