@@ -16,7 +16,6 @@ from jko.diagnostics.convexity import (
     evi,
     modulus,
 )
-from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
