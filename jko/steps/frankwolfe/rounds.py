@@ -28,7 +28,8 @@ TINY, NEAR = 1e-5, 1e-4  # of a source's mass, that is dropped; of a position, t
 FINER = 0.1  # both, after a round that gained nothing
 FAILURES = 4  # so many of them in a row end the search
 SLIDE = 500  # iterations of L-BFGS in one round
-PART = 1e-3  # of the gap: what a source must promise to get a new portion, what a slide may leave
+PART = 1e-3  # of the gap: what a source must promise to get a new portion
+LEFT = 1e-4  # of the gap: what a slide may leave
 QUIET = 2  # looks from other candidates that must find nothing more
 ROUNDING = 1e-14  # of the value
 
@@ -43,12 +44,16 @@ class Round(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a look found: the envelope, its minima, the values of the portions (n,), the gap."""
+    """What a look found: the envelope, its minima, the values of the portions (n,), the gap.
+
+    ``kinked`` is what the slopes at the lowest minimisers promise beyond the gap: nothing where phi is smooth.
+    """
 
     envelope: Envelope
     minima: Minima
     values: Tensor
     gap: float
+    kinked: float
 
 
 @dataclass
@@ -93,7 +98,7 @@ class Rounds:
             if watch is not None:
                 watch(self)
             if look.gap <= self.target:
-                return Status.CONVERGED
+                return Status.STALLED if look.kinked > self.target else Status.CONVERGED
             if len(self.rounds) > most or (seconds is not None and spent > seconds):
                 return Status.MAX_ITERATIONS
             plan, new = self._better(look)
@@ -110,7 +115,7 @@ class Rounds:
     def replan(self, points: Tensor, block: Tensor, masses: Tensor) -> None:
         """Take up a better plan to the same places, and what sliding makes of it."""
         plan = self.sources.tidied(Portions(points, block, masses), self.tiny, self.near)
-        left = max(self.target * PART, 1e-30)
+        left = max(self.target * LEFT, 1e-30)
         plan, evaluations = slide(self.sources, plan, SLIDE, math.sqrt(left * self.sources.rate))
         self.evaluations += evaluations
         self.plan = plan
@@ -124,6 +129,8 @@ class Rounds:
                 break
             look = self._look(turn, look)
         proved, why = False, "local minimisations from candidates around the atoms"
+        if look.kinked > self.target:
+            why += ", which end at kinks before a minimum"
         if self.prove and look.gap <= self.target:
             found = enclose(look.envelope, look.envelope.minorant.residual, look.minima)
             if found.missed is not None:
@@ -150,25 +157,39 @@ class Rounds:
         if more is not None:
             known.append(more)
         z, at = (torch.cat(column) for column in zip(*known, strict=True))
-        return self._valued(envelope, self.oracle(envelope, z, at, PART * self.target, turn))
+        gap = self.rounds[-1].gap if self.rounds and not turn else 0.0
+        fine = PART * max(self.target, PART * gap if math.isfinite(gap) else 0.0)
+        return self._valued(envelope, self.oracle(envelope, z, at, fine, turn))
 
     def _valued(self, envelope: Envelope, minima: Minima) -> Look:
         plan = self.plan
         values = envelope.value(envelope.minorant.residual, plan.points, plan.block)
         lowest = torch.minimum(minima.lowest, self.sources.least(plan, values))
         gap = float(plan.masses @ (values - lowest[plan.block]))
-        return Look(envelope, minima._replace(lowest=lowest), values, gap)
+        return Look(envelope, minima._replace(lowest=lowest), values, gap, self._kinked(envelope, minima))
+
+    def _kinked(self, envelope: Envelope, minima: Minima) -> float:
+        """``sum_i m_i |slope|^2 / 2 k`` at the lowest minimiser of each source, k the curvature beside the risks."""
+        first = rank(minima.block) == 0
+        z, block = minima.points[first], minima.block[first]
+        k, domain = abs(envelope.stiffness or envelope.rate or 1.0), self.sources.domain
+        slope = envelope.gradient(envelope.minorant.residual, z, block)
+        if domain is not None:
+            slope = k * (z - domain.project(z - slope / k))
+        return float(self.sources.masses[block] @ slope.square().sum(1)) / (2 * k)
 
     def _better(self, look: Look) -> tuple[Portions, float]:
-        """Offer, weigh, tidy, slide, tidy."""
+        """Offer, weigh, tidy, slide, tidy, weigh again."""
         sources = self.sources
         plan = best_masses(sources, look.envelope, self.plan.joined(self._offers(look)))
         plan = sources.tidied(plan, self.tiny, self.near)
-        left = max(self.target, look.gap if math.isfinite(look.gap) else 0.0) * PART
+        left = max(self.target, look.gap if math.isfinite(look.gap) else 0.0) * LEFT
         k = abs(look.envelope.stiffness or look.envelope.rate or 1.0)
         plan, evaluations = slide(sources, plan, SLIDE, math.sqrt(2 * k * left))
         self.evaluations += evaluations + 1
         plan = sources.tidied(plan, self.tiny, self.near)
+        if bool(sources.several(plan).any()):
+            plan = best_masses(sources, sources.envelope(plan), plan)
         return plan, sources.value(plan)
 
     def _offers(self, look: Look) -> Portions:

@@ -77,9 +77,9 @@ class FrankWolfe(Shown):
     >>> import jko
     >>> data = jko.Data([[0.0], [1.0]], [1.0, 0.0], weights=[1.0, 1.0])
     >>> F = jko.Risk(data, features=lambda xi, x: (1 - x.T) * xi**2 + x.T * xi)
-    >>> result = jko.step(F, jko.Particles([[0.0]]), tau=2.0, solver=jko.steps.FrankWolfe())
+    >>> result = jko.step(F, jko.Particles([[0.0]]), tau=2.0, solver=jko.FrankWolfe())
     >>> round(result.objective, 9), len(result.state.weights)  # 7/32: the atom goes to both sides
-    (0.21875, 2)
+    (0.21875, 3)
     """
 
     gap: float = 1e-9
@@ -111,7 +111,8 @@ class FrankWolfe(Shown):
     def searched(self, sources: Sources, plan: Portions, size: float) -> Rounds:
         """The rounds from a first plan, of an energy of this size."""
         size = size if math.isfinite(size) else 0.0
-        return Rounds(sources, plan, self.gap * size, self.prove)
+        least = max(self.gap, torch.finfo(plan.points.dtype).eps)
+        return Rounds(sources, plan, least * size, self.prove)
 
 
 def refuse_unfit(name: str, energy: Energy, domain: Domain | None) -> None:
