@@ -195,7 +195,7 @@ RESULTS = (
         "decomposition",
     ),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
-    *("dissipation", "flow", "step"),
+    *("dissipation", "flow", "step", "mixture_slope"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -240,8 +240,11 @@ NOTICED = {
         s21_networks.mean_of_the_potential
         s22_consistency.flow_of_atoms s22_consistency.atoms_in_the_flow
     """,
+    "mixture_slope": """
+        s21_networks.mixture_derivative
+    """,
     "risk": """
-        s21_networks.mixture_derivative s43_minimisers.half s32_evolutions.variation_in_H
+        s43_minimisers.half s32_evolutions.variation_in_H
     """,
     "step": """
         s22_consistency.splitting

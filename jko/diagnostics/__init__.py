@@ -10,10 +10,12 @@ from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -22,7 +24,9 @@ from jko.diagnostics.identities import (
     step_identity,
 )
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
@@ -33,9 +37,12 @@ __all__ = [
     "FoldFree",
     "Identity",
     "Minimiser",
+    "MixtureLine",
     "Motion",
+    "SignedMinimum",
     "Speed",
     "StepIdentity",
+    "Velocities",
     "best_particles",
     "convergence",
     "decay",
@@ -47,10 +54,14 @@ __all__ = [
     "fold_free_time",
     "graph_slope",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "motion",
     "optimality",
+    "signed_minimum",
     "speed",
     "step_identity",
+    "velocities",
 ]
 
 __getattr__ = moved(

@@ -9,6 +9,7 @@ from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
 from jko.measures.mesh import LineMesh
+from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
@@ -43,4 +44,5 @@ __all__ = [
     "Particles",
     "Quadrature",
     "State",
+    "mixture",
 ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.spaces import Box, Domain, Torus, refuse_wrapped
+from jko.spaces import Domain, refuse_wrapped
 
 
 def alike(
@@ -54,12 +52,3 @@ def one_sort(a: State, b: State, hint: str) -> None:
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair (rho, H)"
         )
-
-
-def one_domain(a: State, b: State) -> bool:
-    """Whether two states live in the same domain, or both in none."""
-    p, q = a.domain, b.domain
-    if isinstance(p, (Box, Torus)) and isinstance(q, type(p)):
-        same = torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
-        return same and p.periods == q.periods
-    return p is q
