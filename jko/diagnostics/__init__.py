@@ -1,6 +1,7 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.deprecation import moved
+from jko.diagnostics.best_measure import BestMeasure
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
@@ -29,6 +30,7 @@ from jko.diagnostics.optimality import optimality
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
+    "BestMeasure",
     "BestParticles",
     "Convergence",
     "Decay",

@@ -83,7 +83,7 @@ class Envelope:
 
     @cached_property
     def pool(self) -> Tensor:
-        """Points that any block may start from: the atoms, the anchors and a lattice around them, (C, dim)."""
+        """Points that any block may start from: atoms, anchors, a lattice around them, (C, dim)."""
         return torch.cat([self.own, self.anchors, self.lattice(LATTICE, 1)])
 
     def lattice(self, count: int, first: int, scale: Tensor | float = 1.0) -> Tensor:
@@ -129,7 +129,7 @@ class Envelope:
             False: one start for each block, its own atom or where another one's is better.
         """
         every = torch.arange(self.N, device=self.anchors.device)
-        if self._flat(g):
+        if self.flat(g):
             return self._at_once(g, every)
         pool = self.pool if known is None else torch.cat([self.pool, known.points])
         table = self.table(g, pool)
@@ -234,14 +234,11 @@ class Envelope:
         rows = rows[rank(block[rows]) == 0]
         return z[rows], block[rows]
 
-    def _flat(self, g: Tensor) -> bool:
+    def flat(self, g: Tensor) -> bool:
         """Whether phi_g + rate |. - y|^2 / 2 has no curvature in w (lam = rate = 0, w free): minimum -inf or 0."""
         free = self.w_range is not None and not all(bool(w.isfinite().all()) for w in self.w_range)
-        return (
-            self.stiffness == 0
-            and free
-            and (self.minorant.activations is not None or not self.minorant.risks)
-        )
+        linear = self.minorant.activations is not None or not self.minorant.risks
+        return self.stiffness == 0 and free and linear
 
     def _at_once(self, g: Tensor, every: Tensor) -> Minima:
         z = projected(self.anchors, self.domain)

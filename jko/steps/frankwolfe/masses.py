@@ -71,7 +71,9 @@ def _levelled(sources: Sources, plan: Portions) -> Portions:
 
     now, some = uneven(plan), 0.5 * plan.masses[rows]
     shifts = [moved(torch.where(rows == a, some, 0.0)) for a in rows]
-    H = torch.stack([(uneven(shift) - now) / part for shift, part in zip(shifts, some, strict=True)], 1)
+    H = torch.stack(
+        [(uneven(shift) - now) / part for shift, part in zip(shifts, some, strict=True)], 1
+    )
     step = torch.linalg.lstsq(0.5 * (H + H.T), -now[:, None], driver="gelsd").solution[:, 0]
     trial = moved(step)
     if bool((trial.masses > 0).all()) and float(uneven(trial).abs().max()) < float(now.abs().max()):

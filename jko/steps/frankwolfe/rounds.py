@@ -19,10 +19,10 @@ from jko.duality import Envelope, Gap
 from jko.duality.enclosure import enclose
 from jko.duality.minima import Minima, rank
 from jko.duality.oracle import Oracle
+from jko.status import Status
 from jko.steps.frankwolfe.masses import best_masses
 from jko.steps.frankwolfe.pieces import Portions, Sources
 from jko.steps.frankwolfe.slide import slide
-from jko.status import Status
 
 TINY, NEAR = 1e-5, 1e-4  # of a source's mass, that is dropped; of a position, that is one
 FINER = 0.1  # both, after a round that gained nothing
@@ -86,17 +86,20 @@ class Rounds:
     certificate: Gap = field(default_factory=lambda: Gap.unknown("no look was taken"))
 
     def run(
-        self, most: int, seconds: float | None = None, watch: Callable[[Rounds], object] | None = None
+        self,
+        most: int,
+        seconds: float | None = None,
+        watch: Callable[[Round], object] | None = None,
     ) -> Status:
-        """Rounds, at most so many and not beyond the time; ``watch`` is called after each look."""
+        """Rounds, at most so many and not beyond the time; ``watch`` sees each, and may end it by StopIteration."""
         began, failures = perf_counter(), 0
         value = self.sources.value(self.plan)
         while True:
             look = self._looked(value)
             spent = perf_counter() - began
             self.rounds.append(Round(value, look.gap, len(self.plan.block), spent))
-            if watch is not None:
-                watch(self)
+            if watch is not None and _ended(watch, self.rounds[-1]):
+                return Status.STOPPED
             if look.gap <= self.target:
                 return Status.STALLED if look.kinked > self.target else Status.CONVERGED
             if len(self.rounds) > most or (seconds is not None and spent > seconds):
@@ -166,7 +169,9 @@ class Rounds:
         values = envelope.value(envelope.minorant.residual, plan.points, plan.block)
         lowest = torch.minimum(minima.lowest, self.sources.least(plan, values))
         gap = float(plan.masses @ (values - lowest[plan.block]))
-        return Look(envelope, minima._replace(lowest=lowest), values, gap, self._kinked(envelope, minima))
+        return Look(
+            envelope, minima._replace(lowest=lowest), values, gap, self._kinked(envelope, minima)
+        )
 
     def _kinked(self, envelope: Envelope, minima: Minima) -> float:
         """``sum_i m_i |slope|^2 / 2 k`` at the lowest minimiser of each source, k the curvature beside the risks."""
@@ -206,3 +211,12 @@ class Rounds:
         away = ~torch.isfinite(found.lowest[found.block])  # on the way to infinity
         rows = torch.nonzero(away | (chosen & (promise > enough))).flatten()
         return Portions(found.points[rows], found.block[rows], 0 * found.values[rows])
+
+
+def _ended(watch: Callable[[Round], object], seen: Round) -> bool:
+    """Show a round; whether that ended the search."""
+    try:
+        watch(seen)
+    except StopIteration:
+        return True
+    return False

@@ -86,9 +86,7 @@ def _flat(positions: Tensor, masses: Tensor) -> NDArray[np.float64]:
     return torch.cat([positions.flatten(), masses]).double().cpu().numpy()
 
 
-def slide(
-    sources: Sources, plan: Portions, iterations: int, fine: float
-) -> tuple[Portions, int]:
+def slide(sources: Sources, plan: Portions, iterations: int, fine: float) -> tuple[Portions, int]:
     """A local minimum over positions and masses, or what ``iterations`` lead to; and the evaluations.
 
     ``fine`` is the norm of the gradient in u that is small enough.

@@ -12,16 +12,16 @@ from torch import Tensor
 from jko import checks
 from jko.duality import obstacle, step_gap
 from jko.energies import Energy
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import State
 from jko.metrics import NO_PROOF, Certificate, as_array, examined
 from jko.shown import Shown
 from jko.spaces import Box, Domain
 from jko.status import Status
 from jko.steps.frankwolfe.pieces import PlanValue, Portions, Sources
-from jko.steps.frankwolfe.rounds import Rounds
+from jko.steps.frankwolfe.rounds import Round, Rounds
 from jko.steps.lagrangian import refuse_cells
 from jko.steps.lbfgs import LBFGS
-from jko.steps.plans import cut
+from jko.steps.plans import in_pieces
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
@@ -48,29 +48,32 @@ class FrankWolfe(Shown):
     prove
         Enclose the inner minima before the step ends, where bounds on derivatives are known (tanh, sigmoid, bumps with
         ``lam * jko.SquaredNorm()``, up to three dimensions of theta): then ``result.gap.rigorous`` is True.
+    watch
+        Called with each :class:`jko.steps.frankwolfe.Round`: ``watch=print`` shows how it goes.  StopIteration from it
+        ends the search.
 
     Notes
     -----
-    ``mu -> E(mu) + W2^2(mu, mu_k) / (2 tau)`` is convex for the linear structure if E is, and for the first variation
-    phi at any mu, with portions (z_a, p_a) of the atoms i_a,
+    ``mu -> E(mu) + W2^2(mu, mu_k) / (2 tau)`` is convex for the linear structure if E is.  So with the first variation
+    phi at any mu, and portions p_a of the atoms i_a at z_a,
 
-    ``objective - min <= sum_a p_a [phi(z_a) + |z_a - y_{i_a}|^2 / (2 tau) - min_z (phi(z) + |z - y_{i_a}|^2 / (2 tau))]``.
+    ``objective - min <= sum_a p_a [v_a(z_a) - min_z v_a(z)]``,    ``v_a(z) = phi(z) + |z - y_{i_a}|^2 / (2 tau)``.
 
     The step begins with that of :class:`jko.LBFGS` and is never worse; it finds lower minima of many atoms also where
     no atom splits.  The new weights are those of the portions.  ``result.gap`` is the certificate, ``figures`` has
     ``gap``, ``atoms`` and ``splits``, the number of atoms that were divided.  Without ``prove`` the inner minima are
     the lowest that many local minimisations found, and the gap is as good as these.
 
-    CONVERGED: the gap is small enough.  STALLED: it was not, and nothing lowered the objective: rounding, or kinks
-    (ReLU), at which sliding ends early; the gap says how far.  MAX_ITERATIONS: rounds or time ran out.  Where E alone
-    is not bounded below (no potential) the linearised problem may have no minimum; then the certificate is that of
-    the best multiple of the prices, see :func:`jko.duality.step_gap`.
+    CONVERGED: the gap is small enough.  STALLED: nothing lowered the objective any more (rounding), or inner minima
+    sit at kinks (ReLU), where local minimisations may end too early, so that the gap is too low.  MAX_ITERATIONS: rounds
+    or time ran out; the step is as good as it got, and ``throw=False`` gives it.  Without a potential the linearised
+    problem may have no minimum; then the certificate is that of other prices, see :func:`jko.duality.step_gap`.
 
     Energies: sums of risks with a loss whose conjugate is known (squared, :class:`jko.Logistic`), potentials, and
     terms declared convex in the measure; atoms, in all of space or in a :class:`jko.Box`.
 
-    Source: survey 2.2.1, Remark 2.1; the method is that of Bredies and Pikkarainen (2013) with the sliding of Denoyelle,
-    Duval, Peyre and Soubies (2019).
+    Source: survey 2.2.1, Remark 2.1; the method is that of Bredies and Pikkarainen, ESAIM: COCV 19 (2013) 190-218, with
+    the sliding of Denoyelle, Duval, Peyre and Soubies, Inverse Problems 36 (2020) 014001.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class FrankWolfe(Shown):
     max_iterations: int = 100
     seconds: float | None = None
     prove: bool = False
+    watch: Callable[[Round], object] | None = None
 
     def __post_init__(self) -> None:
         checks.number("gap", self.gap, above=0)
@@ -93,6 +97,8 @@ class FrankWolfe(Shown):
         if self.seconds is not None:
             checks.number("seconds", self.seconds, above=0)
         checks.kind("prove", self.prove, bool)
+        if self.watch is not None and not callable(self.watch):
+            raise TypeError(f"watch must be a function of a Round, not {type(self.watch).__name__}")
 
     def solve(self, problem: StepProblem) -> StepResult:
         """The Lagrangian step, then rounds until the gap is closed; the plan that was found is certified."""
@@ -105,7 +111,7 @@ class FrankWolfe(Shown):
         sources = Sources(problem.energy, base.points, base.weights, 1 / problem.tau, base.domain)
         plan = Portions(points[held], held, base.weights[held])
         search = self.searched(sources, plan, max(abs(before), abs(first.energy)))
-        status = search.run(self.max_iterations, self.seconds)
+        status = search.run(self.max_iterations, self.seconds, self.watch)
         return _result(problem, first, search, status)
 
     def searched(self, sources: Sources, plan: Portions, size: float) -> Rounds:
@@ -135,9 +141,7 @@ def refuse_unfit(name: str, energy: Energy, domain: Domain | None) -> None:
         )
 
 
-def _result(
-    problem: StepProblem, first: StepResult, search: Rounds, status: Status
-) -> StepResult:
+def _result(problem: StepProblem, first: StepResult, search: Rounds, status: Status) -> StepResult:
     """The step to the portions, written from the same mu_k with its atoms listed by portions."""
     there, at, coupling = _certified(problem, search)
     plan, sources = search.plan, search.sources
@@ -182,14 +186,18 @@ def _certified(problem: StepProblem, search: Rounds) -> tuple[StepProblem, PlanV
     certificate = NO_PROOF
     for _ in range(REPLANS):
         plan = search.plan
-        there = replace(problem, previous=cut(problem.previous, plan.block, plan.masses), memory={})
+        there = replace(
+            problem, previous=in_pieces(problem.previous, plan.block, plan.masses), memory={}
+        )
         at, base = search.sources.at(plan), there.base
         x, y = as_array(plan.points), as_array(base.points)
         certificate = examined(base, x, y, as_array(problem.tau * at.energy.variation))
         better = certificate.plan
         if certificate.known.optimal or better is None:
             break
-        rows, cols = (torch.from_numpy(index).to(plan.block) for index in (better.rows, better.cols))
+        rows, cols = (
+            torch.from_numpy(index).to(plan.block) for index in (better.rows, better.cols)
+        )
         mass = torch.from_numpy(better.mass).to(plan.masses)
         search.replan(plan.points[rows], plan.block[cols], mass)
     return there, at, certificate
