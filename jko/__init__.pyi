@@ -62,8 +62,10 @@ from jko.runs import load_run as load_run
 from jko.schemes import (
     BDF2 as BDF2,
     Implicit as Implicit,
+    Midpoint as Midpoint,
     SDIRK2 as SDIRK2,
     Strang as Strang,
+    ZEG as ZEG,
 )
 from jko.spaces import (
     Ball as Ball,

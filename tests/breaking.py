@@ -156,6 +156,14 @@ def _elsewhere(run: jko.Trajectory) -> jko.Trajectory:
     return replace(run, states=(run.states[0], *states))
 
 
+def _other_network(run: jko.Trajectory) -> jko.Trajectory:
+    """Networks with two layers end elsewhere, whatever their sizes."""
+    if not isinstance(run.final, jko.measures.TwoLayer):
+        return run
+    states = (s.placed(1.01 * s.atoms.points) for s in run.states[1:])
+    return replace(run, states=(run.states[0], *states))
+
+
 def _heavy(run: jko.Trajectory) -> jko.Trajectory:
     """Every number of the last state on a grid is off, its mass among them."""
     on_grid = isinstance(run.final, jko.ChargedDensity)
@@ -205,6 +213,7 @@ BREAKS: dict[str, Callable[[], Any]] = {
     },
     "squared distance": lambda: function(jko.metrics, "distance", Squared),
     "small networks": lambda: function(jko.limits, "wasserstein", _elsewhere),
+    "two layers": lambda: function(jko.limits, "wasserstein", _other_network),
     "samples": lambda: function(jko.limits, "sgd", _elsewhere),
     "twice the risk": lambda: method(jko.Risk, "__call__", lambda value: 2 * value),
     "mass": lambda: method(System, "__call__", _heavy),
@@ -347,6 +356,9 @@ NOTICED = {
     """,
     "twice the risk": """
         s22_consistency.sampling
+    """,
+    "two layers": """
+        s52_kernels.kernels
     """,
     "samples": """
         s22_training.samples

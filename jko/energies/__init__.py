@@ -13,6 +13,7 @@ from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
+from jko.energies.relaxed import Relaxed, relaxed
 from jko.energies.risk import Risk
 from jko.energies.squares import Squares
 from jko.energies.terms import (
@@ -46,6 +47,7 @@ __all__ = [
     "PorousMedium",
     "Potential",
     "PowerNorm",
+    "Relaxed",
     "Risk",
     "Scaled",
     "SortedTerms",
@@ -62,6 +64,7 @@ __all__ = [
     "parts",
     "positive",
     "refuse",
+    "relaxed",
     "sorted_terms",
     "value_of",
 ]

@@ -18,7 +18,7 @@ from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.walls import slides, tangent
-from jko.measures import ChargedParticles, GridDensity, Particles, State
+from jko.measures import ChargedParticles, GridDensity, Particles, State, TwoLayer
 from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
@@ -50,7 +50,7 @@ def wasserstein(
     ----------
     energy : Energy
         F for :class:`Particles`, G for :class:`ChargedParticles`.
-    start : Particles, ChargedParticles or GridDensity
+    start : Particles, ChargedParticles, TwoLayer or GridDensity
         The measure at time zero, any weights.
     t1 : float
         End time, > 0.
@@ -131,7 +131,7 @@ def wasserstein(
     [-0.6, 0.7]
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("start", start, Particles, ChargedParticles, GridDensity)
+    checks.kind("start", start, Particles, ChargedParticles, TwoLayer, GridDensity)
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)

@@ -8,11 +8,14 @@ from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
+from jko.measures.kernels import LayerKernels
+from jko.measures.layers import LayerAtoms, TwoLayer
 from jko.measures.mesh import LineMesh
 from jko.measures.mixture import mixture
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
+from jko.measures.young import YoungMeasure
 
 #: what has become a method, or another class: old name, what it was, what to write
 FORMER: dict[str, tuple[Any, str]] = {
@@ -38,11 +41,15 @@ __all__ = [
     "ChargedParticles",
     "ChargedSpan",
     "GridDensity",
+    "LayerAtoms",
+    "LayerKernels",
     "LineMesh",
     "OnCells",
     "Pair",
     "Particles",
     "Quadrature",
     "State",
+    "TwoLayer",
+    "YoungMeasure",
     "mixture",
 ]

@@ -22,6 +22,11 @@ def alike(
     x, y = a.atoms, b.atoms
     for mu in (x, y):
         mu.refuse_part("what compares two states")
+    if x.frame != y.frame:
+        raise ValueError(
+            f"{names[0]} and {names[1]} have second layers of other sizes or masses, whose neurons cannot be held to "
+            "each other by their numbers; jko.metrics.unlabelled(a, b) compares two networks of any sizes"
+        )
     if x.dim != y.dim:
         what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
         p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))

@@ -76,7 +76,7 @@ class SDIRK2(Shown):
         memory: Memory | None = None,
     ) -> StepResult:
         """Two steps, or one where two are no good."""
-        recipe = Recipe(energy, state, tau, metric, solver, memory)
+        recipe = Recipe.of(energy, state, tau, metric, solver, memory)
         first = recipe.solve(state, GAMMA * tau)
         between = beyond(first, RATIO) if first.status.ok else None
         if between is None:
