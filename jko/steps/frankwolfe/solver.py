@@ -65,9 +65,9 @@ class FrankWolfe(Shown):
     the lowest that many local minimisations found, and the gap is as good as these.
 
     CONVERGED: the gap is small enough.  STALLED: nothing lowered the objective any more (rounding), or inner minima
-    sit at kinks (ReLU), where local minimisations may end too early, so that the gap is too low.  MAX_ITERATIONS: rounds
-    or time ran out; the step is as good as it got, and ``throw=False`` gives it.  Without a potential the linearised
-    problem may have no minimum; then the certificate is that of other prices, see :func:`jko.duality.step_gap`.
+    sit at kinks (ReLU), where local minimisations may end too early, so that the gap is too low.  MAX_ITERATIONS:
+    rounds or time ran out; the step is as good as it got, and ``throw=False`` gives it.  Without a potential the
+    linearised problem may have no minimum; then the certificate is that of other prices: :func:`jko.duality.step_gap`.
 
     Energies: sums of risks with a loss whose conjugate is known (squared, :class:`jko.Logistic`), potentials, and
     terms declared convex in the measure; atoms, in all of space or in a :class:`jko.Box`.
