@@ -190,7 +190,7 @@ def _on_cells(
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     start = grid if isinstance(grid, GridDensity) else _uniform(energy, grid)
-    terms = _squared(parts(energy, start))
+    terms = with_squares(parts(energy, start))
     _refuse(terms)
     cells = Cells.of(terms)
     found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
@@ -217,7 +217,7 @@ def _on_cells(
     )
 
 
-def _squared(terms: Parts) -> Parts:
+def with_squares(terms: Parts) -> Parts:
     """The interactions that are convex in the measure as squares, beside those of the risks."""
     assert terms.state is not None
     rest: list[tuple[float, Energy]] = []
