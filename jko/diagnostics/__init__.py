@@ -3,6 +3,7 @@
 from jko.deprecation import moved
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
+from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.disintegrations import Disintegration, disintegration
@@ -46,6 +47,7 @@ from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
+    "ChaosStudy",
     "Convergence",
     "Decay",
     "Decomposition",
@@ -61,13 +63,16 @@ __all__ = [
     "Minimiser",
     "MixtureLine",
     "Motion",
+    "Order",
     "RateBound",
+    "ScaleStudy",
     "SignedMinimum",
     "Spectrum",
     "Speed",
     "StepIdentity",
     "Velocities",
     "best_particles",
+    "chaos_study",
     "convergence",
     "decay",
     "decomposition",
@@ -88,6 +93,7 @@ __all__ = [
     "motion",
     "optimality",
     "proved_ratio",
+    "scale_study",
     "signed_minimum",
     "spectral_gap",
     "speed",
