@@ -5,6 +5,18 @@ from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
 from jko.diagnostics.convergence import Convergence, convergence
+from jko.diagnostics.convexity import (
+    EVI,
+    Contraction,
+    Convexity,
+    ErrorBounds,
+    Modulus,
+    contraction,
+    convexity,
+    error_bounds,
+    evi,
+    modulus,
+)
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
@@ -44,24 +56,41 @@ from jko.diagnostics.rates import (
     spectral_gap,
 )
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
+from jko.diagnostics.slope import (
+    EnergyDissipation,
+    Jump,
+    MaximalSlope,
+    Variational,
+    energy_dissipation,
+    maximal_slope,
+    variational,
+)
 
 __all__ = [
     "BestParticles",
     "ChaosStudy",
+    "Contraction",
     "Convergence",
+    "Convexity",
     "Decay",
     "Decomposition",
     "Disintegration",
     "DissipationRatio",
+    "EVI",
+    "EnergyDissipation",
+    "ErrorBounds",
     "ErrorBudget",
     "FoldFree",
     "GraphDistance",
     "Identity",
     "Interval",
+    "Jump",
     "LayerStudy",
     "Lojasiewicz",
+    "MaximalSlope",
     "Minimiser",
     "MixtureLine",
+    "Modulus",
     "Motion",
     "Order",
     "RateBound",
@@ -70,26 +99,34 @@ __all__ = [
     "Spectrum",
     "Speed",
     "StepIdentity",
+    "Variational",
     "Velocities",
     "best_particles",
     "chaos_study",
+    "contraction",
     "convergence",
+    "convexity",
     "decay",
     "decomposition",
     "disintegration",
     "dissipation",
     "dissipation_identity",
     "dissipation_ratio",
+    "energy_dissipation",
+    "error_bounds",
     "error_budget",
+    "evi",
     "fold_free",
     "fold_free_time",
     "graph_distance",
     "graph_slope",
     "layer_study",
     "lojasiewicz",
+    "maximal_slope",
     "minimiser",
     "mixture_line",
     "mixture_slope",
+    "modulus",
     "motion",
     "optimality",
     "proved_ratio",
@@ -98,6 +135,7 @@ __all__ = [
     "spectral_gap",
     "speed",
     "step_identity",
+    "variational",
     "velocities",
 ]
 
