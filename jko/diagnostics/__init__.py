@@ -4,7 +4,6 @@ from jko.deprecation import moved
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
-from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
@@ -30,6 +29,19 @@ from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.rates import (
+    Decay,
+    DissipationRatio,
+    Interval,
+    Lojasiewicz,
+    RateBound,
+    Spectrum,
+    decay,
+    dissipation_ratio,
+    lojasiewicz,
+    proved_ratio,
+    spectral_gap,
+)
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
@@ -38,15 +50,20 @@ __all__ = [
     "Decay",
     "Decomposition",
     "Disintegration",
+    "DissipationRatio",
     "ErrorBudget",
     "FoldFree",
     "GraphDistance",
     "Identity",
+    "Interval",
     "LayerStudy",
+    "Lojasiewicz",
     "Minimiser",
     "MixtureLine",
     "Motion",
+    "RateBound",
     "SignedMinimum",
+    "Spectrum",
     "Speed",
     "StepIdentity",
     "Velocities",
@@ -57,18 +74,22 @@ __all__ = [
     "disintegration",
     "dissipation",
     "dissipation_identity",
+    "dissipation_ratio",
     "error_budget",
     "fold_free",
     "fold_free_time",
     "graph_distance",
     "graph_slope",
     "layer_study",
+    "lojasiewicz",
     "minimiser",
     "mixture_line",
     "mixture_slope",
     "motion",
     "optimality",
+    "proved_ratio",
     "signed_minimum",
+    "spectral_gap",
     "speed",
     "step_identity",
     "velocities",
