@@ -7,9 +7,10 @@ from typing import overload
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import ChargedSpan, Pair, State
+from jko.measures import ChargedSpan, Normals, Pair, State
 from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Length, Metric
+from jko.metrics.bures import BuresWasserstein
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
@@ -40,7 +41,9 @@ def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
         atoms and weights may differ.
     metric
         Default: W2 for :class:`jko.Particles` and :class:`jko.GridDensity` (as atoms at the centres of cells), D of
-        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`.
+        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`,
+        W2 in closed form for :class:`jko.Gaussian` (:class:`jko.metrics.BuresWasserstein`, which says what it is for
+        mixtures).
 
     Raises
     ------
@@ -86,12 +89,17 @@ def _(state: ChargedSpan) -> Metric:
     return SplitWasserstein()
 
 
+@natural_metric.register
+def _(state: Normals) -> Metric:
+    return BuresWasserstein()
+
+
 def metric_between(a: State, b: State) -> Metric:
-    """The natural metric of two states of one kind, or of two pairs."""
+    """The natural metric of two states of one kind, of two pairs, or of two normal laws or mixtures."""
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, State)
     alike = isinstance(a, type(b)) or isinstance(b, type(a))
-    if not alike and not (isinstance(a, Pair) and isinstance(b, Pair)):
+    if not alike and not any(isinstance(a, two) and isinstance(b, two) for two in (Pair, Normals)):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"
