@@ -1,7 +1,7 @@
 """Internal energies ``int U(rho)`` of a density: heat (4.1), porous medium (4.6) and fast diffusion.
 
-Cells and normal laws have a density.  Atoms have none, so on particles they are +inf; they say so instead of returning it.  See
-:class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` for their smooth relatives on particles.
+Cells and normal laws have a density.  Atoms have none, so on particles they are +inf; they say so instead of returning
+it.  :class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` are their smooth relatives on particles.
 
 To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Powers are in
 :mod:`jko.energies.powers`, sums in :mod:`jko.energies.mixture`, the limit of powers in :mod:`jko.energies.congestion`.
@@ -136,7 +136,7 @@ class Internal(Energy):
         return rho.spread(self.slope(rho.values.reshape(-1)))
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """``grad U'(rho)`` of normal laws, (n, d); a density on cells has none at a point: steps take it across faces."""
+        """``grad U'(rho)`` of normal laws, (n, d); cells have none at a point: steps take it across faces."""
         if isinstance(state, Normals):
             return super().gradient(state, at)
         self._of_density(state)

@@ -1,8 +1,8 @@
 """The Bures metric: W2 of normal laws, and of their mixtures the optimal transport of components with these costs.
 
 The optimal map from N(m_a, A) to N(m_b, B) is affine, ``x -> m_b + T (x - m_a)`` with T symmetric and positive
-definite, ``T A T = B``.  With roots ``A = L L^T`` and ``B = R R^T`` it is ``T = R Q L^{-1}``, where the orthogonal Q is the
-polar factor of ``R^T L``, and
+definite, ``T A T = B``.  With roots ``A = L L^T`` and ``B = R R^T`` it is ``T = R Q L^{-1}``, where the orthogonal Q is
+the polar factor of ``R^T L``, and
 
 ``W2^2 = |m_a - m_b|^2 + |L - R Q|_F^2``,
 
@@ -39,8 +39,8 @@ class BuresWasserstein(Metric):
 
     Notes
     -----
-    Source: Dowson and Landau, J. Multivariate Anal. 12 (1982); Takatsu, Osaka J. Math. 48 (2011); for mixtures Delon and
-    Desolneux, SIAM J. Imaging Sci. 13 (2020).
+    Source: Dowson and Landau, J. Multivariate Anal. 12 (1982); Takatsu, Osaka J. Math. 48 (2011); for mixtures Delon
+    and Desolneux, SIAM J. Imaging Sci. 13 (2020).
 
     Examples
     --------
@@ -101,7 +101,7 @@ def normal_map(a: Gaussian, b: Gaussian) -> Tensor:
 
 
 def normal_geodesic(a: Normals, b: Normals, t: float, plan: Plan) -> Normals:
-    """The normal laws on their way along the optimal maps of a plan's entries, at time t: mass keeps to its component."""
+    """Normal laws on their way along the optimal maps, at time t: a component for each entry of the plan."""
     order = plan.rows.argsort(kind="stable")
     i, j = (torch.from_numpy(index[order]) for index in (plan.rows, plan.cols))
     L, R = a.roots[i], b.roots[j]
@@ -130,9 +130,9 @@ def _planned(p: Array, q: Array, costs: Array) -> Distance:
 
 def _comparable(a: State, b: State, names: tuple[str, str]) -> tuple[Normals, Normals]:
     """Two normal laws, or mixtures, on one space."""
-    for name, state in zip(names, (a, b), strict=True):
-        hint = "compare the .to_particles() of other states by jko.Wasserstein()"
-        checks.kind(name, state, Normals, hint=hint)
-    alike(a, b, names)
-    assert isinstance(a, Normals) and isinstance(b, Normals)
-    return a, b
+    hint = "compare the .to_particles() of other states by jko.Wasserstein()"
+    mu, nu = (
+        checks.kind(n, state, Normals, hint=hint) for n, state in zip(names, (a, b), strict=True)
+    )
+    alike(mu, nu, names)
+    return mu, nu

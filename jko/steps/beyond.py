@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, GridDensity, LineMesh, State
+from jko.measures import ChargedMesh, GridDensity, LineMesh, Normals, State
 from jko.metrics import as_array
 from jko.steps.problem import Form
 from jko.steps.result import StepResult
@@ -17,7 +17,8 @@ SAME = 1e-9  # of the cost: what rounding may change
 def beyond(result: StepResult, ratio: float) -> State | None:
     """The measure ``(T + ratio (T - id))_# mu_k`` where T is the step's map: ``ratio`` times the step further.
 
-    Atoms and the edges of a mesh go on along their straight lines, up to the walls of their domain.  A density on a
+    Atoms and the edges of a mesh go on along their straight lines, up to the walls of their domain; the components of
+    normal laws by their affine maps.  A density on a
     grid is transported by the potential that its solver has left in ``result.memory["potential"]``.
 
     Parameters
@@ -30,7 +31,8 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     Returns
     -------
     State or None
-        None where it does not exist: a mesh folds, two atoms of a pair (rho, H) meet.
+        None where it does not exist: a mesh folds, two atoms of a pair (rho, H) meet, the map of a normal law is no
+        longer the gradient of a convex function.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def beyond(result: StepResult, ratio: float) -> State | None:
         return _pushed(result, state, ratio)
     if isinstance(state, LineMesh):
         return _stretched(result, state, ratio)
+    if isinstance(state, Normals):
+        return _mapped(result, state, ratio)
     points = state.atoms.points + ratio * displacement(result)
     domain = state.atoms.domain
     if isinstance(state, ChargedMesh):
@@ -98,6 +102,17 @@ def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> State | None
         ends = mesh.domain.project(edges[[0, -1], None])[:, 0]
         edges = torch.cat([ends[:1], edges[1:-1], ends[1:]])
     return _in_order(mesh, edges)
+
+
+def _mapped(result: StepResult, laws: Normals, ratio: float) -> Normals | None:
+    """Each component by its affine map, as long as that is the gradient of a convex function."""
+    old, maps = result.problem.previous, result.fields["maps"]
+    assert isinstance(old, Normals)
+    further = maps + ratio * (maps - torch.eye(laws.dim).to(maps))
+    if bool((torch.linalg.cholesky_ex(further).info > 0).any()):
+        return None
+    S = further @ old.covariances @ further
+    return laws.shaped(torch.lerp(old.means, laws.means, 1 + ratio), 0.5 * (S + S.mT))
 
 
 def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity | None:

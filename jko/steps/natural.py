@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
+from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, Normals, State
+from jko.steps.bures import BuresNewton
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
@@ -45,3 +46,8 @@ def _(state: ChargedMesh) -> Solver:
 @natural_solver.register
 def _(state: ChargedDensity) -> Solver:
     return Remapped()
+
+
+@natural_solver.register
+def _(state: Normals) -> Solver:
+    return BuresNewton()
