@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from jko.energies.base import Energy
-from jko.measures import ChargedSpan, Normals, OnCells, State
+from jko.measures import ChargedSpan, NormalLaws, OnCells, State
 
 
 class Conjugate(NamedTuple):
@@ -119,14 +119,14 @@ class Internal(Energy):
 
     def __call__(self, state: State) -> Tensor:
         """``int U(rho) dx``: the sum over the cells of volume times U; of normal laws ``int U(rho) / rho dmu``."""
-        if isinstance(state, Normals):
+        if isinstance(state, NormalLaws):
             return state.integrate(self.per_mass(self._log_density(state)))
         rho = self._of_density(state)
         return (rho.volumes * self.U(rho.values.reshape(-1))).sum()
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
         """U'(rho) at the atoms of the state, shape (N,); a density on cells has no other points."""
-        if isinstance(state, Normals):
+        if isinstance(state, NormalLaws):
             return self.of_log(self._log_density(state, at))[0]
         rho = self._of_density(state)
         if at is not None:
@@ -137,7 +137,7 @@ class Internal(Energy):
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
         """``grad U'(rho)`` of normal laws, (n, d); cells have none at a point: steps take it across faces."""
-        if isinstance(state, Normals):
+        if isinstance(state, NormalLaws):
             return super().gradient(state, at)
         self._of_density(state)
         raise TypeError(
@@ -145,7 +145,7 @@ class Internal(Energy):
             "The solvers of densities take differences across faces; use E.variation(state)"
         )
 
-    def _log_density(self, state: Normals, at: Tensor | None = None) -> Tensor:
+    def _log_density(self, state: NormalLaws, at: Tensor | None = None) -> Tensor:
         self.suits(state.dim)
         return state.log_density(state.support if at is None else at)
 

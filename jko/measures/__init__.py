@@ -9,7 +9,7 @@ from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
 from jko.measures.mesh import LineMesh
-from jko.measures.normals import Gaussian, GaussianMixture, Normals
+from jko.measures.normals import Gaussian, GaussianMixture, NormalLaws
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
@@ -41,7 +41,7 @@ __all__ = [
     "GaussianMixture",
     "GridDensity",
     "LineMesh",
-    "Normals",
+    "NormalLaws",
     "OnCells",
     "Pair",
     "Particles",

@@ -21,12 +21,12 @@ from jko.measures import looks, sampling, whitened
 from jko.measures.state import Particles, State
 from jko.spaces import cached
 
-Same = TypeVar("Same", bound="Normals")
+Same = TypeVar("Same", bound="NormalLaws")
 NODES = 1024  # of each component, at most
 ROUNDING = 1e-9  # relative: what of a covariance may be unsymmetric
 
 
-class Normals(State):
+class NormalLaws(State):
     """``sum_k masses[k] N(means[k], covariances[k])``: a normal law, or a finite mixture of them.
 
     Notes
@@ -38,7 +38,7 @@ class Normals(State):
     --------
     >>> import jko
     >>> law = jko.Gaussian([0.0, 1.0], [[1.0, 0.0], [0.0, 4.0]])
-    >>> isinstance(law, jko.measures.Normals), law.means.tolist(), law.K
+    >>> isinstance(law, jko.measures.NormalLaws), law.means.tolist(), law.K
     (True, [[0.0, 1.0]], 1)
     """
 
@@ -102,6 +102,12 @@ class Normals(State):
         logs = peaks[:, None] - 0.5 * z.square().sum(1)
         return logs[0] if self.K == 1 else torch.logsumexp(logs, dim=0)
 
+    def towards(self: Same, other: NormalLaws, t: float) -> Same:
+        """The components on their way to those of ``other``, index by index, along the optimal maps: there at t = 1."""
+        L, R = self.roots, other.roots
+        root = torch.lerp(L, R @ turns(L, R), t)
+        return self.shaped(torch.lerp(self.means, other.means, t), root @ root.mT)
+
     def mean(self) -> Tensor:
         """The mean, (d,)."""
         return self.masses @ self.means
@@ -142,7 +148,7 @@ class Normals(State):
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian(Normals):
+class Gaussian(NormalLaws):
     """The normal law N(m, S) on R^d: it moves in the Bures metric, which is W2 of normal laws.
 
     Parameters
@@ -177,7 +183,7 @@ class Gaussian(Normals):
     (0.001, 1.0)
     """
 
-    remedy = Normals.remedy
+    remedy = NormalLaws.remedy
     m: Tensor
     S: Tensor
     nodes: int
@@ -208,7 +214,7 @@ class Gaussian(Normals):
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianMixture(Normals):
+class GaussianMixture(NormalLaws):
     """The mixture ``sum_k masses[k] N(means[k], covariances[k])`` on R^d, whose components move and keep their masses.
 
     Parameters
@@ -262,6 +268,13 @@ class GaussianMixture(Normals):
         return self._with(means=means, covariances=covariances)
 
 
+def turns(L: Tensor, R: Tensor) -> Tensor:
+    """The orthogonal Q (..., d, d) with the least ``|L - R Q|_F``: ``R Q L^-1`` is the map between normal laws."""
+    with torch.no_grad():  # at the minimum the slope is that with Q held
+        U, _, Vt = torch.linalg.svd(R.mT @ L)
+        return U @ Vt
+
+
 def _enough(nodes: Any, mean: Tensor) -> int:
     """The number of nodes, if an integral can be made of them."""
     count = checks.count("nodes", nodes)
@@ -284,4 +297,4 @@ def _positive(name: str, S: Tensor) -> Tensor:
             f"{name} has the eigenvalue {low:.4g}; a covariance is positive definite here, as a law that lies in a "
             "plane has no density: add a small multiple of the identity, or take jko.Particles"
         )
-    return 0.5 * (S + S.mT)
+    return S if bool((judged == judged.mT).all()) else 0.5 * (S + S.mT)

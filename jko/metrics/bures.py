@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import Gaussian, GaussianMixture, Normals, State
+from jko.measures import Gaussian, GaussianMixture, NormalLaws, State
+from jko.measures.normals import turns
 from jko.measures.tensors import on_numbers
 from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
@@ -69,13 +70,6 @@ class BuresWasserstein(Metric):
         return _planned(as_array(mu.masses), as_array(nu.masses), costs.reshape(mu.K, nu.K))
 
 
-def turns(L: Tensor, R: Tensor) -> Tensor:
-    """The orthogonal Q (..., d, d) with the least ``|L - R Q|_F``."""
-    with torch.no_grad():  # at the minimum the slope is that with Q held
-        U, _, Vt = torch.linalg.svd(R.mT @ L)
-        return U @ Vt
-
-
 def squares(m: Tensor, L: Tensor, n: Tensor, R: Tensor) -> Tensor:
     """``BW^2`` of N(m, L L^T) and N(n, R R^T), of each of K pairs, (K,)."""
     return (m - n).square().sum(-1) + (L - R @ turns(L, R)).square().sum((-2, -1))
@@ -100,17 +94,18 @@ def normal_map(a: Gaussian, b: Gaussian) -> Tensor:
     return 0.5 * (T + T.T)
 
 
-def normal_geodesic(a: Normals, b: Normals, t: float, plan: Plan) -> Normals:
+def normal_geodesic(a: NormalLaws, b: NormalLaws, t: float, plan: Plan) -> NormalLaws:
     """Normal laws on their way along the optimal maps, at time t: a component for each entry of the plan."""
+    if isinstance(a, Gaussian) and isinstance(b, Gaussian):
+        return a.towards(b, t)
     order = plan.rows.argsort(kind="stable")
     i, j = (torch.from_numpy(index[order]) for index in (plan.rows, plan.cols))
-    L, R = a.roots[i], b.roots[j]
-    root = torch.lerp(L, R @ turns(L, R), t)
-    means, S = torch.lerp(a.means[i], b.means[j], t), root @ root.mT
-    if isinstance(a, Gaussian) and isinstance(b, Gaussian):
-        return Gaussian(means[0], S[0], a.nodes)
-    mass = torch.from_numpy(plan.mass[order]).to(means)
-    return GaussianMixture(means, S, mass / mass.sum(), a.nodes)
+    mass = torch.from_numpy(plan.mass[order]).to(a.means)
+    start, end = (
+        GaussianMixture(laws.means[k], laws.covariances[k], mass / mass.sum(), a.nodes)
+        for laws, k in ((a, i), (b, j))
+    )
+    return start.towards(end, t)
 
 
 def _planned(p: Array, q: Array, costs: Array) -> Distance:
@@ -128,11 +123,11 @@ def _planned(p: Array, q: Array, costs: Array) -> Distance:
     return Distance(cost, plan, (alpha, beta), max(cost - float(p @ alpha + q @ beta), 0.0))
 
 
-def _comparable(a: State, b: State, names: tuple[str, str]) -> tuple[Normals, Normals]:
+def _comparable(a: State, b: State, names: tuple[str, str]) -> tuple[NormalLaws, NormalLaws]:
     """Two normal laws, or mixtures, on one space."""
     hint = "compare the .to_particles() of other states by jko.Wasserstein()"
     mu, nu = (
-        checks.kind(n, state, Normals, hint=hint) for n, state in zip(names, (a, b), strict=True)
+        checks.kind(n, state, NormalLaws, hint=hint) for n, state in zip(names, (a, b), strict=True)
     )
     alike(mu, nu, names)
     return mu, nu

@@ -6,7 +6,7 @@ import torch
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import GridDensity, LineMesh, Normals, Particles, State
+from jko.measures import GridDensity, LineMesh, NormalLaws, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.metrics.alike import one_domain
 from jko.metrics.base import Distance, Metric
@@ -71,7 +71,7 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
             "leave metric out for the geodesic of the natural metric"
         )
     plan = found.plan
-    if isinstance(a, Normals) and isinstance(b, Normals):
+    if isinstance(a, NormalLaws) and isinstance(b, NormalLaws):
         return normal_geodesic(a, b, t, plan)
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))

@@ -7,7 +7,7 @@ from typing import overload
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import ChargedSpan, Normals, Pair, State
+from jko.measures import ChargedSpan, NormalLaws, Pair, State
 from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.bures import BuresWasserstein
@@ -90,7 +90,7 @@ def _(state: ChargedSpan) -> Metric:
 
 
 @natural_metric.register
-def _(state: Normals) -> Metric:
+def _(state: NormalLaws) -> Metric:
     return BuresWasserstein()
 
 
@@ -99,7 +99,9 @@ def metric_between(a: State, b: State) -> Metric:
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, State)
     alike = isinstance(a, type(b)) or isinstance(b, type(a))
-    if not alike and not any(isinstance(a, two) and isinstance(b, two) for two in (Pair, Normals)):
+    if not alike and not any(
+        isinstance(a, two) and isinstance(b, two) for two in (Pair, NormalLaws)
+    ):
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"

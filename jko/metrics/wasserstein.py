@@ -11,7 +11,7 @@ from jko.measures import (
     ChargedSpan,
     GridDensity,
     LineMesh,
-    Normals,
+    NormalLaws,
     OnCells,
     Pair,
     Particles,
@@ -77,7 +77,7 @@ class Wasserstein(Metric):
 
 
 def _particles(name: str, state: State) -> Particles:
-    if isinstance(state, (Pair, ChargedSpan, OnCells, Normals)) or not isinstance(state, State):
+    if isinstance(state, (Pair, ChargedSpan, OnCells, NormalLaws)) or not isinstance(state, State):
         hint = "W2 compares measures: pass the .lift() of a pair (rho, H), the .to_particles() of a Gaussian"
         return checks.kind(name, state, Particles, hint=hint)
     return state.atoms

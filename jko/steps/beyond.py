@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, GridDensity, LineMesh, Normals, State
+from jko.measures import ChargedMesh, GridDensity, LineMesh, NormalLaws, State
 from jko.metrics import as_array
 from jko.steps.problem import Form
 from jko.steps.result import StepResult
@@ -59,7 +59,7 @@ def beyond(result: StepResult, ratio: float) -> State | None:
         return _pushed(result, state, ratio)
     if isinstance(state, LineMesh):
         return _stretched(result, state, ratio)
-    if isinstance(state, Normals):
+    if isinstance(state, NormalLaws):
         return _mapped(result, state, ratio)
     points = state.atoms.points + ratio * displacement(result)
     domain = state.atoms.domain
@@ -104,10 +104,10 @@ def _stretched(result: StepResult, mesh: LineMesh, ratio: float) -> State | None
     return _in_order(mesh, edges)
 
 
-def _mapped(result: StepResult, laws: Normals, ratio: float) -> Normals | None:
+def _mapped(result: StepResult, laws: NormalLaws, ratio: float) -> NormalLaws | None:
     """Each component by its affine map, as long as that is the gradient of a convex function."""
     old, maps = result.problem.previous, result.fields["maps"]
-    assert isinstance(old, Normals)
+    assert isinstance(old, NormalLaws)
     further = maps + ratio * (maps - torch.eye(laws.dim).to(maps))
     if bool((torch.linalg.cholesky_ex(further).info > 0).any()):
         return None

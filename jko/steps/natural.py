@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, Normals, State
+from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, NormalLaws, State
 from jko.steps.bures import BuresNewton
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
@@ -49,5 +49,5 @@ def _(state: ChargedDensity) -> Solver:
 
 
 @natural_solver.register
-def _(state: Normals) -> Solver:
+def _(state: NormalLaws) -> Solver:
     return BuresNewton()

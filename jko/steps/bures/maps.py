@@ -14,13 +14,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jko.measures import Normals
+from jko.measures import NormalLaws
 
 
 class AffineMaps:
     """The moves of the components of ``base``, n numbers: d + d (d + 1) / 2 for each component."""
 
-    def __init__(self, base: Normals) -> None:
+    def __init__(self, base: NormalLaws) -> None:
         d = base.dim
         self.base = base
         self.s, self.U = torch.linalg.eigh(base.covariances)
@@ -46,7 +46,7 @@ class AffineMaps:
         T = torch.eye(d).to(u) + self.U @ Z @ self.U.mT
         return self.base.means + parts[:, :d], T
 
-    def state(self, u: Tensor) -> Normals:
+    def state(self, u: Tensor) -> NormalLaws:
         """Where the components go."""
         means, T = self.maps(u)
         S = T @ self.base.covariances @ T.mT

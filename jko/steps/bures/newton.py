@@ -10,18 +10,21 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import Gap
-from jko.measures import Normals
+from jko.measures import NormalLaws
 from jko.metrics import NO_PROOF, BuresWasserstein, Certificate, OnRequest, Proof
 from jko.numerics.search import armijo
 from jko.shown import Shown
 from jko.status import Status
-from jko.steps.bures.objective import Objective, Spot
+from jko.steps.bures.objective import AffineObjective, Mapped
 from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 
-FRACTION = 1e-12  # of the slopes that cancel, where tol is None
-ROUNDED = 1e-10  # of the same: what rounding may leave of it
+FRACTION, ROUNDED = (
+    0.75,
+    0.625,
+)  # powers of eps: what may be left of the slopes that cancel, and after rounding
+UNITS = 4, 64  # of eps: the same of the first slope
 FAR = 1e8  # times the spread and tau |grad E|: so long is no step that has a minimum
 FLAT = 1e-8  # times 1 / tau: the least curvature of a model
 SKIPPED = 0.1  # relative: an update that would be larger than what it corrects
@@ -42,7 +45,7 @@ class BuresNewton(Shown):
     Parameters
     ----------
     tol
-        Residual at which to stop; default None: 1e-12 of the slopes that cancel in it, or what rounding leaves.
+        Residual at which to stop; default None: 2e-12 of the slopes that cancel in it, or what rounding leaves.
     max_iterations
         Of Newton's method.
 
@@ -88,31 +91,31 @@ class BuresNewton(Shown):
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Minimise over the affine maps."""
-        base = checks.kind("the state of BuresNewton", problem.previous, Normals)
-        objective = Objective(problem, base)
+        base = checks.kind("the state of BuresNewton", problem.previous, NormalLaws)
+        objective = AffineObjective(problem, base)
         start = objective.here
         if not start.finite:
             return _result(problem, start.energy, start, Status.NOT_FINITE, 0, 1)
         spot, status, iterations, evaluations = self._descend(objective, start)
         return _result(problem, start.energy, spot, status, iterations, evaluations)
 
-    def _descend(self, objective: Objective, spot: Spot) -> tuple[Spot, Status, int, int]:
+    def _descend(self, objective: AffineObjective, spot: Mapped) -> tuple[Mapped, Status, int, int]:
         """Newton's method from a spot: where it ended, and the work."""
         learned = torch.zeros_like(objective.steady)
-        reach = FAR * _reach(objective, spot)
+        reach, first = FAR * _reach(objective, spot), spot.residual
         evaluations = 1
         for iteration in range(self.max_iterations):
-            if spot.residual <= (FRACTION * spot.scale if self.tol is None else self.tol):
-                return spot, Status.CONVERGED, iteration, evaluations
             if not float(spot.u.norm()) < reach or spot.value == -math.inf:
                 return spot, Status.UNBOUNDED, iteration, evaluations
-            new, tried = _moved(objective, spot, learned)
+            if spot.residual <= (_least(spot, first)[0] if self.tol is None else self.tol):
+                return spot, Status.CONVERGED, iteration, evaluations
+            new, tried = _ahead(objective, spot, learned)
             evaluations += tried
             if new is None and bool(learned.any()):
                 learned = torch.zeros_like(learned)  # what was learned far away may mislead here
                 continue
             if new is None:
-                calm = spot.residual <= ROUNDED * spot.scale and self.tol is None
+                calm = self.tol is None and spot.residual <= _least(spot, first)[1]
                 return spot, Status.CONVERGED if calm else Status.STALLED, iteration, evaluations
             learned = _updated(
                 learned, objective.curvature(new), new.u - spot.u, new.slope - spot.slope
@@ -121,18 +124,25 @@ class BuresNewton(Shown):
         return spot, Status.MAX_ITERATIONS, self.max_iterations, evaluations
 
 
-def _reach(objective: Objective, spot: Spot) -> float:
+def _reach(objective: AffineObjective, spot: Mapped) -> float:
     """A length beside which a step is long: that of the law and of the first slope."""
     spread = float(objective.maps.base.covariance().trace()) ** 0.5
     return spread + objective.problem.tau * spot.residual
 
 
-def _moved(objective: Objective, spot: Spot, learned: Tensor) -> tuple[Spot | None, int]:
+def _least(spot: Mapped, first: float) -> tuple[float, float]:
+    """The residuals at which to stop: what is asked for, and what rounding may leave of it."""
+    eps = torch.finfo(spot.u.dtype).eps
+    asked = max(eps**FRACTION * spot.scale, UNITS[0] * eps * first)
+    return asked, max(eps**ROUNDED * spot.scale, UNITS[1] * eps * first)
+
+
+def _ahead(objective: AffineObjective, spot: Mapped, learned: Tensor) -> tuple[Mapped | None, int]:
     """The spot that Newton's direction leads to, None if there is no better one; and the trials."""
     direction = _direction(objective, spot, learned)
     noise = rounding(spot.energy, spot.value, dtype=spot.u.dtype)
 
-    def along(t: float) -> Spot | None:
+    def along(t: float) -> Mapped | None:
         found = objective.at(spot.u + t * direction)
         return found if found is not None and found.finite else None
 
@@ -146,7 +156,7 @@ def _moved(objective: Objective, spot: Spot, learned: Tensor) -> tuple[Spot | No
     return found.point, found.trials
 
 
-def _direction(objective: Objective, spot: Spot, learned: Tensor) -> Tensor:
+def _direction(objective: AffineObjective, spot: Mapped, learned: Tensor) -> Tensor:
     """``-M^-1 slope`` with the model M, made positive where it is not."""
     M = objective.curvature(spot) + learned
     factor, failed = torch.linalg.cholesky_ex(M)
@@ -169,7 +179,7 @@ def _updated(learned: Tensor, known: Tensor, s: Tensor, y: Tensor) -> Tensor:
 def _result(
     problem: StepProblem,
     before: float,
-    spot: Spot,
+    spot: Mapped,
     status: Status,
     iterations: int,
     evaluations: int,
@@ -191,7 +201,7 @@ def _result(
     )
 
 
-def _proof(problem: StepProblem, state: Normals, cost: float) -> Certificate:
+def _proof(problem: StepProblem, state: NormalLaws, cost: float) -> Certificate:
     """Of one normal law, that its map is optimal; of a mixture, a comparison with the best plan, when it is read."""
     if state.K == 1:
         return Certificate(Proof.AFFINE, 0.0, cost, None, True)
@@ -200,6 +210,6 @@ def _proof(problem: StepProblem, state: Normals, cost: float) -> Certificate:
         found = BuresWasserstein().distance(state, problem.previous)
         bound = max(cost - (found.upper - found.gap), 0.0)
         best = bound <= 1e-10 * cost
-        return Certificate(Proof.SIMPLEX, bound, cost, None if best else found.plan, best)
+        return Certificate(Proof.COMPONENTS, bound, cost, None if best else found.plan, best)
 
     return OnRequest(examined, cost)

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from jko.derivatives import leaf, recording
 from jko.energies import Internal, joined, negative, refuse, sorted_terms
-from jko.measures import Normals
+from jko.measures import NormalLaws
 from jko.steps.bures.maps import AffineMaps
 from jko.steps.problem import StepProblem
 
 
 @dataclass(frozen=True, eq=False)
-class Spot:
+class Mapped:
     """A move u with what is known there: the state, its energy, and the slopes of the two parts of the energy."""
 
     u: Tensor
     T: Tensor
-    state: Normals
+    state: NormalLaws
     energy: float
     value: float
     inside: Tensor
@@ -47,10 +47,10 @@ class Spot:
         return math.isfinite(self.value) and bool(torch.isfinite(self.slope).all())
 
 
-class Objective:
+class AffineObjective:
     """The objective of a step, of moves u in the coordinates of :class:`AffineMaps`."""
 
-    def __init__(self, problem: StepProblem, base: Normals) -> None:
+    def __init__(self, problem: StepProblem, base: NormalLaws) -> None:
         terms = sorted_terms(problem.energy)
         refuse(
             negative(terms.internal),
@@ -65,18 +65,18 @@ class Objective:
         self.problem, self.maps = problem, AffineMaps(base)
 
     @property
-    def here(self) -> Spot:
+    def here(self) -> Mapped:
         """What is known of no move at all."""
         return self._spot(self.maps.zero())
 
-    def at(self, u: Tensor) -> Spot | None:
+    def at(self, u: Tensor) -> Mapped | None:
         """What is known at u; None where a map is not positive definite, so that its cost is not the distance."""
         for S in (self.maps.maps(u)[1], self.maps.state(u).covariances):
             if bool((torch.linalg.cholesky_ex(S).info > 0).any()):
                 return None
         return self._spot(u)
 
-    def _spot(self, u: Tensor) -> Spot:
+    def _spot(self, u: Tensor) -> Mapped:
         with recording():
             u = leaf(u)
             state, (_, T) = self.maps.state(u), self.maps.maps(u)
@@ -89,11 +89,11 @@ class Objective:
             ]
         u, tau = u.detach(), self.problem.tau
         value = energy + float(u @ u) / (2 * tau)
-        return Spot(
+        return Mapped(
             u, T.detach(), state.detach(), energy, value, *slopes, slopes[0] + slopes[1] + u / tau
         )
 
-    def _energies(self, state: Normals) -> tuple[Tensor, Tensor, float]:
+    def _energies(self, state: NormalLaws) -> tuple[Tensor, Tensor, float]:
         """The internal energy; a function of the nodes with the slope of the others; and the sum of both energies."""
         inside = self.internal(state) if self.internal.summands else state.weights.new_zeros(())
         if self.rest is None:
@@ -133,7 +133,7 @@ class Objective:
         convex = (turn * size.nan_to_num().clamp(min=0)[:, None]) @ turn.mT
         return eye / self.problem.tau + self.maps.of_potential(convex)
 
-    def curvature(self, spot: Spot) -> Tensor:
+    def curvature(self, spot: Mapped) -> Tensor:
         """The model of the Hessian at a spot, (n, n): exact for normal laws, an entropy and a quadratic potential."""
         return (
             self.steady + self.pressure * self.maps.of_volume(spot.T)
