@@ -26,7 +26,7 @@ _HOMES = {
     "jko.status": "Status",
     "jko.flows": "flow",
     "jko.trajectory": "Trajectory",
-    "jko.schemes": "Implicit SDIRK2 Strang",
+    "jko.schemes": "BDF2 Implicit Midpoint SDIRK2 Strang ZEG",
     "jko.observers": "Progress SteadyState Stop",
     "jko.runs": "load_run",
     "jko.diagnostics": "convergence minimiser optimality",

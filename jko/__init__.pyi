@@ -61,7 +61,14 @@ from jko.observers import (
     Stop as Stop,
 )
 from jko.runs import load_run as load_run
-from jko.schemes import Implicit as Implicit, SDIRK2 as SDIRK2, Strang as Strang
+from jko.schemes import (
+    BDF2 as BDF2,
+    Implicit as Implicit,
+    Midpoint as Midpoint,
+    SDIRK2 as SDIRK2,
+    Strang as Strang,
+    ZEG as ZEG,
+)
 from jko.spaces import (
     Ball as Ball,
     Box as Box,

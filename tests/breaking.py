@@ -156,6 +156,14 @@ def _elsewhere(run: jko.Trajectory) -> jko.Trajectory:
     return replace(run, states=(run.states[0], *states))
 
 
+def _other_network(run: jko.Trajectory) -> jko.Trajectory:
+    """Networks with two layers end elsewhere, whatever their sizes."""
+    if not isinstance(run.final, jko.measures.TwoLayer):
+        return run
+    states = (s.placed(1.01 * s.atoms.points) for s in run.states[1:])
+    return replace(run, states=(run.states[0], *states))
+
+
 def _heavy(run: jko.Trajectory) -> jko.Trajectory:
     """Every number of the last state on a grid is off, its mass among them."""
     on_grid = isinstance(run.final, jko.ChargedDensity)
@@ -195,7 +203,7 @@ RESULTS = (
         "decomposition",
     ),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
-    *("dissipation", "flow", "step"),
+    *("dissipation", "flow", "step", "mixture_slope"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -205,6 +213,7 @@ BREAKS: dict[str, Callable[[], Any]] = {
     },
     "squared distance": lambda: function(jko.metrics, "distance", Squared),
     "small networks": lambda: function(jko.limits, "wasserstein", _elsewhere),
+    "two layers": lambda: function(jko.limits, "wasserstein", _other_network),
     "samples": lambda: function(jko.limits, "sgd", _elsewhere),
     "twice the risk": lambda: method(jko.Risk, "__call__", lambda value: 2 * value),
     "mass": lambda: method(System, "__call__", _heavy),
@@ -240,8 +249,11 @@ NOTICED = {
         s21_networks.mean_of_the_potential
         s22_consistency.flow_of_atoms s22_consistency.atoms_in_the_flow
     """,
+    "mixture_slope": """
+        s21_networks.mixture_derivative
+    """,
     "risk": """
-        s21_networks.mixture_derivative s43_minimisers.half s32_evolutions.variation_in_H
+        s43_minimisers.half s32_evolutions.variation_in_H
     """,
     "step": """
         s22_consistency.splitting
@@ -344,6 +356,9 @@ NOTICED = {
     """,
     "twice the risk": """
         s22_consistency.sampling
+    """,
+    "two layers": """
+        s52_kernels.kernels
     """,
     "samples": """
         s22_training.samples

@@ -132,6 +132,10 @@ ENERGIES = {
     jko.energies.KernelPorousMedium: lambda: jko.energies.KernelPorousMedium(1.0, 2.0),
     jko.energies.TwoLayerRisk: two_layers,
     jko.energies.OnTheta: lambda: jko.energies.OnTheta(jko.KernelEntropy(1.0)),
+    jko.energies.Relaxed: lambda: (
+        jko.energies.Relaxed(jko.Potential(lambda z: (z[:, 0] ** 2 - 1) ** 2 + bowl(z))),
+        [samples.cloud(2), samples.cloud(3, turn=2)],
+    ),
     jko.Risk: risk,
     jko.Discrepancy: lambda: (jko.Discrepancy(samples.cloud(2, 5, N=4)), [samples.cloud(2)]),
     RadialInteraction: lambda: RadialInteraction(GaussianKernel(1.0)),
@@ -179,6 +183,22 @@ def laws(turn: int = 0, K: int = 3) -> jko.GaussianMixture:
     return jko.GaussianMixture(means, S, samples.masses(K, turn), nodes=256)
 
 
+def young(turn: int = 0) -> jko.measures.YoungMeasure:
+    w = samples.points(3, 4, turn)
+    return jko.measures.YoungMeasure.of_fibres(
+        samples.points(3, 2, turn + 5), w, weights=samples.masses(3, turn)
+    )
+
+
+def layered(turn: int = 0) -> jko.measures.TwoLayer:
+    law = jko.measures.LayerKernels(
+        lambda u: u, lambda u, v: (u - v)[..., 0] + turn, lambda v: v[:, 0], noise=1.0
+    )
+    drawn = law.sample(5, 3, generator=torch.Generator().manual_seed(turn))
+    masses = samples.masses(5, turn), [0.2, 0.3, 0.5]
+    return jko.measures.TwoLayer(drawn.theta, drawn.b, drawn.w, *masses)
+
+
 #: class -> a function of a number that makes a state, another for another number
 STATES = {
     jko.Particles: lambda turn=0: samples.cloud(2, turn),
@@ -191,6 +211,9 @@ STATES = {
     Sharded: sharded,
     jko.Gaussian: law,
     jko.GaussianMixture: laws,
+    jko.measures.YoungMeasure: young,
+    jko.measures.TwoLayer: layered,
+    jko.measures.LayerAtoms: lambda turn=0: layered(turn).atoms,
 }
 
 #: class -> a function that makes a metric, or a metric, states, and what it is not

@@ -2,19 +2,18 @@ r"""
 Two hidden layers
 =================
 
-Section 5.2 of the survey leaves open what the flow of two layers is as a flow of measures,
+Section 5.2 of the survey leaves open what the flow of two layers becomes as both grow,
 
-.. math:: f(x) = \frac1{N_2} \sum_j w_j \, \sigma\Big(\int b_j \, \sigma(\theta \cdot x) \, d\nu(\theta, b, w)\Big) .
+.. math:: f(x) = \frac1{N_2} \sum_j w_j \, \sigma\Big(\frac1{N_1} \sum_i b_{ij} \, \sigma(\theta_i \cdot x)\Big) .
 
-Here an atom of :math:`\nu` is a neuron of the first layer with all its connections :math:`b_j`, and a copy of
-the outer weights; the limit :math:`N_1 \to \infty` is a measure, :math:`N_2` is finite. In plain :math:`W_2`
-the velocities of :math:`b` and :math:`w` are of order :math:`1/N_2`, and the second layer freezes as
-:math:`N_2` grows. In the product metric with the same means,
+A network is a state here, :class:`jko.measures.TwoLayer`, and moves in the product of its layers,
 
-.. math:: \int |d\theta|^2 + \frac1{N_2} |db|^2 \, d\nu + \frac1{N_2} |dw|^2 ,
+.. math:: \frac1{N_1} \sum_i |d\theta_i|^2 + \frac1{N_1 N_2} \sum_{ij} |db_{ij}|^2 + \frac1{N_2} \sum_j |dw_j|^2 ,
 
-flows for different :math:`N_2` are flows of one problem: with each neuron of the second layer written down four
-times, :math:`N_2 = 8` says at each time what :math:`N_2 = 2` says.
+in which no layer freezes as the other grows. The connections are an array, and what an array tends to is a kernel:
+with labels :math:`u_i, v_j` of the neurons, :math:`b_{ij} = b(u_i, v_j)` plus a number of its own, each sum is a law
+of large numbers, and the limit is the flow of :math:`\theta(u), b(u, v), w(v)`. It is computed with neurons of unequal
+masses, a rule of Gauss for the labels.
 """
 
 import torch
@@ -25,55 +24,45 @@ from jko import plots
 # %%
 # Data with one step inside of another; inputs are :math:`(x, 1)`, for a bias.
 
-line = torch.linspace(-1, 1, 60, dtype=torch.float64)
+line = torch.linspace(-1, 1, 40, dtype=torch.float64)
 x = torch.stack([line, torch.ones_like(line)], dim=1)
-data = jko.Data(x, torch.tanh(6 * torch.sin(4 * line)))
-N1, small, copies = 60, 2, 4
-generator = torch.Generator().manual_seed(0)
-theta = 3 * torch.randn(N1, 2, generator=generator, dtype=torch.float64)
-b = 2 * torch.randn(N1, small, generator=generator, dtype=torch.float64)
-w = torch.randn(small, generator=generator, dtype=torch.float64).expand(N1, small)
+F = jko.energies.TwoLayerRisk(jko.Data(x, torch.tanh(6 * torch.sin(4 * line))))
+law = jko.measures.LayerKernels(
+    theta=lambda u: torch.cat([6 * u - 3, 2 * torch.cos(3 * u)], dim=1),
+    b=lambda u, v: (3 * torch.sin(3 * u - 2 * v) + v)[..., 0],
+    w=lambda v: 4 * v[:, 0] - 2,
+)
 
 # %%
-# The same network with 2 and with 8 neurons in its second layer, in either metric.
+# The limit, its JKO steps, and networks of random neurons.
 
+limit = jko.limits.wasserstein(F, law.limit(24), t1=10.0, times=range(1, 10))
+steps = jko.flow(F, law.limit(24), tau=0.5, t1=10.0, solver=jko.LBFGS(tol=1e-8))
+apart = float((F.predict(steps.final) - F.predict(limit.final)).abs().max())
+print(f"risk {limit.energies[0]:.4f} -> {limit.energies[-1]:.4f}; steps of .5 end {apart:.3f} away")
+assert (steps.slacks >= 0).all()
+assert apart < 0.05
 
-def run(copies, product):
-    """A flow with each neuron of the second layer written down ``copies`` times."""
-    N2 = small * copies
-    F = jko.energies.TwoLayerRisk(data, N2)
-    start = jko.Particles(torch.cat([theta, b.repeat(1, copies), w.repeat(1, copies)], dim=1))
-    metric = jko.metrics.ScaledWasserstein.two_layers(2, N2) if product else None
-    flow = jko.flow(F, start, tau=0.5, steps=40, metric=metric, solver=jko.LBFGS(tol=1e-9))
-    return flow, F.predict(flow.final)
-
-
-runs = {(c, product): run(c, product) for product in (True, False) for c in (1, copies)}
-for product, name in ((True, "product metric"), (False, "plain W2")):
-    apart = float((runs[1, product][1] - runs[copies, product][1]).abs().max())
-    energies = runs[1, product][0].energies[-1], runs[copies, product][0].energies[-1]
-    print(f"{name}: risks {energies[0]:.5f}, {energies[1]:.5f}, networks differ by {apart:.1e}")
-    if product:
-        assert apart < 1e-6
-    else:
-        assert apart > 1e-2
+study = jko.diagnostics.layer_study(F, law, t1=4.0, N2=(8, 32, 128), repeats=12, times=[2.0, 4.0])
+print(study)
+assert study.interval[0] < 0.5 < study.interval[1]
 
 # %%
-# Two curves that are one in the product metric, and two that are not.
+# What the networks say early on, and how fast they come to the limit.
 
-figure, (left, right) = plots.canvas(1, 2, (9.4, 4.2))
-left.plot(line, data.f, color=plots.BLACK, lw=1, ls=":", label="data")
-for (c, product), (flow, says) in runs.items():
-    colour = plots.BLUE if product else plots.RED
-    style, wide = ("-", 2.4) if c == 1 else ((0, (4, 3)), 1.4)
-    shade = {"color": colour, "ls": style, "lw": wide, "alpha": 0.6 if c == 1 else 1}
-    label = f"{'product' if product else '$W_2$'}, $N_2$ = {small * c}"
-    left.plot(line, says, **shade)
-    right.plot(flow.times, flow.energies, label=label, **shade)
-left.set(xlabel="$x$", ylabel="network after 40 steps", ylim=(-1.1, 1.45))
+figure, (left, right) = plots.canvas(1, 2, (9.4, 4.3))
+generator = torch.Generator().manual_seed(3)
+for N2, colour in ((8, plots.ORANGE), (32, plots.SKY), (256, plots.BLUE)):
+    for k in range(3):
+        net = law.half_limit(N2=N2, generator=generator)
+        end = jko.limits.wasserstein(F, net, t1=1.0, rtol=1e-6).final
+        left.plot(
+            line, F.predict(end), color=colour, lw=1, label=f"$N_2$ = {N2}" if k == 0 else None
+        )
+left.plot(line, F.predict(limit.at(1.0)), color=plots.BLACK, lw=2, ls="--", label="kernels")
+left.plot(line, F.data.f, color=plots.GREY, lw=1, ls=":", label="data")
+left.set(xlabel="$x$", ylabel="network at $t$ = 1", ylim=(-1.1, 1.1))
 left.set_xticks([-1, -0.5, 0, 0.5, 1])
-left.legend(frameon=False, fontsize=9, loc="upper right")
-right.set(xlabel="flow time $t$", ylabel="risk", ylim=(0, None))
-right.set_xticks([0, 5, 10, 15, 20])
-right.legend(frameon=False, fontsize=9)
+left.legend(frameon=False, fontsize=9)
+plots.layer_study(study, right)
 plots.show(figure, "two_layers")

@@ -6,14 +6,19 @@ from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.decay import Decay, decay
 from jko.diagnostics.decompositions import Decomposition, decomposition
+from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
 from jko.diagnostics.graphs import (
     FoldFree,
+    GraphDistance,
     Motion,
+    Velocities,
     fold_free,
     fold_free_time,
+    graph_distance,
     graph_slope,
     motion,
+    velocities,
 )
 from jko.diagnostics.identities import (
     Identity,
@@ -21,36 +26,52 @@ from jko.diagnostics.identities import (
     dissipation_identity,
     step_identity,
 )
+from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
+from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.signed import SignedMinimum, signed_minimum
 
 __all__ = [
     "BestParticles",
     "Convergence",
     "Decay",
     "Decomposition",
+    "Disintegration",
     "ErrorBudget",
     "FoldFree",
+    "GraphDistance",
     "Identity",
+    "LayerStudy",
     "Minimiser",
+    "MixtureLine",
     "Motion",
+    "SignedMinimum",
     "Speed",
     "StepIdentity",
+    "Velocities",
     "best_particles",
     "convergence",
     "decay",
     "decomposition",
+    "disintegration",
     "dissipation",
     "dissipation_identity",
     "error_budget",
     "fold_free",
     "fold_free_time",
+    "graph_distance",
     "graph_slope",
+    "layer_study",
     "minimiser",
+    "mixture_line",
+    "mixture_slope",
     "motion",
     "optimality",
+    "signed_minimum",
     "speed",
     "step_identity",
+    "velocities",
 ]
 
 __getattr__ = moved(

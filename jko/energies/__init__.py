@@ -14,6 +14,7 @@ from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
 from jko.energies.powers import PorousMedium
+from jko.energies.relaxed import Relaxed, relaxed
 from jko.energies.risk import Risk
 from jko.energies.squares import Squares
 from jko.energies.terms import (
@@ -47,6 +48,7 @@ __all__ = [
     "PorousMedium",
     "Potential",
     "PowerNorm",
+    "Relaxed",
     "Risk",
     "Scaled",
     "SortedTerms",
@@ -63,6 +65,7 @@ __all__ = [
     "parts",
     "positive",
     "refuse",
+    "relaxed",
     "sorted_terms",
     "value_of",
 ]

@@ -1,5 +1,6 @@
 """What the steps converge to as tau -> 0: integrators that share nothing with steps and flow but the energy."""
 
+from jko.limits.descents import gradient_descent
 from jko.limits.hierarchy import Hierarchy, hierarchy, moment_rate
 from jko.limits.labels import Labels
 from jko.limits.moments import Measured, Moments, delta
@@ -19,6 +20,7 @@ __all__ = [
     "System",
     "chaos",
     "delta",
+    "gradient_descent",
     "hierarchy",
     "langevin",
     "moment_rate",

@@ -4,8 +4,10 @@ For ``dF/dmu = w N(theta) + lam/2 w^2 + U(theta)``, the risk with a potential th
 
     d_t m_i + div(-m_{i+1} grad N - m_i grad U) = -i (m_{i-1} N + lam m_i),   i = 0 ... k,   m_0 = rho,
 
-where m_{k+1} comes from a closure.  No face of the boundary carries a flux of any m_i: (3.28) for all i >= 1, whose
-condition number i belongs to equation number i - 1, and this is one for each of the k + 1 equations.
+where m_{k+1} comes from a closure.  Any other potential V adds ``-div(rho V_i^theta)`` on the left and
+``-i rho V_{i-1}^w`` on the right, integrals against nu_theta (:mod:`jko.limits.fibres`).  No face of the boundary
+carries a flux of any m_i: (3.28) for all i >= 1, whose condition number i belongs to equation number i - 1, and this is
+one for each of the k + 1 equations.
 """
 
 from __future__ import annotations
@@ -101,8 +103,12 @@ def hierarchy(
     Parameters
     ----------
     energy : Energy
-        A sum of multiples of :class:`Risk` with an activation, :class:`SquaredNorm`, :class:`OnTheta` of any smooth
-        energy: V is then lam/2 w^2 + U(theta), and V_i^w = lam H_{i+1}, V_i^theta = H_i grad U need no closure.
+        A sum of multiples of :class:`Risk` with an activation and any loss, potentials of any kind, and
+        :class:`OnTheta` of any smooth energy.  Where V is ``lam/2 w^2 + U(theta)``, by :class:`SquaredNorm` and
+        ``OnTheta``, ``V_i^w = lam H_{i+1}`` and ``V_i^theta = H_i grad U`` need no closure.  Of another V,
+        ``V_i^w = int w^i d_w V dnu`` and ``V_i^theta = int w^i grad_theta V dnu`` are integrals against the law with
+        the moments H_1 ... H_{k+1}, normal but for them: exact on a graph, and for polynomials in w of which the
+        moments are known.
     start : Moments or ChargedDensity
         H_1 ... H_k at time zero; a pair (rho, H) is k = 1.
     t1 : float

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.energies import Energy
+from jko.energies import Energy, Linear, OnTheta, Risk, SquaredNorm, joined, refuse, sorted_terms
+from jko.limits.fibres import Fibres
 from jko.limits.moments import Closure, cumulants, moments
 from jko.limits.rungekutta import CellEquations, Slope, Stages
-from jko.limits.spans import quadratic
+from jko.limits.spans import SEVERAL, with_activation
 from jko.limits.volumes import faces
 from jko.measures import Particles
 from jko.spaces import FacesAcross, Grid
@@ -28,8 +29,8 @@ class HierarchyVolumes(CellEquations[Slope]):
     remedy: ClassVar[str] = "Take a coarser grid, t1 below"
 
     def __init__(self, energy: Energy, grid: Grid, k: int, closure: Closure) -> None:
-        self.energy, self.grid, self.k, self.closure = energy, grid, k, closure
-        self.lam = quadratic(energy)[0]
+        self.grid, self.k, self.closure = grid, k, closure
+        self.affine, self.potential, self.lam = read(energy)
         self.faces = [faces.places(grid, axis) for axis in range(grid.dim)]
         self.points = torch.cat([grid.centres, *self.faces])
 
@@ -37,9 +38,10 @@ class HierarchyVolumes(CellEquations[Slope]):
         """Minus the differences of the fluxes, and the sources."""
         rho, H = primitive(U)
         N, grad_N, grad_U = self._field(rho, H)
+        falls, stiff = self._falls(t, rho, H)
         i = torch.arange(1, len(U), dtype=U.dtype, device=U.device).reshape(-1, *[1] * rho.ndim)
-        rates, fastest, first = torch.zeros_like(U), (len(U) - 1) * abs(self.lam), self.grid.N
-        rates[1:] = -i * (U[:-1] * N[:first].reshape(rho.shape) + self.lam * U[1:])
+        rates, fastest, first = torch.zeros_like(U), (len(U) - 1) * stiff, self.grid.N
+        rates[1:] = -i * (U[:-1] * N[:first].reshape(rho.shape) + self.lam * U[1:] + rho * falls)
         for axis, at in enumerate(self.faces):
             if len(at) == 0:
                 continue  # a single cell across this axis
@@ -83,13 +85,36 @@ class HierarchyVolumes(CellEquations[Slope]):
             density, inner = W[0].reshape(-1), moments(W[1:].flatten(1))
             last = self.closure(t, at, inner)
             powers = torch.cat([torch.ones_like(last)[None], inner, last[None]])
-            sides.append((density, powers[:-1], -powers[1:] * grad_N - powers[:-1] * grad_U))
+            pushed, fastest = self._pushed(at, powers, across.axis)
+            flux = -powers[1:] * grad_N - powers[:-1] * grad_U - pushed
+            sides.append((density, powers[:-1], flux))
             variance = powers[2] - powers[1] ** 2
             spread = inner[0].abs() + _reach(len(H)) * variance.clamp(min=0).sqrt()
-            speeds.append(grad_U.abs() + grad_N.abs() * spread)
+            speeds.append(grad_U.abs() + grad_N.abs() * spread + fastest)
         speed = torch.maximum(*speeds)
         (rho_l, U_l, f_l), (rho_r, U_r, f_r) = sides  # U and flux per unit of mass
         return 0.5 * rho_l * (f_l + speed * U_l) + 0.5 * rho_r * (f_r - speed * U_r), speed
+
+    def _falls(self, t: float, rho: Tensor, H: Tensor) -> tuple[Tensor | float, float]:
+        """``int w^{i-1} d_w V dnu`` at the centres for i = 1 ... k, (k, *grid.shape), and the rate at which w falls."""
+        if self.potential is None:
+            return 0.0, abs(self.lam)
+        at, inner = self.grid.centres, H.flatten(1)
+        fibres = Fibres.of(torch.cat([inner, self.closure(t, at, inner)[None]]), at)
+        falls = fibres.moments(self.potential.gradient(fibres.mu)[:, 0], len(H))
+        curved = self.potential.second_order(fibres.mu).blocks[:, 0, 0].reshape(fibres.w.shape)
+        full = rho.reshape(-1) > 0
+        return falls.reshape(H.shape), abs(self.lam) + float(curved[:, full].abs().max())
+
+    def _pushed(
+        self, at: Tensor, powers: Tensor, axis: int
+    ) -> tuple[Tensor | float, Tensor | float]:
+        """``V_i^theta = int w^i d_theta V dnu`` along an axis for i = 0 ... k, (k + 1, F), and the fastest of it."""
+        if self.potential is None:
+            return 0.0, 0.0
+        fibres = Fibres.of(powers[1:], at)
+        slope = self.potential.gradient(fibres.mu)[:, axis]
+        return fibres.moments(slope, len(powers) - 1), slope.reshape(fibres.w.shape).abs().amax(0)
 
     def _field(self, rho: Tensor, H: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """N, grad N and grad U at centres and faces: the gradient of ``w N + lam/2 w^2 + U`` at w = 0 and w = 1."""
@@ -97,8 +122,36 @@ class HierarchyVolumes(CellEquations[Slope]):
         mu = Particles.of(atoms, rho.reshape(-1) * self.grid.cell)
         zero = self.points.new_zeros(len(self.points), 1)
         at = torch.cat([torch.cat([zero + w, self.points], dim=1) for w in (0, 1)])
-        low, high = self.energy.gradient(mu, at).chunk(2)
+        if self.affine is None:
+            still = torch.zeros_like(self.points)
+            return still[:, 0], still, still
+        low, high = self.affine.gradient(mu, at).chunk(2)
         return low[:, 0], high[:, 1:] - low[:, 1:], low[:, 1:]
+
+
+def read(energy: Energy) -> tuple[Energy | None, Energy | None, float]:
+    """An energy as ``w N(theta) + lam/2 w^2 + U(theta)``, whose integrals need no closure, and a potential V; and lam.
+
+    Raises
+    ------
+    ValueError
+        Terms that are neither; risks without an activation, or with several outputs.
+    """
+    terms = sorted_terms(energy)
+    refuse([(c, R) for c, R in terms.risks if R.data.k > 1], SEVERAL)
+    for _, risk in terms.risks:
+        with_activation(risk)
+    refuse(
+        terms.without(Linear, Risk, OnTheta),
+        "the term {energy} is neither linear in w nor a potential, so that the hierarchy does not close; allowed are "
+        "sums of multiples of jko.Risk, potentials (jko.SquaredNorm, jko.Potential, jko.energies.PowerNorm) and "
+        "jko.energies.OnTheta(energy)",
+    )
+    curved = [(c, V) for c, V in terms.linear if not isinstance(V, SquaredNorm)]
+    plain = [
+        (c, E) for c, E in terms.all if not isinstance(E, Linear) or isinstance(E, SquaredNorm)
+    ]
+    return joined(plain), joined(curved), terms.lam
 
 
 def primitive(U: Tensor) -> tuple[Tensor, Tensor]:

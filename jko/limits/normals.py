@@ -35,13 +35,10 @@ def evolve_laws(
     unknown = _Unknown(start)
 
     def rates(t: float, flat: Array) -> Array:
-        try:
-            laws = unknown.laws(flat)
-            return unknown.flat(*_rates(energy, laws))
-        except (
-            torch.linalg.LinAlgError
-        ):  # a trial step of the integrator left the positive matrices
+        means, S = unknown.moments(flat)
+        if bool((torch.linalg.cholesky_ex(S).info > 0).any()):  # a trial step that went too far
             return np.full_like(flat, np.nan)
+        return unknown.flat(*_rates(energy, start.shaped(means, S)))
 
     solution = integrate(
         rates,
@@ -53,7 +50,7 @@ def evolve_laws(
         evaluations=max_evaluations or EVALUATIONS,
         rounding=torch.finfo(start.means.dtype).eps,
     )
-    return travelled(energy, start, solution, lambda t, flat: unknown.laws(flat))
+    return travelled(energy, start, solution, lambda t, flat: start.shaped(*unknown.moments(flat)))
 
 
 def _rates(energy: Energy, laws: NormalLaws) -> tuple[Tensor, Tensor]:
@@ -77,10 +74,10 @@ class _Unknown:
         rows = torch.cat([means, S[:, self.i, self.j]], dim=1)
         return rows.cpu().numpy().astype(np.float64).ravel()
 
-    def laws(self, flat: Array) -> NormalLaws:
-        """The laws of such numbers."""
+    def moments(self, flat: Array) -> tuple[Tensor, Tensor]:
+        """The means and the matrices of such numbers."""
         d = self.like.dim
         rows = torch.from_numpy(np.array(flat)).to(self.like.means).view(self.like.K, -1)
         S = rows.new_zeros(len(rows), d, d)
         S[:, self.i, self.j] = S[:, self.j, self.i] = rows[:, d:]
-        return self.like.shaped(rows[:, :d], S)
+        return rows[:, :d], S

@@ -19,7 +19,14 @@ from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.normals import evolve_laws
 from jko.limits.walls import slides, tangent
-from jko.measures import ChargedParticles, GridDensity, NormalLaws, Particles, State
+from jko.measures import (
+    ChargedParticles,
+    GridDensity,
+    NormalLaws,
+    Particles,
+    State,
+    TwoLayer,
+)
 from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
@@ -52,7 +59,7 @@ def wasserstein(
     ----------
     energy : Energy
         F for :class:`Particles`, G for :class:`ChargedParticles`.
-    start : Particles, ChargedParticles, GridDensity, Gaussian or GaussianMixture
+    start : Particles, ChargedParticles, TwoLayer, GridDensity, Gaussian or GaussianMixture
         The measure at time zero, any weights.
     t1 : float
         End time, > 0.
@@ -133,7 +140,7 @@ def wasserstein(
     [-0.6, 0.7]
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("start", start, Particles, ChargedParticles, GridDensity, NormalLaws)
+    checks.kind("start", start, Particles, ChargedParticles, TwoLayer, GridDensity, NormalLaws)
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)

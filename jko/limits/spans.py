@@ -107,9 +107,7 @@ def integrate_span(
     return travelled(energy, start, solution, state)
 
 
-def quadratic(
-    energy: Energy, span: ChargedSpan | None = None
-) -> tuple[float, list[tuple[float, Risk]]]:
+def quadratic(energy: Energy, span: ChargedSpan) -> tuple[float, list[tuple[float, Risk]]]:
     """Read an energy as ``sum_j c_j R_j + lam/2 int |xi|^2 + E(theta-marginal)``: lam, and the pairs (c_j, R_j).
 
     Raises
@@ -129,13 +127,17 @@ def quadratic(
     return terms.lam, [(c, _fitting(E, span)) for c, E in terms.risks]
 
 
-def _fitting(risk: Risk, span: ChargedSpan | None) -> Risk:
+def with_activation(risk: Risk) -> Risk:
+    """The risk, unless its features are no w h(theta, x)."""
     if risk.activation is None:
         raise ValueError(
             "the risk has general features Phi(xi, x); here they must be w h(theta, x): Risk(data, activation=h)"
         )
-    if span is None:
-        return risk
+    return risk
+
+
+def _fitting(risk: Risk, span: ChargedSpan) -> Risk:
+    with_activation(risk)
     same = torch.equal(risk.data.x, span.x.to(risk.data.x))
     if not (same and risk.activation == feature_map("h", span.h)):
         what = "inputs are" if not same else "activation is"

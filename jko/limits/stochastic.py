@@ -8,7 +8,6 @@ gradient with the JKO steps and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms, value_of
-from jko.limits.stopped import LimitStopped
-from jko.measures import ChargedParticles, Particles, State
+from jko.energies import Energy, Entropy, Internal, Risk, joined, refuse, sorted_terms
+from jko.limits.descents import check_descent, descended, recursion, refuse_internal
+from jko.measures import ChargedParticles, Particles
 from jko.measures.tensors import on_numbers
 from jko.networks import Data
 from jko.spaces import Box, Domain, Torus
-from jko.status import Status
 from jko.trajectory import Trajectory
 
 
@@ -87,22 +85,18 @@ def sgd(
     >>> jko.limits.sgd(F, mu, t1=1.0, rate=0.1, batch=1, generator=seed).energies.shape
     (11,)
     """
-    _check(energy, start)
+    check_descent(energy, start)
+    refuse_internal(energy)
     checks.count("batch", batch)
-    terms = sorted_terms(energy)
+    rate, generator = checks.number("rate", rate, above=0), _seeded(generator)
+    terms = sorted_terms(energy).all
 
-    def velocity(mu: Particles) -> Tensor:
-        drawn = (
-            (c, _sampled(E, batch, generator) if isinstance(E, Risk) else E) for c, E in terms.all
-        )
-        return -sum((c * E.gradient(mu) for c, E in drawn), torch.zeros_like(mu.points))
+    def move(mu: Particles) -> Tensor:
+        drawn = ((c, _sampled(E, batch, generator) if isinstance(E, Risk) else E) for c, E in terms)
+        slope = sum((c * E.gradient(mu) for c, E in drawn), torch.zeros_like(mu.points))
+        return descended(mu, rate * slope)
 
-    refuse(
-        terms.internal,
-        "{energy} in the energy: stochastic gradient descent moves atoms, which have no density; leave it out",
-        TypeError,
-    )
-    return _recursion(energy, start, velocity, 0.0, t1, rate, generator, save)
+    return recursion(energy, start, move, t1, rate, save)
 
 
 @np.errstate(all="ignore")
@@ -160,7 +154,7 @@ def langevin(
     >>> round(float(run.final.covariance()), 1)
     0.5
     """
-    _check(energy, start)
+    check_descent(energy, start)
     terms = sorted_terms(energy)
     noise = sum(c for c, _ in terms.of(Entropy))
     if not noise > 0:
@@ -176,70 +170,31 @@ def langevin(
     )
     rest = joined(others)
 
-    def velocity(mu: Particles) -> Tensor:
-        return torch.zeros_like(mu.points) if rest is None else -rest.gradient(mu)
-
-    return _recursion(rest, start, velocity, noise, t1, rate, generator, save)
-
-
-def _check(energy: Energy, start: Particles | ChargedParticles) -> None:
-    checks.kind("energy", energy, Energy)
-    checks.kind("start", start, Particles, ChargedParticles)
-
-
-def _recursion(
-    energy: Energy | None,
-    start: Particles | ChargedParticles,
-    velocity: Callable[[Particles], Tensor],
-    noise: float,
-    t1: float,
-    rate: float,
-    generator: torch.Generator,
-    save: int,
-) -> Trajectory:
-    checks.kind("generator", generator, torch.Generator, hint="torch.Generator().manual_seed(0)")
-    rate, t1 = checks.number("rate", rate, above=0), checks.number("t1", t1, above=0)
-    save, updates = checks.count("save", save), max(1, round(t1 / rate))
-    if noise and start.domain is not None and not isinstance(start.domain, (Box, Torus)):
-        raise TypeError(
-            f"atoms with noise are reflected at the walls of a jko.Box; {start.domain!r} is none"
-        )
-
-    def value(mu: Particles) -> float:
-        return 0.0 if energy is None else value_of(energy, mu)
-
+    rate, generator = checks.number("rate", rate, above=0), _seeded(generator)
+    _refuse_without_walls(start.domain)
     carried = int(isinstance(start, ChargedParticles))  # the first coordinate is H
-    mu = start.atoms
-    states: list[State] = [start]
-    kept, energies = [0], [value(mu)]
 
-    def so_far(status: Status) -> Trajectory:
-        times = rate * np.arange(len(energies))
-        return Trajectory(times, np.array(energies), tuple(states), np.array(kept), status=status)
+    def move(mu: Particles) -> Tensor:
+        points = mu.points.clone() if rest is None else mu.points - rate * rest.gradient(mu)
+        like: dict[str, Any] = {"dtype": points.dtype, "device": generator.device}
+        normal = torch.randn((mu.N, mu.dim - carried), generator=generator, **like)
+        points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
+        points[:, carried:] = _reflected(points[:, carried:], start.domain)
+        return points
 
-    for k in range(1, updates + 1):
-        points = mu.points + rate * velocity(mu)
-        if noise:
-            shape = (mu.N, mu.dim - carried)
-            like: dict[str, Any] = {"dtype": points.dtype, "device": generator.device}
-            normal = torch.randn(shape, generator=generator, **like)
-            points[:, carried:] += math.sqrt(2 * noise * rate) * normal.to(points.device)
-            points[:, carried:] = _reflected(points[:, carried:], start.domain)
-        elif mu.domain is not None:
-            points = mu.domain.project(points)
-        try:
-            if not bool(torch.isfinite(points).all()):
-                raise ValueError("an atom left to infinity; lower the rate")
-            mu = mu.moved(points)
-            if k % save == 0 or k == updates:
-                states.append(start.placed(mu.points))
-                kept.append(k)
-        except ValueError as error:  # or two atoms of a pair met on a wall
-            raise LimitStopped(
-                f"at t = {k * rate:g} of {t1:g} {error}", so_far(Status.ERROR)
-            ) from None
-        energies.append(value(mu))
-    return so_far(Status.FINISHED)
+    return recursion(rest, start, move, t1, rate, save)
+
+
+def _seeded(generator: torch.Generator) -> torch.Generator:
+    checks.kind("generator", generator, torch.Generator, hint="torch.Generator().manual_seed(0)")
+    return generator
+
+
+def _refuse_without_walls(domain: Domain | None) -> None:
+    if domain is not None and not isinstance(domain, (Box, Torus)):
+        raise TypeError(
+            f"atoms with noise are reflected at the walls of a jko.Box; {domain!r} is none"
+        )
 
 
 def _reflected(points: Tensor, domain: Domain | None) -> Tensor:

@@ -8,11 +8,16 @@ from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
+from jko.measures.gaussians import Gaussian, GaussianMixture
+from jko.measures.kernels import LayerKernels
+from jko.measures.layers import LayerAtoms, TwoLayer
 from jko.measures.mesh import LineMesh
-from jko.measures.normals import Gaussian, GaussianMixture, NormalLaws
+from jko.measures.mixture import mixture
+from jko.measures.normals import NormalLaws
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
+from jko.measures.young import YoungMeasure
 
 #: what has become a method, or another class: old name, what it was, what to write
 FORMER: dict[str, tuple[Any, str]] = {
@@ -40,6 +45,8 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "GridDensity",
+    "LayerAtoms",
+    "LayerKernels",
     "LineMesh",
     "NormalLaws",
     "OnCells",
@@ -47,4 +54,7 @@ __all__ = [
     "Particles",
     "Quadrature",
     "State",
+    "TwoLayer",
+    "YoungMeasure",
+    "mixture",
 ]

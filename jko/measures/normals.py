@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from jko import checks
 from jko.measures import looks, sampling, whitened
 from jko.measures.state import Particles, State
 from jko.spaces import cached
 
 Same = TypeVar("Same", bound="NormalLaws")
-NODES = 1024  # of each component, at most
-ROUNDING = 1e-9  # relative: what of a covariance may be unsymmetric
 
 
 class NormalLaws(State):
@@ -33,6 +29,9 @@ class NormalLaws(State):
     -----
     The state of :class:`jko.metrics.BuresWasserstein`.  ``support`` and ``weights`` are the nodes of all components,
     K n of them in turn; ``mean()`` and ``covariance()`` are exact.
+
+    ``frames`` are of no measure: time schemes of several stages follow labels, ``z -> m + C z``, and a step by the map
+    T takes C to T C.  No energy and no distance reads them.
 
     Examples
     --------
@@ -47,10 +46,13 @@ class NormalLaws(State):
     covariances: Tensor  # (K, d, d)
     masses: Tensor  # (K,)
     nodes: int
+    frames: Tensor  # C with C C^T = S of each component, (K, d, d): where its labels are
 
     @abstractmethod
-    def shaped(self: Same, means: Tensor, covariances: Tensor) -> Same:
-        """The same kind, masses and nodes with other components; trusted, not checked."""
+    def shaped(
+        self: Same, means: Tensor, covariances: Tensor, frames: Tensor | None = None
+    ) -> Same:
+        """The same kind, masses and nodes with other components; trusted, not checked.  Default frames: the roots."""
 
     @property
     def K(self) -> int:
@@ -104,9 +106,26 @@ class NormalLaws(State):
 
     def towards(self: Same, other: NormalLaws, t: float) -> Same:
         """The components on their way to those of ``other``, index by index, along the optimal maps: there at t = 1."""
-        L, R = self.roots, other.roots
-        root = torch.lerp(L, R @ turns(L, R), t)
-        return self.shaped(torch.lerp(self.means, other.means, t), root @ root.mT)
+        L, R = self.frames, other.frames
+        frames = torch.lerp(L, R @ turns(L, R), t)
+        return self.shaped(torch.lerp(self.means, other.means, t), frames @ frames.mT, frames)
+
+    @cached
+    def labels(self) -> Tensor:
+        """Where the labels z are, ``m_k + C_k z`` at the nodes, (N, d)."""
+        z, _ = self._rule
+        return (self.means[:, None] + z @ self.frames.mT).reshape(-1, self.dim)
+
+    def shifted(self: Same, field: Tensor) -> Same | None:
+        """The labels of each component moved by a field (N, d) affine in z; None where that turns it inside out."""
+        z, w = self._rule
+        v = field.view(self.K, -1, self.dim) * w[:, None]
+        frames = self.frames + v.mT @ z
+        T = torch.linalg.solve(self.frames, frames, left=False)
+        if bool((torch.linalg.cholesky_ex(T + T.mT).info > 0).any()):
+            return None
+        S = frames @ frames.mT
+        return self.shaped(self.means + v.sum(1), 0.5 * (S + S.mT), frames)
 
     def mean(self) -> Tensor:
         """The mean, (d,)."""
@@ -147,154 +166,8 @@ class NormalLaws(State):
         return looks.of_atoms(self.atoms.points)
 
 
-@dataclass(frozen=True, eq=False)
-class Gaussian(NormalLaws):
-    """The normal law N(m, S) on R^d: it moves in the Bures metric, which is W2 of normal laws.
-
-    Parameters
-    ----------
-    m : (d,)
-        Mean.
-    S : (d, d)
-        Covariance, symmetric and positive definite.
-    nodes : int, optional
-        At most so many nodes for integrals that are not closed (potentials, risks, interactions): Gauss-Hermite with at
-        least five on each axis where there are so many, up to d = 4 with the default 1024; else a whitened
-        quasi-random sequence, whose error falls about like 1/nodes.  Quadratic functions are exact with either.
-
-    Raises
-    ------
-    ValueError
-        Wrong shapes, numbers that are not finite, S not symmetric or not positive definite, too few nodes.
-
-    Notes
-    -----
-    A step takes N(m, S) to the best normal law: exactly the JKO step where that is normal, for a quadratic potential
-    with an entropy; else the step of variational inference, which minimises among normal laws.
-
-    Source: survey (4.1)-(4.2); Lambert, Chewi, Bach, Bonnabel and Rigollet, NeurIPS 35 (2022).
-
-    Examples
-    --------
-    >>> import jko
-    >>> E = jko.SquaredNorm() + jko.Entropy()  # KL(. | N(0, I)) and a constant
-    >>> run = jko.flow(E, jko.Gaussian([2.0], [[9.0]]), tau=0.5, t1=20.0)
-    >>> abs(round(float(run.final.m), 3)), round(float(run.final.S), 6)
-    (0.001, 1.0)
-    """
-
-    remedy = NormalLaws.remedy
-    m: Tensor
-    S: Tensor
-    nodes: int
-
-    def __init__(self, m: Any, S: Any, nodes: int = NODES) -> None:
-        m = checks.shape("m", checks.owned("m", m), ("d",))
-        S = checks.shape("S", checks.owned("S", S, m, "m"), (len(m), len(m)))
-        self._fill(m=m, S=_positive("S", S), nodes=_enough(nodes, m))
-
-    @property
-    def means(self) -> Tensor:  # type: ignore[override]
-        """(1, d)."""
-        return self.m[None]
-
-    @property
-    def covariances(self) -> Tensor:  # type: ignore[override]
-        """(1, d, d)."""
-        return self.S[None]
-
-    @cached
-    def masses(self) -> Tensor:  # type: ignore[override]
-        """One."""
-        return self.m.new_ones(1)
-
-    def shaped(self, means: Tensor, covariances: Tensor) -> Gaussian:
-        """Another normal law with as many nodes; trusted."""
-        return self._with(m=means[0], S=covariances[0])
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianMixture(NormalLaws):
-    """The mixture ``sum_k masses[k] N(means[k], covariances[k])`` on R^d, whose components move and keep their masses.
-
-    Parameters
-    ----------
-    means : (K, d)
-    covariances : (K, d, d)
-        Symmetric and positive definite.
-    masses : (K,), optional
-        Positive, with sum one; default 1/K each.
-    nodes : int, optional
-        Of each component, as for :class:`Gaussian`.
-
-    Raises
-    ------
-    ValueError
-        As for :class:`Gaussian`; masses that are no probability.
-
-    Notes
-    -----
-    Its density is exact; the entropy of a mixture is not closed, and is the sum of ``log rho`` over the nodes.  Where
-    components are far apart that is exact too; between, the error is that of the nodes: other numbers of them show it.
-
-    Source: Lambert, Chewi, Bach, Bonnabel and Rigollet, NeurIPS 35 (2022), section 5.
-
-    Examples
-    --------
-    >>> import jko
-    >>> mu = jko.GaussianMixture([[-1.0], [1.0]], [[[0.25]], [[0.25]]])
-    >>> float(mu.covariance()), round(float(mu.log_density(mu.means)[0].exp()), 6)
-    (1.25, 0.399076)
-    """
-
-    remedy = "build it by jko.GaussianMixture(means, covariances)"
-    means: Tensor
-    covariances: Tensor
-    masses: Tensor
-    nodes: int
-
-    def __init__(
-        self, means: Any, covariances: Any, masses: Any = None, nodes: int = NODES
-    ) -> None:
-        means = checks.shape("means", checks.owned("means", means), ("K", "d"))
-        K, d = means.shape
-        S = checks.owned("covariances", covariances, means, "means")
-        S = _positive("covariances", checks.shape("covariances", S, (K, d, d)))
-        masses = checks.weights("masses", masses, K, means)
-        self._fill(means=means, covariances=S, masses=masses, nodes=_enough(nodes, means[0]))
-
-    def shaped(self, means: Tensor, covariances: Tensor) -> GaussianMixture:
-        """The same masses with other components; trusted."""
-        return self._with(means=means, covariances=covariances)
-
-
 def turns(L: Tensor, R: Tensor) -> Tensor:
     """The orthogonal Q (..., d, d) with the least ``|L - R Q|_F``: ``R Q L^-1`` is the map between normal laws."""
     with torch.no_grad():  # at the minimum the slope is that with Q held
         U, _, Vt = torch.linalg.svd(R.mT @ L)
         return U @ Vt
-
-
-def _enough(nodes: Any, mean: Tensor) -> int:
-    """The number of nodes, if an integral can be made of them."""
-    count = checks.count("nodes", nodes)
-    whitened.rule(count, len(mean), mean.detach())
-    return count
-
-
-def _positive(name: str, S: Tensor) -> Tensor:
-    """Symmetric matrices (..., d, d), made so up to rounding, with Cholesky factors; else a sentence."""
-    judged = S.detach()
-    slack = max(ROUNDING, 8 * torch.finfo(S.dtype).eps) * judged.abs().amax((-2, -1), keepdim=True)
-    if bool(((judged - judged.mT).abs() > slack).any()):
-        raise ValueError(
-            f"{name} must be symmetric; pass ({name} + its transpose) / 2 if that is meant"
-        )
-    _, failed = torch.linalg.cholesky_ex(0.5 * (judged + judged.mT))
-    if bool((failed > 0).any()):
-        low = float(torch.linalg.eigvalsh(judged).min())
-        raise ValueError(
-            f"{name} has the eigenvalue {low:.4g}; a covariance is positive definite here, as a law that lies in a "
-            "plane has no density: add a small multiple of the identity, or take jko.Particles"
-        )
-    return S if bool((judged == judged.mT).all()) else 0.5 * (S + S.mT)

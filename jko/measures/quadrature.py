@@ -36,6 +36,11 @@ class Quadrature(ABC):
         """Where the atoms sit, shape (N, d)."""
 
     @property
+    def frame(self) -> tuple[float, ...]:
+        """What the coordinates are scaled by, where atoms stand for something else; atoms of one frame are compared."""
+        return ()
+
+    @property
     def N(self) -> int:
         """Number of atoms."""
         return self.weights.shape[0]

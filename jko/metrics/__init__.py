@@ -36,6 +36,7 @@ from jko.metrics.split import SplitWasserstein
 from jko.metrics.squared import squared_distance
 from jko.metrics.transport import transport
 from jko.metrics.transport_gradient import SquaredGradient, squared_gradient
+from jko.metrics.unlabelled import Unlabelled, unlabelled
 from jko.metrics.wasserstein import Wasserstein
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "SquaredGradient",
     "squared_gradient",
     "squared_distance",
+    "Unlabelled",
+    "unlabelled",
     "Barycentre",
     "barycentre",
     "Action",

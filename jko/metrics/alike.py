@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from jko import checks
 from jko.measures import Pair, Particles, State
-from jko.spaces import Box, Domain, Torus, refuse_wrapped
+from jko.spaces import Domain, refuse_wrapped
 
 
 def alike(
@@ -24,6 +22,11 @@ def alike(
     x, y = a.atoms, b.atoms
     for mu in (x, y):
         mu.refuse_part("what compares two states")
+    if x.frame != y.frame:
+        raise ValueError(
+            f"{names[0]} and {names[1]} have second layers of other sizes or masses, whose neurons cannot be held to "
+            "each other by their numbers; jko.metrics.unlabelled(a, b) compares two networks of any sizes"
+        )
     if x.dim != y.dim:
         what, less = ("d =", 1) if isinstance(a, Pair) else ("dimension", 0)
         p, q = (f"{n} has {what} {z.dim - less}" for n, z in zip(names, (x, y), strict=True))
@@ -54,12 +57,3 @@ def one_sort(a: State, b: State, hint: str) -> None:
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; pass the .lift() of the pair (rho, H)"
         )
-
-
-def one_domain(a: State, b: State) -> bool:
-    """Whether two states live in the same domain, or both in none."""
-    p, q = a.domain, b.domain
-    if isinstance(p, (Box, Torus)) and isinstance(q, type(p)):
-        same = torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
-        return same and p.periods == q.periods
-    return p is q

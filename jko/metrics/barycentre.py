@@ -23,13 +23,14 @@ import torch
 from jko import checks
 from jko.measures import Pair, Particles, State
 from jko.measures.tensors import on_numbers
-from jko.metrics.alike import alike, one_domain
+from jko.metrics.alike import alike
 from jko.metrics.couplings import Array, Index, squares, sums
 from jko.metrics.expansions import EPS
 from jko.metrics.gluing import glued
 from jko.metrics.lifted import NEGLIGIBLE, atoms, lifted_distance
 from jko.metrics.transport import transport
 from jko.shown import Shown
+from jko.spaces import same_domain
 from jko.status import Status
 
 Cloud = tuple[Array, Array]  # points (N, dim), masses (N,)
@@ -179,7 +180,9 @@ def barycentre(
         [_massive(cloud) for cloud in clouds], (lam / lam.sum()).numpy(), _massive(first), tol, most
     )
     like = first.points
-    domain = clouds[0].domain if all(one_domain(clouds[0], c) for c in clouds) else None
+    domain = (
+        clouds[0].domain if all(same_domain(clouds[0].domain, c.domain) for c in clouds) else None
+    )
     points, masses = (torch.from_numpy(part).to(like) for part in (found.y, found.m))
     return Barycentre(
         Particles(points, masses, domain),

@@ -8,14 +8,13 @@ from jko import checks
 from jko.deprecation import by_name
 from jko.measures import GridDensity, LineMesh, NormalLaws, Particles, State
 from jko.measures.tensors import on_numbers
-from jko.metrics.alike import one_domain
 from jko.metrics.base import Distance, Metric
 from jko.metrics.bures import normal_geodesic
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
 from jko.metrics.natural import distance
-from jko.spaces import wraps
+from jko.spaces import same_domain, wraps
 
 
 @by_name(3, "metric")
@@ -87,7 +86,7 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
         y = x + start.domain.shortest(y - x)
     points = torch.lerp(x, y, float(t))
     weights = start.weights if plan.is_permutation else mass.to(start.points.dtype)
-    return Particles(points, weights, start.domain if one_domain(a, b) else None)
+    return Particles(points, weights, start.domain if same_domain(a.domain, b.domain) else None)
 
 
 def _monotone(metric: Metric | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import Pair, State
+from jko.measures import Pair, State, YoungMeasure
 from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
 from jko.metrics.lifted import lifted_distance
@@ -24,6 +24,9 @@ class GraphWasserstein(Metric):
     The two pairs may be of different kinds.  A :class:`jko.ChargedDensity` is read as atoms at the centres of its
     cells, a :class:`jko.ChargedMesh` as its nodes: between those D is exact, at any size.  Against the density itself
     the centres are off by the square of the spacing.
+
+    On the completion of the pairs, which is P2(R x Theta), D is W2: a :class:`jko.measures.YoungMeasure` may stand in
+    place of either pair.
 
     Source: survey Remark 3.4.
 
@@ -46,7 +49,7 @@ class GraphWasserstein(Metric):
     def distance(self, a: State, b: State) -> Distance:
         """D(a, b), exact.
 
-        The plan and the potentials are indexed by the atoms, nodes or cells of the two pairs.  Cells without mass are
+        The plan and the potentials are indexed by the atoms, nodes or cells of the two.  Cells without mass are
         in no pair of the plan, but have potentials: the largest that those of the other side allow.  Where H is NaN,
         they are those of w = 0.
         """
@@ -55,6 +58,7 @@ class GraphWasserstein(Metric):
                 name,
                 state,
                 Pair,
+                YoungMeasure,
                 hint="D compares pairs (rho, H): use .project(), or Wasserstein() between .lift()s",
             )
         return lifted_distance(*alike(a, b, seams=True))

@@ -7,7 +7,7 @@ from typing import overload
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import ChargedSpan, NormalLaws, Pair, State
+from jko.measures import ChargedSpan, NormalLaws, Pair, State, YoungMeasure
 from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Length, Metric
 from jko.metrics.bures import BuresWasserstein
@@ -37,8 +37,8 @@ def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
     Parameters
     ----------
     a, b
-        Two states of one kind, or two pairs (rho, H) of any kinds; of one dimension, dtype and device.  Numbers of
-        atoms and weights may differ.
+        Two states of one kind, two pairs (rho, H) of any kinds, or a pair and a Young measure, where D is W2 of the
+        completion; of one dimension, dtype and device.  Numbers of atoms and weights may differ.
     metric
         Default: W2 for :class:`jko.Particles` and :class:`jko.GridDensity` (as atoms at the centres of cells), D of
         Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`,
@@ -95,13 +95,15 @@ def _(state: NormalLaws) -> Metric:
 
 
 def metric_between(a: State, b: State) -> Metric:
-    """The natural metric of two states of one kind, of two pairs, or of two normal laws or mixtures."""
+    """The natural metric of two states of one kind, of two pairs, a pair and a Young measure, or two normal laws."""
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, State)
     alike = isinstance(a, type(b)) or isinstance(b, type(a))
-    if not alike and not any(
-        isinstance(a, two) and isinstance(b, two) for two in (Pair, NormalLaws)
-    ):
+    alike = alike or (isinstance(a, NormalLaws) and isinstance(b, NormalLaws))
+    pairs = [state for state in (a, b) if isinstance(state, Pair)]
+    if pairs and all(isinstance(state, (Pair, YoungMeasure)) for state in (a, b)):
+        return natural_metric(pairs[0])
+    if not alike:
         raise TypeError(
             f"a is {type(a).__name__} but b is {type(b).__name__}; there is no distance between two kinds of state: "
             "compare Particles with the .lift() of a pair (rho, H) or a span, and with the .to_particles() of a density"

@@ -21,6 +21,7 @@ from jko.plots.flows import (
     energy_ledger as energy_ledger,
     proofs as proofs,
 )
+from jko.plots.layers import layer_study as layer_study
 from jko.plots.names import NEURONS as NEURONS
 from jko.plots.overview import animate as animate
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots

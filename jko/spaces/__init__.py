@@ -15,7 +15,7 @@ from jko.spaces.domains import (
 )
 from jko.spaces.faces import FacesAcross
 from jko.spaces.grids import Grid
-from jko.spaces.torus import Torus
+from jko.spaces.torus import Torus, same_domain
 
 __all__ = [
     "Ball",
@@ -32,6 +32,7 @@ __all__ = [
     "cylinder",
     "projected",
     "refuse_wrapped",
+    "same_domain",
     "wrapped",
     "wraps",
 ]

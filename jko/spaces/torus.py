@@ -112,3 +112,18 @@ class Torus(Domain):
 
     def _comes_round(self, like: Tensor) -> Tensor:
         return torch.tensor(self.periodic, device=like.device)
+
+
+def same_domain(p: Domain | None, q: Domain | None) -> bool:
+    """Whether two domains are one, or both are none.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.spaces.same_domain(jko.Box(0.0, 1.0), jko.Box(0.0, 1.0))
+    True
+    """
+    if isinstance(p, (Box, Torus)) and isinstance(q, type(p)):
+        same = torch.equal(p.lower, q.lower) and torch.equal(p.upper, q.upper)
+        return same and p.periods == q.periods
+    return p is q

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from jko import checks
@@ -28,7 +29,19 @@ class Falls(Enum):
 
     OBJECTIVE = "a minimiser: energy and cost / (2 tau) together are at most the energy before"
     ENERGY = "its cost is an estimate, or the state was put back on a grid: the energy is at most the energy before"
+    PROVED = "a scheme of several solves: the inequality that was proved for it, ``proved``, holds"
     NEITHER = "another functional is minimised (entropic, constrained): its solver judges it"
+
+
+class Proved(NamedTuple):
+    """What a scheme proves of each of its steps: ``left <= right``, in units of the energy."""
+
+    left: float
+    right: float
+
+    def holds(self, dtype: torch.dtype = torch.float64) -> bool:
+        """Whether it does, up to rounding of energies in this precision."""
+        return self.left - self.right <= rounding(self.left, self.right, dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +73,8 @@ class StepResult(Shown):
         when it is asked for.  None: that of :func:`jko.duality.step_gap`.
     falls
         What the step cannot raise, a :class:`Falls`; see :func:`judged`.
+    proved
+        The inequality of ``Falls.PROVED``; None elsewhere.
     fields
         Tensors that the solver reports beside the state, by name; a flow does not keep them.
 
@@ -86,6 +101,7 @@ class StepResult(Shown):
     figures: dict[str, float | str] = field(default_factory=dict)
     gap: Gap | Callable[[], Gap] | None = field(repr=False, default=None)
     falls: Falls = field(repr=False, default=Falls.OBJECTIVE)
+    proved: Proved | None = field(repr=False, default=None)
     fields: dict[str, Tensor] = field(repr=False, default_factory=dict)
 
     @classmethod
@@ -246,6 +262,7 @@ def judged(result: StepResult, tolerance: float = math.inf) -> StepResult:
     rise = {
         Falls.OBJECTIVE: -result.slack,
         Falls.ENERGY: result.energy - result.before,
+        Falls.PROVED: -math.inf if result.proved and result.proved.holds(mu.dtype) else math.inf,
         Falls.NEITHER: -math.inf,
     }[result.falls]
     status = result.status

@@ -63,12 +63,6 @@ def arrays(data: Data) -> tuple[Array, Array, Array]:
     return data.x[:, 0].numpy(), data.f.numpy(), data.weights.numpy()
 
 
-def mixture(a: Particles, b: Particles, alpha: float) -> Particles:
-    """(1 - alpha) a + alpha b."""
-    weights = torch.cat([(1 - alpha) * a.weights, alpha * b.weights])
-    return Particles.of(torch.cat([a.points, b.points]), weights)
-
-
 def features(points: Array, x: Array) -> Array:
     """``w tanh(theta' x + theta'')``, shape (N, M)."""
     return points[:, :1] * np.tanh(points[:, 1:2] * x + points[:, 2:])

@@ -391,3 +391,40 @@ def test_negative_sizes_are_refused(name):
     sizes = {"slope": 1.0, "charge": 1.0, "lam": 0.0} | {name: -1.0}
     with pytest.raises(ValueError, match=rf"{name} = -1; it must not be negative"):
         jko.diagnostics.fold_free_time(0.5, bounds=(1.0, 1.0, 1.0), **sizes)
+
+
+# The fields themselves
+
+
+def test_the_fields_of_a_span_are_the_gradients_of_dG_drho():
+    """v is minus the derivative of theta -> phi(H(theta), theta), by differences; w holds H."""
+    data = jko.Data([[-0.5], [1.0]], [0.3, -0.2])
+    G = jko.Risk(data, activation=jko.Ridge(torch.tanh)) + 0.2 * jko.SquaredNorm()
+    rho = jko.Particles.normal(6, 2, generator=torch.Generator().manual_seed(2))
+
+    def H(theta):
+        return torch.sin(theta[:, 0]) * theta[:, 1]
+
+    pair = jko.ChargedSpan(rho, H, jko.Ridge(torch.tanh), data.x)
+    found, mu, e = jko.diagnostics.velocities(G, pair), pair.atoms, 1e-5
+    for k, direction in enumerate(torch.eye(2, dtype=torch.float64)):
+        ends = [rho.points + s * e * direction for s in (1, -1)]
+        total = [G.variation(mu, torch.cat([H(end)[:, None], end], 1)) for end in ends]
+        held = [G.variation(mu, torch.cat([H(rho.points)[:, None], end], 1)) for end in ends]
+        for field, (ahead, behind) in ((found.v, total), (found.w, held)):
+            assert torch.allclose(field[:, k], -(ahead - behind) / (2 * e), atol=1e-9)
+    charged = [torch.cat([H(rho.points)[:, None] + s * e, rho.points], 1) for s in (1, -1)]
+    ahead, behind = (G.variation(mu, at) for at in charged)
+    assert torch.allclose(found.p, (ahead - behind) / (2 * e), atol=1e-9)
+
+
+def test_their_squares_are_what_motion_integrates():
+    mesh = jko.ChargedMesh([0.0, 0.5, 2.0, 2.5], [0.0, 0.25, 4.0, 1.0], [0.5, 0.25, 0.25])
+    E = jko.SquaredNorm()
+    found, moving, m = (
+        jko.diagnostics.velocities(E, mesh),
+        jko.diagnostics.motion(E, mesh),
+        mesh.weights,
+    )
+    assert moving.v2 == pytest.approx(float(m @ (found.v**2).sum(1)))
+    assert moving.chaos == pytest.approx(-jko.diagnostics.dissipation(E, mesh))

@@ -16,13 +16,14 @@ CLASSES = jko.Data(DATA.x, DATA.f.sign())
 
 
 def tensors(thing) -> list[Tensor]:
-    """All that it is made of."""
+    """All the numbers that it is made of; labels are none."""
     found = []
 
     def see(part):
         if isinstance(part, OfTensors):
             return part._each(see)
-        found.append(part)
+        if part.is_floating_point():
+            found.append(part)
         return part
 
     thing._each(see)
@@ -36,6 +37,8 @@ def recorded(state):
     def leaf(part):
         if isinstance(part, OfTensors):
             return type(part)(**part._each(leaf)._attributes())
+        if not part.is_floating_point():
+            return part
         leaves.append(part.clone().requires_grad_())
         return leaves[-1]
 

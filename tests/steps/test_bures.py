@@ -264,3 +264,30 @@ def test_a_tolerance_is_kept_or_missed_in_words(tol):
     result = jko.step(WELLS + jko.Entropy(), law(), tau=0.3, solver=solver)
     assert (result.status is jko.Status.CONVERGED) == (tol is None or result.residual <= tol)
     check_solver(BuresNewton(1e-8), [line_problem(laws())])
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [jko.schemes.BDF2(), jko.schemes.ZEG(), jko.schemes.Midpoint()],
+    ids=lambda s: type(s).__name__,
+)
+def test_schemes_of_order_two_follow_the_labels(scheme):
+    E, start, given = ornstein_uhlenbeck(2, 7)
+    law = exact.gaussian_flow(start.m, start.S, t=0.8, **given)
+    limit = jko.Gaussian(law.mean, law.covariance)
+    start = jko.Gaussian(start.m, start.S, nodes=25)
+    runs = [jko.flow(E, start, tau=tau, t1=0.8, scheme=scheme) for tau in (0.04, 0.02)]
+    errors = [jko.distance(run.final, limit).value for run in runs]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)
+    C = runs[0].final.C
+    torch.testing.assert_close(C @ C.T, runs[0].final.S)
+
+
+def test_a_resumed_flow_has_the_bits_of_one_that_was_not_stopped(tmp_path):
+    E, start, _ = ornstein_uhlenbeck(2, 7)
+    whole = jko.flow(E, start, tau=0.1, steps=4, scheme=jko.schemes.BDF2())
+    file = tmp_path / "run"
+    jko.flow(E, start, tau=0.1, steps=2, scheme=jko.schemes.BDF2(), checkpoint=file)
+    back = jko.flow(E, jko.Trajectory.load(file), tau=0.1, steps=4, scheme=jko.schemes.BDF2())
+    assert torch.equal(back.final.S, whole.final.S)
+    assert back.energies.tolist() == whole.energies.tolist()

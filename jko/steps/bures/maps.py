@@ -50,7 +50,7 @@ class AffineMaps:
         """Where the components go."""
         means, T = self.maps(u)
         S = T @ self.base.covariances @ T.mT
-        return self.base.shaped(means, 0.5 * (S + S.mT))
+        return self.base.shaped(means, 0.5 * (S + S.mT), T @ self.base.frames)
 
     def of_potential(self, H: Tensor) -> Tensor:
         """The quadratic form ``sum_k p_k (a . H a + tr(A H A S))`` of matrices H (K, d, d), as (n, n).

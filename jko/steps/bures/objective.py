@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from jko.derivatives import leaf, recording
+from jko.derivatives import leaf, recording, slope
 from jko.energies import Internal, joined, negative, refuse, sorted_terms
 from jko.measures import NormalLaws
 from jko.steps.bures.maps import AffineMaps
@@ -81,17 +81,11 @@ class AffineObjective:
             u = leaf(u)
             state, (_, T) = self.maps.state(u), self.maps.maps(u)
             inside, pushed, energy = self._energies(state)
-            slopes = [
-                torch.autograd.grad(part, u, retain_graph=True, materialize_grads=True)[0]
-                if part.requires_grad
-                else torch.zeros_like(u)
-                for part in (inside, pushed)
-            ]
+            own, rest = slope(inside, u, retain=True), slope(pushed, u)
         u, tau = u.detach(), self.problem.tau
         value = energy + float(u @ u) / (2 * tau)
-        return Mapped(
-            u, T.detach(), state.detach(), energy, value, *slopes, slopes[0] + slopes[1] + u / tau
-        )
+        total = own + rest + u / tau
+        return Mapped(u, T.detach(), state.detach(), energy, value, own, rest, total)
 
     def _energies(self, state: NormalLaws) -> tuple[Tensor, Tensor, float]:
         """The internal energy; a function of the nodes with the slope of the others; and the sum of both energies."""

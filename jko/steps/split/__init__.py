@@ -5,6 +5,5 @@ the measure rho alone, which its own solver knows how to step; and with rho held
 """
 
 from jko.steps.split.alternating import Alternating
-from jko.steps.split.strang import Strang
 
-__all__ = ["Alternating", "Strang"]
+__all__ = ["Alternating"]

@@ -8,7 +8,7 @@ import torch
 from jko.diagnostics import dissipation, speed
 from jko.energies import Potential
 from jko.flows import flow
-from jko.measures import Particles
+from jko.measures import Particles, mixture
 from jko.spaces import Box
 from jko.steps import LBFGS
 from jko.survey.claims import (
@@ -26,7 +26,6 @@ from jko.survey.instances import (
     about_half,
     features,
     loss,
-    mixture,
     net,
     slopes,
 )

@@ -11,7 +11,8 @@ from scipy.special import ndtr
 
 import jko
 from jko import exact
-from jko.schemes import GAMMA, RATIO, SDIRK2, Implicit
+from jko.schemes import SDIRK2, Implicit
+from jko.schemes.sdirk2 import GAMMA, RATIO
 from jko.steps.beyond import beyond
 from jko.steps.dynamic import Dynamic
 from jko.steps.line import Quantile
