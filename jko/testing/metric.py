@@ -113,8 +113,8 @@ def _axioms(metric: Metric, group: list[State], symmetric: bool, triangle: bool)
 
 def _order(metric: Metric, a: State, b: State) -> None:
     """The order of the atoms is none of the measure."""
-    if not isinstance(a, Particles | ChargedParticles):
-        return
+    if not isinstance(a, Particles | ChargedParticles) or a.atoms.frame:
+        return  # of another kind, whose constructor nobody knows here
     turn = torch.arange(a.N).roll(1)
     if isinstance(a, Particles):
         other: State = Particles(a.points[turn], a.weights[turn], a.domain)
@@ -177,6 +177,8 @@ def _costs(metric: Metric, group: list[State]) -> None:
                 _bound(metric, state, base)
         return
     move = generic(base.atoms.points, 7)
+    if base.domain is None:  # as the state can make it: some of its coordinates may be one
+        move = base.placed(base.atoms.points + move).atoms.points - base.atoms.points
     for size in (0.0, 0.1, 1.0):
         _bound(metric, base.placed(base.atoms.points + size * move), base)
     _slope(metric, base, move)

@@ -92,7 +92,7 @@ def layer_study(
     ...     b=lambda u, v: (2 * u - v)[..., 0],
     ...     w=lambda v: 2 * v[:, 0] - 1,
     ... )
-    >>> study = jko.diagnostics.layer_study(F, law, t1=1.0, N2=(4, 16, 64), repeats=6)
+    >>> study = jko.diagnostics.layer_study(F, law, t1=1.0, N2=(8, 64, 512), repeats=8)
     >>> study.interval[0] < 0.5 < study.interval[1]
     True
     """
