@@ -19,6 +19,7 @@ from jko.steps.bures.objective import AffineObjective, Mapped
 from jko.steps.memory import rounding
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
+from jko.steps.solver import Sharpened
 
 FRACTION, ROUNDED = (
     0.75,
@@ -32,7 +33,7 @@ OVER_ALL = "a step among normal laws, or mixtures of them: nothing is known of t
 
 
 @dataclass(frozen=True)
-class BuresNewton(Shown):
+class BuresNewton(Sharpened, Shown):
     """Newton's method for :class:`jko.Gaussian` and :class:`jko.GaussianMixture`: the natural solver of both.
 
     The component ``N(m_k, S_k)`` goes to ``N(m_k + a, T S_k T)`` by an affine map with T symmetric and positive
