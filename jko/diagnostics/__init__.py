@@ -3,6 +3,7 @@
 from jko.deprecation import moved
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
+from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.convexity import (
     EVI,
@@ -66,8 +67,8 @@ from jko.diagnostics.slope import (
 )
 
 __all__ = [
-    "EVI",
     "BestParticles",
+    "ChaosStudy",
     "Contraction",
     "Convergence",
     "Convexity",
@@ -75,6 +76,7 @@ __all__ = [
     "Decomposition",
     "Disintegration",
     "DissipationRatio",
+    "EVI",
     "EnergyDissipation",
     "ErrorBounds",
     "ErrorBudget",
@@ -90,7 +92,9 @@ __all__ = [
     "MixtureLine",
     "Modulus",
     "Motion",
+    "Order",
     "RateBound",
+    "ScaleStudy",
     "SignedMinimum",
     "Spectrum",
     "Speed",
@@ -98,6 +102,7 @@ __all__ = [
     "Variational",
     "Velocities",
     "best_particles",
+    "chaos_study",
     "contraction",
     "convergence",
     "convexity",
@@ -125,6 +130,7 @@ __all__ = [
     "motion",
     "optimality",
     "proved_ratio",
+    "scale_study",
     "signed_minimum",
     "spectral_gap",
     "speed",
