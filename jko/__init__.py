@@ -9,7 +9,10 @@ from jko.lazy import lazy
 __version__ = "0.1.0"
 
 _HOMES = {
-    "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
+    "jko.measures": (
+        "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan "
+        "Gaussian GaussianMixture"
+    ),
     "jko.spaces": "Domain Box Ball Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
     "jko.energies": (

@@ -34,6 +34,8 @@ from jko.measures import (
     ChargedMesh as ChargedMesh,
     ChargedParticles as ChargedParticles,
     ChargedSpan as ChargedSpan,
+    Gaussian as Gaussian,
+    GaussianMixture as GaussianMixture,
     GridDensity as GridDensity,
     LineMesh as LineMesh,
     Particles as Particles,

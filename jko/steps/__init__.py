@@ -1,6 +1,7 @@
 """The JKO step: problem, solvers, result."""
 
 from jko.status import Status
+from jko.steps.bures import BuresNewton
 from jko.steps.conic import Conic
 from jko.steps.derivative import DifferentiableStep, differentiable_step
 from jko.steps.dynamic import Dynamic
@@ -24,6 +25,7 @@ __all__ = [
     "LBFGS",
     "Alternating",
     "BlockNewton",
+    "BuresNewton",
     "Conic",
     "DifferentiableStep",
     "Dynamic",

@@ -56,7 +56,10 @@ Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
 def refuse_cells(state: State) -> None:
     """Refuse what is not moved atom by atom."""
     if isinstance(state, OnCells) or type(state).placed is State.placed:
-        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        hint = (
+            "densities and normal laws have solvers of their own, which are found where solver is left out: "
+            "jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        )
         what = "the state of a solver that moves atoms"
         checks.kind(what, state, Particles, ChargedParticles, hint=hint)
 
