@@ -31,6 +31,7 @@ from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
+from jko.diagnostics.smoothness import Smoothness, smooth_time, smoothness
 
 __all__ = [
     "BestParticles",
@@ -47,6 +48,7 @@ __all__ = [
     "MixtureLine",
     "Motion",
     "SignedMinimum",
+    "Smoothness",
     "Speed",
     "StepIdentity",
     "Velocities",
@@ -69,6 +71,8 @@ __all__ = [
     "motion",
     "optimality",
     "signed_minimum",
+    "smooth_time",
+    "smoothness",
     "speed",
     "step_identity",
     "velocities",

@@ -9,6 +9,7 @@ _HOMES = {
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.layers": "layer_study",
     "jko.plots.names": "NEURONS",
+    "jko.plots.smoothness": "smoothness",
     "jko.plots.atoms": "particles paths",
     "jko.plots.densities": "density profiles slices snapshots obstacles",
     "jko.plots.pairs": "pair charges pair_snapshots",

@@ -33,6 +33,7 @@ from jko.plots.predictions import (
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
 from jko.plots.shown import show as show
+from jko.plots.smoothness import smoothness as smoothness
 from jko.plots.style import (
     BLACK as BLACK,
     BLUE as BLUE,
