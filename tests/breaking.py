@@ -202,7 +202,16 @@ RESULTS = (
         "convergence",
         "decomposition",
     ),
-    *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
+    *(
+        "best_particles",
+        "optimality",
+        "speed",
+        "minimiser",
+        "motion",
+        "decay",
+        "fold_free",
+        "smoothness",
+    ),
     *("dissipation", "flow", "step", "mixture_slope"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
@@ -298,6 +307,7 @@ NOTICED = {
         s32_evolutions.steepest_rho
     """,
     "system": """
+        s42_regularised_pairs.averaged_chaos
         s32_evolutions.separated s32_evolutions.transported s32_evolutions.sign_of_lambda s33_chaos.chaos
         s51_systems.no_rest
     """,
@@ -350,6 +360,9 @@ NOTICED = {
     """,
     "gradient": """
         s33_chaos.no_flux_of_moments
+    """,
+    "smoothness": """
+        s51_smoothness.density
     """,
     "fold_free": """
         s51_systems.folding

@@ -29,6 +29,7 @@ from jko.diagnostics.identities import (
 from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
+from jko.diagnostics.noise import NoiseReading, NoiseReadings, noise_readings
 from jko.diagnostics.optimality import optimality
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
 from jko.diagnostics.smoothness import Smoothness, smooth_time, smoothness
@@ -48,6 +49,8 @@ __all__ = [
     "MixtureLine",
     "Motion",
     "SignedMinimum",
+    "NoiseReading",
+    "NoiseReadings",
     "Smoothness",
     "Speed",
     "StepIdentity",
@@ -69,6 +72,7 @@ __all__ = [
     "mixture_line",
     "mixture_slope",
     "motion",
+    "noise_readings",
     "optimality",
     "signed_minimum",
     "smooth_time",

@@ -16,7 +16,7 @@ from jko.diagnostics.curvature import curvature
 from jko.diagnostics.graphs.slopes import slope_of_atoms
 from jko.diagnostics.smoothness.result import Array
 from jko.energies import Energy
-from jko.measures import Pair, Particles, State
+from jko.measures import ChargedDensity, GridDensity, Pair, Particles, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Carried:
         if isinstance(start, Pair):
             B = slope_of_atoms(start, slope)[full]
             T = torch.cat([B[:, None, :], eye[1:, 1:].expand(atoms.N, -1, -1)], dim=1)
-        if hasattr(start, "values"):
+        if isinstance(start, (GridDensity, ChargedDensity)):
             known = start.values.reshape(-1)[full].log()
         if log_density is not None:
             rule = Differentiable("log_density", log_density)
