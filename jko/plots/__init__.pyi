@@ -21,6 +21,7 @@ from jko.plots.flows import (
     energy_ledger as energy_ledger,
     proofs as proofs,
 )
+from jko.plots.growth import smoothness as smoothness
 from jko.plots.layers import layer_study as layer_study
 from jko.plots.names import NEURONS as NEURONS
 from jko.plots.overview import animate as animate
@@ -33,7 +34,6 @@ from jko.plots.predictions import (
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
 from jko.plots.shown import show as show
-from jko.plots.smoothness import smoothness as smoothness
 from jko.plots.style import (
     BLACK as BLACK,
     BLUE as BLUE,
