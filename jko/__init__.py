@@ -21,7 +21,7 @@ _HOMES = {
         "step StepResult StepFailed LBFGS BlockNewton Plans Dynamic Conic Quantile Sinkhorn"
     ),
     "jko.status": "Status",
-    "jko.flows": "flow",
+    "jko.flows": "flow Adaptive Greedy",
     "jko.trajectory": "Trajectory",
     "jko.schemes": "BDF2 Implicit Midpoint SDIRK2 Strang ZEG",
     "jko.observers": "Progress SteadyState Stop",

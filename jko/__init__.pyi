@@ -28,7 +28,7 @@ from jko.energies import (
     Risk as Risk,
     SquaredNorm as SquaredNorm,
 )
-from jko.flows import flow as flow
+from jko.flows import Adaptive as Adaptive, Greedy as Greedy, flow as flow
 from jko.measures import (
     ChargedDensity as ChargedDensity,
     ChargedMesh as ChargedMesh,

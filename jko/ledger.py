@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from jko.trajectory import Trajectory
 
 HALVINGS = "halvings"  # the column that says how often the step that was asked for was halved
 
+Save = int | tuple[float, ...]  # every so many steps, or at these times
+Row = dict[str, Any]
+
 
 class Present(NamedTuple):
     """Where the flow is: everything that one step changes, replaced at once."""
@@ -35,11 +38,13 @@ class Present(NamedTuple):
     memory: Memory
     place: int = -1  # in the journal
     through: float = 0.0  # steps that were asked for, a halved one in parts
-    halvings: int = 0  # of the last step
+    row: Row = {}  # noqa: RUF012 (never changed): the figures of the last step
 
-    def due(self, save: int) -> bool:
-        """Whether this state is one of every ``save``-th."""
-        return self.through % save == 0
+    def due(self, save: Save) -> bool:
+        """Whether this state is one of every ``save``-th, or at one of these times; the start is."""
+        if isinstance(save, int):
+            return self.through % save == 0
+        return self.steps == 0 or self.t in save
 
 
 class Ledger:
@@ -55,7 +60,7 @@ class Ledger:
         self,
         energy: Energy,
         start: State | Trajectory,
-        save: int,
+        save: Save,
         checkpoint: str | Path | None,
         value: Callable[[Energy, State], float],
         hold: int = HELD,
@@ -121,11 +126,8 @@ class Ledger:
             else:
                 self.now = self.now._replace(place=place)
 
-    def enter(self, t: float, result: StepResult, halvings: int | None = None) -> None:
-        """Enter a step, at once: an interruption finds all of it or nothing.
-
-        ``halvings`` says which part it is of what was asked for, in a column; None where no step is ever halved.
-        """
+    def enter(self, t: float, result: StepResult, part: float = 1.0) -> None:
+        """Enter a step, ``part`` of one that was asked for, at once: an interruption finds all of it or nothing."""
         k, coupling = self.now.steps + 1, result.coupling.known
         row = {
             "statuses": result.status.name,
@@ -138,18 +140,15 @@ class Ledger:
             "proofs": coupling.proof.name,
             **result.figures,
         }
-        if halvings is not None:
-            row[HALVINGS] = halvings
         self._figures.enter(k - 1, row)
         for column, value in ((self._times, t), (self._energies, result.energy)):
             del column[k:]
             column.append(value)
         if self.now.due(self.save):
             self._keep(self.now)
-        level = halvings or 0
-        through = self.now.through + 0.5**level
+        through = self.now.through + part
         self.now = Present(
-            k, t, result.energy, result.state, result.memory, through=through, halvings=level
+            k, t, result.energy, result.state, result.memory, through=through, row=row
         )
         if self._journal is not None and self.now.due(self.save):
             self._write()
@@ -281,9 +280,9 @@ class Ledger:
         final = start.final
         memory = {name: tensor.to(final.weights.device) for name, tensor in start.memory.items()}
         parts = np.nan_to_num(start.columns.get(HALVINGS, np.zeros(last)))
-        through, halvings = float((0.5**parts).sum()), int(parts[-1]) if last else 0
+        row = {name: column[-1].item() for name, column in start.columns.items() if last}
         now = (last, self._times[-1], self._energies[-1], final, memory, int(places[-1]))
-        self.now = Present(*now, through, halvings)
+        self.now = Present(*now, float((0.5**parts).sum()), row)
 
 
 def _arrays(memory: Memory) -> Arrays:

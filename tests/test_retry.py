@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import jko
-from jko.flows.clock import DEEPEST, Clock
+from jko.flows.clock import DEEPEST, Clock, Goals
 
 HILL = -2 * jko.SquaredNorm()  # x -> x / (1 - 2 tau): no minimum for tau >= 1/2
 
@@ -65,7 +65,7 @@ def test_whatever_fails_the_times_that_were_asked_for_are_reached(seed):
 
 
 def test_the_next_step_begins_halved_once_less():
-    clock = Clock.of(1.0, None, 10, retry=5)
+    clock = Clock.of(1.0, Goals.of(None, 10), retry=5)
     assert [clock.begins(through, 3) for through in (0.125, 0.5, 1.0, 2.0)] == [3, 3, 2, 2]
     assert clock.begins(1.0, 0) == 0
 

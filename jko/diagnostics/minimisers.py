@@ -131,7 +131,7 @@ def minimiser(
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     start = grid if isinstance(grid, GridDensity) else _uniform(energy, grid)
-    terms = _squared(parts(energy, start))
+    terms = with_squares(parts(energy, start))
     _refuse(terms)
     cells = Cells.of(terms)
     found = cells.maximise(cells.residual(start.weights[cells.open]), max_iterations, tol)
@@ -158,7 +158,7 @@ def minimiser(
     )
 
 
-def _squared(terms: Parts) -> Parts:
+def with_squares(terms: Parts) -> Parts:
     """The interactions that are convex in the measure as squares, beside those of the risks."""
     assert terms.state is not None
     rest: list[tuple[float, Energy]] = []

@@ -1,8 +1,9 @@
 """Energies: functionals of a measure, with their first variation and its gradient."""
 
-from jko.energies.base import Curvature, Energy, Evaluation, Scaled, Sum
+from jko.energies.base import Energy, Evaluation, Scaled, Sum
 from jko.energies.congestion import Congestion
 from jko.energies.consistency import check_variations
+from jko.energies.curvature import Curvature
 from jko.energies.doors import value_of
 from jko.energies.interaction import Interaction
 from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ import torch
 
 from jko import checks
 from jko.energies import Energy, check_variations
-from jko.flows.clock import Clock, halved
+from jko.flows.adaptive import Adaptive
+from jko.flows.clock import Goals, Pace, Tick
+from jko.flows.greedy import Greedy
+from jko.flows.pace import pace_of, saved
 from jko.ledger import Ledger, Present
 from jko.measures import State
 from jko.measures.tensors import on_numbers
@@ -20,6 +23,7 @@ from jko.status import Status
 from jko.steps import Memory, Solver, StepFailed, StepProblem, StepResult
 from jko.steps.consistency import check_cost
 from jko.steps.memory import Keep, Owned, edits, own, rounding
+from jko.steps.natural import told
 from jko.steps.result import judged
 from jko.steps.solver import claimed, energy_by
 from jko.storage.kept import HELD
@@ -35,14 +39,14 @@ def flow(
     energy: Energy,
     start: State | Trajectory,
     *,
-    tau: float | Callable[[int], float],
+    tau: float | Callable[[int], float] | Adaptive | Greedy,
     t1: float | None = None,
     steps: int | None = None,
     metric: Metric | None = None,
     solver: Solver | None = None,
     scheme: Scheme | None = None,
     retry: int = 0,
-    save: int = 1,
+    save: int | Sequence[float] = 1,
     observers: Iterable[Observer] = (),
     checkpoint: str | Path | None = None,
     hold: int = HELD,
@@ -58,8 +62,9 @@ def flow(
         F for measures, G for :class:`ChargedParticles`.
     start : state or Trajectory
         Where to start; a trajectory is continued from its end, and the whole is returned.
-    tau : float or callable
-        Time step, or k -> tau_k, k = 0, 1, ... counted from the very start.
+    tau : float, callable, Adaptive or Greedy
+        Time step, or k -> tau_k, k = 0, 1, ... counted from the very start; or what chooses each step by the one
+        before: :class:`jko.Adaptive` to a tolerance, :class:`jko.Greedy` to train.
     t1 : float, optional
         End time (flow time of the whole trajectory); the last step is shortened to reach it.
     steps : int, optional
@@ -119,7 +124,8 @@ def flow(
     >>> [round(e, 6) for e in run.energies.tolist()]
     [0.5, 0.222222, 0.098765]
     """
-    clock = Clock.of(tau, t1, steps, retry)
+    keeps = saved(save)
+    goals = Goals.of(t1, steps, () if isinstance(keeps, int) else keeps)
     solver = None if solver is None else checks.able("solver", solver, "solve", "jko.LBFGS()")
     scheme = checks.able(
         "scheme", Implicit() if scheme is None else scheme, "advance", "jko.SDIRK2()"
@@ -127,30 +133,29 @@ def flow(
     checks.kind("throw", throw, bool)
     watchers = _watchers(observers)
     value = energy_by(solver)
-    ledger = Ledger(
-        energy, start, checks.count("save", save), checkpoint, value, checks.count("hold", hold)
-    )
+    ledger = Ledger(energy, start, keeps, checkpoint, value, checks.count("hold", hold))
+    pace = pace_of(tau, goals, retry, scheme, ledger.now.state)
     if isinstance(start, Trajectory):
         _of_this_energy(start, value(energy, start.final))
     if throw:
         check_variations(energy, ledger.now.state)
         if metric is not None:
             check_cost(StepProblem(energy, metric, ledger.now.state, 1.0))
-    if clock.end < ledger.now.t:
+    if goals.end < ledger.now.t:
         raise ValueError(
-            f"t1 = {clock.end:g} lies before the time {ledger.now.t:g} already reached"
+            f"t1 = {goals.end:g} lies before the time {ledger.now.t:g} already reached"
         )
 
-    def advance(tau: float, memory: Memory) -> StepResult:
-        state = ledger.now.state
-        step = scheme.advance(energy, state, tau=tau, metric=metric, solver=solver, memory=memory)
+    def advance(tick: Tick, memory: Memory) -> StepResult:
+        state, by = ledger.now.state, told(solver, ledger.now.state, tick.residual)
+        step = scheme.advance(energy, state, tau=tick.tau, metric=metric, solver=by, memory=memory)
         if type(scheme) is Implicit:  # its steps are those of jko.step, judged already
             return step
         return judged(step, claimed(solver))
 
-    trajectory, failed = _recorded(ledger, lambda: _march(energy, ledger, clock, advance, watchers))
+    trajectory, failed = _recorded(ledger, lambda: _march(energy, ledger, pace, advance, watchers))
     if throw and (failed is not None or ledger.status is Status.CLOCK_STANDS):
-        raise halved(StepFailed(ledger.status, failed, trajectory), clock.retry)
+        raise pace.gave_up(StepFailed(ledger.status, failed, trajectory))
     return trajectory
 
 
@@ -176,26 +181,25 @@ def _recorded(
 def _march(
     energy: Energy,
     ledger: Ledger,
-    clock: Clock,
-    advance: Callable[[float, Memory], StepResult],
+    pace: Pace,
+    advance: Callable[[Tick, Memory], StepResult],
     watchers: tuple[Observer, ...],
 ) -> tuple[Status, StepResult | None]:
     """Step until something ends it: how it ended, and the step that failed."""
     state = ledger.now.state  # whose processes decide together, where there are several
     watched = not state.every(not watchers)
-    alone = state.every(not callable(clock.tau) and all(map(own, watchers)))  # no code of others
+    alone = state.every(not pace.asks and all(map(own, watchers)))  # no code of others
     fixed, seen = own(energy), edits(energy)
     keep = Keep(energy, sure=not ledger.now.memory)
     memory: Memory = Owned(ledger.now.memory, keep, ledger.now.state)
-    halvings = clock.begins(ledger.now.through, ledger.now.halvings)
-    while (now := ledger.now).through < clock.steps and now.t < clock.end:
+    while not pace.goals.reached(now := ledger.now):
         k = now.steps + 1
         try:
-            tick = clock.next(now.through, now.t, halvings)
+            tick = pace.next(now)
             if not tick.t > now.t:
                 return Status.CLOCK_STANDS, None
             keep.open = True
-            result = advance(tick.tau, memory)
+            result = pace.weighed(now, tick, advance(tick, memory))
         except StopIteration as error:
             raise RuntimeError(
                 f"step {k}: the energy, the solver or tau raised StopIteration, which is next() of an iterator that "
@@ -203,15 +207,13 @@ def _march(
             ) from error
         finally:
             keep.open = False
-        if not result.status.ok:
-            if halvings >= clock.retry:
-                return result.status, result
-            halvings += 1
+        if result is None:
             continue
+        if not result.status.ok:
+            return result.status, result
         if not keep.sure:
             _unchanged(now, result)
-        ledger.enter(tick.t, result, halvings if clock.retry or now.halvings else None)
-        halvings = clock.begins(ledger.now.through, halvings)
+        ledger.enter(tick.t, result, tick.part)
         if watched and (ended := _agreed(state, _observed(watchers, k, tick.t, result))):
             return ended, None
         memory, keep.sure = result.memory, True

@@ -195,20 +195,9 @@ class _Atoms:
     def _hessian(self, mu: Particles) -> Tensor:
         """The Hessian of T -> E(T_# mu) in L2(mu) as a matrix, (N, dim, N, dim); by differences at worst."""
         try:
-            blocks, factor, cross = self.energy.second_order(mu)
+            return self.energy.second_order(mu).matrix(mu)
         except (RuntimeError, TypeError, ValueError):  # a gradient that cannot be differentiated
             return _by_differences(self.energy, mu)
-        N, dim = mu.points.shape
-        matrix = torch.zeros(N, dim, N, dim).to(blocks)
-        each = torch.arange(N)
-        matrix[each, :, each, :] = blocks
-        if factor is not None:
-            matrix += torch.einsum("iam,jbm,j->iajb", factor, factor, mu.weights)
-        if cross is not None:
-            units = torch.eye(N * dim).to(blocks).view(N * dim, N, dim)
-            columns = torch.stack([cross(unit) for unit in units], dim=-1)
-            matrix += columns.view(N, dim, N, dim)
-        return matrix
 
 
 def _by_differences(energy: Energy, mu: Particles) -> Tensor:

@@ -5,6 +5,7 @@ A minimiser is a :class:`CurvatureModel` of the curvature: it turns residuals in
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -61,9 +62,10 @@ def descend(
     tol: float | None,
     fraction: float,
     max_iterations: int,
+    ceiling: float = math.inf,
     flatness: float | None = None,
 ) -> Minimised:
-    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``.
+    """Minimise with the penalty fixed, down to the residual ``tol``, or ``fraction |T - y| / tau``, and ``ceiling``.
 
     The second is relative error; with it goes sufficient decrease: no step ends where its slack is negative, not even
     where only slopes told points apart.
@@ -80,7 +82,7 @@ def descend(
             if point.value == -float("inf"):
                 status = Status.UNBOUNDED
             break
-        ending = arrived(tol, fraction, problem, penalty, point, residual)
+        ending = arrived(tol, fraction, ceiling, problem, penalty, point, residual)
         if ending is Status.CONVERGED and tol is None and slack(problem, point) < 0:
             ending = None
         if ending is Status.CONVERGED and tol is None and not runaway.trusted(point):
@@ -156,6 +158,7 @@ def finite(problem: StepProblem, point: Point, residual: float) -> bool:
 def arrived(
     tol: float | None,
     fraction: float,
+    ceiling: float,
     problem: StepProblem,
     penalty: Penalty,
     point: Point,
@@ -163,11 +166,13 @@ def arrived(
 ) -> Status | None:
     """CONVERGED where the residual is at most ``tol``, or ``fraction |T - y| / tau``; STALLED below rounding.
 
+    In any case it must be at most ``ceiling``.
+
     A residual below the rounding of ``T / tau`` moves no atom; it is that of a minimum only where a move by ``|T|``
     would not change the energy either.
     """
     wanted = fraction * penalty.length(problem, point) / problem.tau if tol is None else tol
-    if residual <= wanted:
+    if residual <= min(wanted, ceiling):
         return Status.CONVERGED
     eps, factor = torch.finfo(point.x.dtype).eps, 4 if tol is None else 1
     most = problem.size + penalty.distance(problem, point)  # of |T|, where y are the atoms of mu_k

@@ -6,7 +6,8 @@ metric's share, 1/tau times the identity, is known and added.  So tau may change
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jko import checks
@@ -43,6 +44,8 @@ class LBFGS(Shown):
     examine
         Whether a step proves its coupling optimal, and relabels or re-plans where it is not.  With False the ledger
         says NOT_EXAMINED, and ``result.coupling`` is worked out when it is read.
+    ceiling
+        And the residual is at most this, besides ``tol`` or ``fraction``: what :class:`jko.Adaptive` asks for.
 
     Notes
     -----
@@ -86,6 +89,7 @@ class LBFGS(Shown):
     history: int = 20
     max_iterations: int = 1000
     examine: bool = True
+    ceiling: float = math.inf
     forms: ClassVar = frozenset(Form)
     seams: ClassVar = True
 
@@ -96,6 +100,12 @@ class LBFGS(Shown):
         checks.count("history", self.history)
         checks.count("max_iterations", self.max_iterations)
         checks.kind("examine", self.examine, bool)
+        if self.ceiling != math.inf:
+            checks.number("ceiling", self.ceiling, above=0)
+
+    def sharpened(self, residual: float) -> LBFGS:
+        """The solver whose steps end with a residual of at most this, too."""
+        return replace(self, ceiling=min(self.ceiling, residual))
 
     @classmethod
     def training(cls, examine: bool = False) -> LBFGS:
@@ -133,5 +143,6 @@ class LBFGS(Shown):
             tol=self.tol,
             fraction=self.fraction,
             max_iterations=self.max_iterations,
+            ceiling=self.ceiling,
             flatness=FLAT if self.tol is None else noisy,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import singledispatch
 
 from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
@@ -9,7 +10,7 @@ from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
 from jko.steps.remapped import Remapped
-from jko.steps.solver import Solver
+from jko.steps.solver import Solver, sharpened
 
 
 @singledispatch
@@ -45,3 +46,10 @@ def _(state: ChargedMesh) -> Solver:
 @natural_solver.register
 def _(state: ChargedDensity) -> Solver:
     return Remapped()
+
+
+def told(solver: Solver | None, state: State, residual: float) -> Solver | None:
+    """The solver, by default that of the state, told to leave a residual of at most this, if it can be told."""
+    if residual == math.inf:
+        return solver
+    return sharpened(natural_solver(state) if solver is None else solver, residual)

@@ -34,13 +34,14 @@ from jko.steps.memory import Memory
 from jko.steps.penalty import Penalty
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
+from jko.steps.solver import Sharpened
 
 STRAIGHT = 1e-12  # times 1 / tau: the curvature that a straight line is given
 WOODBURY = 3000  # data points up to which the M x M system is factorised
 
 
 @dataclass(frozen=True)
-class BlockNewton(Shown):
+class BlockNewton(Sharpened, Shown):
     """Newton with exact second derivatives, quadratically convergent; the minimiser to choose for residuals of 1e-12.
 
     Parameters

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Protocol, Self, runtime_checkable
 
 from jko.energies import Energy, value_of
 from jko.measures import State
@@ -56,6 +57,29 @@ def claimed(solver: object) -> float:
         return float(tol)
     within = getattr(solver, "solver", None) or getattr(solver, "positions", None)
     return math.inf if within is None else claimed(within)
+
+
+@runtime_checkable
+class Sharpens(Protocol):
+    """What a solver has besides, if it can be told how exact a step must be."""
+
+    def sharpened(self, residual: float) -> Solver:
+        """The same solver, whose steps leave a residual of at most this in L2(mu)."""
+        ...
+
+
+def sharpened(solver: Solver, residual: float) -> Solver:
+    """The solver, told to leave a residual of at most this, if it can be told."""
+    return solver.sharpened(residual) if isinstance(solver, Sharpens) else solver
+
+
+class Sharpened:
+    """A frozen dataclass whose ``tol`` is a residual in L2(mu), or None for one that is far below any need."""
+
+    def sharpened(self, residual: float) -> Self:
+        """The same solver, whose steps leave a residual of at most this in L2(mu)."""
+        tol = getattr(self, "tol", None)
+        return self if tol is None or tol <= residual else replace(self, tol=residual)  # type: ignore[type-var]
 
 
 def refuse_unhonoured(solver: object, problem: StepProblem) -> None:

@@ -12,10 +12,11 @@ from jko.steps.line.descent import minimise
 from jko.steps.line.nodes import Nodes
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
+from jko.steps.solver import Sharpened
 
 
 @dataclass(frozen=True)
-class MeshNewton(Shown):
+class MeshNewton(Sharpened, Shown):
     """Newton's method for a :class:`jko.ChargedMesh`: a step in D with internal energies of rho.
 
     ``min over (theta, H) of  E + sum_i M_i (|theta_i - theta_i^k|^2 + |H_i - H_i^k|^2) / (2 tau)``

@@ -13,10 +13,11 @@ from jko.steps.line.descent import minimise
 from jko.steps.line.edges import Edges
 from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
+from jko.steps.solver import Sharpened
 
 
 @dataclass(frozen=True)
-class Quantile(Shown):
+class Quantile(Sharpened, Shown):
     """Newton's method for a :class:`jko.LineMesh`: optimal transport on the line keeps the order of mass.
 
     The unknowns are the edges X of the cells.  With ``d = X - X_k`` and ``l_i = X_{i+1} - X_i`` the step minimises

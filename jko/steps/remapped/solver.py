@@ -30,7 +30,7 @@ from jko.steps.problem import StepProblem
 from jko.steps.remapped.newton import CellNewton
 from jko.steps.remapped.stretched import Stretched
 from jko.steps.result import Falls, StepResult, judged
-from jko.steps.solver import Solver
+from jko.steps.solver import Solver, sharpened
 
 NEGATIVE = "{name} has the coefficient {c:g}; Remapped needs a positive one"
 FAST = "Remapped knows no fast diffusion ({energy}), whose forces have no bound where rho is small; take m >= 1"
@@ -110,6 +110,10 @@ class Remapped(Shown):
     """
 
     solver: Solver = field(default_factory=LBFGS)
+
+    def sharpened(self, residual: float) -> Remapped:
+        """The same, with the step of its atoms told so."""
+        return replace(self, solver=sharpened(self.solver, residual))
 
     def solve(self, problem: StepProblem) -> StepResult:
         """Move the atoms, remap, and account for both."""
