@@ -19,6 +19,7 @@ from jko.steps.affine import labels
 
 SAFETY, TOO_LONG = 0.85, 1.2  # of the tolerance: what is aimed at, what is rejected
 SHRINK = 0.2  # at once
+MOST = 20  # times that a step is made again
 INNER = 0.05  # of tol / tau: the residual that a step may leave
 LOOSE = 0.5  # of tol / tau: a residual that spoils the step
 SHORT, STRIDE, STARTS = (
@@ -159,6 +160,7 @@ class Tolerance:
         error += tick.tau * result.residual if self.inner else 0.0
         factor = (SAFETY * (tol / error) ** (1 / (order + 1))) if error > 0 else math.inf
         if error > TOO_LONG * tol:
+            self._refuse_constant(now, tick, error, tries)
             return Verdict(False, tick.tau * max(SHRINK, factor))
         trying = self.options.first is None and "proposed" not in now.row and tries < STARTS
         longer = min(tick.tau * min(factor, STRIDE), longest)
@@ -166,6 +168,15 @@ class Tolerance:
             return Verdict(False, longer)
         proposed = min(tick.tau * min(max(factor, SHRINK), self.growth), longest)
         return Verdict(True, proposed, {"estimates": error, **figures}, memory, evaluations)
+
+    def _refuse_constant(self, now: Present, tick: Tick, error: float, tries: int) -> None:
+        if tries >= MOST:
+            raise ValueError(
+                f"step {now.steps + 1} was made {tries + 1} times, down to a length of {tick.tau:.2g}, and its error "
+                f"is estimated as {error:.2g} all the same, with tol = {self.options.tol:g}: it is not the length that "
+                "makes it (jko.Sinkhorn blurs, an energy of one's own may have noise). Take a larger tol, or a number "
+                "for tau"
+            )
 
     def _refuse_loose(self, now: Present, tick: Tick, result: StepResult) -> None:
         most = LOOSE * self.options.tol / tick.tau
