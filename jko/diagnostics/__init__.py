@@ -1,10 +1,23 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.deprecation import moved
+from jko.diagnostics.best_measure import BestMeasure
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
+from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
 from jko.diagnostics.convergence import Convergence, convergence
-from jko.diagnostics.decay import Decay, decay
+from jko.diagnostics.convexity import (
+    EVI,
+    Contraction,
+    Convexity,
+    ErrorBounds,
+    Modulus,
+    contraction,
+    convexity,
+    error_bounds,
+    evi,
+    modulus,
+)
 from jko.diagnostics.decompositions import Decomposition, decomposition
 from jko.diagnostics.disintegrations import Disintegration, disintegration
 from jko.diagnostics.dissipation import Speed, dissipation, speed
@@ -30,47 +43,101 @@ from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
 from jko.diagnostics.optimality import optimality
+from jko.diagnostics.rates import (
+    Decay,
+    DissipationRatio,
+    Interval,
+    Lojasiewicz,
+    RateBound,
+    Spectrum,
+    decay,
+    dissipation_ratio,
+    lojasiewicz,
+    proved_ratio,
+    spectral_gap,
+)
 from jko.diagnostics.signed import SignedMinimum, signed_minimum
+from jko.diagnostics.slope import (
+    EnergyDissipation,
+    Jump,
+    MaximalSlope,
+    Variational,
+    energy_dissipation,
+    maximal_slope,
+    variational,
+)
 
 __all__ = [
+    "BestMeasure",
+    "EVI",
     "BestParticles",
+    "ChaosStudy",
+    "Contraction",
     "Convergence",
+    "Convexity",
     "Decay",
     "Decomposition",
     "Disintegration",
+    "DissipationRatio",
+    "EnergyDissipation",
+    "ErrorBounds",
     "ErrorBudget",
     "FoldFree",
     "GraphDistance",
     "Identity",
+    "Interval",
+    "Jump",
     "LayerStudy",
+    "Lojasiewicz",
+    "MaximalSlope",
     "Minimiser",
     "MixtureLine",
+    "Modulus",
     "Motion",
+    "Order",
+    "RateBound",
+    "ScaleStudy",
     "SignedMinimum",
+    "Spectrum",
     "Speed",
     "StepIdentity",
+    "Variational",
     "Velocities",
     "best_particles",
+    "chaos_study",
+    "contraction",
     "convergence",
+    "convexity",
     "decay",
     "decomposition",
     "disintegration",
     "dissipation",
     "dissipation_identity",
+    "dissipation_ratio",
+    "energy_dissipation",
+    "error_bounds",
     "error_budget",
+    "evi",
     "fold_free",
     "fold_free_time",
     "graph_distance",
     "graph_slope",
     "layer_study",
+    "lojasiewicz",
+    "maximal_slope",
     "minimiser",
     "mixture_line",
     "mixture_slope",
+    "modulus",
     "motion",
     "optimality",
+    "proved_ratio",
+    "scale_study",
     "signed_minimum",
+    "spectral_gap",
     "speed",
     "step_identity",
+    "variational",
     "velocities",
 ]
 

@@ -155,8 +155,8 @@ def _of_edges(energy: Energy, mesh: LineMesh) -> tuple[float, float]:
     """
     m = mesh.masses.cpu().numpy().astype(np.float64)
     diagonal = (np.append(m, 0.0) + np.append(0.0, m)) / 3
-    force = -_slope_of_edges(energy, mesh)
-    low, high = _at_walls(mesh)
+    force = -slope_of_edges(energy, mesh)
+    low, high = at_walls(mesh)
     first, last = 0, len(force)
     while True:  # at most three times: an end that would leave is held
         v, inside = np.zeros(len(force)), slice(first, last)
@@ -170,7 +170,7 @@ def _of_edges(energy: Energy, mesh: LineMesh) -> tuple[float, float]:
     return float(np.abs(v).max()), float(square.sum())
 
 
-def _slope_of_edges(energy: Energy, mesh: LineMesh) -> Array:
+def slope_of_edges(energy: Energy, mesh: LineMesh) -> Array:
     """The derivative of F in the edges, (N + 1,): the pull on the Gauss points, and differences of the pressure."""
     terms = sorted_terms(energy)
     P = sum((c * E.pressure(mesh.values) for c, E in terms.internal), torch.zeros_like(mesh.values))
@@ -186,7 +186,7 @@ def _slope_of_edges(energy: Energy, mesh: LineMesh) -> Array:
     return slope.cpu().numpy().astype(np.float64)
 
 
-def _at_walls(mesh: LineMesh) -> tuple[bool, bool]:
+def at_walls(mesh: LineMesh) -> tuple[bool, bool]:
     """Whether the first edge lies on the lower wall, and the last on the upper one."""
     if mesh.domain is None:
         return False, False

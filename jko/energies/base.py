@@ -9,7 +9,7 @@ To add an energy: subclass :class:`Energy`, write ``__call__`` and ``variation``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import OVERRIDE, derivative_along, gradient, hessian, leaf, recording, slope
+from jko.energies.curvature import Curvature
 from jko.energies.doors import DOORS, guarded
 from jko.measures import Particles, State
 from jko.measures.tensors import OfTensors
@@ -35,17 +36,6 @@ class Evaluation(NamedTuple):
     value: Tensor
     variation: Tensor
     gradient: Tensor
-
-
-class Curvature(NamedTuple):
-    """The Hessian of T -> E(T_# mu) in L2(mu): ``(Hess v)_i = B_i v_i + sum_m J_im int J_m . v dmu + (cross v)_i``.
-
-    Shapes: blocks B (N, dim, dim); factor J (N, dim, M) or None; cross maps (N, dim) to (N, dim), or is None.
-    """
-
-    blocks: Tensor
-    factor: Tensor | None = None
-    cross: Callable[[Tensor], Tensor] | None = None
 
 
 Same = TypeVar("Same", bound="Energy")

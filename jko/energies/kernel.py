@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.base import Energy, Evaluation
+from jko.energies.curvature import Curvature
 from jko.energies.mollified import Cross, Profile, blocks, charged, log_density, peak
 from jko.energies.pairs import exponent, sums
 from jko.energies.potential import Linear

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.base import Energy, Evaluation
+from jko.energies.curvature import Curvature
 from jko.measures import Particles, State
 
 

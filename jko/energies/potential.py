@@ -10,7 +10,8 @@ from torch import Tensor
 
 from jko import checks
 from jko.derivatives import Differentiable
-from jko.energies.base import Curvature, Energy, Evaluation
+from jko.energies.base import Energy, Evaluation
+from jko.energies.curvature import Curvature
 from jko.measures import Particles, State
 
 

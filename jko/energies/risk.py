@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.energies.base import Curvature, Evaluation
+from jko.energies.base import Evaluation
+from jko.energies.curvature import Curvature
 from jko.energies.expansion import Expansion
 from jko.energies.gauss_newton import COLUMNS, factor, product
 from jko.energies.losses import Loss, SquaredLoss

@@ -90,6 +90,7 @@ def results():
     yield from (jko.limits.chaos, jko.limits.wasserstein(jko.SquaredNorm(), mu, t1=0.1))
     yield from (jko.Progress(), jko.SteadyState(0.1), jko.observers.Record(print), jko.Stop(print))
     yield from (jko.observers.Conserved(torch.sum), jko.Implicit(), jko.SDIRK2(), jko.Strang())
+    yield from (jko.BDF2(), jko.ZEG(), jko.Midpoint())
     yield from (registry.DATA, jko.Ridge(torch.tanh), jko.GaussianBump(), rho.grid)
     yield from (jko.Box([0.0] * 30, [1.0] * 30), jko.Ball([0.0] * 30, 1.0))
     yield from (jko.spaces.Convex(lambda x: x), jko.spaces.Cylinder(jko.Ball([0.0], 1.0)))
@@ -211,8 +212,8 @@ def test_a_line_never_asks_for_what_is_worked_out_on_request():
 
 
 def test_named_tuples_show_themselves_and_stay_tuples():
-    escape = jko.exact.Gaussian(torch.zeros(20), torch.eye(20))
-    assert repr(escape).startswith("Gaussian(")
+    escape = jko.exact.NormalLaw(torch.zeros(20), torch.eye(20))
+    assert repr(escape).startswith("NormalLaw(")
     assert "20x20 array" in repr(escape)
     assert len(escape) == 2
 

@@ -57,7 +57,7 @@ class CellPressures:
     @cached_property
     def filled(self) -> Tensor:
         """rho, where it is not nearly empty."""
-        return self.rho.clamp(min=EMPTY * float(self.rho.amax()))
+        return self.rho.clamp(min=EMPTY * float(self.rho.detach().amax()))
 
     @cached_property
     def stiffness(self) -> Tensor:

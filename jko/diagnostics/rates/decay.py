@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko import checks
+from jko.diagnostics.rates.lines import Interval, interval, line
 from jko.shown import Shown
 
 Array = NDArray[np.float64]
@@ -28,6 +29,9 @@ class Decay(Shown):
         Root mean square of the residuals in the logarithm.
     window : (float, float)
         The times that were used.
+    rate_interval, exponent_interval : Interval
+        Where r and p are at 95 % if the values stand along a curve, whose residuals are not independent: by blocks of
+        the window, which show a drift where there is one.
 
     Examples
     --------
@@ -44,6 +48,8 @@ class Decay(Shown):
     exponential_misfit: float
     algebraic_misfit: float
     window: tuple[float, float]
+    rate_interval: Interval
+    exponent_interval: Interval
 
     @property
     def is_exponential(self) -> bool:
@@ -76,8 +82,9 @@ def decay(times: Any, values: Any, *, since: float | None = None, floor: float =
 
     Notes
     -----
-    Source: survey 5.1 (ii)-(iii).  Standard errors are those of a straight line through the logarithms; they measure
-    how straight it is, not how far the window is from the limit: fit two windows to see that.
+    Source: survey 5.1 (ii)-(iii).  Standard errors are those of a straight line through the logarithms with independent
+    residuals; values along one curve are not independent, and may still be far from the limit: the intervals are by
+    blocks of the window, and hold what its halves say.
 
     Examples
     --------
@@ -101,18 +108,15 @@ def decay(times: Any, values: Any, *, since: float | None = None, floor: float =
             "lower since, or keep more states"
         )
     t, y = t[used], np.log(y[used])
-    rate, rate_error, first = _line(t, y)
-    exponent, exponent_error, second = _line(np.log(t), y)
+    exponential, algebraic = line(t, y), line(np.log(t), y)
     return Decay(
-        -rate, rate_error, -exponent, exponent_error, first, second, (float(t[0]), float(t[-1]))
+        rate=-exponential.slope,
+        rate_error=exponential.error,
+        exponent=-algebraic.slope,
+        exponent_error=algebraic.error,
+        exponential_misfit=exponential.misfit,
+        algebraic_misfit=algebraic.misfit,
+        window=(float(t[0]), float(t[-1])),
+        rate_interval=interval(t, -y),
+        exponent_interval=interval(np.log(t), -y),
     )
-
-
-def _line(x: Array, y: Array) -> tuple[float, float, float]:
-    """Slope, its standard error, and the root mean square of the residuals."""
-    centred = x - x.mean()
-    slope = float(centred @ y / (centred @ centred))
-    residual = y - y.mean() - slope * centred
-    square = float(residual @ residual)
-    error = (square / (len(x) - 2) / float(centred @ centred)) ** 0.5
-    return slope, error, (square / len(x)) ** 0.5
