@@ -1,6 +1,7 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.deprecation import moved
+from jko.diagnostics.best_measure import BestMeasure
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
@@ -69,6 +70,8 @@ from jko.diagnostics.slope import (
 from jko.diagnostics.smoothness import Smoothness, smooth_time, smoothness
 
 __all__ = [
+    "BestMeasure",
+    "EVI",
     "BestParticles",
     "ChaosStudy",
     "Contraction",
@@ -78,7 +81,6 @@ __all__ = [
     "Decomposition",
     "Disintegration",
     "DissipationRatio",
-    "EVI",
     "EnergyDissipation",
     "ErrorBounds",
     "ErrorBudget",
