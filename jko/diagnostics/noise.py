@@ -31,6 +31,12 @@ class NoiseReading(Shown):
         dE/dt by formula.
     measured : float
         The same from the energies of a short run on the grid.
+
+    Examples
+    --------
+    >>> import jko
+    >>> jko.diagnostics.NoiseReading("literal", 4.5, 4.499).dissipates
+    False
     """
 
     noise: Noise
@@ -50,6 +56,17 @@ class NoiseReadings(Shown):
     Attributes
     ----------
     carried, literal, averaged : NoiseReading
+
+    Examples
+    --------
+    >>> import jko
+    >>> falls = jko.diagnostics.NoiseReading("carried", -4.5, -4.49)
+    >>> rises = jko.diagnostics.NoiseReading("literal", 4.5, 4.49)
+    >>> print(jko.diagnostics.NoiseReadings(falls, rises, falls))
+           noise       dE/dt    measured      energy
+         carried        -4.5       -4.49       falls
+         literal         4.5        4.49       rises
+         carried        -4.5       -4.49       falls
     """
 
     carried: NoiseReading
@@ -121,7 +138,7 @@ def noise_readings(energy: Energy, state: ChargedDensity) -> NoiseReadings:
     dt = min(LONGEST, SMALL * max(abs(float(energy(state))), 1.0) / size) if size > 0 else LONGEST
     found = {}
     for noise, rate in rates.items():
-        run = chaos(energy, state, t1=4 * dt, times=dt * np.arange(1, 4), noise=noise)
+        run = chaos(energy, state, t1=4 * dt, times=[dt, 2 * dt, 3 * dt], noise=noise)
         slope = float(run.energies @ np.array([-25, 48, -36, 16, -3])) / (12 * dt)
         found[noise] = NoiseReading(noise, rate, slope)
     return NoiseReadings(**found)

@@ -16,7 +16,17 @@ from jko.diagnostics.curvature import curvature
 from jko.diagnostics.graphs.slopes import slope_of_atoms
 from jko.diagnostics.smoothness.result import Array
 from jko.energies import Energy
-from jko.measures import ChargedDensity, GridDensity, Pair, Particles, State
+from jko.measures import (
+    ChargedDensity,
+    ChargedMesh,
+    ChargedParticles,
+    ChargedSpan,
+    GridDensity,
+    Particles,
+    State,
+)
+
+PAIRS = (ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +50,7 @@ class Carried:
         atoms = Particles.of(mu.points[full], mu.weights[full], mu.domain)
         eye = torch.eye(mu.dim).to(mu.points)
         T, known, score = eye.expand(atoms.N, -1, -1), None, None
-        if isinstance(start, Pair):
+        if isinstance(start, PAIRS):
             B = slope_of_atoms(start, slope)[full]
             T = torch.cat([B[:, None, :], eye[1:, 1:].expand(atoms.N, -1, -1)], dim=1)
         if isinstance(start, (GridDensity, ChargedDensity)):

@@ -14,12 +14,12 @@ from torch import Tensor
 from jko import checks
 from jko.diagnostics.graphs.folding import FoldFree, fold_free
 from jko.diagnostics.graphs.slopes import smooth
-from jko.diagnostics.smoothness.carried import Carried
+from jko.diagnostics.smoothness.carried import PAIRS, Carried
 from jko.diagnostics.smoothness.result import Array, Smoothness
 from jko.energies import Energy
 from jko.limits.integration import EVALUATIONS, integrate
 from jko.limits.stopped import LimitStopped
-from jko.measures import Pair, State
+from jko.measures import State
 from jko.measures.tensors import on_numbers
 from jko.spaces import refuse_wrapped
 
@@ -94,7 +94,7 @@ def smoothness(
     checks.kind("start", start, State)
     refuse_wrapped("following a density", start.domain)
     lifetime = None
-    if isinstance(start, Pair):
+    if isinstance(start, PAIRS):
         if log_density is not None:
             raise ValueError(
                 "log_density is of a measure; of a pair the density of rho is compared with itself, so leave it out"

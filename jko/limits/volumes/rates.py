@@ -41,7 +41,7 @@ def rate(rule: Rule, energy: Energy, pair: ChargedDensity, noise: Noise) -> floa
         u_D = q - gradient[:, 1:]
         u = rule.velocity(u_D, p, B)
         a = torch.zeros_like(u) if not rule.carried else u - q if noise == "literal" else u
-        spread = 0.0
+        spread = torch.zeros_like(p[:, 0])
         if noise == "averaged":
             P_H = p.reshape(pair.H.shape)
             bend = _field(pair, [face.diff(P_H) / face.width for face in grid.across])
