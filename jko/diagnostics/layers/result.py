@@ -85,6 +85,12 @@ class LayerStudy(Shown):
             )
         return said
 
+    def _facts(self) -> dict[str, object]:
+        order, low, high = self.order
+        runs = {"error": f"{self.means[0]:.3g} -> {self.means[-1]:.3g}"}
+        fit = {"order": round(order, 3), "at 95 %": f"{low:.3f} .. {high:.3f}"}
+        return fit | runs | {"of": self.size, "doubt": self.doubt}
+
     def _rows(self) -> list[tuple[str, ...]]:
         def count(N: int) -> str:
             return str(N) if N else "inf"
