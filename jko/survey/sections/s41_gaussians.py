@@ -7,7 +7,7 @@ import torch
 
 from jko import exact, limits
 from jko.diagnostics import Convergence
-from jko.energies import Entropy, Potential
+from jko.energies import Energy, Entropy, Potential
 from jko.flows import flow
 from jko.measures import Gaussian
 from jko.metrics import distance
@@ -26,7 +26,7 @@ def _matrix(seed: int) -> np.ndarray:
 A, START = _matrix(1), Gaussian(np.ones(DIM), _matrix(2))
 
 
-def _energy() -> Potential:
+def _energy() -> Energy:
     a = torch.from_numpy(A)
     return Potential(lambda x: 0.5 * (x @ a * x).sum(-1)) + BETA * Entropy()
 
@@ -54,11 +54,14 @@ def gaussian_closure(quick: bool) -> Measurement:
 )
 def gaussian_step(quick: bool) -> Measurement:
     """Largest difference between the covariance of a step among normal laws and the closed form, over six steps."""
-    run, law = flow(_energy(), START, tau=0.05, steps=6), exact.NormalLaw(START.m, START.S)
+    run, law = (
+        flow(_energy(), START, tau=0.05, steps=6),
+        exact.NormalLaw(START.m.numpy(), START.S.numpy()),
+    )
     worst = 0.0
     for state in run.states[1:]:
         law = exact.gaussian_step(law.mean, law.covariance, A=A, beta=BETA, tau=0.05)
-        worst = max(worst, float(np.abs(state.S.numpy() - law.covariance).max()))
+        worst = max(worst, float(np.abs(state.covariance().numpy() - law.covariance).max()))
     return Measurement(worst, 0.0, 1e-8)
 
 
@@ -76,7 +79,7 @@ def gaussian_order(quick: bool) -> Measurement:
         )
         for name, s in (("one stage", Implicit()), ("two stages", SDIRK2()))
     }
-    curves = tuple(Curve(name, taus, rows, "dots") for name, rows in errors.items())
+    curves = tuple(Curve(taus, rows, name, "dots") for name, rows in errors.items())
     picture = Picture(curves, "time step", "Bures distance to the flow", logx=True, logy=True)
     order = float(Convergence(taus, errors["two stages"]).orders[-1])
-    return Measurement(order, 2.0, 0.15, picture)
+    return Measurement(order, 2.0, 0.15, picture=picture)
