@@ -15,7 +15,7 @@ from jko.metrics import Metric
 from jko.schemes.recipe import Recipe
 from jko.shown import Shown
 from jko.steps import Memory, Solver, StepResult
-from jko.steps.affine import difference, shifted, square
+from jko.steps.affine import carried, square
 from jko.steps.result import Falls, Proved
 
 LENGTHS = 1 / 5, 1 / 4, 2 / 9  # of the stages, in parts of tau
@@ -85,7 +85,7 @@ class ZEG(Shown):
     ) -> StepResult:
         """Three stages, or one plain step where they are no good."""
         recipe = Recipe.of(energy, state, tau, metric, solver, memory)
-        recipe.refuse_unlabelled(self)
+        recipe.refuse_unmoved(self)
         found = _staged(recipe)
         return recipe.plain() if found is None else found
 
@@ -95,21 +95,19 @@ def _staged(recipe: Recipe) -> StepResult | None:
     start, tau, metric = recipe.problem.previous, recipe.problem.tau, recipe.problem.metric
     state, energy, moves = start, recipe.before, list[Tensor]()
     for length, parts in zip(LENGTHS, BEYOND, strict=True):
-        base: State | None = state
-        if parts:
-            base = shifted(state, _sum(a * d for a, d in zip(parts, moves, strict=True)))
-        stage = None if base is None else recipe.solve_beside(base, length * tau, state, energy)
-        move = None if stage is None else difference(stage.state, state)
-        if stage is None or move is None:
+        shift = _sum(a * d for a, d in zip(parts, moves, strict=True)) if parts else None
+        stage = recipe.solve_beside(shift, length * tau, state, energy)
+        if stage is None:
             return None
-        moves.append(move)
-        state, energy = stage.state, stage.energy
-    lost = LOSS * sum(square(start, d, metric) for d in moves) / tau
+        result, move = stage
+        state, energy = result.state, result.energy
+        moves = [*(carried(state, d, move) for d in moves), move]
+    lost = LOSS * sum(square(state, d, metric) for d in moves) / tau
     proved = Proved(energy + lost, recipe.before)
     if not proved.holds(start.weights.dtype):
         return None
     return recipe.joined(
-        cost=square(start, _sum(moves), metric),
+        cost=square(state, _sum(moves), metric),
         before=recipe.before,
         falls=Falls.PROVED,
         proved=proved,

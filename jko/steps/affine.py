@@ -3,6 +3,9 @@
 A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges) lies in a
 linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point such as
 ``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
+
+A density on a grid has no labels; its moves are gradients of potentials on the grid (:mod:`jko.steps.potentials`), and
+sums of them hold up to terms of third order.  A *field* is a move of either kind.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, LineMesh, State
+from jko.measures import ChargedMesh, GridDensity, LineMesh, State
 from jko.metrics import Metric, natural_metric
+from jko.steps.potentials import followed, pushed, slopes_squared
 
 SAME = 1e-9  # of a cost: what rounding may change
 
@@ -36,6 +40,11 @@ def labels(state: State) -> Tensor | None:
 @labels.register
 def _(state: LineMesh) -> Tensor:
     return state.edges[:, None]
+
+
+def marks(state: State) -> Tensor | None:
+    """What tells a state from others that a field is not of: labels, the values of a density; None where none move."""
+    return state.values if isinstance(state, GridDensity) else labels(state)
 
 
 @singledispatch
@@ -75,6 +84,11 @@ def _(state: ChargedMesh, field: Tensor) -> State | None:
     points, domain = state.atoms.points + field, state.atoms.domain
     points = points if domain is None else domain.project(points)
     return state.placed(points) if _increasing(points[:, 1]) else None
+
+
+@shifted.register
+def _(state: GridDensity, field: Tensor) -> State | None:
+    return pushed(state, field)
 
 
 def _increasing(places: Tensor) -> bool:
@@ -117,9 +131,19 @@ def _(state: LineMesh, field: Tensor, metric: Metric | None = None) -> float:
     return float((state.masses * (a * a + a * b + b * b)).sum()) / 3
 
 
+@square.register
+def _(state: GridDensity, field: Tensor, metric: Metric | None = None) -> float:
+    return float((state.values * slopes_squared(field, state.grid)).sum()) * state.grid.cell
+
+
 def moved_by_index(new: State, old: State, cost: float, metric: Metric) -> Tensor | None:
     """:func:`difference`, where ``cost`` is that of the index coupling, as it always is of meshes."""
     move = difference(new, old)
     if move is None or isinstance(new, (LineMesh, ChargedMesh)):
         return move
     return move if abs(square(old, move, metric) - cost) <= SAME * cost else None
+
+
+def carried(state: State, field: Tensor, since: Tensor) -> Tensor:
+    """An earlier move, as one of the state that a later move led to; in labels it is the same."""
+    return followed(field, since, state.grid) if isinstance(state, GridDensity) else field
