@@ -50,12 +50,18 @@ class BDF2(Shown):
     ``cost`` is ``|X_{k+1} - X_k|^2`` of the labels, at least the squared distance.  ``slack`` has no sign.  Inexact
     steps spoil the order: give the solver an absolute ``tol`` (:class:`jko.BlockNewton`, ``jko.LBFGS(tol=1e-8)``).
 
+    A density on a grid has no labels; there moves are gradients of potentials, and earlier ones are carried along.  The
+    proof, which is of labels, holds there up to terms of third order in tau and of the width of the cells; the
+    inequality is checked in each step all the same.
+
     Source: Matthes and Plazotta, ESAIM: M2AN 53 (2019), for equal steps; survey (3.7), (3.23) for the flows.
 
     Raises
     ------
     TypeError
-        A state without labels, as densities on a grid are: there take :class:`jko.SDIRK2`.
+        A :class:`jko.ChargedDensity` or :class:`jko.ChargedSpan`: their moves cannot be added up.
+    ValueError
+        A solver that leaves no potential of a density, a metric whose geodesics are not known.
 
     Examples
     --------

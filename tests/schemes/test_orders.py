@@ -157,7 +157,7 @@ def test_on_a_grid(name):
         lambda x: torch.exp(-((x[:, 0] - 0.4) ** 2) / 0.02),
         0.1,
         (8, 16),
-        80,
+        128,
     )
     print(name, found)  # noqa: T201
     assert holds(name, found)
