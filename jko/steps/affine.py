@@ -1,8 +1,8 @@
 """Affine combinations of states in their labels: the base points of time schemes.
 
-A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges) lies in a
-linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point such as
-``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
+A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges, the frames of
+normal laws) lies in a linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point
+such as ``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
 
 A density on a grid has no labels; its moves are gradients of potentials on the grid (:mod:`jko.steps.potentials`), and
 sums of them hold up to terms of third order.  A *field* is a move of either kind.
@@ -15,7 +15,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, GridDensity, LineMesh, State
+from jko.measures import ChargedMesh, GridDensity, LineMesh, NormalLaws, State
 from jko.metrics import Metric, natural_metric
 from jko.steps.potentials import followed, pushed, slopes_squared
 
@@ -40,6 +40,11 @@ def labels(state: State) -> Tensor | None:
 @labels.register
 def _(state: LineMesh) -> Tensor:
     return state.edges[:, None]
+
+
+@labels.register
+def _(state: NormalLaws) -> Tensor:
+    return state.labels
 
 
 def marks(state: State) -> Tensor | None:
@@ -91,6 +96,11 @@ def _(state: GridDensity, field: Tensor) -> State | None:
     return pushed(state, field)
 
 
+@shifted.register
+def _(state: NormalLaws, field: Tensor) -> State | None:
+    return state.shifted(field)
+
+
 def _increasing(places: Tensor) -> bool:
     """Whether no cell is empty, or so narrow that its width is rounding."""
     narrow = 4 * torch.finfo(places.dtype).eps * places.abs().max()
@@ -134,6 +144,11 @@ def _(state: LineMesh, field: Tensor, metric: Metric | None = None) -> float:
 @square.register
 def _(state: GridDensity, field: Tensor, metric: Metric | None = None) -> float:
     return float((state.values * slopes_squared(field, state.grid)).sum()) * state.grid.cell
+
+
+@square.register
+def _(state: NormalLaws, field: Tensor, metric: Metric | None = None) -> float:
+    return float(state.atoms.inner(field, field))
 
 
 def moved_by_index(new: State, old: State, cost: float, metric: Metric) -> Tensor | None:

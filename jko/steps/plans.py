@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import split_atoms
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, Particles, State, YoungMeasure
 from jko.shown import Shown
 from jko.steps.lagrangian import solve_lagrangian
 from jko.steps.lbfgs import LBFGS
@@ -69,7 +69,7 @@ class Plans(Shown):
             if found is None:
                 break
             points, block, masses = found
-            cut = replace(here, previous=_cut(here.previous, block, masses), memory={})
+            cut = replace(here, previous=in_pieces(here.previous, block, masses), memory={})
             trial = solve_lagrangian(cut, self.positions.minimise, exact_plans=True, start=points)
             better = trial.status.ok and trial.objective < best.objective
             best = replace(
@@ -82,10 +82,13 @@ class Plans(Shown):
         return best
 
 
-def _cut(state: State, block: Tensor, masses: Tensor) -> State:
+def in_pieces(state: State, block: Tensor, masses: Tensor) -> State:
     """The same measure, with the atoms listed by pieces."""
     whole = torch.zeros_like(state.weights).index_add_(0, block, masses)
     weights = masses * (state.weights / whole)[block]
     if isinstance(state, ChargedParticles):
         return ChargedParticles(state.theta[block], state.H[block], weights, state.domain)
-    return Particles(state.atoms.points[block], weights, state.domain)
+    points = state.atoms.points[block]
+    if isinstance(state, YoungMeasure):  # what an atom is cut into stays in its fibre
+        return YoungMeasure(points, state.label[block], weights, state.domain)
+    return Particles(points, weights, state.domain)
