@@ -161,5 +161,6 @@ def _remembered(plain: StepResult, fallback: float) -> StepResult:
     if move is not None:
         memory = History(move, problem.tau).after(plain)
         cost = square(plain.state, move, problem.metric)  # as the next step will see it
-    figures = {MODIFIED: plain.energy + SHARE * cost / problem.tau, FALLBACK: fallback}
-    return replace(plain, figures=plain.figures | figures, memory=memory)
+    modified = plain.energy + SHARE * cost / problem.tau
+    figures = {**plain.figures, MODIFIED: modified, FALLBACK: fallback}
+    return replace(plain, figures=figures, memory=memory)
