@@ -21,7 +21,7 @@ _HOMES = {
     "jko.targets": "Discrepancy Attraction KullbackLeibler",
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
-        "step StepResult StepFailed LBFGS BlockNewton Plans Dynamic Conic Quantile Sinkhorn"
+        "step StepResult StepFailed LBFGS BlockNewton Plans FrankWolfe Dynamic Conic Quantile Sinkhorn"
     ),
     "jko.status": "Status",
     "jko.flows": "flow Adaptive Greedy",

@@ -80,6 +80,7 @@ from jko.steps import (
     BlockNewton as BlockNewton,
     Conic as Conic,
     Dynamic as Dynamic,
+    FrankWolfe as FrankWolfe,
     LBFGS as LBFGS,
     Plans as Plans,
     Quantile as Quantile,

@@ -267,6 +267,7 @@ SOLVERS = {
     jko.LBFGS: jko.LBFGS,
     jko.BlockNewton: jko.BlockNewton,
     jko.Plans: jko.Plans,
+    jko.FrankWolfe: jko.FrankWolfe,
     jko.Dynamic: lambda: (jko.Dynamic(), [line_problem(grid())]),
     jko.Conic: lambda: (jko.Conic(), [line_problem(grid())]),
     jko.Sinkhorn: lambda: (jko.Sinkhorn(0.1), [line_problem(grid())]),

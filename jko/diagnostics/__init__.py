@@ -1,6 +1,7 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.deprecation import moved
+from jko.diagnostics.best_measure import BestMeasure
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
 from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
@@ -67,6 +68,8 @@ from jko.diagnostics.slope import (
 )
 
 __all__ = [
+    "BestMeasure",
+    "EVI",
     "BestParticles",
     "ChaosStudy",
     "Contraction",
@@ -76,7 +79,6 @@ __all__ = [
     "Decomposition",
     "Disintegration",
     "DissipationRatio",
-    "EVI",
     "EnergyDissipation",
     "ErrorBounds",
     "ErrorBudget",

@@ -6,6 +6,7 @@ from jko.steps.conic import Conic
 from jko.steps.derivative import DifferentiableStep, differentiable_step
 from jko.steps.dynamic import Dynamic
 from jko.steps.failed import StepFailed
+from jko.steps.frankwolfe import FrankWolfe
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
 from jko.steps.memory import Memory
@@ -28,6 +29,7 @@ __all__ = [
     "Conic",
     "DifferentiableStep",
     "Dynamic",
+    "FrankWolfe",
     "Memory",
     "MeshNewton",
     "Plans",

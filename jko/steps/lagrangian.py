@@ -53,7 +53,7 @@ class Minimised(NamedTuple):
 Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
 
 
-def _refuse_cells(state: State) -> None:
+def refuse_cells(state: State) -> None:
     """Refuse what is not moved atom by atom."""
     if isinstance(state, OnCells) or type(state).placed is State.placed:
         hint = (
@@ -83,7 +83,7 @@ def solve_lagrangian(
 
     Without ``examine`` the step ends with the first minimisation, and its coupling is certified when it is read.
     """
-    _refuse_cells(problem.previous)
+    refuse_cells(problem.previous)
     base = problem.base
     penalty, memory = penalty_of(problem), problem.memory
     point = penalty.start(problem, base.points if start is None else start)
