@@ -152,6 +152,21 @@ def test_fibres_attain_the_hull():
     assert (G.bitangent(pair).is_chord.sum() + 51) == mu.N
 
 
+def test_the_slope_is_the_mean_over_fibres():
+    """So |dG**|^2 is |dF|^2 at the fibres, less how much their speeds differ, which a pair does not see."""
+    F = jko.Potential(moving)
+    G = Relaxed(F)
+    pair = jko.ChargedParticles(MU.points[:, 1:], 0.9 * W)
+    mu = G.fibres(pair)
+    slopes = F.gradient(mu)
+    means = mu._means(slopes)
+    assert (means - G.gradient(pair)).abs().max() < 1e-9
+    steepest = [float(state.inner(g, g)) for state, g in ((pair, G.gradient(pair)), (mu, slopes))]
+    apart = slopes - means[mu.label]
+    assert steepest[0] == pytest.approx(steepest[1] - float(mu.inner(apart, apart)), abs=1e-9)
+    assert apart[:, 0].abs().max() < 1e-9  # in w they have one speed
+
+
 X = torch.linspace(-1, 1, 12, dtype=torch.float64)[:, None]
 RISK = jko.Risk(jko.Data(X, 0.6 * X[:, 0].sin()), activation=lambda t, x: torch.tanh(t @ x.T))
 
