@@ -79,6 +79,16 @@ def test_known_hulls(name):
     assert float(E(MU)) == pytest.approx(float(MU.integrate(hull(MU.points))), abs=1e-12)
 
 
+def test_close_to_the_ends_of_a_chord():
+    """Between an end and the next point of the table, on either side."""
+    c = 1.37
+    E = Relaxed(jko.Potential(lambda xi: (xi[:, 0] ** 2 - c) ** 2))
+    w = c**0.5 + torch.linspace(-0.04, 0.04, 41, dtype=torch.float64)
+    w = torch.cat([w, -w])
+    mu = jko.Particles(torch.stack([w, 0 * w], 1))
+    assert (E.variation(mu) - (w**2 - c).clamp(min=0) ** 2).abs().max() < 1e-13
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_polynomials_of_degree_six_against_the_hull_of_many_points(seed):
     c = np.random.default_rng(seed).normal(size=6)
