@@ -52,11 +52,11 @@ def test_on_atoms(scheme):
     assert (np.diff(run.times)[1:] <= scheme.growth * np.diff(run.times)[:-1] * (1 + 1e-9)).all()
 
 
-@pytest.mark.parametrize("scheme", SECOND, ids=named)
+@pytest.mark.parametrize("scheme", SECOND[:2], ids=named)
 def test_the_error_falls_by_two_thirds_of_an_order(scheme):
     energy, mu = landscape(5)
     exact = jko.limits.wasserstein(energy, mu, t1=2.0, rtol=1e-10).final.points
-    tols = (1e-2, 1e-4)
+    tols = (1e-3, 1e-5)
     runs = [jko.flow(energy, mu, tau=jko.Adaptive(t), t1=2.0, scheme=scheme) for t in tols]
     errors = [float((run.final.points - exact).norm()) for run in runs]
     assert 0.45 < math.log(errors[0] / errors[1]) / math.log(100) < 1.0
