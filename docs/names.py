@@ -89,7 +89,6 @@ GROUPS = {
 
 
 BESIDES = {
-    "jko.schemes": "Scheme",
     "jko.observers": "Conserved Record",
 }  # public names of modules without ``__all__``, but for the front door's
 

@@ -58,6 +58,8 @@ def off(value: Any) -> Any:
 
 def displaced(state: Any) -> Any:
     """A state that is a little elsewhere, or heavier; results with numbers are off."""
+    if isinstance(state, jko.measures.YoungMeasure):
+        return state.placed(1.01 * state.points + 0.01)
     if isinstance(state, jko.Particles):
         return jko.Particles.of(1.01 * state.points + 0.01, state.weights)
     if isinstance(state, jko.ChargedParticles):
@@ -203,7 +205,7 @@ RESULTS = (
         "decomposition",
     ),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
-    *("dissipation", "flow", "step", "mixture_slope"),
+    *("dissipation", "flow", "step", "mixture_slope", "disintegration"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -253,7 +255,7 @@ NOTICED = {
         s21_networks.mixture_derivative
     """,
     "risk": """
-        s43_minimisers.half s32_evolutions.variation_in_H
+        s43_minimisers.half s32_evolutions.variation_in_H s33_completion.relaxation
     """,
     "step": """
         s22_consistency.splitting
@@ -269,6 +271,7 @@ NOTICED = {
     """,
     "wasserstein": """
         s22_training.dead_neurons s31_flow.weak_form s33_chaos.same_particles
+        s33_completion.stable s33_completion.projected
     """,
     "flow": """
         s22_training.reduced s31_flow.no_flux s33_metric.gradient_flow s41_entropy.heat_equation
@@ -278,6 +281,10 @@ NOTICED = {
     """,
     "distance": """
         s22_training.weak_limit s33_metric.static s33_metric.square_waves s33_metric.ledger
+        s33_completion.waves_and_limit s33_completion.flows_of_waves
+    """,
+    "disintegration": """
+        s23_disintegration.of_a_density s23_disintegration.by_cells
     """,
     "signed": """
         s23_charges.signed_measure
@@ -341,7 +348,7 @@ NOTICED = {
         s41_entropy.relative_entropy s42_porous.porous_identity s51_convergence.proximal_identity
     """,
     "exact": """
-        s42_porous.compact_support s51_gaussian.dissipation_ratio
+        s42_porous.compact_support s51_gaussian.dissipation_ratio s33_completion.steep
     """,
     "decay": """
         s51_gaussian.exponential_decay s51_convergence.porous_decay s51_systems.two_rates

@@ -141,8 +141,8 @@ def test_arguments_of_a_wrong_kind_get_a_sentence(name):
         jko.flow(S, MU, tau=0.5, steps=1, **{name.split()[0]: value})
 
 
-@pytest.mark.parametrize("first", [jko.Implicit(), jko.SDIRK2()])
-@pytest.mark.parametrize("second", [jko.Implicit(), jko.SDIRK2()])
+@pytest.mark.parametrize("first", [jko.Implicit(), jko.SDIRK2(), jko.BDF2()])
+@pytest.mark.parametrize("second", [jko.Implicit(), jko.SDIRK2(), jko.BDF2()])
 def test_a_run_goes_on_with_another_scheme(first, second):
     run = jko.flow(S, MU, tau=0.5, steps=3, scheme=first)
     more = jko.flow(S, run, tau=0.5, steps=6, scheme=second)

@@ -86,9 +86,9 @@ class YoungMeasure(Particles):
         ----------
         theta : (n, d)
             The places of the fibres.
-        w : (n, k)
-            The atoms of nu at each of them.
-        masses : (n, k), optional
+        w : (n, k) or (k,)
+            The atoms of nu at each of them, or one row for all: then w and theta are independent.
+        masses : (n, k) or (k,), optional
             Their probabilities, positive, with sum one in each row; default 1/k each.
         weights : (n,), optional
             rho, positive, with sum one; default 1/n each.
@@ -104,12 +104,16 @@ class YoungMeasure(Particles):
         """
         theta = checks.shape("theta", checks.owned("theta", theta), ("n", "d"))
         n = len(theta)
-        w = checks.shape("w", checks.owned("w", w, theta, "theta"), (n, "k"))
+        w = checks.owned("w", w, theta, "theta")
+        w = checks.shape("w", w.expand(n, -1) if w.ndim == 1 else w, (n, "k"))
         weights = checks.weights("weights", weights, n, theta)
         k = w.shape[1]
         if masses is None:
             masses = torch.full_like(w, 1 / k)
-        masses = checks.shape("masses", checks.owned("masses", masses, theta, "theta"), (n, k))
+        masses = checks.owned("masses", masses, theta, "theta")
+        masses = checks.shape(
+            "masses", masses.expand(n, -1) if masses.ndim == 1 else masses, (n, k)
+        )
         wrong = torch.maximum((masses.sum(1) - 1).abs(), -masses.amin(1) * torch.inf)
         i = int(wrong.detach().nan_to_num(torch.inf).argmax())  # the row to speak of
         checks.weights(f"masses[{i}]", masses[i], k, theta)

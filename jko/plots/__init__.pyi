@@ -23,6 +23,7 @@ from jko.plots.densities import (
     slices as slices,
     snapshots as snapshots,
 )
+from jko.plots.young import fibre_snapshots as fibre_snapshots, fibres as fibres
 from jko.plots.flows import (
     budget as budget,
     convergence as convergence,

@@ -130,11 +130,12 @@ class Recipe:
         """
         last, parts = self.done[-1], self.done
         status = next((part.status for part in parts if part.status is not Status.CONVERGED), None)
-        account = {
+        own: dict[str, Any] = {
             "energy": last.energy,
             "memory": last.memory,
             "fields": self._fields(last),
-        } | account
+        }
+        said: dict[str, float | str] = {FALLBACK: 0.0, **(figures or {})}
         return last.joined(
             self.problem,
             last.state if state is None else state,
@@ -143,9 +144,9 @@ class Recipe:
             evaluations=sum(part.evaluations for part in parts),
             status=Status.CONVERGED if status is None else status,
             coupling=NO_PROOF,
-            figures={FALLBACK: 0.0} | (figures or {}),
+            figures=said,
             gap=None,
-            **account,
+            **(own | account),
         )
 
     def _fields(self, solved: StepResult) -> dict[str, Tensor]:

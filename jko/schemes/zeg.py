@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from jko.energies import Energy
@@ -95,7 +97,7 @@ def _staged(recipe: Recipe) -> StepResult | None:
     for length, parts in zip(LENGTHS, BEYOND, strict=True):
         base: State | None = state
         if parts:
-            base = shifted(state, sum(a * d for a, d in zip(parts, moves, strict=True)))
+            base = shifted(state, _sum(a * d for a, d in zip(parts, moves, strict=True)))
         stage = None if base is None else recipe.solve_beside(base, length * tau, state, energy)
         move = None if stage is None else difference(stage.state, state)
         if stage is None or move is None:
@@ -107,9 +109,13 @@ def _staged(recipe: Recipe) -> StepResult | None:
     if not proved.holds(start.weights.dtype):
         return None
     return recipe.joined(
-        cost=square(start, sum(moves), metric),
+        cost=square(start, _sum(moves), metric),
         before=recipe.before,
         falls=Falls.PROVED,
         proved=proved,
         figures={DISSIPATED: lost},
     )
+
+
+def _sum(fields: Iterable[Tensor]) -> Tensor:
+    return torch.stack([*fields]).sum(0)

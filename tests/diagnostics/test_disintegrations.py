@@ -105,7 +105,7 @@ def test_cells_find_the_fibres_that_a_flow_has_torn_apart(t):
     """The limit of square waves, linear features: E Var = (1 - 2 |tanh s|) / cosh^2 s, and the mean on the overlap."""
     n, target = 4000, 0.4
     theta = (torch.arange(n, dtype=torch.float64)[:, None] + 0.5) / n
-    mu = YoungMeasure.of_fibres(theta, torch.tensor([[1.0, -1.0]]).double().expand(n, 2))
+    mu = YoungMeasure.of_fibres(theta, [1.0, -1.0])
     P = exact.linear_flow(np.diag([1.0, 1 / 3]), s2=1.0, target=target, t=t)
     s = math.asinh(P[0, 1])
     end = mu.placed(mu.points @ torch.from_numpy(P))
@@ -142,7 +142,7 @@ def test_near_graphs_are_steep():
     """Square waves, made Lipschitz: their slope is above what their distance demands."""
     n, N, periods = 200, 400, 5
     theta = (torch.arange(n, dtype=torch.float64)[:, None] + 0.5) / n
-    mu = YoungMeasure.of_fibres(theta, [[1.0, -1.0]] * n)
+    mu = YoungMeasure.of_fibres(theta, [1.0, -1.0])
     found, t = graph_distance(mu), (torch.arange(N, dtype=torch.float64) + 0.5) / N
     for slope in (50.0, 200.0):
         triangle = 4 * ((t * periods) % 1 - 0.5).abs() - 1

@@ -25,7 +25,7 @@ def draw(n=4, k=3, d=2, seed=0):
 def limit_of_waves(n):
     """U[0, 1] x (delta_1 + delta_{-1}) / 2, theta at the middles of n cells."""
     theta = (torch.arange(n, dtype=torch.float64)[:, None] + 0.5) / n
-    return YoungMeasure.of_fibres(theta, [[1.0, -1.0]] * n)
+    return YoungMeasure.of_fibres(theta, [1.0, -1.0])
 
 
 def wave(periods, N):

@@ -90,6 +90,7 @@ def results():
     yield from (jko.limits.chaos, jko.limits.wasserstein(jko.SquaredNorm(), mu, t1=0.1))
     yield from (jko.Progress(), jko.SteadyState(0.1), jko.observers.Record(print), jko.Stop(print))
     yield from (jko.observers.Conserved(torch.sum), jko.Implicit(), jko.SDIRK2(), jko.Strang())
+    yield from (jko.BDF2(), jko.ZEG(), jko.Midpoint())
     yield from (registry.DATA, jko.Ridge(torch.tanh), jko.GaussianBump(), rho.grid)
     yield from (jko.Box([0.0] * 30, [1.0] * 30), jko.Ball([0.0] * 30, 1.0))
     yield from (jko.spaces.Convex(lambda x: x), jko.spaces.Cylinder(jko.Ball([0.0], 1.0)))
