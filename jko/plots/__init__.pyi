@@ -6,7 +6,7 @@ from jko.plots.classes import (
     decision_map as decision_map,
     outputs_against_true as outputs_against_true,
 )
-from jko.plots.convexity import (
+from jko.plots.slopes import (
     contraction as contraction,
     convexity as convexity,
     error_bounds as error_bounds,
