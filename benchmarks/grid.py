@@ -74,9 +74,9 @@ def medium(n: int, m: float, t0: float, tau: float, steps: int = 10, d: int = 2)
 def fokker_planck(n: int) -> Problem:
     """A narrow normal law beside the middle of its well."""
     grid, well = jko.Grid((0.0, 1.0), (n, n)), {"A": 100.0, "centre": 0.5, "beta": 1.0}
-    start = exact.Gaussian(np.full(2, 0.4), 0.06**2 * np.eye(2))
+    start = exact.NormalLaw(np.full(2, 0.4), 0.06**2 * np.eye(2))
 
-    def state(law: exact.Gaussian) -> jko.GridDensity:
+    def state(law: exact.NormalLaw) -> jko.GridDensity:
         return means(grid, lambda x: exact.gaussian(x, *law), 2)
 
     def iterate(tau: float, k: int) -> jko.GridDensity:
@@ -346,7 +346,7 @@ def table_interaction(quick: bool) -> None:
         costs("Dynamic, JKO steps", [alone, together])
 
 
-def bures(a: exact.Gaussian, b: exact.Gaussian) -> float:
+def bures(a: exact.NormalLaw, b: exact.NormalLaw) -> float:
     """W2 of two Gaussians."""
     root = sqrtm(a.covariance)
     cross = sqrtm(root @ b.covariance @ root)
@@ -364,8 +364,8 @@ def table_distance(quick: bool) -> None:
         grid = jko.Grid((0.0, 1.0), shape)
         turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
         laws = (
-            exact.Gaussian(np.full(d, 0.4), 0.05**2 * np.eye(d)),
-            exact.Gaussian(
+            exact.NormalLaw(np.full(d, 0.4), 0.05**2 * np.eye(d)),
+            exact.NormalLaw(
                 np.full(d, 0.6), turn @ np.diag(np.linspace(0.04, 0.08, d) ** 2) @ turn.T
             ),
         )

@@ -53,7 +53,7 @@ def goal(d: int, A, b):
 def exact_steps(d: int, seed: int) -> float:
     """Of JKO steps in closed form."""
     A, b = problem(d, seed)
-    law = exact.Gaussian(np.zeros(d), np.eye(d))
+    law = exact.NormalLaw(np.zeros(d), np.eye(d))
     for _ in range(STEPS):
         law = exact.gaussian_step(*law, A=A, centre=b, beta=1.0, tau=TAU)
     return symmetric_kl(law, goal(d, A, b))

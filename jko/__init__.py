@@ -9,7 +9,10 @@ from jko.lazy import lazy
 __version__ = "0.1.0"
 
 _HOMES = {
-    "jko.measures": "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan",
+    "jko.measures": (
+        "State Particles ChargedParticles GridDensity LineMesh ChargedDensity ChargedMesh ChargedSpan "
+        "Gaussian GaussianMixture"
+    ),
     "jko.spaces": "Domain Box Ball Grid",
     "jko.networks": "Data FeatureMap Neuron Ridge GaussianBump",
     "jko.energies": (
@@ -18,7 +21,7 @@ _HOMES = {
     "jko.targets": "Discrepancy Attraction KullbackLeibler",
     "jko.metrics": "Metric Wasserstein GraphWasserstein distance geodesic",
     "jko.steps": (
-        "step StepResult StepFailed LBFGS BlockNewton Plans Dynamic Conic Quantile Sinkhorn"
+        "step StepResult StepFailed LBFGS BlockNewton Plans FrankWolfe Dynamic Conic Quantile Sinkhorn"
     ),
     "jko.status": "Status",
     "jko.flows": "flow Adaptive Greedy",

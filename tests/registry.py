@@ -172,6 +172,17 @@ def sharded(turn: int = 0) -> Sharded:
     return Sharded(whole.points, whole.weights, shards=2)
 
 
+def law(turn: int = 0, d: int = 2) -> jko.Gaussian:
+    root = samples.cloud(d, turn, N=d).points + torch.eye(d).double()
+    return jko.Gaussian(samples.cloud(d, turn, N=1).points[0], root @ root.T, nodes=256)
+
+
+def laws(turn: int = 0, K: int = 3) -> jko.GaussianMixture:
+    parts = [law(turn + 5 * k) for k in range(K)]
+    means, S = (torch.stack([getattr(part, name) for part in parts]) for name in "mS")
+    return jko.GaussianMixture(means, S, samples.masses(K, turn), nodes=256)
+
+
 def young(turn: int = 0) -> jko.measures.YoungMeasure:
     w = samples.points(3, 4, turn)
     return jko.measures.YoungMeasure.of_fibres(
@@ -198,6 +209,8 @@ STATES = {
     jko.LineMesh: samples.mesh,
     jko.ChargedSpan: span,
     Sharded: sharded,
+    jko.Gaussian: law,
+    jko.GaussianMixture: laws,
     jko.measures.YoungMeasure: young,
     jko.measures.TwoLayer: layered,
     jko.measures.LayerAtoms: lambda turn=0: layered(turn).atoms,
@@ -220,6 +233,10 @@ METRICS = {
         jko.metrics.SplitWasserstein(),
         [span(turn) for turn in range(3)],
         {"symmetric": False, "triangle": False},
+    ),
+    jko.metrics.BuresWasserstein: lambda: (
+        jko.metrics.BuresWasserstein(),
+        [laws(turn) for turn in range(3)],
     ),
 }
 
@@ -250,6 +267,7 @@ SOLVERS = {
     jko.LBFGS: jko.LBFGS,
     jko.BlockNewton: jko.BlockNewton,
     jko.Plans: jko.Plans,
+    jko.FrankWolfe: jko.FrankWolfe,
     jko.Dynamic: lambda: (jko.Dynamic(), [line_problem(grid())]),
     jko.Conic: lambda: (jko.Conic(), [line_problem(grid())]),
     jko.Sinkhorn: lambda: (jko.Sinkhorn(0.1), [line_problem(grid())]),
@@ -259,5 +277,9 @@ SOLVERS = {
     ),
     jko.steps.MeshNewton: lambda: (jko.steps.MeshNewton(), [line_problem(charged_mesh())]),
     jko.steps.Remapped: lambda: (jko.steps.Remapped(), [pair_problem()]),
+    jko.steps.BuresNewton: lambda: (
+        jko.steps.BuresNewton(),
+        [line_problem(state) for state in (law(), laws())],
+    ),
     jko.steps.Alternating: lambda: (jko.steps.Alternating(), [span_problem()]),
 }

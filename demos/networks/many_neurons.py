@@ -26,7 +26,7 @@ from jko import exact, plots
 LAM, TAU, STEPS = 0.2, 0.25, 8
 F = jko.Risk(jko.Data([[1.0]], [1.0]), features=lambda xi, x: xi[:, :1] * xi[:, 1:] * x.T)
 F = F + LAM * jko.SquaredNorm()
-law = exact.Gaussian(np.zeros(2), np.eye(2))
+law = exact.NormalLaw(np.zeros(2), np.eye(2))
 for _ in range(STEPS):
     law = exact.network_step(*law, s2=1.0, target=1.0, lam=LAM, beta=0.0, tau=TAU)
 says = float(law.mean.prod() + law.covariance[0, 1])

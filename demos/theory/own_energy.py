@@ -64,7 +64,7 @@ lumps = lumps + torch.tensor([[1.4, 0.6], [0.4, 1.0]]).double().repeat_interleav
 start = jko.Particles(lumps)
 E = LogVolume() + jko.SquaredNorm()
 flow = jko.flow(E, start, tau=0.1, steps=40, solver=jko.LBFGS(tol=1e-12))
-laws = [exact.Gaussian(start.mean().numpy(), start.covariance().numpy())]
+laws = [exact.NormalLaw(start.mean().numpy(), start.covariance().numpy())]
 for _ in range(40):
     laws.append(exact.gaussian_step(*laws[-1], A=1.0, beta=1.0, tau=0.1))
 away = max(

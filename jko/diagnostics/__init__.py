@@ -1,8 +1,10 @@
 """What can be asked of a state, a step or a run."""
 
 from jko.deprecation import moved
+from jko.diagnostics.best_measure import BestMeasure
 from jko.diagnostics.best_particles import BestParticles, best_particles
 from jko.diagnostics.budget import ErrorBudget, error_budget
+from jko.diagnostics.chaos import ChaosStudy, Order, ScaleStudy, chaos_study, scale_study
 from jko.diagnostics.convergence import Convergence, convergence
 from jko.diagnostics.convexity import (
     EVI,
@@ -66,8 +68,10 @@ from jko.diagnostics.slope import (
 )
 
 __all__ = [
+    "BestMeasure",
     "EVI",
     "BestParticles",
+    "ChaosStudy",
     "Contraction",
     "Convergence",
     "Convexity",
@@ -90,7 +94,9 @@ __all__ = [
     "MixtureLine",
     "Modulus",
     "Motion",
+    "Order",
     "RateBound",
+    "ScaleStudy",
     "SignedMinimum",
     "Spectrum",
     "Speed",
@@ -98,6 +104,7 @@ __all__ = [
     "Variational",
     "Velocities",
     "best_particles",
+    "chaos_study",
     "contraction",
     "convergence",
     "convexity",
@@ -125,6 +132,7 @@ __all__ = [
     "motion",
     "optimality",
     "proved_ratio",
+    "scale_study",
     "signed_minimum",
     "spectral_gap",
     "speed",

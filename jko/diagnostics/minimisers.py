@@ -1,14 +1,16 @@
-"""Minimisers on a grid: the stationary states of F with entropy or a porous-medium term, (4.5) and (4.8)-(4.10)."""
+"""Minimisers: on a grid the stationary states of F with entropy or a porous-medium term, (4.5) and (4.8)-(4.10)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from jko import checks
 from jko.deprecation import renamed
+from jko.diagnostics.best_measure import BestMeasure, best_measure
 from jko.duality.cells import Cells, row_scale
 from jko.energies import (
     Energy,
@@ -21,11 +23,12 @@ from jko.energies import (
     sorted_terms,
     value_of,
 )
-from jko.measures import GridDensity
+from jko.measures import ChargedParticles, GridDensity, Particles
 from jko.measures.tensors import on_numbers
 from jko.shown import Shown
 from jko.spaces import Grid
 from jko.status import Status
+from jko.steps import FrankWolfe
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,42 +85,81 @@ class Minimiser(Shown):
         )
 
 
-@renamed(where="grid")
+@overload
+def minimiser(
+    energy: Energy,
+    start: Grid | GridDensity,
+    *,
+    tol: float = ...,
+    max_iterations: int = ...,
+    solver: None = ...,
+) -> Minimiser: ...
+
+
+@overload
+def minimiser(
+    energy: Energy,
+    start: Particles | ChargedParticles,
+    *,
+    tol: float = ...,
+    max_iterations: int = ...,
+    solver: FrankWolfe | None = ...,
+) -> BestMeasure: ...
+
+
+@renamed(where="start", grid="start")
 @on_numbers
 def minimiser(
-    energy: Energy, grid: Grid | GridDensity, *, tol: float = 1e-12, max_iterations: int = 100
-) -> Minimiser:
-    """The minimiser of F over all densities on a grid, F convex with an internal energy.
+    energy: Energy,
+    start: Grid | GridDensity | Particles | ChargedParticles,
+    *,
+    tol: float = 1e-12,
+    max_iterations: int = 100,
+    solver: FrankWolfe | None = None,
+) -> Minimiser | BestMeasure:
+    """The minimiser of F over all densities on a grid, or, from atoms, over all measures; F convex in the measure.
 
-    With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of its own ``phi = <f_mu* - f, Phi>``, with
-    the porous medium ``(l - phi - V)_+ / c``, and in general ``(U*)'(l - phi - V)``.  It is the only stationary state
-    with full support, (4.5); the porous medium has others, but this one is the minimum, (4.8).  No flow is run: the
-    dual problem has one unknown for each data point and is solved by Newton's method.
+    **On a grid**, F with an internal energy.  With entropy it is the Gibbs measure ``mu* = exp(-(phi + V)/c) / Z`` of
+    its own ``phi = <f_mu* - f, Phi>``, with the porous medium ``(l - phi - V)_+ / c``, and in general
+    ``(U*)'(l - phi - V)``.  It is the only stationary state with full support, (4.5); the porous medium has others, but
+    this one is the minimum, (4.8).  The dual problem has one unknown for each data point and is solved by Newton's
+    method.
+
+    **From atoms**, F a risk with a potential, or another energy of atoms that is convex in the measure: the infinite
+    step of :class:`jko.FrankWolfe`, which adds atoms where dF/dmu is lowest, solves for their masses and slides both,
+    until ``F - min F`` is at most ``solver.gap |F(start)|``.  The number of atoms is found, not given.  No flow is run,
+    in either case.
 
     Parameters
     ----------
     energy : Energy
-        Sums of risks, potentials (+inf where no mass may be), interactions with convex=True, entropies and
+        On a grid, sums of risks, potentials (+inf where no mass may be), interactions with convex=True, entropies and
         porous-medium terms, all with positive coefficients but the potentials; one internal energy at least.
-    grid : Grid or GridDensity
-        The cells; of a density, its residual is the first guess.
-    tol
-        Of the residual, relative to ``1 + |f|``.
+        From atoms, risks, potentials and terms declared convex in the measure.
+    start : Grid, GridDensity, Particles or ChargedParticles
+        The cells; of a density, its residual is the first guess.  Atoms are the first guess too, and their domain is
+        kept.
+    tol, max_iterations
+        On a grid: of the residual, relative to ``1 + |f|``, and Newton steps.
+    solver : FrankWolfe, optional
+        From atoms: the gap, and limits of rounds and time.
 
     Returns
     -------
-    Minimiser
+    Minimiser or BestMeasure
         Unconverged results say so in ``status``; their gap is as rigorous.
 
     Raises
     ------
     ValueError
-        For an energy without internal energy (its minimiser is no density), or with terms that this cannot treat.
+        On a grid for an energy without internal energy (its minimiser is no density: start from atoms), from atoms for
+        one that is not convex in the measure, or has no minimum; for terms that this cannot treat.
 
     Notes
     -----
-    Source: survey (4.5), (4.8)-(4.10).  As printed, (4.8) is an equality and stationary states have full support; for
-    the porous medium neither holds: ``F(mu) - F(mu*)`` has the further term ``int (dF/dmu(mu*) - l) dmu >= 0``.
+    Source: survey (4.5), (4.8)-(4.10), Remark 2.1.  As printed, (4.8) is an equality and stationary states have full
+    support; for the porous medium neither holds: ``F(mu) - F(mu*)`` has the further term
+    ``int (dF/dmu(mu*) - l) dmu >= 0``.
 
     Examples
     --------
@@ -125,9 +167,26 @@ def minimiser(
     >>> found = jko.minimiser(jko.SquaredNorm() + 0.5 * jko.Entropy(), jko.Grid((-6.0, 6.0), 200))
     >>> round(float(found.state.covariance()[0, 0]), 6)
     0.5
+    >>> wells = jko.Potential(lambda x: ((x**2 - 1) ** 2 + 0.1 * x)[:, 0])
+    >>> best = jko.minimiser(wells, jko.Particles([[1.0]]))  # from the wrong well
+    >>> round(float(best.state.points[0, 0]), 3)
+    -1.012
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("grid", grid, Grid, GridDensity, hint="build it by jko.Grid(bounds, shape)")
+    kinds = (Grid, GridDensity, Particles, ChargedParticles)
+    checks.kind("start", start, *kinds, hint="a jko.Grid(bounds, shape), or jko.Particles(points)")
+    if isinstance(start, (Particles, ChargedParticles)):
+        solver = FrankWolfe() if solver is None else solver
+        return best_measure(energy, start, checks.kind("solver", solver, FrankWolfe))
+    if solver is not None:
+        raise TypeError("solver is for atoms; on a grid give tol and max_iterations")
+    return _on_cells(energy, start, tol, max_iterations)
+
+
+def _on_cells(
+    energy: Energy, grid: Grid | GridDensity, tol: float, max_iterations: int
+) -> Minimiser:
+    """Newton's method on the dual of the cells."""
     checks.number("tol", tol, above=0)
     checks.count("max_iterations", max_iterations)
     start = grid if isinstance(grid, GridDensity) else _uniform(energy, grid)
@@ -189,7 +248,7 @@ def _refuse(terms: Parts) -> None:
     if not terms.internal:
         raise ValueError(
             "the energy has no internal energy, so its minimiser is no density; add 0.01 * jko.Entropy() or "
-            "0.01 * jko.PorousMedium(), or bound the minimum from a state by jko.optimality"
+            "0.01 * jko.PorousMedium(), or start from atoms, jko.Particles(points)"
         )
 
 

@@ -33,14 +33,9 @@ class Columns:
     def __init__(
         self, envelope: Envelope, masses: Tensor, mixture: tuple[Tensor, float] | None = None
     ) -> None:
-        self.envelope, self.masses = envelope, masses
         every = torch.arange(envelope.N, device=envelope.anchors.device)
         z = projected(envelope.anchors, envelope.domain)
-        self.points, self.block = z, every
-        self.features = envelope.minorant.features(z)
-        self.cost = envelope.cost(z, every)
-        self.plan = masses.clone()
-        self.mixed = torch.zeros_like(every, dtype=torch.bool)  # the reference measure, as a column
+        self._begin(envelope, masses, z, every, masses)
         if len(envelope.own) == envelope.N:
             own = envelope.own
             self._append(own, every, envelope.minorant.features(own), envelope.cost(own, every))
@@ -48,6 +43,25 @@ class Columns:
             phi, cost = mixture
             self._append(z[:1], every[:1], phi[None], cost * torch.ones_like(self.cost[:1]))
             self.mixed[-1] = True
+
+    @classmethod
+    def of_plan(
+        cls, envelope: Envelope, masses: Tensor, points: Tensor, block: Tensor, plan: Tensor
+    ) -> Columns:
+        """The columns ``points`` of the blocks ``block``, and a plan over them: every block has one that holds mass."""
+        columns = cls.__new__(cls)
+        columns._begin(envelope, masses, points, block, plan)
+        return columns
+
+    def _begin(
+        self, envelope: Envelope, masses: Tensor, points: Tensor, block: Tensor, plan: Tensor
+    ) -> None:
+        self.envelope, self.masses = envelope, masses
+        self.points, self.block, self.plan = points, block, plan.clone()
+        self.features = envelope.minorant.features(points)
+        self.cost = envelope.cost(points, block)
+        # the reference measure, as a column
+        self.mixed = torch.zeros_like(block, dtype=torch.bool)
 
     def _append(self, *columns: Tensor) -> None:
         """More points, with their blocks, features and costs; they hold no mass yet."""

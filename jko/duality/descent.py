@@ -10,7 +10,7 @@ from torch import Tensor
 from jko.numerics.blocks import descending
 from jko.spaces import Box, Domain, projected
 
-NEWTON = 60  # iterations
+NEWTON, FINE = 60, 30  # iterations; of rows that need not go on to rounding
 TRIALS = 12  # halvings along the Newton direction, then as many steps along the gradient
 BLUR = 4e-16  # values closer than this, relatively, count as equal
 
@@ -32,7 +32,12 @@ class Landscape(Protocol):
 
 
 def descend(
-    f: Landscape, z: Tensor, domain: Domain | None, step: float, far: float
+    f: Landscape,
+    z: Tensor,
+    domain: Domain | None,
+    step: float,
+    far: float,
+    fine: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """A local minimiser for every row.
 
@@ -48,6 +53,8 @@ def descend(
         Length of a gradient step, for rows that Newton does not help.
     far : float
         Rows that move further than this from their start are left where they are.
+    fine : float
+        Rows of which Newton's model promises to fall by less have arrived; 0: they go on to rounding.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def descend(
     live = torch.arange(len(z), device=z.device)
     values = f.value(z, live)
     z = z.clone()
-    for _ in range(NEWTON):
+    for _ in range(FINE if fine else NEWTON):
         gradient, rounding = f.slope(z[live], live)
         natural = gradient
         if domain is not None:
@@ -67,8 +74,12 @@ def descend(
         if not len(live):
             break
         d = newton_directions(f.hessian(z[live], live), gradient, fixed(domain, z[live], gradient))
-        moved = _search(f, z, values, live, gradient, d, domain, step)
-        live = live[moved]
+        if fine:
+            worth = (gradient * d).sum(1) < -fine
+            live, gradient, d = live[worth], gradient[worth], d[worth]
+        before = values[live]
+        moved = _search(f, z, values, live, gradient, d, domain, step, fine)
+        live = live[moved & (before - values[live] >= fine)]
     return z, values
 
 
@@ -100,11 +111,13 @@ def _search(
     d: Tensor,
     domain: Domain | None,
     step: float,
+    fine: float,
 ) -> Tensor:
-    """Move the live rows in place, with sufficient decrease; which of them moved."""
+    """Move the live rows in place, with sufficient decrease of more than ``fine``; which of them moved."""
     moved = torch.zeros_like(live, dtype=torch.bool)
+    hopeless = moved.clone()
     for trial in range(2 * TRIALS):
-        rows = torch.nonzero(~moved).flatten()
+        rows = torch.nonzero(~(moved | hopeless)).flatten()
         if not len(rows):
             break
         here = live[rows]
@@ -121,4 +134,6 @@ def _search(
         better &= predicted < 0
         z[here[better]], values[here[better]] = new[better], found[better]
         moved[rows[better]] = True
+        if fine and trial >= TRIALS:
+            hopeless[rows[~better & (predicted > -fine)]] = True
     return moved

@@ -83,7 +83,7 @@ class Envelope:
 
     @cached_property
     def pool(self) -> Tensor:
-        """Points that any block may start from: the atoms, the anchors and a lattice around them, (C, dim)."""
+        """Points that any block may start from: atoms, anchors, a lattice around them, (C, dim)."""
         return torch.cat([self.own, self.anchors, self.lattice(LATTICE, 1)])
 
     def lattice(self, count: int, first: int, scale: Tensor | float = 1.0) -> Tensor:
@@ -129,7 +129,7 @@ class Envelope:
             False: one start for each block, its own atom or where another one's is better.
         """
         every = torch.arange(self.N, device=self.anchors.device)
-        if self._flat(g):
+        if self.flat(g):
             return self._at_once(g, every)
         pool = self.pool if known is None else torch.cat([self.pool, known.points])
         table = self.table(g, pool)
@@ -149,40 +149,45 @@ class Envelope:
             z, block = self._best_start(g, z, block)
         return self.descended(g, z, block)
 
-    def descended(self, g: Tensor, z: Tensor, block: Tensor) -> Minima:
-        """The local minimisers below the starts ``z`` of the blocks ``block``; every block has a start."""
+    def descended(self, g: Tensor, z: Tensor, block: Tensor, fine: float = 0.0) -> Minima:
+        """The local minimisers below the starts ``z`` of the blocks ``block``, to ``fine``; every block has a start."""
         step = 1.0 / (self.stiffness or self.rate or 1.0)
-        z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far)
+        z, values = descend(_Rows(self, g, block), z, self.domain, abs(step), self._far, fine)
         return self._collect(z, block, values)
 
     def table(self, g: Tensor, pool: Tensor) -> Tensor:
         """The value of every pool point for every block, w chosen best where it can be; shape (N, C)."""
+        return self.priced(self.paid(g, pool), pool)
+
+    def paid(self, g: Tensor, pool: Tensor) -> Tensor:
+        """What prices say of a pool: c_g(theta), (C,) or (C, k), where w is chosen best; else phi_g, (C,)."""
+        if not self.chosen:
+            return self.minorant.value(g, pool)
+        with torch.no_grad():
+            return self.minorant.charge(g, pool[:, self.minorant.width :])
+
+    def priced(self, paid: Tensor, pool: Tensor) -> Tensor:
+        """The table of a pool for which that is paid, (N, C)."""
         minorant, k, width = self.minorant, self.stiffness or 0.0, self.minorant.width
-        if not self._chosen:
-            return minorant.value(g, pool) + 0.5 * self.rate * torch.cdist(self.anchors, pool) ** 2
-        w, c = self._best_w(g, pool)
+        if not self.chosen:
+            return paid + 0.5 * self.rate * torch.cdist(self.anchors, pool) ** 2
         theta = pool[:, width:]
         near = 0.5 * self.rate * torch.cdist(self.anchors[:, width:], theta) ** 2
         rest = near + 0.5 * float(minorant.lam or 0.0) * (theta**2).sum(1)
-        if width == 1:
-            y = self.anchors[:, :1]
-            return rest + w * c + 0.5 * k * w**2 - self.rate * y * w + 0.5 * self.rate * y**2
-        y = self.anchors[:, None, :width]
-        return rest + (w * (c + 0.5 * k * w - self.rate * y) + 0.5 * self.rate * y**2).sum(2)
+        y, c = (self.anchors[:, :1], paid) if width == 1 else (self.anchors[:, None, :width], paid)
+        w = self._best_w(c, y)
+        each = w * (c + 0.5 * k * w - self.rate * y) + 0.5 * self.rate * y**2
+        return rest + (each if width == 1 else each.sum(2))
 
-    def _best_w(self, g: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
-        """w* = (y_w rate - c_g(theta)) / k, cut to its interval, (N, C) or (N, C, k); and c_g (C,) or (C, k)."""
-        width = self.minorant.width
-        with torch.no_grad():
-            c = self.minorant.charge(g, pool[:, width:])
-        y = self.anchors[:, :1] if width == 1 else self.anchors[:, None, :width]
+    def _best_w(self, c: Tensor, y: Tensor) -> Tensor:
+        """w* = (y_w rate - c_g(theta)) / k, cut to its interval."""
         w = (self.rate * y - c) / (self.stiffness or 1.0)
-        return (w if self.w_range is None else w.clamp(*self.w_range)), c
+        return w if self.w_range is None else w.clamp(*self.w_range)
 
     def _picked(self, table: Tensor, pool: Tensor, g: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The best pool points of each block, one from each neighbourhood."""
         every, table = torch.arange(self.N, device=pool.device), table.clone()
-        place = pool[:, self.minorant.width :] if self._chosen else pool
+        place = pool[:, self.minorant.width :] if self.chosen else pool
         near = None
         if count > 1 and len(place) > 1 and place.shape[1]:  # theta may have no coordinates
             near = torch.cdist(place, place) < NEIGHBOUR * place.std(0).norm()
@@ -192,19 +197,19 @@ class Envelope:
             picks.append(pick)
             if near is not None:
                 table[near[pick]] = torch.inf
-        return self.placed(g, pool, torch.cat(picks), every.repeat(count))
+        picked = torch.cat(picks)
+        return self.placed(pool[picked], self.paid(g, pool)[picked], every.repeat(count))
 
-    def placed(self, g: Tensor, pool: Tensor, pick: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
-        """The points ``pool[pick]`` for the blocks ``block``, with the best w where it can be chosen."""
-        z = pool[pick]
-        if self._chosen:
-            w, _ = self._best_w(g, pool)
-            w = w[block, pick].reshape(len(z), -1)
-            z = torch.cat([w, z[:, w.shape[1] :]], dim=1)
-        return z, block
+    def placed(self, z: Tensor, paid: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """The points z for the blocks ``block``, with the best w where it can be chosen: ``paid`` is said of them."""
+        if not self.chosen:
+            return z, block
+        width = self.minorant.width
+        w = self._best_w(paid.view(len(z), -1), self.anchors[block, :width])
+        return torch.cat([w, z[:, width:]], dim=1), block
 
     @property
-    def _chosen(self) -> bool:
+    def chosen(self) -> bool:
         """Whether the best w of a theta is known in closed form."""
         linear = self.minorant.activations is not None and self.w_range is not None
         return linear and bool(self.stiffness)
@@ -229,14 +234,11 @@ class Envelope:
         rows = rows[rank(block[rows]) == 0]
         return z[rows], block[rows]
 
-    def _flat(self, g: Tensor) -> bool:
+    def flat(self, g: Tensor) -> bool:
         """Whether phi_g + rate |. - y|^2 / 2 has no curvature in w (lam = rate = 0, w free): minimum -inf or 0."""
         free = self.w_range is not None and not all(bool(w.isfinite().all()) for w in self.w_range)
-        return (
-            self.stiffness == 0
-            and free
-            and (self.minorant.activations is not None or not self.minorant.risks)
-        )
+        linear = self.minorant.activations is not None or not self.minorant.risks
+        return self.stiffness == 0 and free and linear
 
     def _at_once(self, g: Tensor, every: Tensor) -> Minima:
         z = projected(self.anchors, self.domain)

@@ -6,7 +6,7 @@ from jko.energies.consistency import check_variations
 from jko.energies.curvature import Curvature
 from jko.energies.doors import value_of
 from jko.energies.interaction import Interaction
-from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
+from jko.energies.internal import Conjugate, Entropy, Internal
 from jko.energies.kernel import KernelEntropy, KernelInternal, KernelPorousMedium
 from jko.energies.layers import TwoLayerRisk
 from jko.energies.losses import Logistic, Loss, SquaredLoss
@@ -14,6 +14,7 @@ from jko.energies.mixture import Mixture
 from jko.energies.ontheta import OnTheta
 from jko.energies.parts import Parts, check_obstacles, parts
 from jko.energies.potential import Linear, Potential, PowerNorm, SquaredNorm
+from jko.energies.powers import PorousMedium
 from jko.energies.relaxed import Relaxed, relaxed
 from jko.energies.risk import Risk
 from jko.energies.squares import Squares

@@ -1,10 +1,10 @@
 """Internal energies ``int U(rho)`` of a density: heat (4.1), porous medium (4.6) and fast diffusion.
 
-Atoms have no density, so on particles they are +inf; they say so instead of returning it.  See
-:class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` for their smooth relatives on particles.
+Cells and normal laws have a density.  Atoms have none, so on particles they are +inf; they say so instead of returning
+it.  :class:`jko.KernelEntropy` and :class:`jko.energies.KernelPorousMedium` are their smooth relatives on particles.
 
-To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Sums of them are in
-:mod:`jko.energies.mixture`, the limit of powers is in :mod:`jko.energies.congestion`.
+To add one: subclass :class:`Internal`, write U, its slope, and the density that has a given slope.  Powers are in
+:mod:`jko.energies.powers`, sums in :mod:`jko.energies.mixture`, the limit of powers in :mod:`jko.energies.congestion`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jko import checks
 from jko.energies.base import Energy
-from jko.measures import ChargedSpan, OnCells, State
+from jko.measures import ChargedSpan, NormalLaws, OnCells, State
 
 
 class Conjugate(NamedTuple):
@@ -113,13 +112,22 @@ class Internal(Energy):
         """``log (U*)'(p)``, -inf where that is 0."""
         return self.density(p).log()
 
+    def per_mass(self, s: Tensor) -> Tensor:
+        """``U(rho) / rho`` at ``rho = e^s``."""
+        rho = s.exp()
+        return self.U(rho) / rho
+
     def __call__(self, state: State) -> Tensor:
-        """``int U(rho) dx``: the sum over the cells of volume times U."""
+        """``int U(rho) dx``: the sum over the cells of volume times U; of normal laws ``int U(rho) / rho dmu``."""
+        if isinstance(state, NormalLaws):
+            return state.integrate(self.per_mass(self._log_density(state)))
         rho = self._of_density(state)
         return (rho.volumes * self.U(rho.values.reshape(-1))).sum()
 
     def variation(self, state: State, at: Tensor | None = None) -> Tensor:
-        """U'(rho) at the atoms of the state, shape (N,); a density has no other points."""
+        """U'(rho) at the atoms of the state, shape (N,); a density on cells has no other points."""
+        if isinstance(state, NormalLaws):
+            return self.of_log(self._log_density(state, at))[0]
         rho = self._of_density(state)
         if at is not None:
             raise ValueError(
@@ -128,12 +136,18 @@ class Internal(Energy):
         return rho.spread(self.slope(rho.values.reshape(-1)))
 
     def gradient(self, state: State, at: Tensor | None = None) -> Tensor:
-        """Refused: a density that is constant on cells has no gradient at a point; steps take it across faces."""
+        """``grad U'(rho)`` of normal laws, (n, d); cells have none at a point: steps take it across faces."""
+        if isinstance(state, NormalLaws):
+            return super().gradient(state, at)
         self._of_density(state)
         raise TypeError(
             f"{self!r} has no pointwise gradient: a {type(state).__name__} is constant on its cells. "
             "The solvers of densities take differences across faces; use E.variation(state)"
         )
+
+    def _log_density(self, state: NormalLaws, at: Tensor | None = None) -> Tensor:
+        self.suits(state.dim)
+        return state.log_density(state.support if at is None else at)
 
     def _of_density(self, state: State) -> OnCells:
         """The density of the state; of a pair (rho, H) it is rho."""
@@ -145,7 +159,7 @@ class Internal(Energy):
         name = type(self).__name__
         raise TypeError(
             f"{name} of {type(state).__name__} is +inf: atoms have no density. Use jko.GridDensity or jko.LineMesh "
-            "(of pairs, jko.ChargedDensity or jko.ChargedMesh), "
+            "(of pairs, jko.ChargedDensity or jko.ChargedMesh), jko.Gaussian in any dimension, "
             f"or Kernel{name}(bandwidth, ...) on particles"
         )
 
@@ -198,92 +212,10 @@ class Entropy(Internal):
         """s + 1 and 1."""
         return s + 1, torch.ones_like(s)
 
+    def per_mass(self, s: Tensor) -> Tensor:
+        """s itself."""
+        return s
+
     def log_density(self, p: Tensor) -> Tensor:
         """p - 1, below all densities that are numbers."""
         return p - 1
-
-
-@dataclass(frozen=True)
-class PorousMedium(Internal):
-    """``1/(m (m - 1)) int rho^m``; m = 2 is the ``1/2 int mu^2`` of (4.6), m < 1 fast diffusion. Source: survey (4.6).
-
-    Its flow is ``d_t rho = (1/m) Lap rho^m``, (4.7); so ``Lap rho^m`` is that of ``m * PorousMedium(m)``.
-    Here ``U' = rho^(m - 1) / (m - 1)`` and ``(U*)'(p) = ((m - 1) p)_+^(1 / (m - 1))``.
-
-    With m > 1 a density has a front.  With m < 1 it is positive everywhere with tails that fall like a power,
-    ``|x|^(-2 / (1 - m))``, U is negative, ``U'(0) = -inf``, and U* is finite for p < 0 alone.  In d dimensions the
-    energy is convex along geodesics, and its flow that of a gradient, for ``m >= 1 - 1/d`` (McCann): for all m > 0 on
-    the line, from 1/2 in the plane, from 2/3 in space.  On the whole of R^d, tails have a second moment for
-    ``m > d / (d + 2)``; in a box all do.  The limit m = 1 is :class:`jko.Entropy`, the limit m = inf
-    :class:`jko.energies.Congestion`.
-
-    Raises
-    ------
-    ValueError
-        For m <= 0 and m = 1, and of a density in d dimensions for ``m < 1 - 1/d``.
-
-    Examples
-    --------
-    >>> import jko
-    >>> rho = jko.GridDensity(jko.Grid((0.0, 2.0), 4), [0.5, 0.5, 0.5, 0.5])
-    >>> float(jko.PorousMedium(2)(rho)), round(float(jko.PorousMedium(0.5)(rho)), 6)
-    (0.25, -5.656854)
-    """
-
-    _bare = 1
-    m: float = 2.0
-
-    def __post_init__(self) -> None:
-        if checks.number("m", self.m, above=0) == 1:
-            raise ValueError(
-                f"m = {float(self.m)} divides by zero; its limit, up to a constant, is jko.Entropy(): take that, or "
-                "another m"
-            )
-
-    def suits(self, dim: int) -> None:
-        """Refuse ``m < 1 - 1/d``."""
-        if self.m < (least := 1 - 1 / dim):
-            raise ValueError(
-                f"PorousMedium({self.m:g}) in dimension {dim}: for m < 1 - 1/{dim} = {least:.6g} the energy is not "
-                "convex along geodesics and its diffusion no gradient flow that a step could follow; take a larger m"
-            )
-
-    def U(self, rho: Tensor) -> Tensor:
-        """rho^m / (m (m - 1))."""
-        return rho**self.m / (self.m * (self.m - 1))
-
-    def slope(self, rho: Tensor) -> Tensor:
-        """rho^(m - 1) / (m - 1)."""
-        return rho ** (self.m - 1) / (self.m - 1)
-
-    def density(self, p: Tensor) -> Tensor:
-        """((m - 1) p)_+^(1 / (m - 1)); for m < 1 it is +inf for p >= 0."""
-        return ((self.m - 1) * p).clamp(min=0) ** (1 / (self.m - 1))
-
-    def density_slope(self, p: Tensor) -> Tensor:
-        """((m - 1) p)^((2 - m) / (m - 1)); for m > 1 it is 0 for p <= 0."""
-        s = ((self.m - 1) * p).clamp(min=0)
-        power = s ** ((2 - self.m) / (self.m - 1))
-        return power if self.m < 1 else torch.where(p > 0, power, torch.zeros_like(power))
-
-    def pressure(self, rho: Tensor) -> Tensor:
-        """``P = rho^m / m``."""
-        return rho**self.m / self.m
-
-    def stiffness(self, rho: Tensor) -> Tensor:
-        """rho^(m - 2)."""
-        return rho ** (self.m - 2)
-
-    def conjugate(self, p: Tensor) -> Conjugate:
-        """``U* = rho s / m`` with ``s = ((m - 1) p)_+`` and ``rho = s^(1 / (m - 1))``, from one power."""
-        s = ((self.m - 1) * p).clamp(min=0)
-        rho = s ** (1 / (self.m - 1))
-        if self.m < 1:  # all three are +inf for p >= 0; where p = -inf, rho is 0 and U*(p) too
-            value = torch.where(rho > 0, rho * s.clamp(min=torch.finfo(s.dtype).tiny), 0) / self.m
-            return Conjugate(value, rho, torch.where(rho > 0, rho / s, 0))
-        return Conjugate(rho * s / self.m, rho, torch.where(s > 0, rho / s, 0))
-
-    def of_log(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """``e^((m - 1) s) / (m - 1)`` and (m - 1) times that."""
-        power = ((self.m - 1) * s).exp()
-        return power / (self.m - 1), power

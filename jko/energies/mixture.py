@@ -18,7 +18,8 @@ from torch import Tensor
 
 from jko.energies.base import Energy
 from jko.energies.congestion import Congestion
-from jko.energies.internal import Conjugate, Entropy, Internal, PorousMedium
+from jko.energies.internal import Conjugate, Entropy, Internal
+from jko.energies.powers import PorousMedium
 
 SWEEPS = 200  # of the safeguarded Newton method; it takes about six
 NEAR = 1e-9  # relative: after so small a Newton step there is nothing to do
@@ -112,6 +113,10 @@ class Mixture(Internal):
             slope, rise = E.of_log(s)
             total, rate = total + c * slope, rate + c * rise
         return total, rate
+
+    def per_mass(self, s: Tensor) -> Tensor:
+        """``U(rho) / rho`` at rho = e^s, term by term."""
+        return _sum([c * E.per_mass(s) for c, E in self.summands], s)
 
     def density(self, p: Tensor) -> Tensor:
         """``(U*)'(p)``: of one term its own, of several the root."""

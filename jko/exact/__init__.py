@@ -19,6 +19,7 @@ finds are two programs.  ``tau`` is a time step, ``t`` a time; arrays broadcast.
 ========================  ==================================================================================
 """
 
+from jko.deprecation import moved
 from jko.exact.atoms import (
     Splitting,
     neuron_flow,
@@ -39,7 +40,7 @@ from jko.exact.distances import (
     squared_flow_distance_gaussians,
 )
 from jko.exact.gaussians import (
-    Gaussian,
+    NormalLaw,
     deviation_step,
     gaussian,
     gaussian_energy,
@@ -72,7 +73,7 @@ from jko.exact.walls import wall_rest, wall_rest_mass, wall_step
 __all__ = [
     "ChargedGaussian",
     "Escape",
-    "Gaussian",
+    "NormalLaw",
     "Splitting",
     "barenblatt",
     "barenblatt_energy",
@@ -117,3 +118,5 @@ __all__ = [
     "wall_rest_mass",
     "wall_step",
 ]
+
+__getattr__ = moved(__name__, Gaussian="jko.exact.NormalLaw")

@@ -35,7 +35,7 @@ from jko.shown import shown
 
 
 @shown
-class Gaussian(NamedTuple):
+class NormalLaw(NamedTuple):
     """A normal law: mean (d,) and covariance (d, d).
 
     Examples
@@ -78,7 +78,7 @@ def gaussian_step(
     centre: Numbers = 0.0,
     beta: NotNegative,
     tau: Positive,
-) -> Gaussian:
+) -> NormalLaw:
     """The JKO step in W2 of ``1/2 int (x - z) . A (x - z) dmu + beta Ent(mu)`` from N(mean, covariance).
 
     Parameters
@@ -95,7 +95,7 @@ def gaussian_step(
 
     Returns
     -------
-    Gaussian
+    NormalLaw
         Mean and covariance after the step.
 
     Raises
@@ -128,7 +128,7 @@ def gaussian_step(
     P = 0.25 * (np.sqrt(C) + np.sqrt(C + 4 * h)) ** 2
     after = np.linalg.solve(B, mean + tau * A @ point("centre", centre, d))
     half = root @ W
-    return Gaussian(after, (half * P) @ half.T)
+    return NormalLaw(after, (half * P) @ half.T)
 
 
 @formula
@@ -140,7 +140,7 @@ def gaussian_flow(
     centre: Numbers = 0.0,
     beta: NotNegative,
     t: NotNegative,
-) -> Gaussian:
+) -> NormalLaw:
     """The flow (4.2) of the same energy at time t, from N(mean, covariance).
 
     ``mean(t) = z + e^{-t A} (mean - z)``,  ``S(t) = e^{-t A} S e^{-t A} + 2 beta int_0^t e^{-2 s A} ds``.
@@ -157,23 +157,23 @@ def gaussian_flow(
     z, decay = point("centre", centre, d), (U * np.exp(-a * t)) @ U.T
     noise = np.array([t if k == 0 else -np.expm1(-2 * k * t) / (2 * k) for k in a])
     added = (U * (2 * beta * noise)) @ U.T
-    return Gaussian(z + decay @ (mean - z), decay @ S @ decay + added)
+    return NormalLaw(z + decay @ (mean - z), decay @ S @ decay + added)
 
 
 @formula
-def gaussian_rest(*, A: Matrix, centre: Vector, beta: NotNegative) -> Gaussian:
+def gaussian_rest(*, A: Matrix, centre: Vector, beta: NotNegative) -> NormalLaw:
     """The minimiser N(z, beta A^{-1}) of the same energy, A (d, d) positive: a fixed point of flow *and* step.
 
     Examples
     --------
     >>> from jko import exact
     >>> exact.gaussian_rest(A=[[2.0]], centre=[1.0], beta=0.5)
-    Gaussian(mean=[1], covariance=[[0.25]])
+    NormalLaw(mean=[1], covariance=[[0.25]])
     """
     A = sized("A", A, len(centre))
     if np.linalg.eigvalsh(A)[0] <= 0:
         raise ValueError("A must be positive definite for a state of rest; mass escapes otherwise")
-    return Gaussian(centre, beta * np.linalg.inv(A))
+    return NormalLaw(centre, beta * np.linalg.inv(A))
 
 
 @formula

@@ -9,7 +9,7 @@ problem of the matrix ``A_q = [[lam, q], [q, lam]]``, coupled to itself through 
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from jko.exact.gaussians import Gaussian, gaussian_energy, gaussian_step
+from jko.exact.gaussians import NormalLaw, gaussian_energy, gaussian_step
 from jko.exact.roots import root
 from jko.exact.rules import (
     Array,
@@ -34,7 +34,7 @@ def network_step(
     lam: NotNegative,
     beta: NotNegative,
     tau: Positive,
-) -> Gaussian:
+) -> NormalLaw:
     """The JKO step in W2 of the network's F from N(mean, covariance) on R x R.
 
     It is :func:`jko.exact.gaussian_step` with ``A_q`` at the q with ``q = s2 (A+ - target)``, |q| < lam + 1/tau.  F is
@@ -67,7 +67,7 @@ def network_step(
     """
     _of_two(mean)
 
-    def step(q: float) -> Gaussian:
+    def step(q: float) -> NormalLaw:
         return gaussian_step(mean, covariance, A=_coupled(lam, q), beta=beta, tau=tau)
 
     def excess(q: float) -> float:  # increasing: A+ falls with q
@@ -92,7 +92,7 @@ def network_flow(
     lam: Real,
     beta: NotNegative,
     t: NotNegative,
-) -> Gaussian:
+) -> NormalLaw:
     """The flow (4.2) of the network's F at time t, from N(mean, covariance).
 
     ``mean' = -A_q mean``, ``S' = -A_q S - S A_q + 2 beta I``, integrated to a relative 1e-12.
@@ -127,11 +127,11 @@ def network_flow(
             f"the flow could not be integrated to t = {t:g}: {found.message} Take a smaller t"
         )
     y: Array = found.y[:, -1]
-    return Gaussian(y[:2], y[2:].reshape(2, 2))
+    return NormalLaw(y[:2], y[2:].reshape(2, 2))
 
 
 @formula
-def network_rest(*, s2: Positive, target: Real, lam: Positive, beta: Positive) -> Gaussian:
+def network_rest(*, s2: Positive, target: Real, lam: Positive, beta: Positive) -> NormalLaw:
     """The minimiser of the network's F, lam > 0 and beta > 0: the Gibbs measure N(0, beta A_q^{-1}).
 
     Its variances along ``(w +- theta)/sqrt 2`` are ``beta / (lam +- q)``, q the root in (-lam, lam) of
@@ -152,7 +152,7 @@ def network_rest(*, s2: Positive, target: Real, lam: Positive, beta: Positive) -
 
     limit = lam * (1 - 1e-15)
     q = root(excess, -limit, limit)
-    return Gaussian(np.zeros(2), beta / ((lam - q) * (lam + q)) * _coupled(lam, -q))
+    return NormalLaw(np.zeros(2), beta / ((lam - q) * (lam + q)) * _coupled(lam, -q))
 
 
 @formula

@@ -17,8 +17,16 @@ from jko.energies import Energy
 from jko.limits.course import Array, Times, kept_times, tolerance, travelled
 from jko.limits.densities import evolve
 from jko.limits.integration import EVALUATIONS, integrate
+from jko.limits.normals import evolve_laws
 from jko.limits.walls import slides, tangent
-from jko.measures import ChargedParticles, GridDensity, Particles, State, TwoLayer
+from jko.measures import (
+    ChargedParticles,
+    GridDensity,
+    NormalLaws,
+    Particles,
+    State,
+    TwoLayer,
+)
 from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
@@ -44,13 +52,14 @@ def wasserstein(
 
     On a pair (rho, H) it is the flow in D, (3.23)-(3.24): the same equation on the graph lift.  On a
     :class:`GridDensity` it is (3.7), with an entropy (4.2), with a porous medium (4.7), no flux through the box, by
-    finite volumes of second order: :mod:`jko.limits.densities`.
+    finite volumes of second order: :mod:`jko.limits.densities`.  On normal laws and mixtures of them it is the flow of
+    means and covariances: :mod:`jko.limits.normals`.
 
     Parameters
     ----------
     energy : Energy
         F for :class:`Particles`, G for :class:`ChargedParticles`.
-    start : Particles, ChargedParticles, TwoLayer or GridDensity
+    start : Particles, ChargedParticles, TwoLayer, GridDensity, Gaussian or GaussianMixture
         The measure at time zero, any weights.
     t1 : float
         End time, > 0.
@@ -131,7 +140,7 @@ def wasserstein(
     [-0.6, 0.7]
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("start", start, Particles, ChargedParticles, TwoLayer, GridDensity)
+    checks.kind("start", start, Particles, ChargedParticles, TwoLayer, GridDensity, NormalLaws)
     t1 = checks.number("t1", t1, above=0)
     if max_evaluations is not None:
         checks.count("max_evaluations", max_evaluations)
@@ -147,6 +156,8 @@ def wasserstein(
         raise ValueError(
             "drift and diffusion are for densities: take a jko.GridDensity. Of atoms, noise is jko.limits.langevin"
         )
+    if isinstance(start, NormalLaws):
+        return evolve_laws(energy, start, t1, wanted, rtol, atol, max_evaluations)
     atoms = _Atoms(energy, mu)
     solution = integrate(
         atoms.velocity,

@@ -8,10 +8,12 @@ from jko import checks, deprecation
 from jko.measures.charged import ChargedDensity
 from jko.measures.charged_mesh import ChargedMesh
 from jko.measures.density import GridDensity, OnCells
+from jko.measures.gaussians import Gaussian, GaussianMixture
 from jko.measures.kernels import LayerKernels
 from jko.measures.layers import LayerAtoms, TwoLayer
 from jko.measures.mesh import LineMesh
 from jko.measures.mixture import mixture
+from jko.measures.normals import NormalLaws
 from jko.measures.quadrature import Quadrature
 from jko.measures.span import ChargedSpan
 from jko.measures.state import ChargedParticles, Pair, Particles, State
@@ -40,10 +42,13 @@ __all__ = [
     "ChargedMesh",
     "ChargedParticles",
     "ChargedSpan",
+    "Gaussian",
+    "GaussianMixture",
     "GridDensity",
     "LayerAtoms",
     "LayerKernels",
     "LineMesh",
+    "NormalLaws",
     "OnCells",
     "Pair",
     "Particles",

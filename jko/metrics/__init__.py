@@ -4,6 +4,7 @@ from jko.deprecation import moved
 from jko.metrics.action import Action, action
 from jko.metrics.barycentre import Barycentre, barycentre
 from jko.metrics.base import Distance, Length, Metric
+from jko.metrics.bures import BuresWasserstein, normal_map
 from jko.metrics.certificates import (
     ACTION,
     ENTROPIC,
@@ -45,6 +46,8 @@ __all__ = [
     "ScaledWasserstein",
     "SlicedWasserstein",
     "SplitWasserstein",
+    "BuresWasserstein",
+    "normal_map",
     "Length",
     "Distance",
     "Divergence",

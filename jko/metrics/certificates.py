@@ -44,6 +44,8 @@ class Proof(Enum):
     ASSIGNMENT = "an exact assignment"
     SIMPLEX = "an exact plan with potentials, priced over all pairs"
     MONOTONE = "a monotone map of the line"
+    COMPONENTS = "an exact plan between the components of mixtures, whose cost is at least W2^2"
+    AFFINE = "the gradient of a convex quadratic function, between normal laws"
     ACTION = "none: the cost is the one-step dynamic action, W2^2 to third order; the gap certifies the step"
     ENTROPIC = "none: the cost is that of an entropic plan, above W2^2"
     OWN_COST = "none: the penalty is the metric's own cost, not that of a coupling"

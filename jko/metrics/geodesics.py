@@ -6,9 +6,10 @@ import torch
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import GridDensity, LineMesh, Particles, State
+from jko.measures import GridDensity, LineMesh, NormalLaws, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Metric
+from jko.metrics.bures import normal_geodesic
 from jko.metrics.couplings import Array, Plan, as_array
 from jko.metrics.grids import deposit
 from jko.metrics.meshes import line_geodesic
@@ -29,7 +30,8 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
     Between densities it is a density on their grid: the mass of each atom on its way is shared linearly between the
     centres around it, which keeps mass and mean and adds at most a quarter of the squared spacing to the variance along
     each axis.  Where axes are periodic all goes the shortest way.  Between meshes of the line it is exact, with one
-    cell for each piece of the monotone map.
+    cell for each piece of the monotone map.  Between normal laws it is normal; between mixtures a mixture, with a
+    component for each entry of the plan of components.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
 
     Returns
     -------
-    Particles, GridDensity or LineMesh
+    Particles, GridDensity, LineMesh, Gaussian or GaussianMixture
         Of particles and pairs: one atom for each entry of the plan; if the plan is a permutation, N atoms in the order
         of ``a``.  They keep the domain if both states have the same one.
 
@@ -68,6 +70,8 @@ def geodesic(a: State, b: State, t: float, *, metric: Metric | None = None) -> S
             "leave metric out for the geodesic of the natural metric"
         )
     plan = found.plan
+    if isinstance(a, NormalLaws) and isinstance(b, NormalLaws):
+        return normal_geodesic(a, b, t, plan)
     if isinstance(a, GridDensity):
         return deposit(a, *_on_the_way(a, b, plan, t))
     start, end = a.atoms, b.atoms

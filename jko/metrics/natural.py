@@ -7,9 +7,10 @@ from typing import overload
 
 from jko import checks
 from jko.deprecation import by_name
-from jko.measures import ChargedSpan, Pair, State, YoungMeasure
+from jko.measures import ChargedSpan, NormalLaws, Pair, State, YoungMeasure
 from jko.measures.tensors import on_numbers
 from jko.metrics.base import Distance, Length, Metric
+from jko.metrics.bures import BuresWasserstein
 from jko.metrics.graph import GraphWasserstein
 from jko.metrics.split import SplitWasserstein
 from jko.metrics.wasserstein import Wasserstein
@@ -40,7 +41,9 @@ def distance(a: State, b: State, *, metric: Metric | None = None) -> Length:
         completion; of one dimension, dtype and device.  Numbers of atoms and weights may differ.
     metric
         Default: W2 for :class:`jko.Particles` and :class:`jko.GridDensity` (as atoms at the centres of cells), D of
-        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`.
+        Remark 3.4 for pairs (rho, H) (:class:`jko.GraphWasserstein`), the split metric for :class:`jko.ChargedSpan`,
+        W2 in closed form for :class:`jko.Gaussian` (:class:`jko.metrics.BuresWasserstein`, which says what it is for
+        mixtures).
 
     Raises
     ------
@@ -86,11 +89,17 @@ def _(state: ChargedSpan) -> Metric:
     return SplitWasserstein()
 
 
+@natural_metric.register
+def _(state: NormalLaws) -> Metric:
+    return BuresWasserstein()
+
+
 def metric_between(a: State, b: State) -> Metric:
-    """The natural metric of two states of one kind, of two pairs, or of a pair and a Young measure."""
+    """The natural metric of two states of one kind, of two pairs, a pair and a Young measure, or two normal laws."""
     for name, state in (("a", a), ("b", b)):
         checks.kind(name, state, State)
     alike = isinstance(a, type(b)) or isinstance(b, type(a))
+    alike = alike or (isinstance(a, NormalLaws) and isinstance(b, NormalLaws))
     pairs = [state for state in (a, b) if isinstance(state, Pair)]
     if pairs and all(isinstance(state, (Pair, YoungMeasure)) for state in (a, b)):
         return natural_metric(pairs[0])

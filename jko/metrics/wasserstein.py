@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedSpan, GridDensity, LineMesh, OnCells, Pair, Particles, State
+from jko.measures import (
+    ChargedSpan,
+    GridDensity,
+    LineMesh,
+    NormalLaws,
+    OnCells,
+    Pair,
+    Particles,
+    State,
+)
 from jko.metrics.alike import alike
 from jko.metrics.base import Distance, Metric
 from jko.metrics.couplings import as_array
@@ -68,7 +77,7 @@ class Wasserstein(Metric):
 
 
 def _particles(name: str, state: State) -> Particles:
-    if isinstance(state, (Pair, ChargedSpan, OnCells)) or not isinstance(state, State):
-        hint = "W2 compares measures: pass the .lift() of a pair (rho, H)"
+    if isinstance(state, (Pair, ChargedSpan, OnCells, NormalLaws)) or not isinstance(state, State):
+        hint = "W2 compares measures: pass the .lift() of a pair (rho, H), the .to_particles() of a Gaussian"
         return checks.kind(name, state, Particles, hint=hint)
     return state.atoms

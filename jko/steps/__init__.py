@@ -1,10 +1,12 @@
 """The JKO step: problem, solvers, result."""
 
 from jko.status import Status
+from jko.steps.bures import BuresNewton
 from jko.steps.conic import Conic
 from jko.steps.derivative import DifferentiableStep, differentiable_step
 from jko.steps.dynamic import Dynamic
 from jko.steps.failed import StepFailed
+from jko.steps.frankwolfe import FrankWolfe
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
 from jko.steps.memory import Memory
@@ -23,9 +25,11 @@ __all__ = [
     "LBFGS",
     "Alternating",
     "BlockNewton",
+    "BuresNewton",
     "Conic",
     "DifferentiableStep",
     "Dynamic",
+    "FrankWolfe",
     "Memory",
     "MeshNewton",
     "Plans",

@@ -1,8 +1,8 @@
 """Affine combinations of states in their labels: the base points of time schemes.
 
-A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges) lies in a
-linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point such as
-``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
+A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges, the frames of
+normal laws) lies in a linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point
+such as ``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, LineMesh, State
+from jko.measures import ChargedMesh, LineMesh, NormalLaws, State
 from jko.metrics import Metric, natural_metric
 
 SAME = 1e-9  # of a cost: what rounding may change
@@ -36,6 +36,11 @@ def labels(state: State) -> Tensor | None:
 @labels.register
 def _(state: LineMesh) -> Tensor:
     return state.edges[:, None]
+
+
+@labels.register
+def _(state: NormalLaws) -> Tensor:
+    return state.labels
 
 
 @singledispatch
@@ -77,6 +82,11 @@ def _(state: ChargedMesh, field: Tensor) -> State | None:
     return state.placed(points) if _increasing(points[:, 1]) else None
 
 
+@shifted.register
+def _(state: NormalLaws, field: Tensor) -> State | None:
+    return state.shifted(field)
+
+
 def _increasing(places: Tensor) -> bool:
     """Whether no cell is empty, or so narrow that its width is rounding."""
     narrow = 4 * torch.finfo(places.dtype).eps * places.abs().max()
@@ -115,6 +125,11 @@ def square(state: State, field: Tensor, metric: Metric | None = None) -> float:
 def _(state: LineMesh, field: Tensor, metric: Metric | None = None) -> float:
     a, b = field[:-1, 0], field[1:, 0]
     return float((state.masses * (a * a + a * b + b * b)).sum()) / 3
+
+
+@square.register
+def _(state: NormalLaws, field: Tensor, metric: Metric | None = None) -> float:
+    return float(state.atoms.inner(field, field))
 
 
 def moved_by_index(new: State, old: State, cost: float, metric: Metric) -> Tensor | None:

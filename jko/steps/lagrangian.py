@@ -53,10 +53,13 @@ class Minimised(NamedTuple):
 Minimiser = Callable[[StepProblem, Penalty, Point, Memory], Minimised]
 
 
-def _refuse_cells(state: State) -> None:
+def refuse_cells(state: State) -> None:
     """Refuse what is not moved atom by atom."""
     if isinstance(state, OnCells) or type(state).placed is State.placed:
-        hint = "densities have solvers of their own: jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        hint = (
+            "densities and normal laws have solvers of their own, which are found where solver is left out: "
+            "jko.Dynamic() on a grid, jko.Quantile() on a mesh of the line"
+        )
         what = "the state of a solver that moves atoms"
         checks.kind(what, state, Particles, ChargedParticles, hint=hint)
 
@@ -80,7 +83,7 @@ def solve_lagrangian(
 
     Without ``examine`` the step ends with the first minimisation, and its coupling is certified when it is read.
     """
-    _refuse_cells(problem.previous)
+    refuse_cells(problem.previous)
     base = problem.base
     penalty, memory = penalty_of(problem), problem.memory
     point = penalty.start(problem, base.points if start is None else start)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from functools import singledispatch
 
-from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, State
+from jko.measures import ChargedDensity, ChargedMesh, GridDensity, LineMesh, NormalLaws, State
+from jko.steps.bures import BuresNewton
 from jko.steps.dynamic import Dynamic
 from jko.steps.lbfgs import LBFGS
 from jko.steps.line import MeshNewton, Quantile
@@ -46,6 +47,11 @@ def _(state: ChargedMesh) -> Solver:
 @natural_solver.register
 def _(state: ChargedDensity) -> Solver:
     return Remapped()
+
+
+@natural_solver.register
+def _(state: NormalLaws) -> Solver:
+    return BuresNewton()
 
 
 def told(solver: Solver | None, state: State, residual: float) -> Solver | None:

@@ -69,7 +69,7 @@ class Plans(Shown):
             if found is None:
                 break
             points, block, masses = found
-            cut = replace(here, previous=_cut(here.previous, block, masses), memory={})
+            cut = replace(here, previous=in_pieces(here.previous, block, masses), memory={})
             trial = solve_lagrangian(cut, self.positions.minimise, exact_plans=True, start=points)
             better = trial.status.ok and trial.objective < best.objective
             best = replace(
@@ -82,7 +82,7 @@ class Plans(Shown):
         return best
 
 
-def _cut(state: State, block: Tensor, masses: Tensor) -> State:
+def in_pieces(state: State, block: Tensor, masses: Tensor) -> State:
     """The same measure, with the atoms listed by pieces."""
     whole = torch.zeros_like(state.weights).index_add_(0, block, masses)
     weights = masses * (state.weights / whole)[block]

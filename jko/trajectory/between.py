@@ -6,7 +6,7 @@ from functools import singledispatch
 
 import torch
 
-from jko.measures import ChargedDensity, GridDensity, LineMesh, State
+from jko.measures import ChargedDensity, GridDensity, LineMesh, NormalLaws, State
 from jko.spaces import wraps
 
 
@@ -32,6 +32,14 @@ def _(a: LineMesh, b: State, s: float) -> LineMesh | None:
     if not isinstance(b, LineMesh) or not torch.equal(a.masses, b.masses):
         return None
     return a._with(edges=torch.lerp(a.edges, b.edges, s))
+
+
+@between.register
+def _(a: NormalLaws, b: State, s: float) -> NormalLaws | None:
+    """Components of the same masses, along the optimal maps."""
+    if not isinstance(b, type(a)) or not torch.equal(a.masses, b.masses):
+        return None
+    return a.towards(b, s)
 
 
 @between.register

@@ -278,7 +278,7 @@ def test_what_has_no_stationary_density_is_refused():
         )
     with pytest.raises(ValueError, match="everywhere"):
         minimiser(jko.Potential(lambda x: 0 * x[:, 0] + math.inf) + jko.Entropy(), grid)
-    with pytest.raises(TypeError, match="grid must be Grid or GridDensity"):
+    with pytest.raises(TypeError, match="atoms have no density"):
         minimiser(jko.Entropy(), jko.Particles([[0.0, 0.0]]))
 
 

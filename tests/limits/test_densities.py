@@ -82,7 +82,7 @@ def network():
 
 
 def test_the_mean_field_network_takes_the_steps_of_its_closed_form():
-    law = exact.Gaussian(np.zeros(2), np.diag([0.6, 0.9]))
+    law = exact.NormalLaw(np.zeros(2), np.diag([0.6, 0.9]))
     tau, errors = 0.1, []
     after = exact.network_step(*law, s2=0.8, target=1.5, lam=1.0, beta=0.3, tau=tau)
     for n in (48, 96):

@@ -212,8 +212,8 @@ def test_a_line_never_asks_for_what_is_worked_out_on_request():
 
 
 def test_named_tuples_show_themselves_and_stay_tuples():
-    escape = jko.exact.Gaussian(torch.zeros(20), torch.eye(20))
-    assert repr(escape).startswith("Gaussian(")
+    escape = jko.exact.NormalLaw(torch.zeros(20), torch.eye(20))
+    assert repr(escape).startswith("NormalLaw(")
     assert "20x20 array" in repr(escape)
     assert len(escape) == 2
 

@@ -147,7 +147,7 @@ def barenblatt_in_a_well(cells, d, tau, well=200.0):
 
 def gaussian_in_a_well(cells, d, tau):
     grid, well = jko.Grid((0.0, 1.0), (cells,) * d), {"A": 100.0, "centre": 0.5, "beta": 1.0}
-    law = exact.Gaussian(np.full(d, 0.4), 0.06**2 * np.eye(d))
+    law = exact.NormalLaw(np.full(d, 0.4), 0.06**2 * np.eye(d))
     after = exact.gaussian_step(*law, tau=tau, **well)
     start, answer = (means(grid, lambda x, g=g: exact.gaussian(x, *g)) for g in (law, after))
     V = jko.Potential(lambda x: 50 * (x - 0.5).square().sum(-1))

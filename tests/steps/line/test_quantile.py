@@ -73,7 +73,7 @@ def test_porous_medium_steps_follow_the_recursion_of_the_parabola():
 @pytest.mark.parametrize(("a", "beta"), [(1.5, 0.6), (0.0, 0.6)])
 def test_normal_laws_follow_the_recursion_of_the_deviation(a, beta):
     """Ornstein-Uhlenbeck and heat: three steps against the closed form, at second order."""
-    law, errors = exact.Gaussian(np.array([0.3]), np.array([[0.25]])), []
+    law, errors = exact.NormalLaw(np.array([0.3]), np.array([[0.25]])), []
     for _ in range(3):
         law = exact.gaussian_step(*law, A=a, beta=beta, tau=0.1)
     energy = a * jko.SquaredNorm() + beta * jko.Entropy()
