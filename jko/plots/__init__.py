@@ -7,6 +7,7 @@ _HOMES = {
     "jko.plots.style": "canvas write shades BLACK GREY BLUE SKY GREEN ORANGE RED",
     "jko.plots.flows": "energy energy_ledger proofs convergence budget",
     "jko.plots.rates": "energies residuals fold",
+    "jko.plots.growth": "smoothness",
     "jko.plots.layers": "layer_study",
     "jko.plots.slopes": "variational maximal_slope convexity modulus evi contraction error_bounds",
     "jko.plots.names": "NEURONS",

@@ -31,6 +31,7 @@ from jko.plots.flows import (
     energy_ledger as energy_ledger,
     proofs as proofs,
 )
+from jko.plots.growth import smoothness as smoothness
 from jko.plots.layers import layer_study as layer_study
 from jko.plots.names import NEURONS as NEURONS
 from jko.plots.overview import animate as animate

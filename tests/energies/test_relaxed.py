@@ -50,6 +50,14 @@ CASES = {
     ),
     "convex": (lambda xi: xi[:, 0] ** 4 - xi[:, 1] ** 2, lambda xi: xi[:, 0] ** 4 - xi[:, 1] ** 2),
     "waves": (lambda xi: torch.cos(xi[:, 0]), lambda xi: torch.full_like(xi[:, 0], -1.0)),
+    "small wells": (
+        lambda xi: (xi[:, 0] ** 2 - 1e-4) ** 2 * 1e4,
+        lambda xi: (xi[:, 0] ** 2 - 1e-4).clamp(min=0) ** 2 * 1e4,
+    ),
+    "wells behind walls": (
+        lambda xi: xi[:, 0] ** 2 * (xi[:, 0] ** 2 - 1e4) ** 2 / 1e12,
+        lambda xi: torch.zeros_like(xi[:, 0]),
+    ),
     "far wells": (
         lambda xi: (xi[:, 0] ** 2 - 1e4) ** 2 / 1e8,
         lambda xi: torch.zeros_like(xi[:, 0]),
@@ -61,6 +69,10 @@ CASES = {
 def test_known_hulls(name):
     V, hull = CASES[name]
     E = Relaxed(jko.Potential(V))
+    if name == "small wells":
+        near = jko.Particles(MU.points * torch.tensor([0.006, 1.0]))
+        assert (E.variation(near) - hull(near.points)).abs().max() < 1e-12
+        assert (E.variation(near) < V(near.points) - 1e-6).sum() > 20
     assert (E.variation(MU) - hull(MU.points)).abs().max() < 1e-12
     assert (E.variation(MU) <= V(MU.points) + 1e-15).all()
     assert E.error(MU) < 0.02

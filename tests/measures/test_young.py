@@ -140,7 +140,7 @@ def test_steps_in_the_completion_tend_to_its_flow(scheme, order):
     table = jko.convergence(
         lambda tau: jko.flow(LINEAR, mu, tau=tau, t1=1.0, scheme=scheme, solver=solver).final,
         mu.placed(mu.points @ P),
-        parameters=[0.1, 0.05, 0.025],
+        parameters=[0.1, 0.05],
     )
     assert table.orders[-1] == pytest.approx(order, abs=0.1)
 
@@ -153,6 +153,22 @@ def test_a_step_in_the_completion_is_the_closed_one_and_proves_its_plan():
     assert (found.state.points - mu.points @ P).abs().max() < 1e-9
     assert found.status.ok
     assert found.slack >= 0
+
+
+@pytest.mark.parametrize("solver", [jko.Plans(), jko.FrankWolfe()], ids=["plans", "frankwolfe"])
+def test_atoms_that_split_stay_in_their_fibre(solver):
+    """Features w^2 and w, target (1, 0), from w = 0: half of it goes to either side."""
+    square = jko.Risk(
+        jko.Data([[0.0], [1.0]], [1.0, 0.0], [1.0, 1.0]),
+        features=lambda xi, x: xi[:, :1] ** 2 * (1 - x.T) + xi[:, :1] * x.T,
+    )
+    mu = YoungMeasure.of_fibres([[0.0]], [0.0])
+    found = jko.step(square, mu, tau=2.0, solver=solver)
+    assert found.objective == pytest.approx(7 / 32, abs=1e-8)
+    assert isinstance(found.state, YoungMeasure)
+    assert found.state.fibres == 1
+    assert found.state.N >= 2
+    assert found.state.expected_variance == pytest.approx(0.75, abs=1e-4)
 
 
 def test_masses_of_fibres_are_differentiable():
