@@ -15,6 +15,7 @@ _HOMES = {
     "jko.plots.densities": "density profiles slices snapshots obstacles",
     "jko.plots.pairs": "pair charges pair_snapshots",
     "jko.plots.young": "fibres fibre_snapshots",
+    "jko.plots.normals": "ellipses ellipse_ways",
     "jko.plots.couplings": "coupling geodesic_strip",
     "jko.plots.overview": "animate",
     "jko.plots.predictions": "class_outputs roc predicted_against_true curve",
