@@ -46,11 +46,11 @@ assert len(runs["BDF2"].times) < 100
 # %%
 # The lengths over time, and what each step is estimated to err by.
 
-figure, axes = plots.canvas(1, 2, (5.4, 4.2))
+figure, axes = plots.canvas(1, 2, (10.5, 4.4))
 for ax, name in zip(axes, ("Implicit", "BDF2"), strict=True):
     plots.step_lengths(runs[name], ax)
     ax.set_title(
         f"{name}: {len(runs[name].times) - 1} steps, error {error(runs[name]):.0e}", fontsize=11
     )
-    ax.set_ylim(1e-5, 40)
+    ax.set_ylim(1e-5, 400)
 plots.show(figure, "how_long_a_step")
