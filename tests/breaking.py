@@ -205,7 +205,7 @@ RESULTS = (
         "decomposition",
     ),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
-    *("dissipation", "flow", "step", "mixture_slope", "disintegration"),
+    *("dissipation", "flow", "step", "mixture_slope", "disintegration", "smoothness"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -305,6 +305,7 @@ NOTICED = {
         s32_evolutions.steepest_rho
     """,
     "system": """
+        s42_regularised_pairs.averaged_chaos
         s32_evolutions.separated s32_evolutions.transported s32_evolutions.sign_of_lambda s33_chaos.chaos
         s51_systems.no_rest
     """,
@@ -357,6 +358,9 @@ NOTICED = {
     """,
     "gradient": """
         s33_chaos.no_flux_of_moments
+    """,
+    "smoothness": """
+        s51_smoothness.density
     """,
     "fold_free": """
         s51_systems.folding
