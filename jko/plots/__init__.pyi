@@ -6,6 +6,15 @@ from jko.plots.classes import (
     decision_map as decision_map,
     outputs_against_true as outputs_against_true,
 )
+from jko.plots.slopes import (
+    contraction as contraction,
+    convexity as convexity,
+    error_bounds as error_bounds,
+    evi as evi,
+    maximal_slope as maximal_slope,
+    modulus as modulus,
+    variational as variational,
+)
 from jko.plots.couplings import coupling as coupling, geodesic_strip as geodesic_strip
 from jko.plots.densities import (
     density as density,
