@@ -9,6 +9,7 @@ _HOMES = {
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.growth": "smoothness",
     "jko.plots.layers": "layer_study",
+    "jko.plots.rest": "dissipation_ratio lojasiewicz chaos chaos_in_time",
     "jko.plots.names": "NEURONS",
     "jko.plots.atoms": "particles paths",
     "jko.plots.densities": "density profiles slices snapshots obstacles",
