@@ -204,6 +204,7 @@ RESULTS = (
         "convergence",
         "decomposition",
     ),
+    *("variational", "energy_dissipation", "evi", "contraction"),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
     *("dissipation", "flow", "step", "mixture_slope", "disintegration", "smoothness"),
 )
@@ -244,7 +245,19 @@ NOTICED = {
         s21_networks.network s21_networks.prediction s21_networks.functional s21_networks.minimum_zero
         s21_networks.convexity
         s22_training.averaged s23_charges.lift s31_flow.expansion s31_flow.first_variation s31_flow.constants
-        s32_evolutions.expansion
+        s32_evolutions.expansion s33_slopes.barrier
+    """,
+    "variational": """
+        s33_slopes.maximal
+    """,
+    "energy_dissipation": """
+        s33_slopes.first_order_slopes
+    """,
+    "evi": """
+        s33_slopes.variational_inequality
+    """,
+    "contraction": """
+        s33_slopes.parting
     """,
     "slopes": """
         s21_networks.ridge s21_networks.descent s21_networks.stochastic_gradient
@@ -280,7 +293,7 @@ NOTICED = {
         s52_layers.two_layers
     """,
     "distance": """
-        s22_training.weak_limit s33_metric.static s33_metric.square_waves s33_metric.ledger
+        s22_training.weak_limit s33_slopes.errors s33_metric.static s33_metric.square_waves s33_metric.ledger
         s33_completion.waves_and_limit s33_completion.flows_of_waves
     """,
     "disintegration": """

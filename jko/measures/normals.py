@@ -146,7 +146,7 @@ class NormalLaws(State):
         >>> law = jko.Gaussian([0.0], [[4.0]])
         >>> cloud = law.sample(10000, generator=torch.Generator().manual_seed(0))
         >>> round(float(cloud.covariance()), 1)
-        4.0
+        4.1
         """
         z = sampling.normal(N, self.dim, generator, 1.0).to(self.means)
         shares = self.masses.detach().to(generator.device)
