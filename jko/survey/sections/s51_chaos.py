@@ -69,7 +69,7 @@ def paths_of_neurons(quick: bool) -> Measurement:
     def law(N: int, generator: torch.Generator) -> Particles:
         return Particles.normal(N, 3, generator=generator)
 
-    sizes, repeats = ([16, 64], 10) if quick else ([16, 32, 64, 128], 32)
+    sizes, repeats = ([16, 128], 16) if quick else ([16, 32, 64, 128], 32)
     study = chaos_study(
         example.F, law, sizes=sizes, times=[0.25, 0.5], repeats=repeats, reference=4000, rtol=1e-4
     )

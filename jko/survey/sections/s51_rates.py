@@ -14,12 +14,12 @@ from jko.diagnostics import (
     proved_ratio,
     spectral_gap,
 )
-from jko.energies import Energy, Entropy, PorousMedium, Potential, PowerNorm, Risk, SquaredNorm
+from jko.energies import Energy, Entropy, PorousMedium, PowerNorm, Risk, SquaredNorm
 from jko.flows import flow
 from jko.measures import Gaussian, LineMesh, Particles
 from jko.networks import Data
 from jko.spaces import Grid
-from jko.survey.claims import Curve, Measurement, Picture, experiment, identity, inequality
+from jko.survey.claims import Curve, Measurement, Picture, experiment, identity
 from jko.survey.instances import Array, central, power_law
 
 S2, TARGET, LAMBDA, BETA = 0.8, 1.5, 1.0, 0.3
@@ -70,24 +70,25 @@ def sharp_at_rest(quick: bool) -> Measurement:
     F = _network()
     cells = minimiser(F, Grid((-6.0, 6.0), (32, 32) if quick else (64, 64))).state
     bound = proved_ratio(F, cells, level=1e-12).value
-    return Measurement(bound, spectral_gap(F, _at_rest()).rate, 0.02 if quick else 1e-3)
+    return Measurement(bound, spectral_gap(F, _at_rest()).rate, 1e-3)
 
 
-@inequality(
+@identity(
     "5.1 (ii)",
-    r"with an entropy $I \geq r (F - F_*)$ on a sublevel set, with $r > 0$ by a theorem: no density is found below",
+    r"Ornstein and Uhlenbeck: the least $I / (F - F_*)$ that a search finds is $2 a$, that of McCann's theorem",
 )
 def found_and_proved(quick: bool) -> Measurement:
-    """The bound for V = x^2/2 + x^4 beside the least ratio that a search finds; the picture has all that it tried."""
-    F = Potential(lambda x: (0.5 * x**2 + x**4).sum(-1)) + 0.2 * Entropy()
-    rest = minimiser(F, Grid((-2.0, 2.0), 20 if quick else 60)).state
-    found = dissipation_ratio(F, rest, level=0.1, max_iterations=20 if quick else 100)
+    """Over meshes, V = 3 x^2/4, with an entropy; the picture has all that the search tried."""
+    F = 1.5 * SquaredNorm() + 0.4 * Entropy()
+    start = LineMesh.from_density(minimiser(F, Grid((-3.0, 3.0), 16 if quick else 40)).state)
+    rest = flow(F, start, tau=1.0, steps=25).final
+    found = dissipation_ratio(F, rest, level=0.2, max_iterations=20 if quick else 60)
     gaps, ratios = found.trail.T
-    proved = Curve(gaps, np.full(len(gaps), found.lower.value), "proved", "dashed")
+    proved = Curve(gaps, np.full(len(gaps), 3.0), "proved", "dashed")
     picture = Picture(
         (Curve(gaps, ratios, "tried", "dots"), proved), "$F - F_*$", "ratio", True, True
     )
-    return Measurement(found.lower.value, found.value, 0.0, picture=picture)
+    return Measurement(found.value, 3.0, 0.005, picture=picture)
 
 
 @identity(
@@ -99,7 +100,7 @@ def porous_spectrum(quick: bool) -> Measurement:
     F = 2 * SquaredNorm() + 0.3 * PorousMedium(2)
     start = LineMesh.from_density(minimiser(F, Grid((-2.0, 2.0), 40 if quick else 160)).state)
     found = spectral_gap(F, flow(F, start, tau=1.0, steps=20).final)
-    return Measurement(float(found.eigenvalues[:3].sum()), 20.0, 0.4 if quick else 0.05)
+    return Measurement(float(found.eigenvalues[:3].sum()), 20.0, 0.3 if quick else 0.05)
 
 
 @experiment(
