@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from jko import checks
-from jko.diagnostics import optimality
+from jko.diagnostics.optimality import optimality
 from jko.duality import Gap
 from jko.energies import Energy, Risk, SquaredNorm
 from jko.estimators.standard import Array, Standard
