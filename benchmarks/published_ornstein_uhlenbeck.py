@@ -9,12 +9,12 @@ Korotin et al., *Large-scale Wasserstein gradient flows* (NeurIPS 2021) report 7
 input convex networks, for d = 1 to 12; A and b are random there and here, not the same ones.
 
 ``exact`` are JKO steps in closed form (``jko.exact.gaussian_step``): the error of the time step alone, below which no
-JKO step with this tau gets.  ``laws`` are the steps of ``jko.Gaussian``, ``apart`` the largest difference of an entry of
-their covariance from these; ``SDIRK2`` and ``ZEG`` are such steps in schemes of order two.
+JKO step with this tau gets.  ``laws`` are the steps of ``jko.Gaussian``, ``apart`` the largest difference between an
+entry of their covariance and that of the closed steps; ``SDIRK2`` and ``ZEG`` are such steps in schemes of order two.
 
-``KernelEntropy`` are 1000 particles that flow by the mollified entropy; the law compared is
-the normal one of their mean and covariance.  Its bandwidth is the best of five: nobody knows it beforehand, so these
-are the lowest errors that one can hope for.
+``KernelEntropy`` are 1000 particles that flow by the mollified entropy; the law compared is the normal one of their
+mean and covariance.  Its bandwidth is the best of five: nobody knows it beforehand, so these are the lowest errors that
+one can hope for.
 """
 
 from __future__ import annotations
