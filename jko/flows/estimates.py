@@ -28,7 +28,7 @@ from torch import Tensor
 
 from jko.flows.clock import Tick
 from jko.ledger import Present
-from jko.measures import OnCells
+from jko.measures import NormalLaws, OnCells
 from jko.schemes import Scheme
 from jko.schemes.recipe import FALLBACK
 from jko.schemes.recipe import VELOCITY as FIELD
@@ -136,8 +136,8 @@ def end_velocity(scheme: KnownError, result: StepResult, move: Tensor) -> Tensor
 
 
 def start_velocity(problem: StepProblem, tau: float) -> Tensor | None:
-    """``-grad dE/dmu`` at the base point, along the walls where there are some; None on cells, which have none."""
-    if isinstance(problem.previous, OnCells):
+    """``-grad dE/dmu`` at the base point, along the walls where there are some; None on cells and of normal laws."""
+    if isinstance(problem.previous, (OnCells, NormalLaws)):
         return None
     base = problem.base
     v = -problem.raised(problem.before.gradient)

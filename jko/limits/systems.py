@@ -159,7 +159,7 @@ class System(Rule):
         3. For (3.21) H solves an equation of Hamilton-Jacobi type, and can form kinks.
         """
         checks.kind("energy", energy, Energy)
-        noise = _reading(noise, literal)
+        noise = _reading(noise, literal, above=5)
         if max_evaluations is not None:
             checks.count("max_evaluations", max_evaluations)
         if isinstance(start, ChargedDensity):
@@ -231,7 +231,7 @@ class System(Rule):
         """
         checks.kind("energy", energy, Energy)
         checks.kind("state", state, ChargedDensity, hint="the formula needs grad H and rho")
-        return rate(self, energy, _without_gaps("state", state), _reading(noise, literal))
+        return rate(self, energy, _without_gaps("state", state), _reading(noise, literal, above=4))
 
     def _refusal(self, start: object) -> TypeError:
         ways = "a jko.ChargedDensity or, in d = 1, jko.limits.Labels"
@@ -248,12 +248,12 @@ class System(Rule):
         )
 
 
-def _reading(noise: Noise, literal: bool | None) -> Noise:
+def _reading(noise: Noise, literal: bool | None, above: int) -> Noise:
     """One of the three readings of Remark 4.1; which of them exist says ``check_noise``."""
     if literal is None:
         return noise
     checks.kind("literal", literal, bool)
-    warn("the argument literal of a system", 'noise="literal"', stacklevel=5)
+    warn("the argument literal of a system", 'noise="literal"', stacklevel=above)
     return "literal" if literal else noise
 
 

@@ -6,6 +6,7 @@ _HOMES = {
     "jko.plots.shown": "show",
     "jko.plots.style": "canvas write shades BLACK GREY BLUE SKY GREEN ORANGE RED",
     "jko.plots.flows": "energy energy_ledger proofs convergence budget",
+    "jko.plots.lengths": "step_lengths",
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.growth": "smoothness",
     "jko.plots.layers": "layer_study",

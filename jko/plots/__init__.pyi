@@ -34,6 +34,7 @@ from jko.plots.flows import (
 from jko.plots.growth import smoothness as smoothness
 from jko.plots.layers import layer_study as layer_study
 from jko.plots.names import NEURONS as NEURONS
+from jko.plots.lengths import step_lengths as step_lengths
 from jko.plots.normals import ellipse_ways as ellipse_ways, ellipses as ellipses
 from jko.plots.overview import animate as animate
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots

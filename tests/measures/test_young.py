@@ -64,6 +64,15 @@ def test_the_order_of_atoms_and_names_of_labels_do_not_matter():
     assert jko.distance(mu, again).value < 1e-7
 
 
+def test_fibres_at_one_place_are_one():
+    mu = YoungMeasure.of_fibres(
+        [[0.0], [1.0], [0.0]], [[1.0], [5.0], [3.0]], weights=[0.5, 0.25, 0.25]
+    )
+    assert mu.label.tolist() == [0, 1, 0]
+    assert mu.masses.tolist() == [0.75, 0.25]
+    assert float(mu.H[0]) == pytest.approx(5 / 3)
+
+
 def test_graphs_have_no_variance_and_equal_values_leave_no_rounding():
     pair = jko.ChargedParticles([[0.1], [0.2], [0.7]], [0.1, 1e8 + 0.1, -3.3], [0.3, 0.3, 0.4])
     mu = YoungMeasure.of_state(pair)

@@ -8,6 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import solveh_banded
 
 import jko
+from jko.schemes.bdf2 import HERE, MOVE, TAU
 from jko.steps.dynamic import Dynamic
 
 NEWTON = jko.BlockNewton(tol=1e-12)
@@ -52,6 +53,21 @@ def test_on_a_small_network(name, kind):
     end = jko.limits.wasserstein(energy, start, t1=0.5, rtol=1e-11).final.atoms.points.numpy()
     counts = (32, 64) if name == "Implicit" else (8, 16)
     assert holds(name, orders(SCHEMES[name][0], energy, start, end, 0.5, counts, solver=NEWTON))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 1.6])
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_constant_of_the_local_error(name, ratio):
+    """``X_{k+1} - X(t + tau) = C tau^{p+1} X^{(p+1)}`` on ``X' = -X``, from exact values."""
+    scheme, tau = SCHEMES[name][0], 1e-2
+    state, memory = jko.Particles([[1.0]]), None
+    if name == "BDF2":
+        move = state.points - np.exp(tau / ratio)  # since X(-tau / ratio)
+        memory = {HERE: state.points, MOVE: move, TAU: torch.tensor(tau / ratio)}
+    step = scheme.advance(jko.SquaredNorm(), state, tau=tau, solver=NEWTON, memory=memory)
+    p = scheme.order
+    expected = scheme.constant(ratio) * tau ** (p + 1) * (-1) ** (p + 1)
+    assert float(step.state.points) - np.exp(-tau) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.slow
