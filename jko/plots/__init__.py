@@ -8,6 +8,7 @@ _HOMES = {
     "jko.plots.flows": "energy energy_ledger proofs convergence budget",
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.layers": "layer_study",
+    "jko.plots.gaps": "gaps",
     "jko.plots.names": "NEURONS",
     "jko.plots.atoms": "particles paths",
     "jko.plots.densities": "density profiles slices snapshots obstacles",

@@ -23,6 +23,7 @@ from jko.plots.flows import (
     proofs as proofs,
 )
 from jko.plots.layers import layer_study as layer_study
+from jko.plots.gaps import gaps as gaps
 from jko.plots.names import NEURONS as NEURONS
 from jko.plots.overview import animate as animate
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots
