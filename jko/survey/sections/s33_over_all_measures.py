@@ -45,7 +45,7 @@ def flow_stays(quick: bool) -> Measurement:
 
 @inequality(
     "2.2.1, Remark 2.1",
-    r"$F$ is convex, so that its minimum over all measures can be found, and known to be found: $F(\mu_*) - \min F = 0$",
+    r"$F$ is convex, so that its minimum over all measures is found, and known to be: $F(\mu_*) - \min F = 0$",
 )
 def global_training(quick: bool) -> Measurement:
     """The gap of (4.10), proved, where atoms were added, moved and merged until it closed; relative to F."""
