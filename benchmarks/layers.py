@@ -34,6 +34,6 @@ if __name__ == "__main__":
         study = jko.diagnostics.layer_study(F, law(noise), t1=4.0, N1=N1, N2=N2, repeats=16)
         spent = time.process_time() - began
         errors = ", ".join(f"{e:.3f}" for e in study.means)
-        low, high = study.interval
-        print(f"| {name} | {errors} | {study.order:.2f} ({low:.2f} to {high:.2f}) |")
+        order, low, high = study.order
+        print(f"| {name} | {errors} | {order:.2f} ({low:.2f} to {high:.2f}) |")
         print(f"  largest |f| {study.size:.3f}, doubt {study.doubt:.1e}, {spent:.0f} s")

@@ -204,8 +204,9 @@ RESULTS = (
         "convergence",
         "decomposition",
     ),
+    *("variational", "energy_dissipation", "evi", "contraction"),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
-    *("dissipation", "flow", "step", "mixture_slope", "disintegration"),
+    *("dissipation", "flow", "step", "mixture_slope", "disintegration", "smoothness"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -244,7 +245,19 @@ NOTICED = {
         s21_networks.network s21_networks.prediction s21_networks.functional s21_networks.minimum_zero
         s21_networks.convexity
         s22_training.averaged s23_charges.lift s31_flow.expansion s31_flow.first_variation s31_flow.constants
-        s32_evolutions.expansion
+        s32_evolutions.expansion s33_slopes.barrier
+    """,
+    "variational": """
+        s33_slopes.maximal
+    """,
+    "energy_dissipation": """
+        s33_slopes.first_order_slopes
+    """,
+    "evi": """
+        s33_slopes.variational_inequality
+    """,
+    "contraction": """
+        s33_slopes.parting
     """,
     "slopes": """
         s21_networks.ridge s21_networks.descent s21_networks.stochastic_gradient
@@ -280,7 +293,7 @@ NOTICED = {
         s52_layers.two_layers
     """,
     "distance": """
-        s22_training.weak_limit s33_metric.static s33_metric.square_waves s33_metric.ledger
+        s22_training.weak_limit s33_slopes.errors s33_metric.static s33_metric.square_waves s33_metric.ledger
         s33_completion.waves_and_limit s33_completion.flows_of_waves
     """,
     "disintegration": """
@@ -305,6 +318,7 @@ NOTICED = {
         s32_evolutions.steepest_rho
     """,
     "system": """
+        s42_regularised_pairs.averaged_chaos
         s32_evolutions.separated s32_evolutions.transported s32_evolutions.sign_of_lambda s33_chaos.chaos
         s51_systems.no_rest
     """,
@@ -357,6 +371,9 @@ NOTICED = {
     """,
     "gradient": """
         s33_chaos.no_flux_of_moments
+    """,
+    "smoothness": """
+        s51_smoothness.density
     """,
     "fold_free": """
         s51_systems.folding

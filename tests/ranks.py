@@ -65,6 +65,7 @@ RUNS = {
         whole(), metric=jko.metrics.ScaledWasserstein([1.0, 2.0, 2.0, 2.0, 1.0])
     ),
     "of second order": lambda: flow(whole(), scheme=jko.SDIRK2()),
+    "with a history": lambda: flow(whole(300), scheme=jko.BDF2()),
     "by Newton": lambda: flow(whole(300), solver=jko.BlockNewton(examine=False)),
     "by Krylov": lambda: flow(
         whole(300), energy=ENERGY - 0.1 * RISK, solver=jko.BlockNewton(examine=False)

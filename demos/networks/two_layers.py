@@ -45,7 +45,7 @@ assert apart < 0.05
 
 study = jko.diagnostics.layer_study(F, law, t1=4.0, N2=(8, 32, 128), repeats=12, times=[2.0, 4.0])
 print(study)
-assert study.interval[0] < 0.5 < study.interval[1]
+assert study.order.low < 0.5 < study.order.high
 
 # %%
 # What the networks say early on, and how fast they come to the limit.

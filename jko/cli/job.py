@@ -22,6 +22,7 @@ from jko.storage.states import held
 
 STATES = 100  # kept in a long run, up to twice as many
 FIRST, PAUSE = 0.5, 30.0  # seconds until a run is saved first, and between two saves at most
+GREEDY = 100  # steps of a greedy run up to a time, more or less
 SHARE = 20  # times as long as a save takes, it goes on before the next
 
 
@@ -35,7 +36,7 @@ class Settings:
     neurons: int
     activation: str
     formulation: str
-    tau: float
+    tau: float | str  # or "greedy"
     steps: int | None
     t1: float | None
     lam: float
@@ -172,7 +173,7 @@ def train(
             trajectory = jko.flow(
                 job.energy,
                 start,
-                tau=settings.tau,
+                tau=jko.Greedy() if isinstance(settings.tau, str) else settings.tau,
                 steps=settings.steps,
                 t1=settings.t1,
                 solver=jko.LBFGS.training(examine=settings.examine),
@@ -204,6 +205,8 @@ def _save(job: Job, trajectory: jko.Trajectory, path: Path, told: bool) -> None:
 
 def _count(settings: Settings) -> float:
     """Steps, as they are asked for."""
+    if isinstance(settings.tau, str):
+        return settings.steps or GREEDY
     return settings.steps or min(1e9, (settings.t1 or 0.0) / settings.tau)
 
 
@@ -221,11 +224,7 @@ def refuse_another_run(job: Job, run: jko.Trajectory, name: str) -> None:
             f"{name!r} is no beginning of this run: its energy is {there:g} at the start, here it is {here:g}; "
             "--resume needs the data, --activation and --lam of that run"
         )
-    tau = float(run.times[1] - run.times[0]) if done else settings.tau
-    if done > 1 and not abs(tau - settings.tau) <= SAME * settings.tau:
-        raise ValueError(
-            f"{name!r} was made with --tau {tau:g}, not {settings.tau:g}; --resume needs the same"
-        )
+    _refuse_another_tau(settings.tau, run, name)
     if settings.steps is not None and settings.steps < done:
         raise ValueError(
             f"{name!r} has {done} steps already; --resume needs --steps {done} or more"
@@ -273,3 +272,13 @@ def confusion(model: runs.Model, outputs: np.ndarray, truth: np.ndarray) -> np.n
     counts = np.zeros((count, count), dtype=int)
     np.add.at(counts, (model.classified(truth), model.classified(outputs)), 1)
     return counts
+
+
+def _refuse_another_tau(tau: float | str, run: jko.Trajectory, name: str) -> None:
+    """ValueError where the steps of a run were of another length; one alone may have been cut short."""
+    there = "greedy" if "proposed" in run.columns else float(run.times[1:2].sum())
+    numbers = isinstance(tau, float) and isinstance(there, float)
+    close = numbers and (len(run.times) == 2 or abs(there - tau) <= SAME * tau)  # type: ignore[operator]
+    if not (len(run.times) < 2 or there == tau or close):
+        was, now = (t if isinstance(t, str) else f"{t:g}" for t in (there, tau))
+        raise ValueError(f"{name!r} was made with --tau {was}, not {now}; --resume needs the same")

@@ -188,7 +188,8 @@ def _of_steps(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     spaces = "measure: F on measures with W2 (default); graph: G on pairs (rho, H) with D"
     add("--formulation", choices=("measure", "graph"), default="measure", help=spaces)
-    add("--tau", type=_number(above=0), default=5.0, help="time step; default 5")
+    long = "time step; default 5. greedy: the longest steps that stay cheap"
+    add("--tau", type=_tau, default=5.0, metavar="TAU", help=long)
     length = group.add_mutually_exclusive_group().add_argument
     length("--steps", type=_count(1, 10**9), metavar="K", help="number of steps; default 20")
     length("--t1", type=_number(above=0), metavar="T", help="or the end of the flow time")
@@ -236,6 +237,11 @@ def _number(
             raise argparse.ArgumentTypeError(said) from None
 
     return parse
+
+
+def _tau(text: str) -> float | str:
+    """A number, or the word."""
+    return text if text == "greedy" else _number(above=0)(text)
 
 
 def _count(least: int, most: int) -> Callable[[str], int]:

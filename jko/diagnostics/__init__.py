@@ -42,6 +42,7 @@ from jko.diagnostics.identities import (
 from jko.diagnostics.layers import LayerStudy, layer_study
 from jko.diagnostics.minimisers import Minimiser, minimiser
 from jko.diagnostics.mixtures import MixtureLine, mixture_line, mixture_slope
+from jko.diagnostics.noise import NoiseReading, NoiseReadings, noise_readings
 from jko.diagnostics.optimality import optimality
 from jko.diagnostics.rates import (
     Decay,
@@ -66,6 +67,7 @@ from jko.diagnostics.slope import (
     maximal_slope,
     variational,
 )
+from jko.diagnostics.smoothness import Smoothness, smooth_time, smoothness
 
 __all__ = [
     "BestMeasure",
@@ -98,6 +100,9 @@ __all__ = [
     "RateBound",
     "ScaleStudy",
     "SignedMinimum",
+    "NoiseReading",
+    "NoiseReadings",
+    "Smoothness",
     "Spectrum",
     "Speed",
     "StepIdentity",
@@ -130,10 +135,13 @@ __all__ = [
     "mixture_slope",
     "modulus",
     "motion",
+    "noise_readings",
     "optimality",
     "proved_ratio",
     "scale_study",
     "signed_minimum",
+    "smooth_time",
+    "smoothness",
     "spectral_gap",
     "speed",
     "step_identity",

@@ -9,13 +9,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
+from torch import Tensor
 
 from jko import checks
 from jko.energies import Energy, Internal, joined, sorted_terms
 from jko.limits.densities import Volumes
 from jko.limits.systems import chaos
 from jko.limits.walls import tangent
-from jko.measures import ChargedDensity, ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import (
+    ChargedDensity,
+    ChargedParticles,
+    GridDensity,
+    LineMesh,
+    NormalLaws,
+    Particles,
+    State,
+)
 from jko.measures.mesh import GAUSS
 from jko.measures.tensors import on_numbers
 from jko.shown import shown
@@ -49,7 +58,8 @@ class Speed(NamedTuple):
 def dissipation(energy: Energy, state: State) -> float:
     """The rate at which the gradient flow lowers the energy: ``-dF/dt = int |grad dF/dmu|^2 dmu``.
 
-    For a pair (rho, H) it is that of (3.23): ``int |grad_theta|^2 + (d_H)^2 drho`` of Proposition 3.3, in D.
+    For a pair (rho, H) it is that of (3.23): ``int |grad_theta|^2 + (d_H)^2 drho`` of Proposition 3.3, in D.  For
+    normal laws it is that of their flow in the Bures metric: of the gradient projected on the affine fields.
 
     Raises
     ------
@@ -123,6 +133,8 @@ def _check(energy: Energy, state: State) -> None:
 
 def _speed(energy: Energy, state: State) -> tuple[float, float]:
     """The largest speed, and the integral of its square against mu."""
+    if isinstance(state, NormalLaws):
+        return _squared(state, state.projected(-energy.gradient(state)))
     if has_internal(energy):
         if isinstance(state, GridDensity):
             return _across_faces(energy, state)
@@ -134,9 +146,13 @@ def _speed(energy: Energy, state: State) -> tuple[float, float]:
                 "jko.diagnostics.dissipation of a jko.ChargedDensity, or jko.GridDensity and jko.LineMesh for measures"
             )
     mu = state.atoms
-    v = tangent(mu.domain, mu.points, -energy.gradient(mu))
+    return _squared(mu, tangent(mu.domain, mu.points, -energy.gradient(mu)))
+
+
+def _squared(state: State, v: Tensor) -> tuple[float, float]:
+    """The largest length of the velocities v (N, dim) at the atoms, and the integral of the square."""
     square = (v * v).sum(-1)
-    return float(square.max().sqrt()), float(mu.integrate(square))
+    return float(square.max().sqrt()), float(state.integrate(square))
 
 
 def _across_faces(energy: Energy, rho: GridDensity) -> tuple[float, float]:

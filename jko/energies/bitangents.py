@@ -18,9 +18,11 @@ from jko.numerics.hulls import chords
 
 CELLS, MOST = 512, 4096  # of the table: at first, and at most
 ROOM, DOUBLINGS = 4.0, 16  # it reaches ROOM (1 + max |w|), and is doubled until the ends are inside
+FAR, SPARSE = 4096.0, 97  # and points are looked at up to FAR times as far, so many on either side
+NEAR = 4.0  # cells of the table, on either side, that the finer one of a place covers
 ZOOMS, PARTS = 13, 4  # of the search: how often cells are cut, and into how many parts
 BLOCK = 2**20  # values of V at a time
-POLISHED = 1e-5  # Newton's steps are at most so long, in units of 1 + |w|
+POLISHED = 1e-4  # Newton's steps are at most so long, as parts of the chord
 
 
 class Bitangent(NamedTuple):
@@ -67,7 +69,9 @@ class Hull:
                     low[rows], high[rows] = self._above(mu, at[rows], x)
                 if self.bounds is not None:
                     break
-                left = left[(low[left] <= x[0]) | (high[left] >= x[-1])]
+                out = (low[left] <= x[0]) | (high[left] >= x[-1])
+                found = Bitangent(low[left], high[left])
+                left = left[out | self._undercut(mu, at[left], found, float(x[-1]))]
                 if not len(left):
                     break
             else:
@@ -77,6 +81,22 @@ class Hull:
                     "for w, or add a potential that grows, such as lam * jko.SquaredNorm()"
                 )
             return self._polished(mu, at, Bitangent(low, high))
+
+    def _line(self, mu: Particles, at: Tensor, found: Bitangent) -> tuple[Tensor, Tensor]:
+        """The line that touches V at the ends: its value at the lower one, and its slope."""
+        low, high = (torch.cat([w[:, None], at[:, 1:]], dim=1) for w in found)
+        V, top = (self.energy.variation(mu, z) for z in (low, high))
+        own = self.energy.gradient(mu, low)[:, 0]
+        return V, torch.where(found.is_chord, (top - V) / (found.high - found.low), own)
+
+    def _undercut(self, mu: Particles, at: Tensor, found: Bitangent, reach: float) -> Tensor:
+        """Whether V goes below that line far away, where points are looked at whose distances grow by a factor."""
+        V, slope = self._line(mu, at, found)
+        away = reach * FAR ** torch.linspace(0, 1, SPARSE).to(at)
+        x = torch.cat([-away, away]).expand(len(at), -1)
+        line = V[:, None] + slope[:, None] * (x - found.low[:, None])
+        spare = 1e-9 * (1 + V.abs()[:, None] + (slope[:, None] * x).abs())
+        return (self.values(mu, x, at[:, 1:]) < line - spare).any(1)
 
     def _tables(self, at: Tensor) -> list[Tensor]:
         """Abscissae of the tables to try, one after another."""
@@ -94,40 +114,60 @@ class Hull:
         ]
 
     def _above(self, mu: Particles, at: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Ends from one table: those of the chord above w, or above a neighbour of w if it reaches over it."""
+        """Ends from one table; where it has no chord above w, from a finer one of the cells around w."""
+        h = float(x[1] - x[0])
+        low, high = self._of_table(mu, at, at.new_zeros(len(at)), x)
+        rows = (low == high).nonzero()[:, 0]
+        if len(rows):
+            reach = NEAR * h
+            middle = at[rows, 0]
+            if self.bounds is not None:
+                middle = middle.clamp(self.bounds[0] + reach, self.bounds[1] - reach)
+            near = torch.linspace(-reach, reach, CELLS + 1).to(at)
+            a, b = self._of_table(mu, at[rows], middle, near)
+            inside = (a > middle - reach) & (b < middle + reach)
+            low[rows], high[rows] = (
+                torch.where(inside, a, low[rows]),
+                torch.where(inside, b, high[rows]),
+            )
+        return low, high
+
+    def _of_table(
+        self, mu: Particles, at: Tensor, middle: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Ends of the chord above w, or above a neighbour of w if it reaches over it, of tables at middle + x."""
         w, theta, h = at[:, 0], at[:, 1:], float(x[1] - x[0])
-        table = self.values(mu, x.expand(len(at), -1), theta)
+        table = self.values(mu, middle[:, None] + x, theta)
         low, high = w.clone(), w.clone()
         for shift in (0.0, -h, h):
-            i, j = chords(table, x, (w + shift).clamp(x[0], x[-1]))
+            i, j = chords(table, x, (w - middle + shift).clamp(x[0], x[-1]))
             long = (j - i >= 2) & (low == high)
             if not bool(long.any()):
                 continue
-            a, b = self._searched(mu, theta[long], (x[i[long]], x[j[long]]), h, (x[0], x[-1]))
+            ends = middle[long] + torch.stack([x[i[long]], x[j[long]]])
+            room = middle[long] + x[0], middle[long] + x[-1]
+            a, b = self._searched(mu, theta[long], ends, h, room)
             over = (a < w[long]) & (w[long] < b)
             rows = long.nonzero()[:, 0][over]
             low[rows], high[rows] = a[over], b[over]
         return low, high
 
     def _searched(
-        self,
-        mu: Particles,
-        theta: Tensor,
-        ends: tuple[Tensor, Tensor],
-        h: float,
-        limits: tuple[Tensor, Tensor],
+        self, mu: Particles, theta: Tensor, ends: Tensor, h: float, room: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Ends to the root of rounding: the minima of V - slope w around each, in windows that shrink."""
-        both = torch.stack(ends)
-        grid = torch.linspace(-1, 1, 2 * PARTS + 1).to(both)
+        grid = torch.linspace(-1, 1, 2 * PARTS + 1).to(ends)
+        middle = ends.mean(0)  # which the lower end stays below, and the higher above
+        least, most = torch.stack([room[0], middle]), torch.stack([middle, room[1]])
         for k in range(ZOOMS):
-            V = torch.stack([self.values(mu, end[:, None], theta)[:, 0] for end in both])
-            slope = (V[1] - V[0]) / (both[1] - both[0])
-            tried = (both[:, :, None] + 2 * h / PARTS**k * grid).clamp(*limits)
+            V = torch.stack([self.values(mu, end[:, None], theta)[:, 0] for end in ends])
+            slope = (V[1] - V[0]) / (ends[1] - ends[0])
+            tried = ends[:, :, None] + 2 * h / PARTS**k * grid
+            tried = torch.minimum(torch.maximum(tried, least[:, :, None]), most[:, :, None])
             below = torch.stack([self.values(mu, w, theta) for w in tried])
             best = (below - slope[:, None] * tried).argmin(-1, keepdim=True)
-            both = tried.gather(-1, best)[:, :, 0]
-        return both[0], both[1]
+            ends = tried.gather(-1, best)[:, :, 0]
+        return ends[0], ends[1]
 
     def _polished(self, mu: Particles, at: Tensor, found: Bitangent) -> Bitangent:
         """Newton's method for ``V_w(low) = V_w(high) = slope of the chord``, taken where it brings these together."""
@@ -142,7 +182,7 @@ class Hull:
             off = torch.stack([self.energy.gradient(mu, z)[:, 0] - slope for z in places])
             bend = torch.stack([self.energy.hessian(mu, z)[:, 0, 0] for z in places])
             step = -off / bend
-            small = (bend > 0) & (step.abs() <= POLISHED * (1 + ends.abs()))  # not at kinks
+            small = (bend > 0) & (step.abs() <= POLISHED * (ends[1] - ends[0]))  # not at kinks
             ends = torch.where(small & self._inside(ends), ends + step, ends)
         low, high = found.low.clone(), found.high.clone()
         low[rows], high[rows] = (
@@ -160,14 +200,11 @@ class Hull:
     def depth(self, mu: Particles, at: Tensor, found: Bitangent) -> float:
         """How far V goes below the line that touches it at the ends, away from them; by the table, an estimate."""
         with torch.no_grad():
-            low, high = (torch.cat([w[:, None], at[:, 1:]], dim=1) for w in found)
-            V = [self.energy.variation(mu, z) for z in (low, high)]
-            own = self.energy.gradient(mu, low)[:, 0]
-            slope = torch.where(found.is_chord, (V[1] - V[0]) / (found.high - found.low), own)
+            V, slope = self._line(mu, at, found)
             x = next(
                 x for x in self._tables(at) if self.bounds or x[-1] > 2 * found.high.abs().max()
             )
-            above = self.values(mu, x.expand(len(at), -1), at[:, 1:]) - V[0][:, None]
+            above = self.values(mu, x.expand(len(at), -1), at[:, 1:]) - V[:, None]
             above = above - slope[:, None] * (x - found.low[:, None])
             bend = torch.zeros_like(above)
             bend[:, 1:-1] = above.diff(n=2, dim=1).abs()

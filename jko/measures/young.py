@@ -80,7 +80,7 @@ class YoungMeasure(Particles):
         weights: Any = None,
         domain: Domain | None = None,
     ) -> YoungMeasure:
-        """Fibres of k atoms each.
+        """Fibres of k atoms each; those at one theta are one.
 
         Parameters
         ----------
@@ -117,10 +117,9 @@ class YoungMeasure(Particles):
         wrong = torch.maximum((masses.sum(1) - 1).abs(), -masses.amin(1) * torch.inf)
         i = int(wrong.detach().nan_to_num(torch.inf).argmax())  # the row to speak of
         checks.weights(f"masses[{i}]", masses[i], k, theta)
-        label = torch.arange(n, device=theta.device).repeat_interleave(k)
-        points = torch.cat([w.reshape(-1, 1), theta[label]], dim=1)
+        points = torch.cat([w.reshape(-1, 1), theta.repeat_interleave(k, dim=0)], dim=1)
         joint = (weights[:, None] * masses).reshape(-1)
-        return cls(points, label, joint, cylinder(domain))
+        return cls(points, None, joint, cylinder(domain))
 
     @classmethod
     def of(cls, points: Tensor, weights: Tensor, domain: Domain | None = None) -> Particles:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from jko import checks
-from jko.measures import ChargedSpan, LineMesh, Particles, State
+from jko.measures import ChargedSpan, LineMesh, NormalLaws, State
 from jko.metrics.base import Distance
+from jko.metrics.bures import squares
 from jko.metrics.couplings import Array
 from jko.metrics.natural import distance
 
@@ -24,7 +25,7 @@ def squared_distance(a: State, b: State) -> Tensor:
     ----------
     a, b
         Two states that :func:`jko.distance` compares, but for spans: points, H and weights of atoms, the values of a
-        density (times ``grid.cell`` they are masses), edges and masses of a mesh.
+        density (times ``grid.cell`` they are masses), edges and masses of a mesh, means and covariances of normal laws.
 
     Returns
     -------
@@ -67,6 +68,8 @@ def squared_distance(a: State, b: State) -> Tensor:
     assert isinstance(found, Distance)
     if isinstance(a, LineMesh) and isinstance(b, LineMesh):
         return _of_meshes(a, b)
+    if isinstance(a, NormalLaws) and isinstance(b, NormalLaws):
+        return _of_laws(a, b, found)
     mu, nu, plan = a.atoms, b.atoms, found.plan
     rows, cols = (torch.from_numpy(index).to(mu.device) for index in (plan.rows, plan.cols))
     mass = torch.from_numpy(plan.mass).to(mu.points)
@@ -74,12 +77,20 @@ def squared_distance(a: State, b: State) -> Tensor:
     moves = moves if mu.domain is None else mu.domain.shortest(moves)
     square = mass @ moves.square().sum(1)
     square = square + (found.squared - square.detach())  # between large grids not the plan's cost
-    return square + _in_masses(mu, found.alpha) + _in_masses(nu, found.beta)
+    return square + _in_masses(mu.weights, found.alpha) + _in_masses(nu.weights, found.beta)
 
 
-def _in_masses(mu: Particles, potential: Array) -> Tensor | float:
+def _of_laws(a: NormalLaws, b: NormalLaws, found: Distance) -> Tensor:
+    """``sum_kl p_kl BW^2(k, l)`` with the optimal plan of the components."""
+    plan = found.plan
+    i, j = (torch.from_numpy(index).to(a.means.device) for index in (plan.rows, plan.cols))
+    mass = torch.from_numpy(plan.mass).to(a.means)
+    square = mass @ squares(a.means[i], a.roots[i], b.means[j], b.roots[j])
+    return square + _in_masses(a.masses, found.alpha) + _in_masses(b.masses, found.beta)
+
+
+def _in_masses(m: Tensor, potential: Array) -> Tensor | float:
     """Zero, with the potential, of mean zero, for its derivative in the masses."""
-    m = mu.weights
     if not m.requires_grad:
         return 0.0
     alpha = torch.from_numpy(potential).to(m)

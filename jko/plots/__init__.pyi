@@ -6,6 +6,15 @@ from jko.plots.classes import (
     decision_map as decision_map,
     outputs_against_true as outputs_against_true,
 )
+from jko.plots.slopes import (
+    contraction as contraction,
+    convexity as convexity,
+    error_bounds as error_bounds,
+    evi as evi,
+    maximal_slope as maximal_slope,
+    modulus as modulus,
+    variational as variational,
+)
 from jko.plots.couplings import coupling as coupling, geodesic_strip as geodesic_strip
 from jko.plots.densities import (
     density as density,
@@ -22,9 +31,12 @@ from jko.plots.flows import (
     energy_ledger as energy_ledger,
     proofs as proofs,
 )
+from jko.plots.growth import smoothness as smoothness
 from jko.plots.layers import layer_study as layer_study
 from jko.plots.gaps import gaps as gaps
 from jko.plots.names import NEURONS as NEURONS
+from jko.plots.lengths import step_lengths as step_lengths
+from jko.plots.normals import ellipse_ways as ellipse_ways, ellipses as ellipses
 from jko.plots.overview import animate as animate
 from jko.plots.pairs import charges as charges, pair as pair, pair_snapshots as pair_snapshots
 from jko.plots.predictions import (

@@ -26,13 +26,13 @@ def layer_study(study: LayerStudy, ax: Axes, colour: str = BLUE) -> Axes:
     True
     """
     N = study.N2 if study.varies == "N2" else study.N1
-    low, high = study.interval
+    order, low, high = study.order
     each = np.broadcast_to(N[:, None], study.errors.shape)
     ax.loglog(each, study.errors, color=GREY, ls="", marker=".", ms=4, alpha=0.7)
     ax.loglog(N, study.means, color=colour, ls="", marker="o", label="root mean square")
     middle = np.exp(np.log(N).mean()), np.exp(np.log(study.means).mean())
-    name = f"order {study.order:.2f}, 95 %: {low:.2f} to {high:.2f}"
-    ax.loglog(N, middle[1] * (N / middle[0]) ** -study.order, color=BLACK, lw=1, label=name)
+    name = f"order {order:.2f}, 95 %: {low:.2f} to {high:.2f}"
+    ax.loglog(N, middle[1] * (N / middle[0]) ** -order, color=BLACK, lw=1, label=name)
     ax.set(xlabel=f"${study.varies[0]}_{study.varies[1]}$", ylabel="$\\sup_t |f_N - f|$")
     ax.set_xticks(N, [str(n) for n in N])
     ax.xaxis.minorticks_off()

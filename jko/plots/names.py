@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from jko.measures import OnCells, Pair, State
+from jko.measures import OnCells, Pair, State, YoungMeasure
 
 NEURONS = ("$w$", *(f"$\\theta_{{{k}}}$" for k in range(1, 10)))  # of xi = (w, theta)
 PLACES = tuple(f"$x_{{{k}}}$" for k in range(1, 10))
 
 
 def coordinates(state: State, names: Sequence[str] | None = None) -> Sequence[str]:
-    """Names of the coordinates of the atoms: w and theta of a pair, x of a measure, unless they are given."""
+    """Names of the coordinates of the atoms: w and theta of pairs and of fibres, x else, unless they are given."""
     if names is not None:
         if len(names) < state.atoms.dim:
             raise ValueError(
                 f"names has {len(names)} names, but the atoms have {state.atoms.dim} coordinates"
             )
         return names
-    if isinstance(state, Pair):
+    if isinstance(state, (Pair, YoungMeasure)):
         return NEURONS if state.atoms.dim > 2 else ("$w$", "$\\theta$")
     return PLACES if state.atoms.dim > 1 else ("$x$",)
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jko import checks
+from jko.plots.lengths import step_lengths, varies
 from jko.plots.names import energy_name
 from jko.plots.scenes import scene
 from jko.plots.style import BLUE, ORANGE, canvas, whole
@@ -23,6 +24,8 @@ MOST = 100  # frames of a movie, unless times are given
 def overview(trajectory: Trajectory, names: Sequence[str] | None = None) -> Figure:
     """A figure of a run: its energy, how fast it falls, and its states at up to four kept times on one scale.
 
+    Where the steps of a flow differ in length, that is shown too.
+
     ``names`` are those of the coordinates, as in :func:`particles`.  It is what :meth:`jko.Trajectory.plot` shows.
 
     Raises
@@ -34,7 +37,12 @@ def overview(trajectory: Trajectory, names: Sequence[str] | None = None) -> Figu
     draw = scene([trajectory.states[j] for j in chosen], names)
     figure = Figure(figsize=(12.0, 6.4), dpi=150, layout="constrained")
     above, below = figure.subfigures(2, 1).tolist()  # type: ignore[union-attr]
-    _energies(trajectory, *above.subplots(1, 2))
+    differ = varies(trajectory)
+    left, right, *more = above.subplots(1, 3 if differ else 2)
+    _energies(trajectory, left, right)
+    for ax in more:
+        ax.spines[["top", "right"]].set_visible(False)
+        step_lengths(trajectory, ax)
     axes = below.subplots(1, len(chosen), squeeze=False)[0]
     for ax, j in zip(axes, chosen, strict=True):
         ax.spines[["top", "right"]].set_visible(False)

@@ -14,7 +14,8 @@ from jko.metrics import Metric
 from jko.schemes.recipe import FALLBACK, Recipe
 from jko.shown import Shown
 from jko.steps import Memory, Solver, StepResult
-from jko.steps.affine import difference, labels, moved_by_index, shifted, square
+from jko.steps.affine import marks, square
+from jko.steps.beyond import way
 from jko.steps.memory import bound
 from jko.steps.result import Falls, Proved
 
@@ -49,12 +50,18 @@ class BDF2(Shown):
     ``cost`` is ``|X_{k+1} - X_k|^2`` of the labels, at least the squared distance.  ``slack`` has no sign.  Inexact
     steps spoil the order: give the solver an absolute ``tol`` (:class:`jko.BlockNewton`, ``jko.LBFGS(tol=1e-8)``).
 
+    A density on a grid has no labels; there moves are gradients of potentials, and earlier ones are carried along.  The
+    proof, which is of labels, holds there up to terms of third order in tau and of the width of the cells; the
+    inequality is checked in each step all the same.
+
     Source: Matthes and Plazotta, ESAIM: M2AN 53 (2019), for equal steps; survey (3.7), (3.23) for the flows.
 
     Raises
     ------
     TypeError
-        A state without labels, as densities on a grid are: there take :class:`jko.SDIRK2`.
+        A :class:`jko.ChargedDensity` or :class:`jko.ChargedSpan`: their moves cannot be added up.
+    ValueError
+        A solver that leaves no potential of a density, a metric whose geodesics are not known.
 
     Examples
     --------
@@ -87,7 +94,7 @@ class BDF2(Shown):
     ) -> StepResult:
         """One step from the base point, or a plain one where that is no good."""
         recipe = Recipe.of(energy, state, tau, metric, solver, memory)
-        recipe.refuse_unlabelled(self)
+        recipe.refuse_unmoved(self)
         history = History.of(recipe.problem.memory, recipe.problem.previous)
         if history is None:
             return _remembered(recipe.plain(), 0.0)
@@ -106,7 +113,7 @@ class History:
     @classmethod
     def of(cls, memory: Memory, state: State) -> History | None:
         """What a memory knows of the step that led to a state; None where it led elsewhere."""
-        there, move, here = memory.get(HERE), memory.get(MOVE), labels(state)
+        there, move, here = memory.get(HERE), memory.get(MOVE), marks(state)
         assert here is not None
         if there is None or move is None or TAU not in memory:
             return None
@@ -115,7 +122,7 @@ class History:
 
     def after(self, result: StepResult) -> Memory:
         """What a result remembers, and this of the step that led to its state."""
-        here = labels(result.state)
+        here = marks(result.state)
         assert here is not None
         own = {HERE: here, MOVE: self.move, TAU: here.new_tensor(self.tau, dtype=torch.float64)}
         return bound({**result.memory, **own}, result.memory, result.state)
@@ -125,19 +132,17 @@ def _ahead(recipe: Recipe, history: History) -> StepResult | None:
     """The step of the scheme; None where it is no good."""
     state, tau, metric = recipe.problem.previous, recipe.problem.tau, recipe.problem.metric
     w, before = tau / history.tau, recipe.before
-    base = shifted(state, w * w / (1 + 2 * w) * history.move)
-    if base is None:
+    shift = w * w / (1 + 2 * w) * history.move
+    stage = recipe.solve_beside(shift, tau * (1 + w) / (1 + 2 * w), state, before)
+    if stage is None:
         return None
-    inner = recipe.solve_beside(base, tau * (1 + w) / (1 + 2 * w), state, before)
-    move = None if inner is None else difference(inner.state, state)
-    if inner is None or move is None:
-        return None
-    cost = square(state, move, metric)
+    inner, move = stage
+    cost = square(inner.state, move, metric)
     proved = Proved(
         inner.energy + SHARE * cost / tau,
         before + SHARE * square(state, history.move, metric) / history.tau,
     )
-    if not proved.holds(move.dtype):
+    if not proved.holds(state.weights.dtype):
         return None
     return recipe.joined(
         cost=cost,
@@ -151,10 +156,11 @@ def _ahead(recipe: Recipe, history: History) -> StepResult | None:
 
 def _remembered(plain: StepResult, fallback: float) -> StepResult:
     """A plain step with what the scheme says and remembers of its own."""
-    problem, memory = plain.problem, plain.memory
-    move = moved_by_index(plain.state, problem.previous, plain.cost, problem.metric)
+    problem, memory, cost = plain.problem, plain.memory, plain.cost
+    move = way(plain) if plain.status.ok else None
     if move is not None:
         memory = History(move, problem.tau).after(plain)
-    modified = plain.energy + SHARE * plain.cost / problem.tau
-    figures = plain.figures | {MODIFIED: modified, FALLBACK: fallback}
+        cost = square(plain.state, move, problem.metric)  # as the next step will see it
+    modified = plain.energy + SHARE * cost / problem.tau
+    figures = {**plain.figures, MODIFIED: modified, FALLBACK: fallback}
     return replace(plain, figures=figures, memory=memory)

@@ -12,8 +12,8 @@ from jko.measures import State
 from jko.metrics import NO_PROOF, Metric, natural_metric
 from jko.status import Status
 from jko.steps import Memory, Solver, StepProblem, StepResult, step
-from jko.steps.affine import difference, labels, moved_by_index, square
-from jko.steps.beyond import refuse_unknown_geodesic
+from jko.steps.affine import difference, labels, marks, shifted, square
+from jko.steps.beyond import refuse_unknown_geodesic, way, whole_way
 from jko.steps.memory import rounding, without_evaluation
 from jko.steps.solver import energy_by
 
@@ -57,22 +57,22 @@ class Recipe:
         )
         return float(energy_by(self.solver)(E, state) if known is None else known)
 
-    def refuse_unlabelled(self, scheme: object) -> None:
-        """Refuse a state or a metric that has no labels to go on along.
+    def refuse_unmoved(self, scheme: object) -> None:
+        """Refuse a state or a metric that has no moves to go on along.
 
         Raises
         ------
         TypeError
-            A state without labels.
+            A state whose moves are not known.
         ValueError
             A metric whose geodesics are not known.
         """
         refuse_unknown_geodesic(self.problem)
         state = self.problem.previous
-        if labels(state) is None:
+        if marks(state) is None:
             raise TypeError(
-                f"{type(scheme).__name__} goes on along the labels of a state, and a {type(state).__name__} has none: "
-                "take jko.SDIRK2() for a GridDensity, jko.Strang() for a ChargedSpan, jko.Implicit() for any state"
+                f"{type(scheme).__name__} goes on along the moves of a state, and those of a {type(state).__name__} "
+                "are not known: take jko.Strang() for a ChargedSpan, jko.Implicit() for any state"
             )
 
     def solve(self, base: State, length: float) -> StepResult:
@@ -85,20 +85,26 @@ class Recipe:
         return result
 
     def solve_beside(
-        self, base: State, length: float, stay: State, energy: float
-    ) -> StepResult | None:
-        """The same, in labels; None where it ends higher than staying at ``stay``, of this energy, would.
+        self, shift: Tensor | None, length: float, stay: State, energy: float
+    ) -> tuple[StepResult, Tensor] | None:
+        """A stage from ``stay`` moved by ``shift``, with the whole move from there to its end.
 
-        This is what proofs ask of a stage.
+        None where there is no base point, where the stage has other labels, or where it ends higher than it would at
+        ``stay``, which has this energy: that it does not is what proofs ask of a stage.
         """
-        result, metric, move = self.solve(base, length), self.problem.metric, difference(stay, base)
-        if not result.status.ok or move is None:
+        base = stay if shift is None else shifted(stay, shift)
+        if base is None:
             return None
-        if moved_by_index(result.state, base, result.cost, metric) is None:
+        result = self.solve(base, length)
+        if not result.status.ok:
             return None
-        least = energy + square(base, move, metric) / (2 * length)
-        eps = rounding(least, result.objective, dtype=base.weights.dtype)
-        return result if result.objective <= least + eps else None
+        move = way(result) if shift is None else whole_way(result, stay, shift)
+        back = difference(stay, base)
+        if move is not None and back is not None:  # in labels
+            least = energy + square(base, back, self.problem.metric) / (2 * length)
+            eps = rounding(least, result.objective, dtype=base.weights.dtype)
+            move = move if result.objective <= least + eps else None
+        return None if move is None else (result, move)
 
     def plain(self) -> StepResult:
         """One plain step of length tau in place of the stages."""
@@ -151,6 +157,5 @@ class Recipe:
 
     def _fields(self, solved: StepResult) -> dict[str, Tensor]:
         """The fields of a solve with the velocity of its labels, ``-grad dE/dmu`` at their end, where it has labels."""
-        problem = solved.problem
-        move = moved_by_index(solved.state, problem.previous, solved.cost, problem.metric)
-        return solved.fields | ({} if move is None else {VELOCITY: move / problem.tau})
+        move = None if labels(solved.state) is None else way(solved)
+        return solved.fields | ({} if move is None else {VELOCITY: move / solved.problem.tau})

@@ -3,6 +3,9 @@
 A state that is moved label by label (atoms, the edges of a mesh, the nodes of a pair with their charges, the frames of
 normal laws) lies in a linear space: that of its maps, in which the metric is the norm of L2(mu).  There a base point
 such as ``X_k + s (X_k - X_{k-1})`` is a sum, and the index coupling says what it costs.
+
+A density on a grid has no labels; its moves are gradients of potentials on the grid (:mod:`jko.steps.potentials`), and
+sums of them hold up to terms of third order.  A *field* is a move of either kind.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from jko.measures import ChargedMesh, LineMesh, NormalLaws, State
+from jko.measures import ChargedMesh, GridDensity, LineMesh, NormalLaws, State
 from jko.metrics import Metric, natural_metric
+from jko.steps.potentials import followed, pushed, slopes_squared
 
 SAME = 1e-9  # of a cost: what rounding may change
 
@@ -41,6 +45,11 @@ def _(state: LineMesh) -> Tensor:
 @labels.register
 def _(state: NormalLaws) -> Tensor:
     return state.labels
+
+
+def marks(state: State) -> Tensor | None:
+    """What tells a state from others that a field is not of: labels, the values of a density; None where none move."""
+    return state.values if isinstance(state, GridDensity) else labels(state)
 
 
 @singledispatch
@@ -80,6 +89,11 @@ def _(state: ChargedMesh, field: Tensor) -> State | None:
     points, domain = state.atoms.points + field, state.atoms.domain
     points = points if domain is None else domain.project(points)
     return state.placed(points) if _increasing(points[:, 1]) else None
+
+
+@shifted.register
+def _(state: GridDensity, field: Tensor) -> State | None:
+    return pushed(state, field)
 
 
 @shifted.register
@@ -128,6 +142,11 @@ def _(state: LineMesh, field: Tensor, metric: Metric | None = None) -> float:
 
 
 @square.register
+def _(state: GridDensity, field: Tensor, metric: Metric | None = None) -> float:
+    return float((state.values * slopes_squared(field, state.grid)).sum()) * state.grid.cell
+
+
+@square.register
 def _(state: NormalLaws, field: Tensor, metric: Metric | None = None) -> float:
     return float(state.atoms.inner(field, field))
 
@@ -138,3 +157,8 @@ def moved_by_index(new: State, old: State, cost: float, metric: Metric) -> Tenso
     if move is None or isinstance(new, (LineMesh, ChargedMesh)):
         return move
     return move if abs(square(old, move, metric) - cost) <= SAME * cost else None
+
+
+def carried(state: State, field: Tensor, since: Tensor) -> Tensor:
+    """An earlier move, as one of the state that a later move led to; in labels it is the same."""
+    return followed(field, since, state.grid) if isinstance(state, GridDensity) else field

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from jko.measures import GridDensity, State
-from jko.metrics import as_array
-from jko.steps.affine import moved_by_index, shifted
+from jko.steps.affine import carried, difference, moved_by_index, shifted
+from jko.steps.potentials import potential_of
 from jko.steps.problem import Form, StepProblem
 from jko.steps.result import StepResult
 
@@ -47,8 +45,6 @@ def beyond(result: StepResult, ratio: float) -> State | None:
     0.5
     """
     refuse_unknown_geodesic(result.problem)
-    if isinstance(result.state, GridDensity):
-        return _pushed(result, result.state, ratio)
     return shifted(result.state, ratio * displacement(result))
 
 
@@ -62,33 +58,28 @@ def refuse_unknown_geodesic(problem: StepProblem) -> None:
 
 
 def displacement(result: StepResult) -> Tensor:
-    """Where each label of the new state has come from, T - id, shape (N, dim).
+    """Where the new state has come from, T - id, as a field: (N, dim) of labels, a potential on a grid.
 
     Where the coupling is not the one of the indices, it is ``-tau grad dE/dmu``: the Euler-Lagrange equation.
     """
-    problem = result.problem
-    move = moved_by_index(result.state, problem.previous, result.cost, problem.metric)
+    move = way(result)
     if move is not None:
         return move
+    problem = result.problem
     return -problem.tau * problem.raised(problem.energy.gradient(result.state))
 
 
-def _pushed(result: StepResult, rho: GridDensity, ratio: float) -> GridDensity | None:
-    from jko.steps.push import push  # numba loads here
+def way(result: StepResult) -> Tensor | None:
+    """The same, as far as it is known: None where labels are others than those of the base point."""
+    state, problem = result.state, result.problem
+    if isinstance(state, GridDensity):
+        return potential_of(result)
+    return moved_by_index(state, problem.previous, result.cost, problem.metric)
 
-    if "potential" not in result.memory:
-        raise ValueError(
-            "the step has left no potential to go on along; take jko.Dynamic(), whose steps do"
-        )
-    values = as_array(rho.values)
-    blocked = torch.isinf(result.problem.parts.potential).reshape(rho.grid.shape).cpu().numpy()
-    new = push(
-        values,
-        as_array(result.memory["potential"]).reshape(rho.grid.shape),
-        rho.grid.spacing,
-        tau=result.problem.tau,
-        time=ratio * result.problem.tau,
-        closed=blocked if bool(np.any(blocked)) else None,
-        periodic=rho.grid.periodic,
-    )
-    return None if new is None else GridDensity.of(rho.grid, torch.from_numpy(new).to(rho.values))
+
+def whole_way(result: StepResult, state: State, shift: Tensor) -> Tensor | None:
+    """The move from ``state`` by ``shift`` to the base point of a step, and on by the step; None where ``way`` is."""
+    step = way(result)
+    if step is None or not isinstance(result.state, GridDensity):
+        return None if step is None else difference(result.state, state)
+    return step + carried(result.state, shift, step + shift)

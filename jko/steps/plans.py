@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko import checks
 from jko.duality import split_atoms
-from jko.measures import ChargedParticles, Particles, State
+from jko.measures import ChargedParticles, Particles, State, YoungMeasure
 from jko.shown import Shown
 from jko.steps.lagrangian import solve_lagrangian
 from jko.steps.lbfgs import LBFGS
@@ -88,4 +88,7 @@ def in_pieces(state: State, block: Tensor, masses: Tensor) -> State:
     weights = masses * (state.weights / whole)[block]
     if isinstance(state, ChargedParticles):
         return ChargedParticles(state.theta[block], state.H[block], weights, state.domain)
-    return Particles(state.atoms.points[block], weights, state.domain)
+    points = state.atoms.points[block]
+    if isinstance(state, YoungMeasure):  # what an atom is cut into stays in its fibre
+        return YoungMeasure(points, state.label[block], weights, state.domain)
+    return Particles(points, weights, state.domain)

@@ -156,6 +156,18 @@ def test_every_activation_lowers_the_energy(capsys, line, activation):
     assert np.all(np.diff(found["energies"]) < 0)
 
 
+def test_greedy_steps_grow_and_a_resumed_run_goes_on_with_them(capsys, tmp_path, line):
+    data = ["--csv", str(line), "--target", "y", "--neurons", "10", "--tau", "greedy"]
+    whole = trained(capsys, *data, "--steps", "9")
+    assert main(["train", *data, "--steps", "4", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    more = "--steps", "9", "--out", str(tmp_path / "run"), "--resume"
+    again = trained(capsys, *data, *more)
+    assert again["energies"] == whole["energies"]
+    assert again["settings"]["tau"] == "greedy"
+    assert np.diff(whole["times"]).max() > 100
+
+
 def test_t1_ends_the_flow_there(capsys, line):
     found = trained(
         capsys, "--csv", str(line), "--target", "y", "--neurons", "10", "--tau", "2", "--t1", "5"
@@ -506,6 +518,7 @@ def test_resuming_where_nothing_is_saved_starts(capsys, line, brief):
         (["--lam", "1"], r"its energy is .* at the start, here it is .*--lam"),
         (["--activation", "sin"], r"its energy is .* at the start, here it is .*--activation"),
         (["--tau", "4"], r"was made with --tau 5, not 4"),
+        (["--tau", "greedy"], r"was made with --tau 5, not greedy"),
         (["--steps", "1"], r"has 2 steps already; --resume needs --steps 2 or more"),
         (["--steps", "2", "--csv", "other.csv"], r"here it is|starts from other neurons"),
     ],

@@ -140,7 +140,7 @@ def test_with_diffusion_the_identity_tells_both_readings_of_remark_4_1_apart():
         own.append(jko.diagnostics.dissipation_identity(G, run, rate=jko.limits.chaos.rate).worst)
 
         def literal(E, state):
-            return jko.limits.chaos.rate(E, state, literal=True)
+            return jko.limits.chaos.rate(E, state, noise="literal")
 
         other.append(jko.diagnostics.dissipation_identity(G, run, rate=literal).worst)
     assert math.log2(own[0] / own[1]) > 1.7

@@ -36,11 +36,10 @@ def study():
 
 
 def test_the_order_in_the_second_layer_is_a_half(study):
-    low, high = study.interval
+    _, low, high = study.order
     assert low < 0.5 < high
     assert high - low < 0.3
-    assert low > 0.2  # excludes zero
-    assert high < 0.8  # and one
+    assert study.order.excludes(0, 1)
 
 
 def test_the_error_at_the_start_is_the_deviation_of_a_mean(study):
@@ -70,7 +69,7 @@ def test_both_layers_with_noise_come_to_the_flow_of_the_means():
     sizes = (8, 80)
     found = layer_study(F, law, t1=1.0, N1=sizes, N2=sizes, repeats=6, times=[1.0])
     assert (np.diff(found.means) < 0).all()
-    assert found.interval[0] > 0.2
+    assert found.order.low > 0.2
     assert found.means[-1] < 0.2 * found.size  # the limit itself has moved away from f = 0
 
 
@@ -94,7 +93,7 @@ def test_steps_of_the_scheme_show_the_same_order():
 def test_the_first_layer_alone_and_a_floor_that_is_said():
     found = layer_study(F, LAW, t1=0.5, N1=(8, 128), N2=None, repeats=8, times=[0.5])
     assert found.varies == "N1"
-    assert found.interval[0] < 0.5 < found.interval[1]
+    assert found.order.low < 0.5 < found.order.high
     floor = layer_study(F, LAW, t1=0.5, N1=6, N2=(8, 128), repeats=3, times=[0.5])
     assert any("N1 = 6 at all sizes" in said for said in floor.remarks)
     rough = layer_study(F, LAW, t1=0.5, N2=(8, 2000), repeats=2, times=[0.5], nodes=3)

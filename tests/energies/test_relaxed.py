@@ -50,6 +50,14 @@ CASES = {
     ),
     "convex": (lambda xi: xi[:, 0] ** 4 - xi[:, 1] ** 2, lambda xi: xi[:, 0] ** 4 - xi[:, 1] ** 2),
     "waves": (lambda xi: torch.cos(xi[:, 0]), lambda xi: torch.full_like(xi[:, 0], -1.0)),
+    "small wells": (
+        lambda xi: (xi[:, 0] ** 2 - 1e-4) ** 2 * 1e4,
+        lambda xi: (xi[:, 0] ** 2 - 1e-4).clamp(min=0) ** 2 * 1e4,
+    ),
+    "wells behind walls": (
+        lambda xi: xi[:, 0] ** 2 * (xi[:, 0] ** 2 - 1e4) ** 2 / 1e12,
+        lambda xi: torch.zeros_like(xi[:, 0]),
+    ),
     "far wells": (
         lambda xi: (xi[:, 0] ** 2 - 1e4) ** 2 / 1e8,
         lambda xi: torch.zeros_like(xi[:, 0]),
@@ -61,10 +69,25 @@ CASES = {
 def test_known_hulls(name):
     V, hull = CASES[name]
     E = Relaxed(jko.Potential(V))
+    if name == "small wells":
+        near = jko.Particles(MU.points * torch.tensor([0.006, 1.0]))
+        assert (E.variation(near) - hull(near.points)).abs().max() < 1e-12
+        assert (E.variation(near) < V(near.points) - 1e-6).sum() > 20
     assert (E.variation(MU) - hull(MU.points)).abs().max() < 1e-12
     assert (E.variation(MU) <= V(MU.points) + 1e-15).all()
     assert E.error(MU) < 0.02
     assert float(E(MU)) == pytest.approx(float(MU.integrate(hull(MU.points))), abs=1e-12)
+
+
+@pytest.mark.parametrize("end", [1.126, 1.13, 1.17, 1.187])
+def test_close_to_the_ends_of_a_chord(end):
+    """Between an end and the next point of the table, on either side."""
+    c = end**2
+    E = Relaxed(jko.Potential(lambda xi: (xi[:, 0] ** 2 - c) ** 2))
+    w = end + torch.linspace(-0.04, 0.04, 41, dtype=torch.float64)
+    w = torch.cat([w, -w])
+    mu = jko.Particles(torch.stack([w, 0 * w], 1))
+    assert (E.variation(mu) - (w**2 - c).clamp(min=0) ** 2).abs().max() < 1e-13
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -138,6 +161,21 @@ def test_fibres_attain_the_hull():
     assert float(G(mu)) == pytest.approx(float(G(pair)), abs=1e-12)  # affine between the ends
     assert mu.expected_variance > 0.1
     assert (G.bitangent(pair).is_chord.sum() + 51) == mu.N
+
+
+def test_the_slope_is_the_mean_over_fibres():
+    """So |dG**|^2 is |dF|^2 at the fibres, less how much their speeds differ, which a pair does not see."""
+    F = jko.Potential(moving)
+    G = Relaxed(F)
+    pair = jko.ChargedParticles(MU.points[:, 1:], 0.9 * W)
+    mu = G.fibres(pair)
+    slopes = F.gradient(mu)
+    means = mu._means(slopes)
+    assert (means - G.gradient(pair)).abs().max() < 1e-9
+    steepest = [float(state.inner(g, g)) for state, g in ((pair, G.gradient(pair)), (mu, slopes))]
+    apart = slopes - means[mu.label]
+    assert steepest[0] == pytest.approx(steepest[1] - float(mu.inner(apart, apart)), abs=1e-9)
+    assert apart[:, 0].abs().max() < 1e-9  # in w they have one speed
 
 
 X = torch.linspace(-1, 1, 12, dtype=torch.float64)[:, None]

@@ -213,24 +213,25 @@ REGULARISED = jko.SquaredNorm() + jko.Entropy()
 
 
 @pytest.mark.parametrize(
-    ("system", "literal", "expected"),
+    ("system", "noise", "expected"),
     [
-        (chaos, True, 4.5),
-        (chaos, False, -4.5),
-        (separated, True, -11.25),
-        (separated, False, -11.25),
-        (transported, True, 11.25),
-        (transported, False, 2.25),
+        (chaos, "literal", 4.5),
+        (chaos, "carried", -4.5),
+        (chaos, "averaged", -13.5),
+        (separated, "literal", -11.25),
+        (separated, "carried", -11.25),
+        (transported, "literal", 11.25),
+        (transported, "carried", 2.25),
     ],
 )
-def test_a_laplacian_in_the_equation_of_rho_alone_can_raise_the_energy(system, literal, expected):
+def test_a_laplacian_in_the_equation_of_rho_alone_can_raise_the_energy(system, noise, expected):
     errors, gaps = [], []
     for n in (100, 200, 400):
         grid = jko.Grid((-3, 3), n)
         pair = jko.ChargedDensity(grid, gaussian(grid, 0, 0.5), 3 * grid.centres[:, 0])
-        rate = system.rate(REGULARISED, pair, literal=literal)
+        rate = system.rate(REGULARISED, pair, noise=noise)
         times = 1e-3 * np.arange(1, 4)
-        e = system(REGULARISED, pair, t1=4e-3, times=times, literal=literal).energies
+        e = system(REGULARISED, pair, t1=4e-3, times=times, noise=noise).energies
         slope = e @ np.array([-25, 48, -36, 16, -3]) / 12e-3
         errors.append(abs(rate - expected))
         gaps.append(abs(slope - rate))
@@ -368,9 +369,9 @@ def test_a_potential_that_is_not_quadratic_dissipates_as_proposition_3_3_says():
 
 
 @SYSTEMS
-@pytest.mark.parametrize("literal", [False, True])
+@pytest.mark.parametrize("noise", ["carried", "literal"])
 @pytest.mark.parametrize("more", [None, 0.05 * jko.Entropy(), 0.1 * jko.PorousMedium(3)], ids=repr)
-def test_rho_stays_a_density_next_to_vacuum_jumps_and_atoms(system, literal, more):
+def test_rho_stays_a_density_next_to_vacuum_jumps_and_atoms(system, noise, more):
     grid = jko.Grid((-3, 3), 60)
     theta = grid.centres[:, 0]
     atom = torch.zeros(60, dtype=torch.float64)
@@ -378,9 +379,7 @@ def test_rho_stays_a_density_next_to_vacuum_jumps_and_atoms(system, literal, mor
     block = (theta.abs() < 0.5).to(theta)
     energy = network() if more is None else network() + more
     for values in (atom, block / (block.sum() * grid.cell)):
-        run = system(
-            energy, jko.ChargedDensity(grid, values, theta.sign()), t1=0.4, literal=literal
-        )
+        run = system(energy, jko.ChargedDensity(grid, values, theta.sign()), t1=0.4, noise=noise)
         assert_density(run)
         assert bool(torch.isfinite(run.final.H).all())
 
@@ -472,7 +471,7 @@ def test_starts_that_a_system_cannot_take_are_refused():
     with pytest.raises(TypeError, match=r"state must be ChargedDensity, not ChargedParticles"):
         chaos.rate(E, cloud)
     with pytest.raises(ValueError, match=r"ChargedParticles has no density: leave it out"):
-        chaos(E, cloud, t1=1.0, literal=True)
+        chaos(E, cloud, t1=1.0, noise="literal")
 
 
 def test_times_and_end_are_checked():
@@ -482,8 +481,8 @@ def test_times_and_end_are_checked():
         chaos(jko.SquaredNorm(), graph(10), t1=0)
     with pytest.raises(TypeError, match=r"energy must be Energy, not str"):
         chaos("G", graph(10), t1=1.0)
-    with pytest.raises(TypeError, match=r"literal must be bool, not str"):
-        chaos(jko.SquaredNorm(), graph(10), t1=1.0, literal="yes")
+    with pytest.raises(ValueError, match=r"noise must be one of 'carried', 'literal', 'averaged'"):
+        chaos(jko.SquaredNorm(), graph(10), t1=1.0, noise="yes")
 
 
 def test_potentials_that_cannot_be_followed_are_refused():

@@ -104,3 +104,30 @@ def test_what_cannot_be_compared_is_refused():
         jko.Wasserstein().distance(law(0), law(1))
     with pytest.raises(ValueError, match="3 components but base has 2"):
         BuresWasserstein().cost(laws(0, 3), laws(0, 2))
+
+
+@pytest.mark.parametrize(
+    "pair", [(law(0), law(1)), (laws(0, 2), laws(1, 3))], ids=["laws", "mixtures"]
+)
+def test_the_square_is_differentiable_in_means_covariances_and_masses(pair):
+    a, b = pair
+    names = ("m", "S") if isinstance(a, jko.Gaussian) else ("means", "covariances", "masses")
+    leaves = {name: getattr(a, name).clone().requires_grad_() for name in names}
+
+    def value(**fields):
+        return jko.metrics.squared_distance(type(a)(**fields), b)
+
+    slopes = torch.autograd.grad(value(**leaves), list(leaves.values()))
+    assert value(**leaves).item() == pytest.approx(jko.distance(a, b).squared, rel=1e-12)
+    for name, slope in zip(names, slopes, strict=True):
+        here = getattr(a, name)
+        move = torch.randn(here.shape, generator=torch.Generator().manual_seed(5)).double()
+        if name == "masses":
+            move = move - move.mean()
+        elif name in ("S", "covariances"):
+            move = move + move.mT
+        up, down = (
+            float(value(**{n: getattr(a, n) + (h * move if n == name else 0) for n in names}))
+            for h in (1e-6, -1e-6)
+        )
+        assert float((slope * move).sum()) == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-7)

@@ -33,6 +33,20 @@ def test_every_kind_of_run_has_a_figure_on_one_scale():
         figure.draw_without_rendering()
 
 
+def test_the_lengths_of_steps_are_shown_where_they_differ():
+    mu, energy = samples.cloud(2), jko.SquaredNorm()
+    even = jko.flow(energy, mu, tau=0.3, t1=2.0).plot()
+    uneven = jko.flow(energy, mu, tau=jko.Adaptive(1e-3), t1=2.0)
+    labels = [[ax.get_ylabel() for ax in figure.axes] for figure in (even, uneven.plot())]
+    assert ["length of the step" in found for found in labels] == [False, True]
+    _, (ax,) = plots.canvas()
+    plots.step_lengths(uneven, ax)
+    steps = ax.patches[0].get_data()
+    assert np.array_equal(steps.edges, uneven.times)
+    assert np.array_equal(steps.values, np.diff(uneven.times))
+    assert np.array_equal(ax.lines[-1].get_ydata(), uneven.columns["estimates"])
+
+
 def test_a_movie_has_a_frame_for_each_time_and_is_written_whole(tmp_path):
     grid = jko.Grid((-2.0, 2.0), (8, 8))
     start = jko.GridDensity.from_function(grid, lambda x: (-(x**2).sum(-1)).exp())

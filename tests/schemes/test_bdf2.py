@@ -27,18 +27,6 @@ def steps_of(x, lam, taus):
     return xs
 
 
-@pytest.mark.parametrize("kind", ["measure", "pair"])
-def test_second_order_on_atoms(kind):
-    x, f, lam, xi = tanh_network()
-    energy, start = tanh_energy(x, f, lam), labels(kind, xi)
-    table = jko.convergence(
-        lambda tau: jko.flow(energy, start, tau=tau, t1=0.5, solver=NEWTON, scheme=jko.BDF2()),
-        jko.limits.wasserstein(energy, start, t1=0.5, rtol=1e-11),
-        parameters=(1 / 8, 1 / 16, 1 / 32, 1 / 64),
-    )
-    assert np.abs(table.orders - 2).max() < 0.1, f"\n{table}"
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_its_steps_are_those_of_the_formula_at_any_steps(seed):
     rng = np.random.default_rng(seed)

@@ -34,6 +34,18 @@ def pairs():
     return jko.ChargedMesh(theta, 1 + 0.3 * theta, np.full(20, 0.05))
 
 
+def outside(x):
+    return torch.where((x**2).sum(-1) < 0.3, 0.0, 1.0)
+
+
+def density(grid, law=lambda x: 1 + x[:, 0] ** 2):
+    return jko.GridDensity.from_function(grid, law)
+
+
+OBSTACLE = (
+    jko.Potential(lambda x: torch.where((x**2).sum(-1) < 0.3, torch.inf, x[:, 0]))
+    + 0.1 * jko.Entropy()
+)
 WELL, SPREAD = jko.Potential(ripples), jko.SquaredNorm() + 0.1 * jko.Entropy()
 CASES = {
     "masses": (WELL, jko.Particles(X, M / M.sum()), {}),
@@ -49,6 +61,13 @@ CASES = {
     "single": (WELL, jko.Particles(torch.tensor(X, dtype=torch.float32)), {}),
     "line": (SPREAD, line(), {}),
     "charged line": (SPREAD, pairs(), {}),
+    "grid": (SPREAD, density(jko.Grid((-2.0, 2.0), 40)), {}),
+    "periodic grid": (
+        jko.Potential(periodic) + 0.02 * jko.Entropy(),
+        density(jko.Grid([(0.0, 1.0), (0.0, 2.0)], (16, 24), periodic=(True, False))),
+        {},
+    ),
+    "obstacle": (OBSTACLE, density(jko.Grid((-2.0, 2.0), (20, 20)), outside), {}),
     "sharded": (WELL, jko.distributed.Sharded(X, shards=1), {}),
 }
 
@@ -64,6 +83,7 @@ def test_it_steps_and_a_resumed_run_has_the_bits_of_the_whole(scheme, case):
     begun = jko.flow(energy, start, steps=4, **options)
     again = jko.flow(energy, begun, steps=6, **options)
     assert torch.equal(whole.final.atoms.points, again.final.atoms.points)
+    assert torch.equal(whole.final.weights, again.final.weights)
     if isinstance(scheme, jko.BDF2):
         assert (np.diff(whole.columns["modified"]) <= 1e-6 * (case == "single")).all()
 
@@ -119,18 +139,20 @@ def test_where_the_atoms_of_a_pair_meet_it_falls_back(scheme, length, kept):
 
 
 @pytest.mark.parametrize("scheme", [jko.BDF2(), jko.ZEG()], ids=["BDF2", "ZEG"])
-def test_what_has_no_labels_is_refused(scheme):
+def test_what_nobody_knows_how_to_move_is_refused(scheme):
     grid = jko.Grid((0.0, 1.0), 8)
-    rho = jko.GridDensity.from_function(grid, lambda x: 1 + x[:, 0])
     charged = jko.ChargedDensity.from_function(grid, lambda x: 1 + x[:, 0], lambda x: x[:, 0])
     span = jko.ChargedSpan(
         jko.Particles([[1.0, 0.0]]), lambda t: t[:, 0], jko.Ridge(torch.tanh), [[0.0]]
     )
-    for state in (rho, charged, span):
+    for state in (charged, span):
         with pytest.raises(
-            TypeError, match=rf"{type(scheme).__name__} goes on.*{type(state).__name__}.*SDIRK2"
+            TypeError, match=rf"{type(scheme).__name__} goes on.*{type(state).__name__}.*Implicit"
         ):
             jko.flow(jko.SquaredNorm(), state, tau=0.1, steps=1, scheme=scheme)
+    rho = density(grid)
+    with pytest.raises(ValueError, match=r"no potential.*jko\.Dynamic\(\)"):
+        jko.flow(SPREAD, rho, tau=0.1, steps=1, scheme=scheme, solver=jko.Sinkhorn(0.05))
     sliced = jko.metrics.SlicedWasserstein(4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=r"no geodesic of SlicedWasserstein.*jko\.Implicit\(\)"):
         jko.flow(WELL, jko.Particles(X), tau=0.1, steps=1, metric=sliced, scheme=scheme)

@@ -291,3 +291,26 @@ def test_a_resumed_flow_has_the_bits_of_one_that_was_not_stopped(tmp_path):
     back = jko.flow(E, jko.Trajectory.load(file), tau=0.1, steps=4, scheme=jko.schemes.BDF2())
     assert torch.equal(back.final.S, whole.final.S)
     assert back.energies.tolist() == whole.energies.tolist()
+
+
+def test_the_dissipation_is_the_rate_of_the_flow_of_the_laws():
+    E = WELLS + 0.5 * jko.Entropy()
+    for start in (ONE, TWO):
+        start = type(start)(**{**start._attributes(), "nodes": 1024})
+        run = jko.limits.wasserstein(E, start, t1=2e-4, times=[1e-4])
+        rate = (run.energies[0] - run.energies[2]) / 2e-4
+        at = [jko.diagnostics.dissipation(E, state) for state in (run.states[0], run.states[2])]
+        assert rate == pytest.approx(0.5 * sum(at), rel=1e-3)
+    rest = exact.gaussian_rest(A=[[2.0]], centre=[1.0], beta=0.5)
+    pull = jko.Potential(lambda x: (x[:, 0] - 1) ** 2) + 0.5 * jko.Entropy()
+    assert jko.diagnostics.speed(pull, jko.Gaussian(rest.mean, rest.covariance)).max < 1e-10
+
+
+@pytest.mark.parametrize("tau", [jko.Adaptive(1e-2), jko.Greedy()], ids=["adaptive", "greedy"])
+def test_steps_that_choose_their_length(tau):
+    E, start, given = ornstein_uhlenbeck(2, 3)
+    run = jko.flow(E, jko.Gaussian(start.m, start.S, nodes=25), tau=tau, t1=1.0)
+    law = exact.gaussian_flow(start.m, start.S, t=1.0, **given)
+    assert run.times[-1] == 1.0
+    far = jko.distance(run.final, jko.Gaussian(law.mean, law.covariance)).value
+    assert far < (0.02 if isinstance(tau, jko.Adaptive) else 0.5)

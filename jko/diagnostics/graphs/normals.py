@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.energies import Energy, Risk, sorted_terms
+from jko.diagnostics.curvature import curvature
+from jko.energies import Energy
 from jko.measures import Particles
 from jko.spaces import refuse_wrapped
 
@@ -47,26 +48,16 @@ class Normals:
     def rates(self, t: float, y: Array) -> Array:
         """``xi' = -grad phi``, and ``n' = A n`` less its part along n, so that n keeps its length."""
         mu, n = self.split(y)
-        An = torch.einsum("nij,nj->ni", self._curvature(mu), n)
+        An = torch.einsum("nij,nj->ni", curvature(self.energy, mu), n)
         unit = torch.nn.functional.normalize(n)
         turn = An - (An * unit).sum(-1, keepdim=True) * unit
         return torch.cat([-self.energy.gradient(mu), turn]).double().cpu().numpy().ravel()
-
-    def _curvature(self, mu: Particles) -> Tensor:
-        """The Hessian of phi at the atoms, (N, dim, dim)."""
-        total = mu.points.new_zeros(mu.N, mu.dim, mu.dim)
-        terms = sorted_terms(self.energy)
-        for c, R in terms.risks:  # without the derivatives of each feature, as second_order has
-            total += c * R.features.hessian(mu.points, R.data.x, R.prices(mu))
-        for c, E in terms.without(Risk):
-            total += c * E.second_order(mu).blocks
-        return total
 
     def look(self, y: Array) -> tuple[float, float, int]:
         """The largest angle of the graph, the largest half spread, and which label is steepest."""
         mu, n = self.split(y)
         angle = torch.atan2(n[:, 1:].norm(dim=-1), n[:, 0])
-        eigenvalues = torch.linalg.eigvalsh(self._curvature(mu))
+        eigenvalues = torch.linalg.eigvalsh(curvature(self.energy, mu))
         spread = 0.5 * (eigenvalues[:, -1] - eigenvalues[:, 0])
         return float(angle.max()), float(spread.max()), int(angle.argmax())
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from jko.diagnostics.chaos.orders import SURE, Order
 from jko.shown import Shown, svg
 from jko.shown.cells import table
 
 Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,20 @@ class LayerStudy(Shown):
         The error of the reference: how far it is from that with two thirds of the nodes.
     size : float
         ``sup_t |f(t)|`` of the reference, what errors are to be compared with.
-    order, interval : float, (float, float)
-        p of ``C N^-p`` in N2, or in N1 where N2 stays, by least squares through the logarithms of :attr:`means`; and
-        where p lies with a probability of 95 %, by the scatter of the networks of a size and Student's law.
+    order : Order
+        p of ``C N^-p`` in N2, or in N1 where N2 stays, by least squares through the logarithms of :attr:`means`; with
+        where p lies at 95 %, by the scatter of the networks of a size and Student's law.
+
+    Examples
+    --------
+    >>> import jko
+    >>> F = jko.energies.TwoLayerRisk(jko.Data([[0.5], [1.0]], [1.0, 1.0]))
+    >>> law = jko.measures.LayerKernels(
+    ...     lambda u: u, lambda u, v: (u - v)[..., 0], lambda v: v[:, 0]
+    ... )
+    >>> study = jko.diagnostics.layer_study(F, law, t1=0.5, N2=(4, 64), repeats=8, nodes=6)
+    >>> study.varies, study.means.shape, study.order.excludes(0, 1)
+    ('N2', (2,), True)
     """
 
     N1: Sizes = field(repr=False)
@@ -46,8 +57,7 @@ class LayerStudy(Shown):
     times: Array = field(repr=False)
     doubt: float
     size: float
-    order: float
-    interval: tuple[float, float]
+    order: Order
 
     @property
     def means(self) -> Array:
@@ -75,6 +85,12 @@ class LayerStudy(Shown):
             )
         return said
 
+    def _facts(self) -> dict[str, object]:
+        order, low, high = self.order
+        runs = {"error": f"{self.means[0]:.3g} -> {self.means[-1]:.3g}"}
+        fit = {"order": round(order, 3), "at 95 %": f"{low:.3f} .. {high:.3f}"}
+        return fit | runs | {"of": self.size, "doubt": self.doubt}
+
     def _rows(self) -> list[tuple[str, ...]]:
         def count(N: int) -> str:
             return str(N) if N else "inf"
@@ -85,8 +101,8 @@ class LayerStudy(Shown):
         ]
 
     def _said(self) -> str:
-        low, high = self.interval
-        return f"order in {self.varies}: {self.order:.3f}, 95 % between {low:.3f} and {high:.3f}"
+        order, low, high = self.order
+        return f"order in {self.varies}: {order:.3f}, 95 % between {low:.3f} and {high:.3f}"
 
     def __str__(self) -> str:
         head = ("N1", "N2", "error", "least", "largest")
@@ -99,7 +115,7 @@ class LayerStudy(Shown):
         return table(["N1", "N2", "error", "least", "largest"], self._rows()) + curve
 
 
-def order_of(N: Sizes, errors: Array) -> tuple[float, tuple[float, float]]:
+def order_of(N: Sizes, errors: Array) -> Order:
     """The slope through the logarithms of root mean squares, and its interval.
 
     The mean of R squares e^2 scatters by ``c / R`` of its square, with one c for all sizes.
@@ -110,6 +126,6 @@ def order_of(N: Sizes, errors: Array) -> tuple[float, tuple[float, float]]:
     x, y = np.log(N), 0.5 * np.log(means)
     away = x - x.mean()
     width = 0.5 * np.sqrt(c / R / (away @ away))
-    reach = float(student.ppf(0.5 + 0.5 * CONFIDENCE, len(N) * (R - 1)) * width)
+    reach = float(student.ppf(0.5 + 0.5 * SURE, len(N) * (R - 1)) * width)
     order = -float(away @ y / (away @ away))
-    return order, (order - reach, order + reach)
+    return Order(order, order - reach, order + reach)

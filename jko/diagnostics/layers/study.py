@@ -93,7 +93,7 @@ def layer_study(
     ...     w=lambda v: 2 * v[:, 0] - 1,
     ... )
     >>> study = jko.diagnostics.layer_study(F, law, t1=1.0, N2=(8, 64, 512), repeats=8)
-    >>> study.interval[0] < 0.5 < study.interval[1]
+    >>> study.order.low < 0.5 < study.order.high
     True
     """
     checks.kind("law", law, LayerKernels, hint="the law of the neurons of both layers")
@@ -115,20 +115,11 @@ def layer_study(
     each = np.stack(found)  # (K, R, T)
     errors, first = each.max(2), np.array([a or 0 for a, _ in sizes])
     second = np.array([b or 0 for _, b in sizes])
-    order, interval = order_of(second if len(set(second.tolist())) > 1 else first, errors)
+    order = order_of(second if len(set(second.tolist())) > 1 else first, errors)
     at = np.sqrt(np.square(each).mean(1))
     size = float(norm(reference).max())
-    return LayerStudy(
-        first,
-        second,
-        errors,
-        at,
-        np.concatenate([[0.0], kept]),
-        float(doubt),
-        size,
-        order,
-        interval,
-    )
+    kept = np.concatenate([[0.0], kept])
+    return LayerStudy(first, second, errors, at, kept, float(doubt), size, order)
 
 
 def _sizes(N1: Any, N2: Any) -> list[tuple[int | None, int | None]]:

@@ -15,7 +15,17 @@ import torch
 from torch import Tensor
 
 from jko.derivatives import gradient, hessian
-from jko.energies import Energy, Entropy, Internal, Linear, Risk, joined, parts, sorted_terms
+from jko.energies import (
+    Energy,
+    Entropy,
+    Internal,
+    Linear,
+    Risk,
+    SquaredNorm,
+    joined,
+    parts,
+    sorted_terms,
+)
 from jko.energies.directions import main_directions
 from jko.measures import GridDensity, Particles, State
 from jko.shown import shown
@@ -49,7 +59,8 @@ def proved_ratio(energy: Energy, rest: State, *, level: float) -> RateBound:
     energy : Energy
         A risk of the squared loss, potentials and an entropy; without a risk any convex internal energies.
     rest : GridDensity
-        The minimiser; the box is the domain, with no flux through its walls.
+        The minimiser; the box is the domain, with no flux through its walls.  Of a quadratic potential with internal
+        energies any state will do.
     level : float
         Of the sublevel set.
 
@@ -73,10 +84,16 @@ def proved_ratio(energy: Energy, rest: State, *, level: float) -> RateBound:
     >>> jko.diagnostics.proved_ratio(wells, rest, level=0.1).theorem[:18]
     'Holley and Stroock'
     """
+    terms = sorted_terms(energy)
+    if (
+        terms.lam > 0
+        and not terms.without(SquaredNorm, Internal)
+        and all(c > 0 for c, _ in terms.internal)
+    ):
+        return RateBound(2 * terms.lam, "convexity along geodesics (McCann)")
     unknown = _obstacle(energy, rest)
     if unknown or not isinstance(rest, GridDensity):
         return RateBound(0.0, unknown)
-    terms = sorted_terms(energy)
     at, mu = rest.grid.centres.to(rest.values), rest.atoms
     V = joined(terms.linear)
     bend_V = _least_eigenvalue(V, mu, at)
@@ -96,7 +113,7 @@ def proved_ratio(energy: Energy, rest: State, *, level: float) -> RateBound:
 def _obstacle(energy: Energy, rest: State) -> str:
     """Why no theorem applies."""
     if not isinstance(rest, GridDensity):
-        return "lower bounds are known of densities on a grid alone"
+        return "with this energy lower bounds are known of densities on a grid alone"
     terms = sorted_terms(energy)
     strange = terms.without(Linear, Internal, Risk) or terms.curved
     if strange or any(c < 0 for c, _ in (*terms.risks, *terms.internal)):

@@ -91,7 +91,11 @@ class Displaced(Family):
         """Eigenvalues (n,), ascending, and eigenvectors in rows (n, n) of the Hessian at rest."""
         H = self.hessian()
         values, vectors = eigh(0.5 * (H + H.T))
-        return values, vectors.T
+        return values, self.lifted(vectors.T)
+
+    def lifted(self, vectors: Array) -> Array:
+        """Rows in which the Hessian is a matrix as directions in the coordinates."""
+        return vectors
 
     def velocities(self, vectors: Array) -> Array:
         """Directions in the coordinates (k, n) as velocities of atoms or edges (k, ...)."""

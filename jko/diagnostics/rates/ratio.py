@@ -16,7 +16,7 @@ from jko.diagnostics.rates.search import BelowRest, Lowest, Search
 from jko.diagnostics.rates.spectrum import Spectrum, moved, spectral_gap
 from jko.diagnostics.rates.weighed import WeighedCells
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import ChargedParticles, GridDensity, LineMesh, NormalLaws, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.shown import Shown, svg
 
@@ -152,9 +152,10 @@ def dissipation_ratio(
     ----------
     energy : Energy
         F.
-    rest : Particles, ChargedParticles, GridDensity or LineMesh
+    rest : Particles, ChargedParticles, GridDensity, LineMesh, Gaussian or GaussianMixture
         The minimiser, of :func:`jko.diagnostics.best_particles`, :func:`jko.minimiser` or a long flow.  F_* is its
-        energy, and its kind says over what is minimised: N atoms with its masses; densities on its grid; meshes.
+        energy, and its kind says over what is minimised: N atoms with its masses; densities on
+        its grid; meshes; normal laws.
     level : float
         How far above F_*, > 0.
     starts : sequence of states
@@ -196,7 +197,7 @@ def dissipation_ratio(
     True
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("rest", rest, Particles, ChargedParticles, GridDensity, LineMesh)
+    checks.kind("rest", rest, Particles, ChargedParticles, GridDensity, LineMesh, NormalLaws)
     checks.number("level", level, above=0)
     checks.count("max_iterations", max_iterations)
     family = _family(energy, rest, even)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from jko import checks
 from jko.diagnostics.dissipation import has_internal
-from jko.diagnostics.rates.families import MovedAtoms, MovedEdges, flat
+from jko.diagnostics.rates.families import Displaced, MovedAtoms, MovedEdges, flat
 from jko.diagnostics.rates.linearised import modes
+from jko.diagnostics.rates.normals import MovedNormals
 from jko.energies import Energy
-from jko.measures import ChargedParticles, GridDensity, LineMesh, Particles, State
+from jko.measures import ChargedParticles, GridDensity, LineMesh, NormalLaws, Particles, State
 from jko.measures.tensors import on_numbers
 from jko.shown import Shown, svg
 
@@ -37,7 +38,7 @@ class Spectrum(Shown):
         to second order (overparametrised networks, symmetries), along the latter it falls: a saddle.
     modes : (k, ...)
         Of atoms velocities (k, N, dim), of meshes velocities of the free edges (k, n), of densities potentials p with
-        velocity ``grad p``, (k, *grid.shape).
+        velocity ``grad p``, (k, *grid.shape), of normal laws velocities of (m, L), ``S = L L^T``.
     complete : bool
         Whether these are all eigenvalues, and not only the least.
 
@@ -111,16 +112,17 @@ def spectral_gap(energy: Energy, rest: State, *, count: int = 6, even: bool = Fa
 
     On atoms it is minus the derivative of the velocities: ``(Hess v)_i = Hess phi(x_i) v_i + ...``, with what
     couples the atoms through the risk.  On cells it is the linearised equation (4.2), (4.7), with the risk's
-    mean-field term, by a sparse symmetric eigenproblem; on a mesh the Hessian in its edges.
+    mean-field term, by a sparse symmetric eigenproblem; on a mesh the Hessian in its edges, and of
+    normal laws that in the metric of Bures.
 
     Parameters
     ----------
     energy : Energy
         F.
-    rest : Particles, ChargedParticles, GridDensity or LineMesh
+    rest : Particles, ChargedParticles, GridDensity, LineMesh, Gaussian or GaussianMixture
         Where it rests: :func:`jko.diagnostics.best_particles`, :func:`jko.minimiser`, or the end of a long flow.
     count
-        How many eigenvalues are computed of a density on cells; of atoms and meshes all are.
+        How many eigenvalues are computed of a density on cells; of all others all are.
     even : bool
         Only perturbations that stay their own image under x -> -x.  For densities and normal laws.
 
@@ -152,7 +154,7 @@ def spectral_gap(energy: Energy, rest: State, *, count: int = 6, even: bool = Fa
     [1.0, 2.0, 3.0]
     """
     checks.kind("energy", energy, Energy)
-    checks.kind("rest", rest, Particles, ChargedParticles, GridDensity, LineMesh)
+    checks.kind("rest", rest, Particles, ChargedParticles, GridDensity, LineMesh, NormalLaws)
     checks.count("count", count)
     if isinstance(rest, GridDensity):
         found = modes(energy, rest, count, even)
@@ -163,15 +165,17 @@ def spectral_gap(energy: Energy, rest: State, *, count: int = 6, even: bool = Fa
     return Spectrum.of(values, family.velocities(vectors))
 
 
-def moved(energy: Energy, rest: State, even: bool = False) -> MovedAtoms | MovedEdges:
-    """The family of atoms or meshes around a state."""
+def moved(energy: Energy, rest: State, even: bool = False) -> Displaced:
+    """The family of atoms, meshes or normal laws around a state."""
+    if isinstance(rest, NormalLaws):
+        return MovedNormals(energy, rest, even)
     if even:
         raise TypeError(
             f"even measures are searched among densities on a grid and normal laws, and rest is a "
             f"{type(rest).__name__}; leave out even=True"
         )
     if isinstance(rest, LineMesh):
-        family: MovedAtoms | MovedEdges = MovedEdges(energy, rest)
+        family: Displaced = MovedEdges(energy, rest)
     elif has_internal(energy):
         raise TypeError(
             "the energy has an internal term, which is +inf on atoms: take a jko.GridDensity or a jko.LineMesh"

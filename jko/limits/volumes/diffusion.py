@@ -12,6 +12,7 @@ from torch import Tensor
 from jko.energies import (
     Congestion,
     Energy,
+    Entropy,
     Internal,
     Mixture,
     joined,
@@ -19,6 +20,7 @@ from jko.energies import (
     refuse,
     sorted_terms,
 )
+from jko.limits.rule import CARRIES, Noise, Rule
 from jko.spaces import FacesAcross, Grid
 
 EMPTY = 1e-12  # of the largest density: below it U'' may be past what numbers can hold
@@ -45,6 +47,29 @@ def split(energy: Energy) -> tuple[Mixture, Energy | None]:
         "take steps of jko.Dynamic(), or m * jko.PorousMedium(m) of densities in units of the limit, m = 20 to 80",
     )
     return terms.mixture, joined(terms.without(Internal))
+
+
+def check_noise(rule: Rule, noise: Noise, internal: Mixture) -> None:
+    """Refuse a mean over noise that is none: of another system, or of diffusion that is no Brownian motion.
+
+    Raises
+    ------
+    ValueError
+        ``noise="averaged"`` of (3.19) or (3.21), or with an internal energy besides entropy.
+    """
+    if noise not in CARRIES:
+        raise ValueError(f"noise must be one of {', '.join(map(repr, CARRIES))}, not {noise!r}")
+    if noise != "averaged":
+        return
+    if rule.total or not rule.carried:
+        raise ValueError(
+            f'noise="averaged" is the mean of H over atoms that carry it, as in (3.23); {rule.equation} is no system '
+            "of atoms: leave it out"
+        )
+    refuse(
+        ((c, E) for c, E in internal.summands if not isinstance(E, Entropy)),
+        'noise="averaged" with {energy} in the energy: Brownian motion is the noise of jko.Entropy alone',
+    )
 
 
 def diffusivity(U: Mixture, rho: Tensor) -> Tensor:

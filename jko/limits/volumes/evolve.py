@@ -13,11 +13,11 @@ from torch import Tensor
 
 from jko.energies import Energy, Mixture, value_of
 from jko.limits.course import travelled
-from jko.limits.rule import Rule
+from jko.limits.rule import CARRIES, Noise, Rule
 from jko.limits.rungekutta import CellEquations, March, Slope, Stages
 from jko.limits.stopped import nowhere
 from jko.limits.volumes import faces
-from jko.limits.volumes.diffusion import fluxes, split, steepest, velocity
+from jko.limits.volumes.diffusion import check_noise, fluxes, split, steepest, velocity
 from jko.limits.volumes.forces import Forces
 from jko.measures import ChargedDensity, State
 from jko.spaces import FacesAcross, Grid
@@ -40,7 +40,8 @@ class PairVolumes(CellEquations[PairSlope]):
 
     rho: fluxes with upwind values (MUSCL, MC limiter), and minus the differences of the pressure of internal energies.
     H: ``-a . grad H - p`` with the same upwind values, as ``-[a_R (H_R - H_i) + a_L (H_i - H_L)] / dx``.  It never
-    divides by rho, and a constant H stays constant.
+    divides by rho, and a constant H stays constant.  Averaged over noise, H spreads too: ``+ c Lap H``, and is carried
+    by twice the velocity of diffusion, backwards.
     """
 
     safe: ClassVar[float] = 0.8  # a Courant number of 0.4
@@ -54,7 +55,7 @@ class PairVolumes(CellEquations[PairSlope]):
     grid: Grid
     forces: Forces
     internal: Mixture
-    literal: bool
+    noise: Noise
     scale: float  # of H: its largest value at the start
 
     def __call__(self, t: float, U: Tensor) -> PairSlope:
@@ -74,13 +75,22 @@ class PairVolumes(CellEquations[PairSlope]):
             drho -= face.outflow(flux) / h
             fastest = 2 * v.abs().amax() / h + 2 * D / h**2
             if self.rule.carried:
-                a = v if self.literal else v + velocity(q, rho, face)
+                a = v + CARRIES[self.noise] * velocity(q, rho, face)
                 up = faces.upwind(H, faces.slopes(H, face), a, face)
                 dH -= face.upper(a * (up - face.before(H)) / h)
                 dH -= face.lower(a * (face.after(H) - up) / h)
-                fastest = torch.maximum(fastest, 2 * self._signal(a, H, p, face) / h)
+                along = 2 * self._signal(a, H, p, face) / h
+                if self.noise == "averaged":
+                    dH += self._spread(face, H)
+                    along = along + 2 * D / h**2
+                fastest = torch.maximum(fastest, along)
             speed = speed + fastest
         return PairSlope(rates, float(speed), p)
+
+    def _spread(self, face: FacesAcross, H: Tensor) -> Tensor:
+        """``c Lap H`` across one axis, with no flux through the walls."""
+        c = sum(c for c, _ in self.internal.summands)
+        return -c * face.outflow(-face.diff(H) / face.width) / face.width
 
     def _signal(self, a: Tensor, H: Tensor, p: Tensor, face: FacesAcross) -> Tensor:
         """How fast signals move in H; where the velocity holds -p grad H, that is (3.21), faster than it."""
@@ -113,18 +123,19 @@ def evolve(
     start: ChargedDensity,
     t1: float,
     times: NDArray[np.float64],
-    literal: bool,
+    noise: Noise,
     evaluations: int,
 ) -> Trajectory:
     """Solve a system on the grid of ``start``, whose H is finite in all cells, up to each of the times."""
     grid, (internal, rest) = start.grid, split(energy)
+    check_noise(rule, noise, internal)
     if not math.isfinite(value := value_of(energy, start)):
         raise ValueError(
             f"the energy of the start is {value:g}; mass lies where a potential is infinite, or a feature is not "
             "finite: set the density of those cells to zero and normalise"
         )
     largest = float(start.H.abs().amax())
-    cells = PairVolumes(rule, grid, Forces.of(rule, rest, start), internal, literal, largest)
+    cells = PairVolumes(rule, grid, Forces.of(rule, rest, start), internal, noise, largest)
 
     def finite(state: State) -> float:
         if math.isfinite(value := value_of(energy, state)):

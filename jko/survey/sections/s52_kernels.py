@@ -41,7 +41,7 @@ def kernels(quick: bool) -> Measurement:
     line = study.means[0] * (N2[0] / N2) ** 0.5
     dots = Curve(N2, study.means, "mean over networks", "dots")
     picture = Picture((dots, Curve(N2, line, "order 1/2", "dashed")), "$N_2$", "error", True, True)
-    return Measurement(study.order if apart < 1e-3 else math.nan, 0.5, 0.12, picture=picture)
+    return Measurement(study.order.value if apart < 1e-3 else math.nan, 0.5, 0.12, picture=picture)
 
 
 def _by_hand(x: Array, N: int) -> Array:

@@ -34,7 +34,12 @@ def outputs(t):
 
 
 def study(**options):
-    given = {"sizes": [8, 16, 32, 64], "times": [0.0, 0.5, 1.0, 2.0], "repeats": 12} | options
+    given = {
+        "sizes": [8, 16, 32, 64],
+        "times": [0.0, 1.0, 2.0],
+        "repeats": 12,
+        "rtol": 1e-4,
+    } | options
     return chaos_study(linear(), law, **given)
 
 
@@ -44,7 +49,7 @@ def test_a_linear_network_has_the_exponent_one_half():
     for order in (found.order, found.path_order):
         assert order.excludes(0, 1)
         assert 0.5 in order.interval
-    assert found.outputs.shape == found.paths.shape == (12, 4, 4)
+    assert found.outputs.shape == found.paths.shape == (12, 4, 3)
     assert len(said) == 12
     assert found.uniform
     assert (np.diff(found.errors) < 0).all()
@@ -60,7 +65,7 @@ def test_errors_and_paths_are_those_of_runs_made_by_hand():
         moments = points.T @ points / N
         P, limit = (exact.linear_flow(M, s2=S2, target=TARGET, t=1.0) for M in (moments, Z))
         error = abs(S2**0.5 * (P @ moments @ P)[0, 1] - outputs(1.0)[0])
-        assert found.outputs[5, s, 1] == pytest.approx(error, rel=1e-4)
+        assert found.outputs[5, s, 1] == pytest.approx(error, abs=1e-3)
         assert found.outputs[5, s, 0] == pytest.approx(
             abs(S2**0.5 * moments[0, 1] - outputs(0.0)[0]), rel=1e-9
         )
@@ -77,7 +82,7 @@ def test_a_reference_that_is_a_quadrature_is_the_exact_limit():
     weights = np.outer(masses, masses).ravel() / masses.sum() ** 2
     a = study(reference=jko.Particles(points, weights), repeats=8, sizes=[8, 16])
     b = study(exact=outputs, repeats=8, sizes=[8, 16])
-    assert a.outputs == pytest.approx(b.outputs, abs=2e-5)
+    assert a.outputs == pytest.approx(b.outputs, abs=1e-3)
     assert a.reference == 36
 
 

@@ -44,7 +44,7 @@ def test_a_drift_widens_the_interval():
     assert found.interval.high > 0.95
 
 
-@pytest.mark.parametrize("p", [2.5, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("p", [3.0, 6.0])
 @pytest.mark.parametrize("known", [True, False], ids=["minimum", "fitted"])
 def test_power_norms_have_the_exponents_of_theory(p, known):
     """F = |x|^p: |F'| = p F^{1 - 1/p}, so theta = 1 - 1/p and F ~ t^{-p/(p-2)}; also with an offset that is fitted."""

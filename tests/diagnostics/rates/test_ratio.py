@@ -59,22 +59,24 @@ def test_figures_are_energy_and_dissipation_with_their_derivatives(family, F):
 def test_ornstein_uhlenbeck_has_the_ratio_of_its_theorem():
     """I >= 2 a (F - F_*), with equality for translates."""
     F = 1.5 * jko.SquaredNorm() + 0.4 * jko.Entropy()
-    found = dissipation_ratio(F, at_rest(F, (-4.0, 4.0), 40), level=0.2)
+    found = dissipation_ratio(F, at_rest(F, (-3.0, 3.0), 24), level=0.2, max_iterations=40)
     assert found.lower.value == pytest.approx(3)
-    assert "Bakry" in found.lower.theorem
-    assert found.value == pytest.approx(3, rel=0.03)
+    assert "McCann" in found.lower.theorem
+    assert found.value == pytest.approx(3, rel=0.05)
     mesh = jko.flow(
-        F, jko.LineMesh.from_density(at_rest(F, (-3.0, 3.0), 30)), tau=1.0, steps=25
+        F, jko.LineMesh.from_density(at_rest(F, (-3.0, 3.0), 20)), tau=1.0, steps=25
     ).final
-    assert dissipation_ratio(F, mesh, level=0.2).value == pytest.approx(3, rel=1e-4)
+    assert dissipation_ratio(F, mesh, level=0.2, max_iterations=40).value == pytest.approx(
+        3, rel=1e-4
+    )
 
 
 def test_a_flow_never_dissipates_less_than_the_ratio_says():
     wells = jko.Potential(lambda x: ((x**2 - 1) ** 2 + 0.3 * x).sum(-1)) + 0.5 * jko.Entropy()
-    rest = at_rest(wells, (-2.2, 2.2), 40)
+    rest = at_rest(wells, (-2.2, 2.2), 30)
     start = jko.GridDensity.from_function(rest.grid, lambda x: (-8 * (x[:, 0] - 0.9) ** 2).exp())
     level = float(wells(start) - wells(rest))
-    found = dissipation_ratio(wells, rest, level=level, starts=[start])
+    found = dissipation_ratio(wells, rest, level=level, starts=[start], max_iterations=40)
     run = jko.limits.wasserstein(wells, start, t1=3.0)
     gaps = run.energies - float(wells(rest))
     seen = min(
@@ -106,6 +108,7 @@ def test_no_exponential_rate_is_seen():
     assert found.value == pytest.approx(16 * (1e-4) ** 0.5, rel=0.02)  # 16 x^6 / x^4 at the floor
 
 
+@pytest.mark.slow
 def test_the_ratio_of_neurons_is_not_above_that_of_their_flows():
     F = net()
     rest = jko.diagnostics.best_particles(
@@ -114,7 +117,9 @@ def test_the_ratio_of_neurons_is_not_above_that_of_their_flows():
     start = rest.moved(rest.points + 0.1)
     level = float(F(start) - F(rest))
     said = []
-    found = dissipation_ratio(F, rest, level=level, starts=[start], report=said.append)
+    found = dissipation_ratio(
+        F, rest, level=level, starts=[start], max_iterations=40, report=said.append
+    )
     run = jko.limits.wasserstein(F, start, t1=100.0)
     gaps = run.energies - float(F(rest))
     seen = [
@@ -144,6 +149,62 @@ def test_what_is_no_rest_is_refused():
         )
 
 
+def gaussian_network():
+    """A linear network at rest: N(0, beta A_q^{-1})."""
+    x = torch.tensor([[0.8**0.5]], dtype=torch.float64)
+    risk = jko.Risk(jko.Data(x, 1.5 * x[:, 0]), features=lambda xi, x: xi[:, :1] * xi[:, 1:] * x.T)
+    law = jko.exact.network_rest(s2=0.8, target=1.5, lam=1.0, beta=0.3)
+    return risk + jko.SquaredNorm() + 0.3 * jko.Entropy(), jko.Gaussian(*law, nodes=25)
+
+
+def test_the_gaussian_network_comes_to_rest_at_2_84845():
+    """Eigenvalues of the covariance flow at rest, by differences of its closed equation; then the ratio, near rest."""
+    F, rest = gaussian_network()
+    S = rest.S.numpy()
+
+    def velocity(S):
+        q = 0.8 * (S[0, 1] - 1.5)
+        A = np.array([[1.0, q], [q, 1.0]])
+        return 0.6 * np.eye(2) - A @ S - S @ A
+
+    basis = [np.array(M) for M in ([[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 1], [1, 0]])]
+    moved = [(velocity(S + 1e-6 * B) - velocity(S - 1e-6 * B)) / 2e-6 for B in basis]
+    J = np.array([[M[0, 0], M[1, 1], M[0, 1]] for M in moved]).T
+    expected = np.sort(-np.linalg.eigvals(J).real)
+    found = jko.diagnostics.spectral_gap(F, rest, even=True)
+    assert found.eigenvalues == pytest.approx(expected, rel=1e-6)
+    assert found.rate == pytest.approx(2.84845, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_near_rest_the_least_ratio_of_even_laws_is_2_84845():
+    """Within 1 % below a level of 1e-5; at .01 it is 2.55 already: nearer to rest alone the linear flow decides."""
+    F, rest = gaussian_network()
+    near = dissipation_ratio(F, rest, level=1e-5, even=True)
+    assert near.value == pytest.approx(2.84845, rel=0.01)
+    assert near.at_rest == pytest.approx(2.84845, abs=1e-5)
+
+
+def test_laws_with_a_mean_are_slower_and_meet_the_bound_of_bakry_and_emery():
+    """lam - |q| of the mean: the theorem is sharp at rest."""
+    F, rest = gaussian_network()
+    q = 0.762601658448
+    all_ = jko.diagnostics.spectral_gap(F, rest)
+    assert all_.gap == pytest.approx(1 - q, rel=1e-6)
+    assert all_.modes.shape == (5, 1, 2, 3)
+
+
+def test_mixtures_of_normal_laws_have_a_spectrum():
+    F = jko.Potential(lambda x: (0.25 * x**4 - 0.5 * x**2).sum(-1)) + 0.2 * jko.Entropy()
+    start = jko.GaussianMixture([[-1.0], [1.0]], [[[0.2]], [[0.2]]], nodes=32)
+    rest = jko.flow(F, start, tau=0.5, steps=60).final
+    found = jko.diagnostics.spectral_gap(F, rest)
+    assert found.eigenvalues.shape == (4,)
+    assert found.negative == 0
+    with pytest.raises(ValueError, match="even laws have the mean 0"):
+        jko.diagnostics.spectral_gap(F, rest, even=True)
+
+
 class TestProved:
     """Bounds by theorems."""
 
@@ -167,10 +228,6 @@ class TestProved:
         found = proved_ratio(V + jko.Entropy(), rest, level=0.1)
         assert found.value == pytest.approx(2 * (np.pi / 2) ** 2 * np.exp(-1), rel=1e-3)
         assert "uniform" in found.theorem
-        least = dissipation_ratio(
-            V + jko.Entropy(), at_rest(V + jko.Entropy(), (-1.0, 1.0), 30), level=0.1
-        )
-        assert least.value > found.value
 
     def test_a_porous_medium_is_of_mccann(self):
         F = 1.7 * jko.SquaredNorm() + 0.5 * jko.PorousMedium(2)
@@ -185,7 +242,7 @@ class TestProved:
         F, state = {
             "interaction": (base + jko.Interaction(lambda z: z[:, 0] ** 2), rest),
             "porous risk": (base + risk + jko.PorousMedium(2), rest),
-            "atoms": (jko.SquaredNorm(), jko.Particles([[0.0]])),
+            "atoms": (net(), jko.Particles([[0.0, 0.0, 0.0]])),
         }[why]
         found = proved_ratio(F, state, level=0.1)
         assert found.value == 0
