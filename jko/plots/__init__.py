@@ -10,7 +10,7 @@ _HOMES = {
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.growth": "smoothness",
     "jko.plots.layers": "layer_study",
-    "jko.plots.gaps": "gaps",
+    "jko.plots.search": "gaps",
     "jko.plots.slopes": "variational maximal_slope convexity modulus evi contraction error_bounds",
     "jko.plots.names": "NEURONS",
     "jko.plots.atoms": "particles paths",

@@ -33,7 +33,6 @@ from jko.plots.flows import (
 )
 from jko.plots.growth import smoothness as smoothness
 from jko.plots.layers import layer_study as layer_study
-from jko.plots.gaps import gaps as gaps
 from jko.plots.names import NEURONS as NEURONS
 from jko.plots.lengths import step_lengths as step_lengths
 from jko.plots.normals import ellipse_ways as ellipse_ways, ellipses as ellipses
@@ -46,6 +45,7 @@ from jko.plots.predictions import (
     roc as roc,
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
+from jko.plots.search import gaps as gaps
 from jko.plots.shown import show as show
 from jko.plots.style import (
     BLACK as BLACK,
