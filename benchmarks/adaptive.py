@@ -1,7 +1,7 @@
 """How long a step: solves to an error of the flow, and evaluations to a risk.
 
-    .venv/bin/python benchmarks/adaptive.py            # two networks to t = 200, against DOP853; two minutes
-    .venv/bin/python benchmarks/adaptive.py --greedy   # training on five data sets; five minutes
+    .venv/bin/python benchmarks/adaptive.py            # two networks to t = 200, against DOP853; minutes
+    .venv/bin/python benchmarks/adaptive.py --greedy   # training on five data sets; minutes
 
 The networks have 50 tanh neurons and 100 data points, d = 2.  A: lam = .01; B: output weights four times as large,
 inputs one and a half times, lam = .001.  The error is the largest of nine times from .5 to 200, the root mean square

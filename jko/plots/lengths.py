@@ -31,8 +31,9 @@ def step_lengths(trajectory: Trajectory, ax: Axes) -> Axes:
     ax.stairs(tau, times, color=BLUE, lw=1.6, baseline=None, label="time step $\\tau$")
     again = columns.get("rejected", nothing) + columns.get("halvings", nothing) > 0
     if again.any():
-        style = {"color": RED, "marker": "v", "ls": "none", "ms": 5}
-        ax.plot(times[1:][again], tau[again], label="made again", **style)
+        ax.plot(
+            times[1:][again], tau[again], color=RED, marker="v", ls="none", ms=5, label="made again"
+        )
     if "estimates" in columns:
         errors = np.where(columns["estimates"] > 0, columns["estimates"], np.nan)
         ax.plot(times[1:], errors, color=GREY, lw=1.2, ls="--", label="estimated error of the step")

@@ -245,3 +245,31 @@ def test_a_solver_that_cannot_be_told_and_is_too_loose_is_said():
 def test_what_it_cannot_be(options, error, match):
     with pytest.raises(error, match=match):
         jko.Adaptive(**options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hard", [False, True], ids=["A", "B"])
+def test_bdf2_needs_an_eighth_of_the_solves_of_1600_fixed_steps_at_most(hard):
+    g = torch.Generator().manual_seed(0)
+    x = torch.linspace(-2, 2, 100, dtype=torch.float64)[:, None]
+    f = torch.sin(2 * x[:, 0]) + 0.3 * torch.randn(100, generator=g, dtype=torch.float64)
+    X = torch.randn(50, 3, generator=g, dtype=torch.float64)
+    if hard:
+        X[:, 0] *= 4
+        x = 1.5 * x
+    risk = jko.Risk(jko.Data(x, f), activation=jko.Ridge(torch.tanh))
+    energy = risk + (1e-3 if hard else 1e-2) * jko.SquaredNorm()
+    mu, times = jko.Particles(X), [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0]
+    exact = jko.limits.wasserstein(energy, mu, t1=200.0, times=times, rtol=1e-10)
+
+    def error(run):
+        moves = (run.at(t).points - exact.at(t).points for t in times)
+        return max(float(move.square().sum(-1).mean().sqrt()) for move in moves)
+
+    fine = jko.LBFGS(tol=1e-7)
+    fixed = jko.flow(energy, mu, tau=0.125, t1=200.0, save=times, solver=fine)
+    tau = jko.Adaptive(1e-3)
+    run = jko.flow(energy, mu, tau=tau, t1=200.0, save=times, scheme=jko.BDF2())
+    assert error(run) <= error(fixed)
+    assert 8 * (len(run.times) - 1 + run.columns["rejected"].sum()) <= 1600
+    assert (np.diff(run.columns["modified"]) <= 0).all()

@@ -103,3 +103,11 @@ def test_its_velocity_is_the_slope_at_the_end():
         state, memory = step.state, step.memory
         slope = energy.gradient(state)
         assert float((step.fields["velocity"] + slope).abs().max()) < 1e-9
+
+
+def test_c_and_the_growth_are_those_that_the_proof_allows():
+    """E_c is non-increasing if ``w^3 <= 2 c (1 + w) (1 + 2 w - 2 c (1 + w))``; at w = 1.7 no more."""
+    w, c = np.linspace(0, jko.BDF2.growth, 1000), SHARE
+    assert (w**3 <= 2 * c * (1 + w) * (1 + 2 * w - 2 * c * (1 + w))).all()
+    w = 1.7
+    assert w**3 > 2 * c * (1 + w) * (1 + 2 * w - 2 * c * (1 + w))
