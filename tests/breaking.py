@@ -207,6 +207,7 @@ RESULTS = (
     *("variational", "energy_dissipation", "evi", "contraction"),
     *("best_particles", "optimality", "speed", "minimiser", "motion", "decay", "fold_free"),
     *("dissipation", "flow", "step", "mixture_slope", "disintegration", "smoothness"),
+    *("spectral_gap", "proved_ratio", "dissipation_ratio", "lojasiewicz"),
 )
 BREAKS: dict[str, Callable[[], Any]] = {
     **{name: (lambda name=name: function(_home(name), name)) for name in RESULTS},
@@ -277,7 +278,19 @@ NOTICED = {
         s22_training.best_networks
     """,
     "small networks": """
-        s22_training.neurons s51_convergence.uniform_in_time
+        s22_training.neurons s51_chaos.uniform_in_time s51_chaos.paths_of_neurons
+    """,
+    "spectral_gap": """
+        s51_rates.covariance_at_rest s51_rates.porous_spectrum
+    """,
+    "proved_ratio": """
+        s51_rates.sharp_at_rest
+    """,
+    "dissipation_ratio": """
+        s51_rates.found_and_proved
+    """,
+    "lojasiewicz": """
+        s51_rates.quartic
     """,
     "optimality": """
         s22_training.global_minimum s43_minimisers.proved

@@ -46,6 +46,12 @@ from jko.plots.predictions import (
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
 from jko.plots.search import gaps as gaps
+from jko.plots.rest import (
+    chaos as chaos,
+    chaos_in_time as chaos_in_time,
+    dissipation_ratio as dissipation_ratio,
+    lojasiewicz as lojasiewicz,
+)
 from jko.plots.shown import show as show
 from jko.plots.style import (
     BLACK as BLACK,

@@ -1,38 +1,18 @@
-"""Section 5.1: how fast flows come to rest, and networks to their limit, in examples."""
+"""Section 5.1: how fast flows come to rest, in examples."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-import torch
 
 import jko.limits
 from jko import exact
 from jko.diagnostics import decay, decomposition, dissipation, minimiser
 from jko.energies import Entropy
-from jko.measures import Particles
 from jko.survey.claims import Curve, Measurement, Picture, experiment, identity
-from jko.survey.instances import LAM, Array, central, net, order_in_N, slopes
+from jko.survey.instances import LAM, Array, central, net, slopes
 from jko.survey.regularised import bumpy, network, plane
-
-
-@experiment(
-    "5.1",
-    r"$N$ neurons follow the limit $N \to \infty$ uniformly in time here, at order $N^{-1/2}$",
-)
-def uniform_in_time(quick: bool) -> Measurement:
-    """The exponent in N of the root mean square over samples of sup_{t <= T} |f_{mu_N(t)} - f_{mu(t)}|."""
-    repeats, T = (4, 10.0) if quick else (16, 40.0)
-    big = net(1000 if quick else 4000, seed=100)
-    times = np.linspace(0, T, 21)
-
-    def predictions(mu: Particles) -> torch.Tensor:
-        run = jko.limits.wasserstein(big.F, mu, t1=T, rtol=1e-6, times=times)
-        return torch.stack([big.risk.predict(state) for state in run.states])
-
-    names = f"$\\sup_{{t \\leq {T:g}}}$", "distance of $f$"
-    return order_in_N(predictions, big.mu, repeats, 0.25, names)
 
 
 @experiment(
