@@ -146,7 +146,7 @@ def test_first_layers_are_coupled_and_second_layers_are_held():
     assert jko.metrics.unlabelled(net, other).value < 1e-7
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_unlabelled_is_the_least_over_all_permutations(seed):
     """Of small networks all 6 x 6 pairs of permutations are tried."""
     from itertools import permutations
