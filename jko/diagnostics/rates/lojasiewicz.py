@@ -110,12 +110,11 @@ class Lojasiewicz(Shown):
 
     @property
     def rate(self) -> float:
-        """Of ``F - F_* ~ e^{-r t}``: ``I / (F - F_*)`` at the end of the window; nan where the law is another."""
-        return (
-            float(self.dissipations[-1] / self.gaps[-1])
-            if self.is_exponential and len(self.gaps)
-            else math.nan
-        )
+        """Of ``F - F_* ~ e^{-r t}``: the median of ``I / (F - F_*)`` in the last quarter of the window, else nan."""
+        if not self.is_exponential or not len(self.gaps):
+            return math.nan
+        last = slice(-(-3 * len(self.gaps) // 4) - 1, None)
+        return float(np.median(self.dissipations[last] / self.gaps[last]))
 
     @property
     def power(self) -> float:
