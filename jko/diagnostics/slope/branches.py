@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jko.diagnostics.slope.proximal import Proximal
 from jko.measures import State
 from jko.shown import shown
+from jko.status import Status
 from jko.steps.memory import rounding
 from jko.steps.result import StepResult
 
@@ -99,14 +100,22 @@ class Branches:
     fall: float
     size: float
     jumps: list[Jump] = field(default_factory=list)
+    kinked: bool = False  # whether a step stalled: kinks, which no panel resolves
 
     def follow(self, a: OnBranch, s: float) -> OnBranch:
         """The branch of a at the length s."""
-        return OnBranch.of(self.map.at(s, a.state if a.s > 0 else None))
+        found = self.map.at(s, a.state if a.s > 0 else None)
+        self.kinked |= found.status is Status.STALLED
+        return OnBranch.of(found)
+
+    @property
+    def rounded(self) -> float:
+        """What rounding makes of the energies."""
+        return rounding(self.size, dtype=self.map.state.weights.dtype)
 
     def _two(self, a: OnBranch, b: OnBranch) -> bool:
         """Whether two places of one length are of two branches, by their values."""
-        return abs(a.value - b.value) > APART * self.fall + rounding(self.size)
+        return abs(a.value - b.value) > APART * self.fall + self.rounded
 
     def _lower(self, a: OnBranch, b: OnBranch) -> bool:
         """Whether a is on a branch that is lower than that of b."""
@@ -114,7 +123,11 @@ class Branches:
 
     def _other(self, panel: Panel) -> OnBranch | None:
         """A place of the end's branch that is lower than the panel's: the branch of its beginning has ended."""
-        if not self.map.branching or abs(panel.left) <= APART * self.fall + rounding(self.size):
+        if (
+            self.kinked
+            or not self.map.branching
+            or abs(panel.left) <= APART * self.fall + self.rounded
+        ):
             return None
         back = panel.b
         for place in reversed(panel.places):
@@ -126,10 +139,10 @@ class Branches:
     def panels(self, a: OnBranch, b: OnBranch) -> list[Panel]:
         """The panels between two places, in their order: the worst is halved until the identity holds."""
         found, width = self._split(a, b), b.s - a.s
-        while self.map.branching and len(found) < PANELS:
+        while self.map.branching and len(found) < (1 if self.kinked else PANELS):
             worst = max(found, key=lambda panel: abs(panel.left))
             enough = sum(abs(panel.left) for panel in found) <= self.tol * self.fall
-            if enough or abs(worst.left) <= rounding(self.size) or worst.width < NARROW * width:
+            if enough or abs(worst.left) <= self.rounded or worst.width < NARROW * width:
                 break
             found.remove(worst)
             nearest = worst.places[(self.nodes - 1) // 2]

@@ -147,6 +147,9 @@ def variational(
     which is not connected with the others (``gap`` of the jump).  Minima that neither the step itself, nor shorter or
     longer steps lead to are not found; :meth:`jko.steps.StepResult.certificate` bounds what they could be worth.
 
+    An energy with kinks (ReLU) has steps that end at them, where a solver stalls; then one panel is taken, and the
+    residual is what the kinks leave.
+
     On a grid d^2 is the action of one step (:class:`jko.Dynamic`), which minimises it up to second order in the cells:
     so is the residual, with 100 cells 2e-5 of what the energy falls by; and so is what the slopes of finite volumes
     leave.  A density on the line has no such error as a mesh: ``jko.LineMesh.from_density(density)``.
