@@ -272,7 +272,7 @@ NOTICED = {
         s43_minimisers.half s32_evolutions.variation_in_H s33_completion.relaxation
     """,
     "step": """
-        s22_consistency.splitting
+        s22_consistency.splitting s33_over_all_measures.leaves_the_saddle s33_over_all_measures.flow_stays
     """,
     "best_particles": """
         s22_training.best_networks
@@ -369,7 +369,7 @@ NOTICED = {
         s41_entropy.entropy s41_entropy.no_minimiser s42_porous.square s42_porous.many_stationary
     """,
     "minimiser": """
-        s41_entropy.walls s41_entropy.unique_minimiser
+        s41_entropy.walls s41_entropy.unique_minimiser s33_over_all_measures.global_training
     """,
     "decomposition": """
         s41_entropy.relative_entropy s42_porous.porous_identity s51_convergence.proximal_identity

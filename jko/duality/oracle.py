@@ -18,7 +18,7 @@ from jko.duality.minima import Minima
 
 POINTS = 1024  # at each scale
 STARTS = 3  # of each source from the cloud, and from the places of the others
-SINGLE = 60  # where there is one source
+SINGLE = 200  # where there is one source
 OTHERS = (
     2  # dimensions of the places, above which the atoms of all other sources are candidates too
 )

@@ -10,6 +10,7 @@ _HOMES = {
     "jko.plots.rates": "energies residuals fold",
     "jko.plots.growth": "smoothness",
     "jko.plots.layers": "layer_study",
+    "jko.plots.search": "gaps",
     "jko.plots.rest": "dissipation_ratio lojasiewicz chaos chaos_in_time",
     "jko.plots.slopes": "variational maximal_slope convexity modulus evi contraction error_bounds",
     "jko.plots.names": "NEURONS",

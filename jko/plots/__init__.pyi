@@ -45,6 +45,7 @@ from jko.plots.predictions import (
     roc as roc,
 )
 from jko.plots.rates import energies as energies, fold as fold, residuals as residuals
+from jko.plots.search import gaps as gaps
 from jko.plots.rest import (
     chaos as chaos,
     chaos_in_time as chaos_in_time,

@@ -30,7 +30,8 @@ FAILURES = 4  # so many of them in a row end the search
 SLIDE = 500  # iterations of L-BFGS in one round
 PART = 1e-3  # of the gap: what a source must promise to get a new portion
 LEFT = 1e-4  # of the gap: what a slide may leave
-QUIET = 2  # looks from other candidates that must find nothing more
+QUIET, HARD = 2, 12  # looks from other candidates that must find nothing more ...
+LOW = 6  # ... HARD ones where one source has minima in more dimensions than that
 ROUNDING = 1e-14  # of the value
 
 
@@ -127,7 +128,8 @@ class Rounds:
     def _looked(self, value: float) -> Look:
         """A look; where it finds little, others from other candidates, and a proof if one is asked for."""
         look = self._look(0, None)
-        for turn in range(1, QUIET + 1):
+        hard = self.sources.N == 1 and self.plan.points.shape[1] > LOW
+        for turn in range(1, (HARD if hard else QUIET) + 1):
             if look.gap > self.target:
                 break
             look = self._look(turn, look)
