@@ -303,7 +303,7 @@ NOTICED = {
         s22_training.reduced s31_flow.no_flux s33_metric.gradient_flow s41_entropy.heat_equation
         s42_porous.porous_medium_equation s43_minimisers.constant_on_support
         s43_minimisers.smallest_on_support
-        s52_layers.two_layers
+        s52_layers.two_layers s33_schemes.second_order s33_schemes.never_rises s33_schemes.overshoot
     """,
     "distance": """
         s22_training.weak_limit s33_slopes.errors s33_metric.static s33_metric.square_waves s33_metric.ledger
@@ -376,6 +376,7 @@ NOTICED = {
     """,
     "exact": """
         s42_porous.compact_support s51_gaussian.dissipation_ratio s33_completion.steep
+        s41_gaussians.gaussian_closure s41_gaussians.gaussian_step s41_gaussians.gaussian_order
     """,
     "decay": """
         s51_gaussian.exponential_decay s51_convergence.porous_decay s51_systems.two_rates
