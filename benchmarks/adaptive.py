@@ -16,7 +16,7 @@ import argparse
 
 import numpy as np
 import torch
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from train import NAMES, table
 
 import jko
 
@@ -76,27 +76,9 @@ def steps() -> None:
                 row(f"{type(scheme).__name__}, tol = {tol:g}", run, below)
 
 
-def table(name: str, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets; classes are -1 and 1."""
-    if name == "sin(pi x)":
-        x = random.uniform(-1, 1, (200, 1))
-        return x, np.sin(np.pi * x[:, 0])
-    if name == "diabetes":
-        x, f = load_diabetes(return_X_y=True)
-        return x, (f - f.mean()) / f.std()
-    load, ones, among = {
-        "breast cancer": (load_breast_cancer, 1, (0, 1)),
-        "wine": (load_wine, 1, (0, 1, 2)),
-        "digits 4|9": (load_digits, 4, (4, 9)),
-    }[name]
-    x, f = load(return_X_y=True)
-    keep = np.isin(f, among)
-    return x[keep], np.where(f[keep] == ones, 1.0, -1.0)
-
-
 def greedy() -> None:
     """Evaluations to a risk."""
-    for name in ("breast cancer", "wine", "diabetes", "digits 4|9", "sin(pi x)"):
+    for name in NAMES:
         x, f = table(name, np.random.default_rng(0))
         x = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
         X = torch.randn(200, 2 + x.shape[1], generator=torch.Generator().manual_seed(0)).double()

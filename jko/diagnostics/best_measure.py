@@ -35,7 +35,7 @@ class BestMeasure(Shown):
         ``F - min F <= certificate.value``; ``rigorous`` where the inner minima were enclosed.
     status : Status
         CONVERGED: the gap is as small as was asked for.  STALLED: nothing lowered F any more.  MAX_ITERATIONS: rounds
-        or time ran out; STOPPED, INTERRUPTED: somebody ended it.  The gap holds in every case.
+        or time ran out; STOPPED, INTERRUPTED: somebody ended it.  The certificate says what its gap rests on.
     rounds : tuple of Round
         Energy, gap, number of atoms and seconds of each round, the first one of the start.
 
