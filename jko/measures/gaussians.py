@@ -10,10 +10,11 @@ from torch import Tensor
 
 from jko import checks
 from jko.measures import whitened
-from jko.measures.normals import NormalLaws
+from jko.measures.normals import NormalLaws, turns
 from jko.spaces import cached
 
 NODES = 1024  # of each component, at most
+SINGLE = 1e-5  # relative: what float32 leaves of a frame
 ROUNDING = 1e-9  # relative: what of a covariance may be unsymmetric
 
 
@@ -165,9 +166,12 @@ def _framed(name: str, C: Any, S: Tensor) -> Tensor:
         return torch.linalg.cholesky(S.detach())
     C = checks.shape(name, checks.owned(name, C, S, "the covariance"), tuple(S.shape))
     off = float((C.detach() @ C.detach().mT - S.detach()).abs().max() / S.detach().abs().max())
-    if not off <= torch.finfo(S.dtype).eps ** 0.5:
+    if not off <= SINGLE:
         raise ValueError(f"{name} times its transpose is not the covariance; leave {name} out")
-    return C
+    if off <= torch.finfo(S.dtype).eps ** 0.5:
+        return C
+    L = torch.linalg.cholesky(S.detach())  # what was kept in float32: the nearest frame of S
+    return L @ turns(C.detach(), L)
 
 
 def _enough(nodes: Any, mean: Tensor) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isclose
+
 from jko import checks
 from jko.measures import Pair, Particles, State
 from jko.spaces import Domain, refuse_wrapped
@@ -22,7 +24,7 @@ def alike(
     x, y = a.atoms, b.atoms
     for mu in (x, y):
         mu.refuse_part("what compares two states")
-    if x.frame != y.frame:
+    if not _one_frame(x.frame, y.frame):
         raise ValueError(
             f"{names[0]} and {names[1]} have second layers of other sizes or masses, whose neurons cannot be held to "
             "each other by their numbers; jko.metrics.unlabelled(a, b) compares two networks of any sizes"
@@ -36,6 +38,11 @@ def alike(
         refuse_wrapped("this comparison of two states", x.domain, y.domain)
     _refuse_two_seams(x.domain, y.domain, names)
     return x, y
+
+
+def _one_frame(p: tuple[float, ...], q: tuple[float, ...]) -> bool:
+    """Whether the scales are the same, up to what float32 leaves of them."""
+    return len(p) == len(q) and all(isclose(a, b, rel_tol=1e-6) for a, b in zip(p, q, strict=True))
 
 
 def _refuse_two_seams(p: Domain | None, q: Domain | None, names: tuple[str, str]) -> None:

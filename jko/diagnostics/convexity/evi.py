@@ -131,7 +131,7 @@ def evi(energy: Energy, run: Trajectory, others: Sequence[State]) -> EVI:
     """
     checks.kind("energy", energy, Energy, hint="that of the run")
     checks.kind("the run", run, Trajectory, hint="what jko.flow or jko.limits gave back")
-    others = list(others)
+    others = checks.items("others", others)
     for nu in others:
         checks.kind("each of others", nu, State)
     if not others:

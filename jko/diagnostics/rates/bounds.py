@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from jko import checks
 from jko.derivatives import gradient, hessian
 from jko.energies import (
     Energy,
@@ -84,6 +85,9 @@ def proved_ratio(energy: Energy, rest: State, *, level: float) -> RateBound:
     >>> jko.diagnostics.proved_ratio(wells, rest, level=0.1).theorem[:18]
     'Holley and Stroock'
     """
+    checks.kind("energy", energy, Energy)
+    checks.kind("rest", rest, State, hint="the minimiser: jko.minimiser(energy, grid).state")
+    level = checks.number("level", level, above=0)
     terms = sorted_terms(energy)
     if (
         terms.lam > 0

@@ -267,15 +267,17 @@ def energy_dissipation(
     >>> bool(found.residuals[0] / found.residuals[1] > 3.4)  # one node: of order two
     True
     """
+    steps = np.array(
+        [checks.number("a tau of taus", tau, above=0) for tau in checks.items("taus", taus)]
+    )
     solver = proximal(energy, start).solver
     found = []
-    for tau in taus:
+    for tau in steps.tolist():
         run = flow(energy, start, tau=tau, t1=t1, solver=solver)
         exact = maximal_slope(energy, run, nodes=nodes, tol=tol)
         first = step_identity(energy, run, _rate)
         ends = float(first.residuals @ np.diff(run.times))
         found.append((exact.total, float(exact.left.sum()), ends))
-    steps = np.array(taus, dtype=np.float64)
     residuals, left, at_ends = np.array(found).T
     return EnergyDissipation(steps, residuals, left, Convergence(steps, np.abs(at_ends)))
 
