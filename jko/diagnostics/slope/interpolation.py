@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -167,15 +168,15 @@ def variational(
     checks.kind("energy", energy, Energy)
     checks.kind("the state", state, State, hint="build it by jko.Particles(points)")
     tau = checks.number("tau", tau, above=0)
-    checks.count("nodes", nodes)
-    if not tol > 0:
-        raise ValueError(f"tol is {tol}; it must be positive")
     steps = proximal(energy, state)
     return interpolated(steps, tau, OnBranch.of(steps.at(tau)), nodes, tol)
 
 
 def interpolated(steps: Proximal, tau: float, end: OnBranch, nodes: int, tol: float) -> Variational:
     """The identity of the step of length tau that ends in the lowest place that is found, ``end`` or lower."""
+    checks.count("nodes", nodes)
+    if not (isinstance(tol, float) and tol == math.inf):
+        checks.number("tol", tol, above=0)
     base = steps.state
     start = OnBranch(0.0, base, value_of(steps.energy, base), steps.slope(base))
     fall = max(abs(start.value - end.value), 1e-300)

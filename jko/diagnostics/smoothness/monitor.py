@@ -91,6 +91,8 @@ def smoothness(
     """
     smooth(energy, "diffusion smooths, and is none of characteristics")
     t1, factor = checks.number("t1", t1, above=0), checks.number("factor", factor, above=1)
+    rtol = checks.number("rtol", rtol, above=0)
+    checks.count("max_evaluations", max_evaluations)
     checks.kind("start", start, State)
     refuse_wrapped("following a density", start.domain)
     lifetime = None
