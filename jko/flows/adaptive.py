@@ -22,11 +22,8 @@ SHRINK = 0.2  # at once
 MOST = 20  # times that a step is made again
 INNER = 0.05  # of tol / tau: the residual that a step may leave
 LOOSE = 0.5  # of tol / tau: a residual that spoils the step
-SHORT, STRIDE, STARTS = (
-    0.05,
-    100.0,
-    8,
-)  # a first step that errs by less is made again, so much longer, so often
+SHORT = 0.05  # of tol: a first step that errs by less is made again,
+STRIDE, STARTS = 100.0, 8  # so much longer at most, and so often
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,8 @@ from jko.schemes import Implicit, Scheme
 from jko.shown import Shown
 from jko.steps import StepResult
 
-FEW, MANY, FACTOR = (
-    8,
-    20,
-    4.0,
-)  # iterations of a step that is too short, or too long; how much the next one differs
+FEW, MANY = 8, 20  # iterations of a step that is too short, or too long
+FACTOR = 4.0  # between it and the next one
 LONGEST = 1e9
 
 

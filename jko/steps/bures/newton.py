@@ -21,10 +21,8 @@ from jko.steps.problem import StepProblem
 from jko.steps.result import StepResult
 from jko.steps.solver import Sharpened
 
-FRACTION, ROUNDED = (
-    0.75,
-    0.625,
-)  # powers of eps: what may be left of the slopes that cancel, and after rounding
+# powers of eps: what may be left of the slopes that cancel, at first and at last
+FRACTION, ROUNDED = 0.75, 0.625
 UNITS = 4, 64  # of eps: the same of the first slope
 FAR = 1e8  # times the spread and tau |grad E|: so long is no step that has a minimum
 FLAT = 1e-8  # times 1 / tau: the least curvature of a model
