@@ -17,6 +17,7 @@ from jko.checks.scalars import (
     count,
     interval,
     number,
+    positive,
     shown,
     size,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "numbers",
     "own",
     "owned",
+    "positive",
     "quadrature",
     "returned",
     "shape",

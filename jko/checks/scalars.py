@@ -51,6 +51,12 @@ def number(
     return result
 
 
+def positive(name: str, value: Any) -> float:
+    """A number > 0, or infinity: a limit that may be none."""
+    result = _real(name, value)
+    return result if result == math.inf else number(name, value, above=0)
+
+
 def _real(name: str, value: Any) -> float:
     """The float of a real number, whatever carries it; truth values and text are no numbers."""
     scalar = value

@@ -100,8 +100,7 @@ class Adaptive(Shown):
         checks.number("tol", self.tol, above=0)
         if self.first is not None:
             checks.number("first", self.first, above=0)
-        if not (isinstance(self.longest, float) and self.longest == math.inf):
-            checks.number("longest", self.longest, above=0)
+        checks.positive("longest", self.longest)
         if self.estimator not in (None, "labels", "ledger"):
             raise ValueError(
                 f"estimator = {self.estimator!r}; it is 'labels' or 'ledger', or leave it out"

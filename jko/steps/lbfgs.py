@@ -100,8 +100,7 @@ class LBFGS(Shown):
         checks.count("history", self.history)
         checks.count("max_iterations", self.max_iterations)
         checks.kind("examine", self.examine, bool)
-        if self.ceiling != math.inf:
-            checks.number("ceiling", self.ceiling, above=0)
+        checks.positive("ceiling", self.ceiling)
 
     def sharpened(self, residual: float) -> LBFGS:
         """The solver whose steps end with a residual of at most this, too."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -175,8 +174,7 @@ def variational(
 def interpolated(steps: Proximal, tau: float, end: OnBranch, nodes: int, tol: float) -> Variational:
     """The identity of the step of length tau that ends in the lowest place that is found, ``end`` or lower."""
     checks.count("nodes", nodes)
-    if not (isinstance(tol, float) and tol == math.inf):
-        checks.number("tol", tol, above=0)
+    checks.positive("tol", tol)
     base = steps.state
     start = OnBranch(0.0, base, value_of(steps.energy, base), steps.slope(base))
     fall = max(abs(start.value - end.value), 1e-300)
