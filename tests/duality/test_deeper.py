@@ -75,7 +75,7 @@ def below(dual: float, attained: float) -> bool:
 @pytest.mark.parametrize(
     "seed",
     [
-        pytest.param(seed, marks=[pytest.mark.slow] if seed == 9 or seed >= 18 else [])
+        pytest.param(seed, marks=[pytest.mark.slow] if seed == 9 or seed >= 12 else [])
         for seed in range(60)
     ],
 )

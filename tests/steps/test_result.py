@@ -98,6 +98,7 @@ def test_a_flow_does_not_go_on_without_a_minimum():
     assert caught.value.trajectory.energies[-1] > -1e3
 
 
+@pytest.mark.slow
 def test_a_pole_is_no_minimum():
     for V in (lambda z: z.abs().log().sum(-1), lambda z: -1 / z.abs().sum(-1)):
         for solver in (jko.LBFGS(), jko.LBFGS(tol=1e-9)):
@@ -371,7 +372,10 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(
+    "edge",
+    [pytest.param(e, marks=[pytest.mark.slow] if "corner" in e else []) for e in EDGES],
+)
 def test_certificates_at_the_edge(edge):
     energy, points = EDGES[edge]
     mu = jko.Particles(points)

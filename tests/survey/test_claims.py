@@ -21,6 +21,7 @@ ENTRIES = survey.entries()
 NAMES = {f"{e.module}.{e.name}": e for e in ENTRIES}
 BROKEN = [(name, what) for what, names in NOTICED.items() for name in names.split()]
 LONG = {"s22_training.global_minimum", "s22_training.best_networks", "s51_systems.no_rest"}
+MEASURED = [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in NAMES]
 
 
 @cache
@@ -28,7 +29,7 @@ def measured(name):
     return NAMES[name].run(quick=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_the_claim_holds(name):
     claim = measured(name)
     assert claim.passed, claim.error or claim
@@ -37,7 +38,7 @@ def test_the_claim_holds(name):
     ) or claim.picture
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_the_claim_leaves_no_room(name):
     """Off by three tolerances it fails, on either side where it is an equality; and a tolerance is a small part."""
     claim = measured(name)
