@@ -118,10 +118,10 @@ class Run:
     >>> from jko.cli import main
     >>> folder = tempfile.mkdtemp()
     >>> with contextlib.redirect_stdout(None):
-    ...     code = main(["train", "diabetes", "--neurons", "9", "--steps", "2", "--out", folder])
+    ...     code = main(["train", "iris", "--neurons", "9", "--steps", "2", "--out", folder])
     >>> run = jko.load_run(folder)
-    >>> run.targets, run.classes, run.facts["rows"]["count"]
-    (('progression',), None, 442)
+    >>> run.targets, len(run.classes), run.facts["rows"]["count"]
+    (('species',), 3, 150)
     """
 
     folder: Path
