@@ -151,7 +151,7 @@ def variational(
     residual is what the kinks leave.
 
     On a grid d^2 is the action of one step (:class:`jko.Dynamic`), which minimises it up to second order in the cells:
-    so is the residual, with 100 cells 2e-5 of what the energy falls by; and so is what the slopes of finite volumes
+    so is the residual, with 100 cells 2e-5 of what an entropy falls by; and so is what the slopes of finite volumes
     leave.  A density on the line has no such error as a mesh: ``jko.LineMesh.from_density(density)``.
 
     Source: Ambrosio, Gigli and Savare (2008), theorem 3.1.4 and definition 3.2.1; survey Remark 3.4.
