@@ -23,10 +23,8 @@ from jko.shown import Shown, svg
 Array = NDArray[np.float64]
 
 FLOOR = 1e-3  # of the level: nearer to rest the spectrum says what the ratio is
-SLOW, MIXED = (
-    3,
-    8,
-)  # directions at rest from which searches begin, both ways; those that are mixed at random
+SLOW = 3  # directions at rest from which searches begin, both ways
+MIXED = 8  # of them, that are mixed at random
 RESTS = 1e-4  # of the level: F - F_* that a state may still lose and be called at rest
 STILL = 1e-3  # of the ratio at rest: what rests elsewhere
 ROUNDING = 1e4 * float(np.finfo(float).eps)
